@@ -1,0 +1,47 @@
+"""Build hooks of other people's packages, in a sandbox.
+
+::
+
+    from isolated_hooks import IsolatedHookCaller  # instead of pyproject_hooks.BuildBackendHookCaller
+"""
+
+from .caller import IsolatedHookCaller, IsolatedHooksMixin
+from .errors import (
+    HookKilledError,
+    HookProcessError,
+    HookTimeoutError,
+    IsolatedHooksError,
+    IsolationDegradedWarning,
+    PolicyError,
+    SandboxSetupError,
+    SandboxUnavailableError,
+    UntrustedResultError,
+)
+from .policy import Limits, Policy, load_policy
+from .protections import Protection, ProtectionState, ProtectionStatus
+from .report import HookReport
+from .runner import IsolatedRunner
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "HookKilledError",
+    "HookProcessError",
+    "HookReport",
+    "HookTimeoutError",
+    "IsolatedHookCaller",
+    "IsolatedHooksError",
+    "IsolatedHooksMixin",
+    "IsolatedRunner",
+    "IsolationDegradedWarning",
+    "Limits",
+    "Policy",
+    "PolicyError",
+    "Protection",
+    "ProtectionState",
+    "ProtectionStatus",
+    "SandboxSetupError",
+    "SandboxUnavailableError",
+    "UntrustedResultError",
+    "load_policy",
+]

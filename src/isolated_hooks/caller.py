@@ -1,0 +1,82 @@
+"""The hook caller: pyproject_hooks' own, with every hook in a sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyproject_hooks
+
+from .policy import Policy
+from .report import HookReport
+from .runner import IsolatedRunner, SubprocessRunner
+
+__all__ = ["IsolatedHookCaller", "IsolatedHooksMixin"]
+
+
+class IsolatedHooksMixin:
+    """Puts every hook of a ``BuildBackendHookCaller`` into a sandbox, for instance of a vendored one::
+
+        class HookCaller(IsolatedHooksMixin, theirs.BuildBackendHookCaller): ...
+
+    The arguments are those of the other class, and ``policy``, a :class:`Policy`, by keyword.
+    """
+
+    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        arguments = inspect.signature(super().__init__).bind(*args, **kwargs)
+        given = arguments.arguments.get("runner")
+        if isinstance(given, IsolatedRunner) and policy is None:
+            self._isolated_runner = given
+        else:
+            inner = given.inner if isinstance(given, IsolatedRunner) else given
+            self._isolated_runner = IsolatedRunner(policy, inner)
+        _check_backend_path(arguments.arguments.get("source_dir"), arguments.arguments.get("backend_path"))
+        arguments.arguments["runner"] = self._isolated_runner
+        super().__init__(*arguments.args, **arguments.kwargs)
+
+    @property
+    def reports(self) -> list[HookReport]:
+        """A report for each hook call so far."""
+        return self._isolated_runner.reports
+
+    @contextlib.contextmanager
+    def subprocess_runner(self, runner: SubprocessRunner) -> Iterator[None]:
+        """Have another runner start the hooks within the context, in the sandbox as before."""
+        with super().subprocess_runner(self._isolated_runner.wrapping(runner)):  # type: ignore[misc]
+            yield
+
+
+class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCaller):
+    """A :class:`pyproject_hooks.BuildBackendHookCaller` that runs every hook in a sandbox.
+
+    :param source_dir: the source tree
+    :param build_backend: the backend, as ``build-backend`` in pyproject.toml names it
+    :param backend_path: directories of the source tree to find the backend in
+    :param runner: the frontend's own subprocess runner; it starts the sandbox
+    :param python_executable: the interpreter of the build environment; the running one where it is left out
+    :param policy: what hooks may do; the default policy where it is left out
+    :raises ValueError: a backend path leads out of the source tree
+    """
+
+    def __init__(
+        self,
+        source_dir: str,
+        build_backend: str,
+        backend_path: Sequence[str] | None = None,
+        runner: SubprocessRunner | None = None,
+        python_executable: str | None = None,
+        *,
+        policy: Policy | None = None,
+    ) -> None:
+        super().__init__(source_dir, build_backend, backend_path, runner, python_executable, policy=policy)
+
+
+def _check_backend_path(source_dir: str | None, backend_path: Sequence[str] | None) -> None:
+    """Compare whole components: pyproject_hooks before 1.3 takes ``../pkg-evil`` for a part of ``pkg``."""
+    source = os.path.abspath(source_dir or ".")
+    for path in backend_path or ():
+        if os.path.commonpath((source, os.path.abspath(os.path.join(source, path)))) != source:
+            raise ValueError("paths must be inside source tree")

@@ -1,0 +1,73 @@
+"""The command line: one module a command, imported when it is asked for.
+
+Exit codes: 0; 1 the build failed; 2 usage or configuration; 3 the sandbox is unavailable or could not be set up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError
+from .output import error
+
+__all__ = ["exit_code", "main"]
+
+_COMMANDS = {
+    "build": "build an sdist and a wheel as 'python -m build' does, every hook in a sandbox",
+    "run": "run any command under the same policy, a shell for instance",
+    "explain": "print the plan of a hook in words, without running it",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``isolated-hooks`` and return its exit code.
+
+    :param arguments: of the command line; ``sys.argv[1:]`` where they are left out
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    first = given[0] if given else "--help"
+    if first in ("-h", "--help"):
+        print(_usage())
+        return 0 if given else 2
+    if first in ("-V", "--version"):
+        print(f"isolated-hooks {__version__}")
+        return 0
+    if first not in _COMMANDS:
+        error(f"there is no command {first!r}; there are {', '.join(_COMMANDS)}")
+        return 2
+    command = importlib.import_module(f"{__name__}.{first}")
+    try:
+        return int(command.main(given[1:]))
+    except IsolatedHooksError as problem:
+        error(str(problem))
+        return exit_code(problem)
+    except BrokenPipeError:
+        # Whoever read stdout has had enough. Nothing more may be written to it, the interpreter's last flush included.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        error("interrupted")
+        return 130
+
+
+def exit_code(problem: BaseException) -> int:
+    """Return the exit code that an error of this package stands for."""
+    if isinstance(problem, PolicyError):
+        return 2
+    return 3 if isinstance(problem, (SandboxUnavailableError, SandboxSetupError)) else 1
+
+
+def _usage() -> str:
+    width = max(map(len, _COMMANDS))
+    lines = "\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items())
+    return (
+        "usage: isolated-hooks COMMAND [ARGUMENT ...]\n\n"
+        "Run the build hooks of other people's packages in a Linux sandbox.\n\n"
+        f"commands:\n{lines}\n\n"
+        "options:\n  -h, --help     show this message; 'isolated-hooks COMMAND --help' says more\n"
+        "  -V, --version  show the version"
+    )

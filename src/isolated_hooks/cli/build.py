@@ -1,0 +1,39 @@
+"""``isolated-hooks build``: as ``python -m build``, every hook in a sandbox."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..frontends import build
+from ..runner import check_host
+from . import output
+from .options import add_policy_options, policy_of
+
+_PROG = "isolated-hooks build"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    own = argparse.ArgumentParser(prog=_PROG, add_help=False, allow_abbrev=False)
+    add_policy_options(own)
+    options, theirs = own.parse_known_args(arguments)
+    if _asks(theirs, "-h", "--help"):
+        parser = build.parser(_PROG)
+        add_policy_options(parser)
+        parser.print_help()
+        return 0
+    quiet = sum(a.count("q") for a in theirs if a == "--quiet" or (a.startswith("-q") and not a.strip("-q")))
+    policy = policy_of(options)
+    if not _asks(theirs, "-V", "--version"):
+        # build's own parser speaks first: a usage error is one on any host.
+        build.parser(_PROG).parse_args(theirs)
+        check_host(policy)
+    code, reports = build.run(theirs, policy, prog=_PROG)
+    if not quiet:
+        output.summary(reports)
+    return code
+
+
+def _asks(arguments: Sequence[str], *flags: str) -> bool:
+    return any(argument in flags for argument in arguments)

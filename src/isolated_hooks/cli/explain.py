@@ -1,0 +1,55 @@
+"""``isolated-hooks explain``: the plan of a hook in words, without running it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import pyproject_hooks
+
+from ..errors import PolicyError
+from ..hookcall import HookCall
+from ..plan import Layout, plan_hook
+from ..policy import HOOKS
+from ..runner import situation_of
+from ..text import visible
+from .options import add_policy_options, policy_of
+
+_LAYOUT = Layout("(workspace)/control", "(workspace)/staging", "(workspace)/empty", "(workspace)/nothing")
+_CONTROL = "/tmp/(control directory)"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="isolated-hooks explain", description="Print the plan of a hook in words, without running it."
+    )
+    parser.add_argument("srcdir", nargs="?", default=".", help="the source tree (default: the current directory)")
+    parser.add_argument("--hook", choices=HOOKS, default="build_wheel", help="the hook (default: %(default)s)")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter of the build environment")
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+    add_policy_options(parser)
+    options = parser.parse_args(arguments)
+    source = os.path.abspath(options.srcdir)
+    if not os.path.isdir(source):
+        raise PolicyError(f"the source tree {visible(source)!r} is not a directory")
+    policy = policy_of(options)
+    plan = plan_hook(_call(options.hook, source, options.python), policy, situation_of(source, policy), _LAYOUT, {})
+    if options.json:
+        print(json.dumps(plan.to_dict(), indent=2))
+    else:
+        for line in plan.describe():
+            print(visible(line))
+    return 0
+
+
+def _call(hook: str, source: str, python: str) -> HookCall:
+    output = os.path.join(source, "dist")
+    names = {"build_wheel": "wheel_directory", "build_editable": "wheel_directory", "build_sdist": "sdist_directory"}
+    name = "metadata_directory" if hook.startswith("prepare_metadata") else names.get(hook)
+    script = os.path.join(os.path.dirname(pyproject_hooks.__file__), "_in_process", "_in_process.py")
+    kwargs = {} if name is None else {name: output}
+    return HookCall(python, script, hook, _CONTROL, source, kwargs)

@@ -1,0 +1,71 @@
+"""The options that make a policy, the same for every command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from typing import Any
+
+from ..policy import Policy, load_policy
+
+__all__ = ["POLICY_OPTIONS", "add_policy_options", "policy_of"]
+
+#: The names that :func:`add_policy_options` adds.
+POLICY_OPTIONS = (
+    "config",
+    "package",
+    "network",
+    "source",
+    "expose",
+    "writable",
+    "hide",
+    "env_keep",
+    "env_delete",
+    "time",
+)
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that make a policy to a parser."""
+    group = parser.add_argument_group("sandbox options")
+    group.add_argument(
+        "--config", metavar="FILE", help="read the policy from FILE: [tool.isolated-hooks], or all of it"
+    )
+    group.add_argument("--package", metavar="NAME", help="use the table of this package in FILE")
+    group.add_argument("--network", action="store_true", default=None, help="let hooks use the network")
+    group.add_argument(
+        "--source", choices=("read-write", "read-only"), help="whether hooks may write to the source tree"
+    )
+    for name, text in (
+        ("expose", "show PATH too, to be read"),
+        ("writable", "show PATH too, to be read and written"),
+        ("hide", "take PATH out again"),
+    ):
+        group.add_argument(f"--{name}", metavar="PATH", action="append", help=f"{text}; may be repeated")
+    for name, text in (("env-keep", "keep"), ("env-delete", "drop")):
+        group.add_argument(
+            f"--{name}", metavar="NAME", action="append", help=f"{text} variables, NAME or PREFIX_*; may be repeated"
+        )
+    group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
+
+
+def policy_of(options: argparse.Namespace) -> Policy:
+    """Return the policy that the options make, over that of the file they name.
+
+    :raises PolicyError: it is not valid
+    """
+    policy = Policy() if options.config is None else load_policy(options.config).for_package(options.package)
+    changes: dict[str, Any] = {}
+    for name in ("network", "source"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    for name in ("expose", "writable", "hide"):
+        if getattr(options, name):
+            changes[name] = (*getattr(policy, name), *(os.path.abspath(path) for path in getattr(options, name)))
+    for name in ("env_keep", "env_delete"):
+        if getattr(options, name):
+            changes[name] = (*getattr(policy, name), *getattr(options, name))
+    if options.time is not None:
+        changes["limits"] = dataclasses.replace(policy.limits, wall_time=options.time)
+    return dataclasses.replace(policy, **changes)

@@ -1,0 +1,48 @@
+"""What the commands print beside their results: progress and errors, on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ..protections import ProtectionState
+from ..report import HookReport
+from ..text import visible
+
+__all__ = ["error", "note", "summary"]
+
+_CODES = {"red": "91", "green": "92", "yellow": "93", "bold": "1", "dim": "2"}
+
+
+def _styled(text: str, style: str) -> str:
+    # NO_COLOR wins over FORCE_COLOR, as in build.
+    colour = "NO_COLOR" not in os.environ and ("FORCE_COLOR" in os.environ or sys.stderr.isatty())
+    return f"\033[{_CODES[style]}m{text}\033[0m" if colour else text
+
+
+def error(message: str) -> None:
+    """Print an error. What a hook may have put into it is made visible."""
+    print(f"{_styled('ERROR', 'red')} {visible(message, keep=chr(10))}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """Print a line of progress."""
+    print(f"{_styled('*', 'bold')} {visible(message)}", file=sys.stderr)
+
+
+def summary(reports: Sequence[HookReport]) -> None:
+    """Print what the hooks were protected by, and what was kept from them."""
+    if not reports:
+        return
+    hooks = ", ".join(dict.fromkeys(report.hook for report in reports))
+    note(f"Ran {len(reports)} hook{'s' if len(reports) > 1 else ''} in a sandbox: {hooks}")
+    for state in ProtectionState:
+        reasons = {s.protection.value: s.reason for r in reports for s in r.protections if s.state is state}
+        if reasons and state is ProtectionState.ACTIVE:
+            print(f"  {_styled('active', 'green')}: {', '.join(reasons)}", file=sys.stderr)
+        for name, reason in reasons.items() if state is not ProtectionState.ACTIVE else ():
+            print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}", file=sys.stderr)
+    dropped = sorted({visible(name) for report in reports for name in report.dropped})
+    if dropped:
+        print(f"  kept from them: {len(dropped)} environment variables: {' '.join(dropped)}", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""``isolated-hooks run``: any command under the policy that a hook gets, with the current directory as source tree.
+
+Exit codes: the command's own; 124 it ran into the time limit; 125 the sandbox could not be set up; 126 it cannot be run;
+127 there is no such command; 128+N it was ended by signal N.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import subprocess
+from collections.abc import Sequence
+
+from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
+from ..runner import run_command
+from . import output
+from .options import add_policy_options, policy_of
+from .terminal import run_on_terminal
+
+_PROG = "isolated-hooks run"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add_policy_options(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what it was protected by")
+    parser.add_argument("command", nargs="+", metavar="CMD", help="the command and its arguments, best behind '--'")
+    given = list(arguments)
+    own, command = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
+    options = parser.parse_args([*own, *(["--", *command] if command else [])])
+    terminal = all(os.isatty(fd) for fd in (0, 1))
+    start = run_on_terminal if terminal else _run_plainly
+    try:
+        report = run_command(options.command, os.getcwd(), policy_of(options), start, terminal=terminal)
+    except HookTimeoutError as problem:
+        output.error(str(problem))
+        return 124
+    except HookKilledError as problem:
+        output.error(str(problem))
+        return 128 - problem.returncode
+    except SandboxUnavailableError as problem:
+        output.error(str(problem))
+        return 125
+    except SandboxSetupError as problem:
+        if problem.syscall != "execve":
+            output.error(str(problem))
+            return 125
+        output.error(f"{options.command[0]}: {problem.strerror}")
+        return 127 if problem.errno == errno.ENOENT else 126
+    if options.verbose:
+        output.summary([report])
+    code = report.returncode or 0
+    return 128 - code if code < 0 else code
+
+
+def _run_plainly(command: list[str]) -> None:
+    # An interrupt reaches the launcher too, which forwards it; its end is waited for either way.
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                process.wait()
+                return
+            except KeyboardInterrupt:
+                continue

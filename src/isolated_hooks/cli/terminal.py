@@ -1,0 +1,86 @@
+"""A pseudo-terminal for a command in a sandbox: it never holds the caller's own terminal.
+
+With that, a command can neither type into the caller's shell nor leave its terminal in another mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import tty
+from collections.abc import Iterator
+
+__all__ = ["run_on_terminal"]
+
+
+def run_on_terminal(command: list[str]) -> None:
+    """Run a command on a pseudo-terminal, and pass everything between it and the terminal at descriptor 0."""
+    ours, theirs = pty.openpty()
+    _copy_size(ours)
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    try:
+        with _raw_terminal(), _following_size(ours):
+            _relay(ours)
+    finally:
+        os.close(ours)
+        process.wait()
+
+
+@contextlib.contextmanager
+def _raw_terminal() -> Iterator[None]:
+    before = termios.tcgetattr(0)
+    try:
+        tty.setraw(0)
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSAFLUSH, before)
+
+
+@contextlib.contextmanager
+def _following_size(ours: int) -> Iterator[None]:
+    before = signal.signal(signal.SIGWINCH, lambda *_: _copy_size(ours))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def _copy_size(ours: int) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8))
+
+
+def _relay(ours: int) -> None:
+    sources = [0, ours]
+    while True:
+        ready, _, _ = select.select(sources, [], [])
+        if ours in ready:
+            data = _read(ours)
+            if not data:
+                return
+            _write(1, data)
+        if 0 in ready:
+            data = _read(0)
+            if data:
+                _write(ours, data)
+            else:
+                sources.remove(0)
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # EIO: the last process has closed the other end, pty(7)
+        return b""
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

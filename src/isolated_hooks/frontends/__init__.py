@@ -1,0 +1,1 @@
+"""Frontends with their hook caller swapped, one a module."""

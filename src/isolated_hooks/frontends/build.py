@@ -1,0 +1,77 @@
+"""pypa/build's own command line, with its hook caller swapped."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import build.__main__
+import pyproject_hooks
+
+from ..caller import IsolatedHookCaller
+from ..errors import IsolatedHooksError
+from ..policy import Policy
+from ..report import HookReport
+
+__all__ = ["own_error", "parser", "run", "swapped"]
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Return build's own parser, to print its help from."""
+    theirs: argparse.ArgumentParser = build.__main__.main_parser()
+    theirs.prog = prog
+    return theirs
+
+
+@contextmanager
+def swapped(policy: Policy) -> Iterator[list[HookReport]]:
+    """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
+
+    build looks the class up in its module at every use. The change is of the whole process: for a command line, not for
+    a library that is used by several threads.
+    """
+    reports: list[HookReport] = []
+
+    class HookCaller(IsolatedHookCaller):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, policy=policy, **kwargs)
+            self._isolated_runner.reports = reports
+
+    original = pyproject_hooks.BuildBackendHookCaller
+    pyproject_hooks.BuildBackendHookCaller = HookCaller  # type: ignore[misc]
+    try:
+        yield reports
+    finally:
+        pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
+
+
+def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:
+    """Run build's command line and return its exit code and a report for each hook.
+
+    :raises IsolatedHooksError: what stopped the build was of this package
+    """
+    with swapped(policy) as reports:
+        try:
+            build.__main__.main(arguments, prog)
+        except SystemExit as end:
+            problem = own_error(end)
+            if problem is not None:
+                raise problem from None
+            return end.code if isinstance(end.code, int) else int(end.code is not None), reports
+    return 0, reports
+
+
+def own_error(end: BaseException) -> IsolatedHooksError | None:
+    """Return the error of this package that made build end, if it was one.
+
+    build wraps whatever a hook caller raises, with the original as ``exception``, prints it, and exits with 1.
+    """
+    seen: BaseException | None = end
+    while seen is not None:
+        inner = getattr(seen, "exception", seen)
+        if isinstance(inner, IsolatedHooksError):
+            return inner
+        seen = seen.__cause__ or seen.__context__
+    return None

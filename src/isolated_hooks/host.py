@@ -1,0 +1,152 @@
+"""What this host offers, found when it is first needed by trying it, and remembered for the process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from .errors import SandboxSetupError, SandboxUnavailableError
+from .launchers import native
+from .plan import Identity, Plan
+from .workspace import Workspace
+
+__all__ = ["check_platform", "idmapping_possible", "refusal", "require_sandbox", "started_with"]
+
+_MACHINES = ("x86_64", "aarch64")
+_MINIMUM = (5, 12)  # mount_setattr(2)
+# The stages of the child in which only the host can be to blame.
+_HOST_STAGES = frozenset(
+    ("identity", "starting pid 1", "network and host name", "keyring and terminal", "privileges", "system call filter")
+)
+_tried: dict[tuple[object, ...], dict[str, Any]] = {}
+
+
+def check_platform() -> None:
+    """Raise SandboxUnavailableError where this cannot work at all, without trying anything."""
+    if sys.platform != "linux":
+        raise SandboxUnavailableError(
+            [f"this is {platform.system() or sys.platform}, and the sandbox is made of Linux namespaces"],
+            "build on Linux, for instance in a virtual machine or a container on this host",
+        )
+    if platform.machine() not in _MACHINES:
+        raise SandboxUnavailableError(
+            [f"there is no system call filter for {platform.machine()}"], f"build on {' or '.join(_MACHINES)}"
+        )
+    release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
+    if release < _MINIMUM:
+        raise SandboxUnavailableError(
+            [f"Linux {platform.release()} has no mount_setattr(2)"], "use Linux 5.12 or newer"
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def started_with() -> dict[str, str]:
+    """Return the environment that this process was started with, proc_pid_environ(5), or as it is now."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if entry]
+    except OSError:
+        return dict(os.environ)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def idmapping_possible(paths: Iterable[str]) -> bool:
+    """Say whether earlier trials leave it possible that the filesystems of ``paths`` take idmapped mounts."""
+    devices = _devices(paths)
+    mapped = (Identity.SINGLE, Identity.RANGE)
+    return not any(key[0] in mapped and key[1] == devices and not _worked(o) for key, o in _tried.items())
+
+
+def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> bool:
+    """Try the plan without a command, once for each kind of identity and set of filesystems.
+
+    :param paths: what is to be mounted idmapped
+    :return: whether it worked; ``False`` means that the filesystems refuse idmapped mounts, so another plan is needed
+    :raises SandboxUnavailableError: the host does not allow the sandbox
+    :raises SandboxSetupError: something about this very plan does not work
+    """
+    mapped = plan.identity in (Identity.SINGLE, Identity.RANGE)
+    key = (plan.identity, _devices(paths) if mapped else (), plan.policy.network)
+    if key not in _tried:
+        _tried[key] = _try(workspace)
+    outcome = _tried[key]
+    if _worked(outcome):
+        return True
+    if mapped and outcome.get("stage") == "identity":
+        return False
+    del _tried[key]
+    raise refusal(outcome)
+
+
+def _try(workspace: Workspace) -> dict[str, Any]:
+    try:
+        done = subprocess.run(
+            native.command(workspace.path, ()), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxSetupError("starting the launcher", path=sys.executable, reason=str(error)) from error
+    status = workspace.take_status()
+    if not status:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise SandboxSetupError("starting the launcher", path=sys.executable, reason=last or f"exit {done.returncode}")
+    return status
+
+
+def _worked(outcome: dict[str, Any]) -> bool:
+    return outcome.get("state") == "exited" and outcome.get("code") == 0
+
+
+def _devices(paths: Iterable[str]) -> tuple[int, ...]:
+    return tuple(sorted({os.stat(path).st_dev for path in paths if os.path.exists(path)}))
+
+
+def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
+    """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
+    stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
+    path = os.fsdecode(status.get("path", b"")) or None
+    errno = int(status.get("errno", 0))
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=errno)
+    if stage not in _HOST_STAGES:
+        return error
+    return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())
+
+
+def remedy() -> str:
+    """Return what to do where user namespaces are refused, by what this host says of them."""
+    for path, bad, advice in _SWITCHES:
+        if _read(path) == bad:
+            return advice
+    if _in_container():
+        return (
+            "start the container with a seccomp profile that allows user namespaces, such as podman's default one "
+            "(docker run --security-opt seccomp=/usr/share/containers/seccomp.json ...), or run it with podman"
+        )
+    return "allow unprivileged user namespaces on this host (see user_namespaces(7)), or run as root"
+
+
+_SWITCHES = (
+    ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000, as root"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1, as root"),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, or an AppArmor profile with 'userns,' for this Python",
+    ),
+)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _in_container() -> bool:
+    return any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv"))

@@ -1,0 +1,1 @@
+"""What sets a sandbox up. There is one launcher, :mod:`.native`."""

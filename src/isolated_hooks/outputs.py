@@ -1,0 +1,77 @@
+"""The caller's output directory, opened before the hook runs and used by descriptor after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from types import TracebackType
+
+from .errors import UntrustedResultError
+from .filesystem import is_within
+
+__all__ = ["OutputDirectory"]
+
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class OutputDirectory:
+    """An output directory, made where it does not exist, as a context manager that closes it.
+
+    Within the source tree no link is followed on the way to it, because an earlier hook may have put it there, and once
+    it is open a hook that moves it away changes nothing.
+
+    :ivar fd: its descriptor
+    :raises UntrustedResultError: a link within the source tree leads to it
+    :raises OSError: it cannot be made or opened
+    """
+
+    def __init__(self, path: str, source: str) -> None:
+        self._path = path
+        self._made: list[str] = []
+        inside = is_within(path, source)
+        start = source if inside else "/"
+        fd = os.open(start, _FLAGS)
+        here = start
+        try:
+            for part in os.path.relpath(path, start).split("/"):
+                if part != ".":
+                    here = os.path.join(here, part)
+                    fd = self._step(fd, part, here, follow=not inside)
+        except BaseException:
+            os.close(fd)
+            self.remove_if_made()
+            raise
+        self.fd = fd
+
+    def _step(self, parent: int, name: str, path: str, *, follow: bool) -> int:
+        flags = _FLAGS | (0 if follow else os.O_NOFOLLOW)
+        try:
+            fd = os.open(name, flags, dir_fd=parent)
+        except FileNotFoundError:
+            os.mkdir(name, dir_fd=parent)
+            self._made.append(path)
+            fd = os.open(name, flags, dir_fd=parent)
+        except OSError:
+            if not follow and os.path.islink(path):
+                raise UntrustedResultError(
+                    "a link within the source tree leads to the output directory; choose one outside of it", path
+                ) from None
+            raise
+        os.close(parent)
+        return fd
+
+    def remove_if_made(self) -> None:
+        """Remove what was made for it and is still empty."""
+        for path in reversed(self._made):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+    def __enter__(self) -> OutputDirectory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        os.close(self.fd)
+        if kind is not None:
+            self.remove_if_made()

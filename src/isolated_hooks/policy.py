@@ -1,0 +1,365 @@
+"""What the operator allows: the policy, the limits, and the file that both can be read from.
+
+Nothing here asks the system for anything, except :func:`load_policy`, which reads the one file that it is given.
+A policy is the operator's word: it is never read from the source tree that is being built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+from packaging.utils import canonicalize_name
+
+from . import policychecks as checks
+from .errors import PolicyError
+from .policychecks import parse_size
+from .protections import Protection, ProtectionState
+from .text import visible
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["DEFAULT_REQUIRE", "HOOKS", "Limits", "Policy", "PolicyFile", "Source", "load_policy", "parse_size"]
+
+#: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds: all of them run the same code.
+HOOKS = (
+    "get_requires_for_build_wheel",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "build_wheel",
+    "build_sdist",
+    "build_editable",
+    "_supported_features",
+)
+
+#: The protections that must always be active, unless ``allow_degraded`` names them.
+DEFAULT_REQUIRE = frozenset(
+    (
+        Protection.FILESYSTEM,
+        Protection.TEMPORARY,
+        Protection.ENVIRONMENT,
+        Protection.NETWORK,
+        Protection.IPC,
+        Protection.PRIVILEGES,
+        Protection.SYSCALLS,
+        Protection.TERMINAL,
+        Protection.DESCRIPTORS,
+        Protection.RESULTS,
+    )
+)
+# These may be weaker on a host that cannot do better, but not missing.
+_AT_LEAST_DEGRADED = frozenset((Protection.PROCESSES, Protection.IDENTITY))
+
+Source = Literal["read-write", "read-only"]
+_SOURCES = ("read-write", "read-only")
+_GIB = 1024**3
+_TABLE = "tool.isolated-hooks"
+# The name of a project, from the core metadata specification.
+_PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+
+_LIMIT_CHECKS: Mapping[str, checks.Check] = {
+    "wall_time": checks.optional(checks.seconds),
+    "cpu_time": checks.optional(checks.whole_seconds),
+    "processes": checks.optional(checks.count),
+    "open_files": checks.optional(checks.count),
+    "file_size": checks.optional(checks.size),
+    "temp_size": checks.size,
+    "output_size": checks.size,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one hook call may use. ``None`` is no limit.
+
+    :ivar wall_time: seconds on the clock
+    :ivar cpu_time: whole seconds of one process's processor time
+    :ivar processes: processes and threads at one time
+    :ivar open_files: descriptors of one process
+    :ivar file_size: bytes of one file
+    :ivar temp_size: bytes of all temporary files together
+    :ivar output_size: bytes of everything that the hook hands over
+    :raises PolicyError: where a limit is not a positive number of its kind
+    """
+
+    wall_time: float | None = None
+    cpu_time: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_size: int | None = None
+    temp_size: int = 4 * _GIB
+    output_size: int = 4 * _GIB
+
+    def __post_init__(self) -> None:
+        for name, check in _LIMIT_CHECKS.items():
+            object.__setattr__(self, name, check(f"policy: limits.{name}", getattr(self, name)))
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class Policy:
+    """What a hook may see, write, reach and use, and what must hold before it is run.
+
+    :ivar hooks: the hooks that are sandboxed; by default all
+    :ivar network: whether the host's network can be reached
+    :ivar source: whether the hook may write to the source tree
+    :ivar expose: further paths that can be read
+    :ivar writable: further paths that can be read and written
+    :ivar hide: paths to take out of the view again; it has the last word
+    :ivar env_keep: ambient variables to keep, as ``NAME`` or ``PREFIX_*``, case-sensitive, looked at before env_delete
+    :ivar env_delete: variables to drop, in any case; ``*`` alone drops whatever env_keep does not name
+    :ivar limits: what one hook call may use
+    :ivar require: the protections that must be active: whatever is given is *added* to :data:`DEFAULT_REQUIRE`,
+        because naming one more must not quietly give up another
+    :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
+        what is named there, since it is the more particular word of the two
+    :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
+    :ivar launcher: what sets the sandbox up
+
+    Paths are absolute; they are normalised as text (so ``a/..`` goes) and links in them stay as they are.
+
+    :raises PolicyError: names the key, what was given and what is accepted
+    """
+
+    hooks: frozenset[str]
+    network: bool
+    source: Source
+    expose: tuple[str, ...]
+    writable: tuple[str, ...]
+    hide: tuple[str, ...]
+    env_keep: tuple[str, ...]
+    env_delete: tuple[str, ...]
+    limits: Limits
+    require: frozenset[Protection]
+    allow_degraded: frozenset[Protection]
+    allow_url_requirements: bool
+    launcher: str
+
+    # Not the generated one: callers may pass lists, paths and names, readers get exactly one type.
+    def __init__(
+        self,
+        *,
+        hooks: Iterable[str] = HOOKS,
+        network: bool = False,
+        source: Source = "read-write",
+        expose: Iterable[str | os.PathLike[str]] = (),
+        writable: Iterable[str | os.PathLike[str]] = (),
+        hide: Iterable[str | os.PathLike[str]] = (),
+        env_keep: Iterable[str] = (),
+        env_delete: Iterable[str] = (),
+        limits: Limits | Mapping[str, object] = Limits(),
+        require: Iterable[Protection | str] = DEFAULT_REQUIRE,
+        allow_degraded: Iterable[Protection | str] = (),
+        allow_url_requirements: bool = False,
+        launcher: str = "native",
+    ) -> None:
+        given = {
+            "hooks": hooks,
+            "network": network,
+            "source": source,
+            "expose": expose,
+            "writable": writable,
+            "hide": hide,
+            "env_keep": env_keep,
+            "env_delete": env_delete,
+            "limits": limits,
+            "require": require,
+            "allow_degraded": allow_degraded,
+            "allow_url_requirements": allow_url_requirements,
+            "launcher": launcher,
+        }
+        for name, value in given.items():
+            object.__setattr__(self, name, _CHECKS[name](f"policy: {name}", value))
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, object], *, where: str) -> Policy:
+        """Return the policy of a table, whose keys are spelled with hyphens as in TOML.
+
+        :param where: where the table is from, to begin the error's text with
+        :raises PolicyError: for an unknown key, a wrong type or a wrong value
+        """
+        return cls(**_values(mapping, where))
+
+    @property
+    def required(self) -> frozenset[Protection]:
+        """The protections that must be active: ``require`` without what ``allow_degraded`` relaxes."""
+        return self.require - self.allow_degraded
+
+    def permits(self, protection: Protection, state: ProtectionState) -> bool:
+        """Return whether a hook may be run with ``protection`` in ``state``.
+
+        Of processes and identity at least a weaker form is needed, hostname and keyring are taken where the host
+        gives them. Only the network can be disabled, and only by ``network``.
+        """
+        if state is ProtectionState.ACTIVE or protection in self.allow_degraded:
+            return True
+        if state is ProtectionState.DISABLED:
+            return protection is Protection.NETWORK and self.network
+        if protection in self.require:
+            return False
+        return state is ProtectionState.DEGRADED or protection not in _AT_LEAST_DEGRADED
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the policy as JSON can hold it; sets become sorted lists, paths and patterns keep their order."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyFile:
+    """A policy file: the policy for every package, and those for single packages, by canonical name."""
+
+    path: str
+    default: Policy
+    packages: Mapping[str, Policy]
+
+    def for_package(self, name: str | None) -> Policy:
+        """Return the policy for the package ``name`` in any spelling; for ``None`` the one for every package."""
+        return self.default if name is None else self.packages.get(canonicalize_name(name), self.default)
+
+
+def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
+    """Read a policy file in TOML.
+
+    The policy is the table ``[tool.isolated-hooks]``, or in a file of its own the whole file. Tables
+    ``packages.NAME`` beneath it replace single keys (and single limits) for that package. ``~`` is expanded in paths.
+
+    :raises PolicyError: where the file cannot be read or is not valid; the text names the file and the key
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise PolicyError(f"{visible(name)}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested without end
+        raise PolicyError(f"{visible(name)}: is not valid TOML: {visible(str(error), limit=200)}") from error
+    table, where = _own_table(document, visible(name))
+    packages = checks.mapping(f"{where}: packages", table.pop("packages", {}))
+    base = _values(_expanded(table), where)
+    return PolicyFile(name, Policy(**base), MappingProxyType(_package_policies(packages, base, where)))
+
+
+def _own_table(document: dict[str, object], where: str) -> tuple[dict[str, object], str]:
+    """Return this package's table of a document, and how to call it in an error."""
+    tool = document.get("tool")
+    if isinstance(tool, dict) and "isolated-hooks" in tool:
+        astray = sorted(set(document) & {*map(checks.hyphened, _CHECKS), "packages"})
+        if astray:
+            raise PolicyError(f"{where}: {astray[0]}: stands outside of [{_TABLE}]; move it there")
+        where = f"{where}: [{_TABLE}]"
+        return dict(checks.mapping(where, tool["isolated-hooks"])), where
+    if document.keys() & {"tool", "project", "build-system"}:
+        near = checks.nearest("isolated-hooks", tool) if isinstance(tool, dict) else None
+        raise PolicyError(f"{where}: has no table [{_TABLE}]" + (f"; there is [tool.{near}]" if near else ""))
+    return dict(document), where
+
+
+def _package_policies(packages: Mapping[str, object], base: dict[str, Any], where: str) -> dict[str, Policy]:
+    policies: dict[str, Policy] = {}
+    for name, table in packages.items():
+        label = f"{where}: packages.{visible(name)}"
+        if not _PROJECT.fullmatch(name):
+            raise checks.wrong(label, name, "the name of a package")
+        canonical = canonicalize_name(name)
+        if canonical in policies:
+            raise PolicyError(f"{label}: {canonical} has two tables that differ in spelling only; merge them")
+        own = _values(_expanded(checks.mapping(label, table)), label)
+        # A single limit is a key of its own: raising one must not reset the others.
+        limits = {**base.get("limits", {}), **own.get("limits", {})}
+        policies[canonical] = Policy(**{**base, **own, "limits": limits})
+    return policies
+
+
+def _expanded(table: Mapping[str, object]) -> dict[str, object]:
+    """Expand ``~`` in the paths of a table; whatever is not a list of texts is left for the checks to refuse."""
+    result = dict(table)
+    for key in ("expose", "writable", "hide"):
+        paths = result.get(key)
+        if isinstance(paths, list):
+            result[key] = [os.path.expanduser(path) if isinstance(path, str) else path for path in paths]
+    return result
+
+
+def _values(mapping: Mapping[str, object], where: str) -> dict[str, Any]:
+    """Return the checked keyword arguments of a table; its limits stay a mapping, so that they can be merged."""
+    values: dict[str, Any] = {}
+    for name, (key, value) in checks.named(mapping, _CHECKS, where, checks.hyphened).items():
+        if name == "limits" and not isinstance(value, Limits):
+            values[name] = _limit_values(f"{where}: limits", value, checks.hyphened)
+        else:
+            values[name] = _CHECKS[name](f"{where}: {key}", value)
+    return values
+
+
+def _limit_values(label: str, value: object, spell: Callable[[str], str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, (key, limit) in checks.named(checks.mapping(label, value), _LIMIT_CHECKS, label, spell).items():
+        if isinstance(limit, str) and name.endswith("_size"):
+            values[name] = parse_size(limit, label=f"{label}.{key}")
+        else:
+            values[name] = _LIMIT_CHECKS[name](f"{label}.{key}", limit)
+    return values
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Limits):
+        return dataclasses.asdict(value)
+    if isinstance(value, frozenset):
+        return sorted(item.value if isinstance(item, Protection) else item for item in value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _check_hooks(label: str, value: object) -> frozenset[str]:
+    hooks = checks.choices(label, value, HOOKS)
+    if not hooks:
+        raise checks.wrong(label, value, "at least one hook, because otherwise nothing is sandboxed")
+    return hooks
+
+
+def _check_source(label: str, value: object) -> str:
+    if value == "discard":
+        raise PolicyError(f"{label}: 'discard' is not supported yet; accepted: {', '.join(_SOURCES)}")
+    return checks.choice(label, value, _SOURCES)
+
+
+def _check_launcher(label: str, value: object) -> str:
+    if value != "native":
+        raise checks.wrong(label, value, "only 'native', no other launcher is supported yet")
+    return "native"
+
+
+def _check_limits(label: str, value: object) -> Limits:
+    if isinstance(value, Limits):
+        return value
+    values: dict[str, Any] = _limit_values(label, value, str)
+    return Limits(**values)
+
+
+def _check_required(label: str, value: object) -> frozenset[Protection]:
+    return DEFAULT_REQUIRE | checks.protections(label, value)
+
+
+_CHECKS: Mapping[str, checks.Check] = {
+    "hooks": _check_hooks,
+    "network": checks.flag,
+    "source": _check_source,
+    "expose": checks.paths,
+    "writable": checks.paths,
+    "hide": checks.paths,
+    "env_keep": checks.keep_patterns,
+    "env_delete": checks.patterns,
+    "limits": _check_limits,
+    "require": _check_required,
+    "allow_degraded": checks.protections,
+    "allow_url_requirements": checks.flag,
+    "launcher": _check_launcher,
+}

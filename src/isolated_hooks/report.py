@@ -1,0 +1,107 @@
+"""What a call was protected by, what was taken from it, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from .artefacts import Artefact
+from .plan import Identity, Plan
+from .protections import Protection, ProtectionState, ProtectionStatus
+
+__all__ = ["HookReport", "protections_of", "unprotected"]
+
+_ACTIVE = {
+    Protection.FILESYSTEM: "a root of its own, in which only what the hook needs is visible",
+    Protection.TEMPORARY: "empty /tmp, /var/tmp, /run, /dev/shm and home, gone afterwards",
+    Protection.ENVIRONMENT: "variables of the caller are kept by a list of names",
+    Protection.NETWORK: "a network namespace with nothing but its own loopback",
+    Protection.PROCESSES: "a PID namespace and a fresh /proc: no process outside is visible, none is left behind",
+    Protection.IPC: "an IPC namespace, and no socket of the host is visible",
+    Protection.HOSTNAME: "a UTS namespace whose host name is localhost",
+    Protection.PRIVILEGES: "no capability, an empty bounding set, no_new_privs, no further user namespace",
+    Protection.SYSCALLS: "a seccomp filter",
+    Protection.TERMINAL: "a new session without a controlling terminal, stdin from /dev/null",
+    Protection.KEYRING: "a new, empty session keyring",
+    Protection.DESCRIPTORS: "no descriptor but 0, 1 and 2",
+    Protection.RESULTS: "staging for every output, vetted after every process was dead",
+}
+_IDENTITIES = {
+    Identity.USER: "the caller's own user, as the only one that is mapped",
+    Identity.SINGLE: "a throw-away uid",
+    Identity.RANGE: "a throw-away block of ids",
+    Identity.MIRROR: "a throw-away uid",
+}
+_TWO_CAPABILITIES = (
+    "CAP_DAC_OVERRIDE and CAP_FOWNER in its own user namespace alone, for a source tree of several owners; "
+    "an empty bounding set, no_new_privs, no further user namespace"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class HookReport:
+    """The report of one call.
+
+    :ivar hook: the hook, or the command that was run
+    :ivar source_dir: the source tree
+    :ivar protections: the state of every protection
+    :ivar returncode: of the hook's process, ``None`` where it was not started
+    :ivar dropped: names of the environment variables that were taken out; never their values
+    :ivar artefacts: what was exported
+    :ivar error: what went wrong, in words, or an empty text
+    :ivar seconds: wall time of the whole call
+    """
+
+    hook: str
+    source_dir: str
+    protections: tuple[ProtectionStatus, ...]
+    returncode: int | None = None
+    dropped: tuple[str, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+
+    def state(self, protection: Protection) -> ProtectionState:
+        """Return the state of one protection."""
+        return next(s.state for s in self.protections if s.protection is protection)
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Return the report as JSON can hold it."""
+        document = dataclasses.asdict(self)
+        document["protections"] = {
+            s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy}
+            for s in self.protections
+        }
+        return document
+
+
+def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection under a plan whose every step has succeeded.
+
+    :param degraded: the names of protections that the child reported as weaker, which the policy allowed
+    """
+    reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
+    if plan.capabilities:
+        reasons[Protection.PRIVILEGES] = _TWO_CAPABILITIES
+    if plan.terminal:
+        reasons[Protection.TERMINAL] = "a new session on a pseudo-terminal made for this command"
+    elif plan.stdin != "null":
+        reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
+    statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
+    if plan.policy.network:
+        statuses[Protection.NETWORK] = ProtectionStatus(
+            Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
+        )
+    if Protection.IPC.value in degraded:
+        reason = "abstract unix sockets belong to the network, unix(7), and this kernel's Landlock cannot scope them"
+        statuses[Protection.IPC] = ProtectionStatus(
+            Protection.IPC, ProtectionState.DEGRADED, reason, "network = false, or Linux 6.12"
+        )
+    return tuple(statuses[p] for p in Protection)
+
+
+def unprotected() -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection of a hook that the policy leaves out of the sandbox."""
+    reason = "the policy's 'hooks' leaves this hook out of the sandbox"
+    return tuple(ProtectionStatus(p, ProtectionState.DISABLED, reason, "name it in 'hooks'") for p in Protection)

@@ -1,0 +1,338 @@
+"""The one way that every hook call takes: plan it, try the host, launch it, vet what it left, report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pwd
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyproject_hooks
+
+from . import host
+from .artefacts import Artefact, export_fallback, export_file, export_metadata
+from .errors import HookKilledError, HookProcessError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
+from .filesystem import RealFilesystem
+from .hookcall import HookCall
+from .launchers import native
+from .outputs import OutputDirectory
+from .ownership import owners_of
+from .plan import Layout, Plan, Situation, plan_command, plan_hook
+from .policy import Policy
+from .report import HookReport, protections_of, unprotected
+from .results import Output, read_output, write_output
+from .text import visible
+from .waiting import wait_for_end
+from .workspace import Workspace, give_back_tree, sweep
+
+__all__ = ["IsolatedRunner", "SubprocessRunner", "run_command"]
+
+
+class SubprocessRunner(Protocol):
+    """What pyproject_hooks calls a subprocess runner: runs a command, raises where it fails."""
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None: ...
+
+
+class IsolatedRunner:
+    """A subprocess runner that puts every hook call into a sandbox, and has another runner start it.
+
+    :param policy: what the hook may do; the default policy where it is left out
+    :param inner: the frontend's own runner, so that its logging, capturing and environment stay;
+        :func:`pyproject_hooks.default_subprocess_runner` where it is left out
+    :ivar reports: a :class:`HookReport` for each call, in the order in which they ended
+    """
+
+    def __init__(self, policy: Policy | None = None, inner: SubprocessRunner | None = None) -> None:
+        self.policy = Policy() if policy is None else policy
+        self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
+        self.reports: list[HookReport] = []
+
+    def wrapping(self, inner: SubprocessRunner) -> SubprocessRunner:
+        """Return a runner with the same policy and reports around another runner."""
+        if isinstance(inner, IsolatedRunner):
+            return inner
+        other = IsolatedRunner(self.policy, inner)
+        other.reports = self.reports
+        return other
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Run one hook call in a sandbox.
+
+        :param cmd: what pyproject_hooks asks for: interpreter, script, hook, control directory
+        :param cwd: the source tree
+        :param extra_environ: variables for the hook, over the inherited ones
+        :raises PolicyError: not a hook call, or one that does not fit the policy
+        :raises SandboxUnavailableError: this host cannot do what the policy requires; nothing was run
+        :raises SandboxSetupError: setting up failed; the hook was not run
+        :raises HookProcessError: the hook failed or ran into a limit, and the inner runner did not raise by itself
+        :raises UntrustedResultError: what the hook left breaks a rule; nothing of it was used
+        """
+        call = HookCall.parse(cmd, cwd)
+        if call.hook not in self.policy.hooks:
+            self.inner(cmd, cwd=cwd, extra_environ=extra_environ)
+            self.reports.append(HookReport(call.hook, call.source_dir, unprotected(), returncode=0))
+            return
+        _HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append).run()
+
+
+class _Run:
+    """What every call has in common, whether of a hook or of another command."""
+
+    def __init__(self, name: str, source: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
+        self.name = name
+        self.source = source
+        self.policy = policy
+        self.done = done
+        self.status: dict[str, Any] = {}
+        self.artefacts: tuple[Artefact, ...] = ()
+
+    def make_plan(self, situation: Situation, layout: Layout) -> Plan:
+        raise NotImplementedError
+
+    def start(self, command: list[str]) -> None:
+        raise NotImplementedError
+
+    def prepare(self, workspace: Workspace, plan: Plan) -> None:
+        """Put into the workspace what the command is to find."""
+
+    def collect(self, workspace: Workspace) -> None:
+        """Take what the command left, after every process of the sandbox is dead."""
+
+    def run(self) -> None:
+        """Do it all, and report it."""
+        host.check_platform()
+        _sweep_once()
+        began = time.monotonic()
+        plan, error = None, ""
+        try:
+            with Workspace() as workspace:
+                plan = self.trial(workspace)
+                self.prepare(workspace, plan)
+                self._launch(workspace, plan)
+                self.collect(workspace)
+        except BaseException as problem:
+            error = visible(str(problem) or type(problem).__name__, limit=2000)
+            raise
+        finally:
+            if plan is not None:
+                self._report(plan, error, time.monotonic() - began)
+
+    def _report(self, plan: Plan, error: str, seconds: float) -> None:
+        dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
+        self.done(
+            HookReport(
+                hook=self.name,
+                source_dir=self.source,
+                protections=protections_of(plan, degraded=tuple(self.status.get("degraded", ()))),
+                returncode=self.status.get("code"),
+                dropped=dropped or plan.environ.dropped,
+                artefacts=self.artefacts,
+                error=error,
+                seconds=seconds,
+            )
+        )
+
+    def trial(self, workspace: Workspace) -> Plan:
+        """Return the plan that works on this host, tried without its command."""
+        mapped = (self.source, *self.policy.writable, workspace.path)
+        situation = situation_of(self.source, self.policy)
+        for idmapping in dict.fromkeys((host.idmapping_possible(mapped), False)):
+            plan = self.make_plan(dataclasses.replace(situation, idmapping=idmapping), workspace.layout)
+            _check_required(plan)
+            workspace.write_plan(plan)
+            if host.require_sandbox(plan, workspace, mapped):
+                return plan
+        raise SandboxSetupError("identity", reason="no way to give the hook a user of its own was found")
+
+    def _launch(self, workspace: Workspace, plan: Plan) -> None:
+        command = native.command(workspace.path, plan.argv)
+        try:
+            try:
+                self.start(command)
+            finally:
+                self.status = workspace.status()
+                wait_for_end(self.status)
+                if self.status.get("mode") == b"mirror":
+                    give_back_tree(plan.source, self.status["uid"])
+        except BaseException as problem:
+            failure = self._failure(problem)
+            if failure is None:
+                raise
+            raise failure from problem
+        failure = self._failure(None)
+        if failure is not None:
+            raise failure
+
+    def _failure(self, problem: BaseException | None) -> Exception | None:
+        """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
+        state, code, limit = (self.status.get(name) for name in ("state", "code", "limit"))
+        command = (self.name,)
+        if state == "failed":
+            return host.refusal(self.status)
+        if state is None:
+            started = problem is None or isinstance(problem, subprocess.CalledProcessError)
+            reason = "it ended without a word"
+            return SandboxSetupError("starting the launcher", reason=reason) if started else None
+        if limit == "wall_time":
+            seconds = self.policy.limits.wall_time or 0.0
+            return HookTimeoutError(int(code or 0), command, limit=limit, seconds=seconds)
+        if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
+            return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
+        if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
+            return HookKilledError(code, command, limit="file_size", value=self.policy.limits.file_size)
+        if problem is None and (state != "exited" or code != 0):
+            return HookProcessError(int(code or 1), list(command))
+        return None
+
+
+class _HookRun(_Run):
+    """One hook call."""
+
+    def __init__(
+        self,
+        call: HookCall,
+        policy: Policy,
+        inner: SubprocessRunner,
+        extra: Mapping[str, str],
+        done: Callable[[HookReport], None],
+    ) -> None:
+        super().__init__(call.hook, call.source_dir, policy, done)
+        self.call = call
+        self.inner = inner
+        self.extra = extra
+        self.output: OutputDirectory | None = None
+
+    def run(self) -> None:
+        with contextlib.ExitStack() as stack:
+            if self.call.output_directory is not None:
+                self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
+            super().run()
+
+    def make_plan(self, situation: Situation, layout: Layout) -> Plan:
+        return plan_hook(self.call, self.policy, situation, layout, self.extra)
+
+    def prepare(self, workspace: Workspace, plan: Plan) -> None:
+        path = os.path.join(workspace.layout.control, "input.json")
+        kwargs = self.call.kwargs if plan.kwargs is None else plan.kwargs
+        with open(path, "x", encoding="utf-8") as file:
+            json.dump({"kwargs": dict(kwargs)}, file)
+
+    def start(self, command: list[str]) -> None:
+        self.inner(command, cwd=self.source, extra_environ=self.extra)
+
+    def collect(self, workspace: Workspace) -> None:
+        allow_urls = self.policy.allow_url_requirements
+        with workspace.directory(workspace.layout.control) as control:
+            output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        if self.output is not None and isinstance(output.returned, str):
+            with workspace.directory(workspace.layout.staging) as staging:
+                self.artefacts = tuple(self._export(staging, self.output.fd, output))
+        write_output(self.call.control_dir, output)
+
+    def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
+        name, limit = str(output.returned), self.policy.limits.output_size
+        if not self.call.hook.startswith("prepare_metadata"):
+            return [export_file(staging, name, destination, limit=limit)]
+        metadata = export_metadata(staging, name, destination, limit=limit)
+        export_fallback(staging, destination, limit=limit)
+        return [metadata]
+
+
+class _CommandRun(_Run):
+    """One run of any command."""
+
+    def __init__(self, argv: Sequence[str], cwd: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
+        super().__init__(argv[0] if argv else "", cwd, policy, done)
+        self.argv = argv
+        self.stdin = "inherit"
+        self.terminal = False
+        self.starter: Callable[[list[str]], None] | None = None
+
+    def make_plan(self, situation: Situation, layout: Layout) -> Plan:
+        terminal = self.terminal
+        return plan_command(self.argv, self.source, self.policy, situation, layout, stdin=self.stdin, terminal=terminal)
+
+    def start(self, command: list[str]) -> None:
+        if self.starter is not None:
+            self.starter(command)
+
+
+def run_command(
+    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: bool
+) -> HookReport:
+    """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
+
+    :param start: what runs the launcher's command to its end; it need not raise
+    :param terminal: ``start`` gives it a pseudo-terminal of its own as descriptor 0
+    :raises HookTimeoutError: it ran into a time limit
+    :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
+    """
+    reports: list[HookReport] = []
+    run = _CommandRun(argv, cwd, policy, reports.append)
+    run.starter, run.terminal = start, terminal
+    try:
+        run.run()
+    except (HookTimeoutError, HookKilledError):
+        raise
+    except HookProcessError:
+        pass  # its exit code is in the report
+    return reports[-1]
+
+
+def situation_of(source: str, policy: Policy) -> Situation:
+    """Return what a planner has to know of this host and this process, for a source tree."""
+    return Situation(
+        filesystem=RealFilesystem(),
+        home=_home(),
+        environ=dict(os.environ),
+        started_with=host.started_with(),
+        owners=owners_of((source, *policy.writable)) if os.geteuid() == 0 else None,
+    )
+
+
+def check_host(policy: Policy) -> None:
+    """Try the sandbox on an empty tree, so that a host that cannot do it is found before anything else is done.
+
+    :raises SandboxUnavailableError: this host cannot do what the policy requires
+    """
+    host.check_platform()
+    _sweep_once()
+    with tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source, Workspace() as workspace:
+        run = _CommandRun((), source, policy, lambda report: None)
+        run.trial(workspace)
+
+
+@functools.lru_cache(maxsize=1)
+def _sweep_once() -> None:
+    sweep()
+
+
+def _home() -> str:
+    home = os.path.expanduser("~")
+    if os.path.isabs(home):
+        return os.path.normpath(home)
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/nonexistent"
+
+
+def _check_required(plan: Plan) -> None:
+    missing = [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
+    if missing:
+        raise SandboxUnavailableError(
+            [f"{s.protection.value} is {s.state.value}: {s.reason}" for s in missing],
+            "; ".join(s.remedy for s in missing if s.remedy) or "relax the policy's 'require'",
+        )

@@ -1,0 +1,13 @@
+"""Entry of the child: ``python -I -S .../sandbox/__main__.py WORKSPACE -- COMMAND...``.
+
+A script is compiled anew at every start, a module is not: so this file only finds the package and hands over. It is
+imported under the name ``sandbox``, which spares the child the imports of ``isolated_hooks`` itself.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0])
+    launch = __import__("sandbox.launch").launch
+    del sys.path[0]
+    sys.exit(launch.main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""Who the hook is: the one mapped user of an ordinary caller, or a throw-away uid where the caller is root.
+
+A process of kuid 0 can write /proc/sys/kernel/core_pattern without any capability and so own the host, so root's
+hooks run as a uid that nothing else has. It is taken by binding an abstract unix socket, which the kernel releases
+with the last process that holds it: no file, no account, no trace. Abstract names are one set per network namespace, so
+a uid that any visible process runs under is passed over as well.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+from errno import EADDRINUSE
+
+FIRST_UID = 61184  # systemd's range for DynamicUser: no account has one of these
+LAST_UID = 65519
+SANDBOX_UID = 1000  # what the hook sees where only one id is mapped
+# A block of 65536 ids for each throw-away uid, in the range that systemd's UIDS-GIDS.md lists as used by nobody.
+RANGE_BASE = 0x70000000
+RANGE_SIZE = 65536
+
+
+class NoUidLeftError(Exception):
+    """Every throw-away uid is taken."""
+
+
+def take_uid() -> tuple[int, _socket.socket]:
+    """Return a uid that nobody has, and the lock that keeps it: keep it open as long as any process runs under it."""
+    count = LAST_UID - FIRST_UID + 1
+    start = int.from_bytes(os.urandom(4), "little") % count
+    used = _uids_in_use()
+    for offset in range(count):
+        uid = FIRST_UID + (start + offset) % count
+        if uid in used or range_base(uid) in used:
+            continue
+        lock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            lock.bind(b"\0isolated-hooks/uid/%d" % uid)
+        except OSError as error:
+            lock.close()
+            if error.errno != EADDRINUSE:
+                raise
+        else:
+            return uid, lock
+    raise NoUidLeftError
+
+
+def range_base(uid: int) -> int:
+    """Return the first of the block of ids that belongs to a throw-away uid."""
+    return RANGE_BASE + (uid - FIRST_UID) * RANGE_SIZE
+
+
+def range_map(uid: int) -> bytes:
+    """Return the map of a user namespace of that block, in which the caller's files show as the sandbox's own.
+
+    The idmapped mount shows id N on disk as BASE+N. The hook is BASE+0, so what it makes is root's on disk, and it sees
+    itself as :data:`SANDBOX_UID`: the two change places, every other id keeps its number.
+    """
+    base = range_base(uid)
+    me = SANDBOX_UID
+    lines = ((0, base + me, 1), (1, base + 1, me - 1), (me, base, 1), (me + 1, base + me + 1, RANGE_SIZE - me - 1))
+    return b"".join(b"%d %d %d\n" % line for line in lines)
+
+
+def _uids_in_use() -> set[int]:
+    used = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                used.add(os.stat(f"/proc/{name}").st_uid)
+            except OSError:
+                continue  # it has just ended
+    return used
+
+
+def become(uid: int, gid: int) -> None:
+    """Change every user and group id of this process and drop its supplementary groups."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)

@@ -1,0 +1,174 @@
+"""Pid 1 of the sandbox: builds it from inside, starts the hook, reaps, and ends everything with the hook."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import os
+
+from . import environ, landlock, mounts, network, pipes, privileges, syscalls
+
+if False:
+    from typing import Any, NoReturn
+
+    from .operations import Operation
+
+_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+
+
+class Init:
+    """Everything that pid 1 does, in order. ``stage`` says how far it got."""
+
+    def __init__(
+        self, plan: dict[str, Any], operations: list[Operation], trees: dict[bytes, int], place: bytes, report: int
+    ) -> None:
+        self.plan = plan
+        self.operations = operations
+        self.trees = trees
+        self.place = place
+        self.report = report
+        self.stage = "starting"
+
+    def run(self, argv: list[bytes], leash: int) -> None:
+        """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
+
+        :param argv: the command; nothing is run where it is empty
+        :param leash: read end of a pipe whose other end only the launcher holds
+        """
+        try:
+            die_with_parent(leash)
+            self._set_up()
+            variables = self._environment()
+            if not argv:  # a trial of this host
+                pipes.send(self.report, "exited", 0)
+                return
+            hook = self._start(argv, variables)
+            # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
+            die_with_parent(leash)
+            pipes.send(self.report, "exited", _reap(hook))
+        except mounts.OperationError as error:
+            cause = error.__cause__
+            self._fail(cause if isinstance(cause, OSError) else OSError(), os.fsencode(error.operation.target))
+        except OSError as error:
+            self._fail(error, getattr(error, "path", None) or error.filename)
+        finally:
+            os._exit(0)
+
+    def _fail(self, error: OSError, path: object) -> None:
+        name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
+        pipes.send(self.report, "failed", self.stage, getattr(error, "syscall", ""), name, error.errno or 0)
+
+    def _set_up(self) -> None:
+        plan = self.plan
+        self.stage = "network and host name"
+        syscalls.sethostname(plan["hostname"])
+        if not plan["network"]:
+            network.loopback_up()
+        self.stage = "root filesystem"
+        umask = os.umask(0o022)
+        mounts.build_root(self.place, self.operations, self.trees, plan["uid"], plan["gid"])
+        os.umask(umask)
+        self.stage = "keyring and terminal"
+        syscalls.join_new_session_keyring()
+        os.setsid()
+        if plan["terminal"]:
+            _take_terminal()
+        self.stage = "working directory"
+        os.chdir(plan["cwd"])
+        if plan["stdin"] == b"null":
+            privileges.stdin_from_null()
+        self.stage = "limits"
+        privileges.limit(plan["limits"])
+        self.stage = "privileges"
+        privileges.reduce(plan["capabilities"])
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        if plan["scope"]:
+            self._scope()
+        self.stage = "system call filter"
+        privileges.forbid()
+
+    def _scope(self) -> None:
+        try:
+            landlock.scope_abstract_sockets()
+        except OSError:
+            if self.plan["scope_required"]:
+                raise
+            pipes.send(self.report, "degraded", "ipc")
+
+    def _environment(self) -> dict[bytes, bytes]:
+        self.stage = "environment"
+        merged = dict(os.environb)
+        kept = environ.apply(merged, self.plan["environ"])
+        pipes.send(self.report, "dropped", tuple(sorted(name for name in merged if name not in kept)))
+        return kept
+
+    def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
+        self.stage = "starting the command"
+        # Pid 1 holds the caller's environment in its memory: nobody may trace it or read its /proc files, prctl(2).
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        read, write = os.pipe()
+        hook = os.fork()
+        if hook == 0:
+            _execute(argv, variables, write)
+        os.close(write)
+        # Signals were held back since before the fork: from here on they have somewhere to go.
+        for number in _FORWARDED:
+            _signal.signal(number, _forward)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        if self.plan["capabilities"]:
+            syscalls.capset(0)
+        failure = os.read(read, 4)
+        os.close(read)
+        if failure:
+            error = syscalls.SyscallError(int.from_bytes(failure, "little"), "execve", argv[0])
+            raise error
+        pipes.send(self.report, "running")
+        return hook
+
+
+def die_with_parent(leash: int) -> None:
+    """Arm the parent-death signal, and end at once if the parent had gone before it was armed, prctl(2)."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    os.set_blocking(leash, False)
+    try:
+        if os.read(leash, 1) == b"":
+            os._exit(1)
+    except BlockingIOError:
+        pass  # the other end is held: the parent lives
+
+
+def _take_terminal() -> None:
+    # tty_ioctl(2): TIOCSCTTY. This is the pseudo-terminal that `isolated-hooks run` made, never the caller's own.
+    import fcntl
+
+    fcntl.ioctl(0, 0x540E, 0)
+
+
+def _forward(number: int, _frame: object) -> None:
+    try:
+        os.kill(-1, number)  # every process of the namespace but pid 1, kill(2)
+    except ProcessLookupError:
+        pass  # the hook has just ended
+
+
+def _reap(hook: int) -> int:
+    """Wait for every child until the hook ends, and return its exit code, or minus its signal."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == hook:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> NoReturn:
+    """Become the hook. Only a failure comes back, through the pipe, as an errno."""
+    number = 0
+    try:
+        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores them, a build expects the default
+            _signal.signal(ignored, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        syscalls.close_on_exec_from(3)
+        os.execvpe(argv[0], argv, variables)
+    except OSError as error:
+        number = error.errno or 0
+    finally:
+        os.write(report, (number or 1).to_bytes(4, "little"))
+        os._exit(127)

@@ -1,0 +1,137 @@
+"""The namespaces of a sandbox, and the id maps of its user namespace, user_namespaces(7)."""
+
+from __future__ import annotations
+
+import os
+
+from . import syscalls
+
+if False:
+    from collections.abc import Iterator
+
+ALL = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWCGROUP
+)
+
+
+def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> None:
+    """Move this process into new namespaces, all in one call, and map its user namespace.
+
+    :param network: keep the caller's network
+    :param uid_map, gid_map: the lines to write
+    :param by_parent: the maps reach beyond this process's own ids, so a process outside has to write them
+    """
+    flags = ALL | (0 if network else syscalls.CLONE_NEWNET)
+    if by_parent:
+        with _MapWriter(uid_map, gid_map) as writer:
+            syscalls.unshare(flags)
+            writer.write()
+        return
+    # After a change of ids the process is not dumpable and its /proc files are root's: the maps could not be opened.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    syscalls.unshare(flags)
+    # An unprivileged process may map its gid only after it has given up setgroups(2).
+    write_proc(b"/proc/self/setgroups", b"deny")
+    write_proc(b"/proc/self/uid_map", uid_map)
+    write_proc(b"/proc/self/gid_map", gid_map)
+
+
+def write_proc(path: bytes, text: bytes) -> None:
+    """Write a file of /proc in one call. Not by a file object: those hide the error until they are closed."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise syscalls.SyscallError(error.errno or 0, "write", path) from error
+
+
+def mapped(map_path: str) -> Iterator[tuple[int, int]]:
+    """Yield (first id, count) of each extent of this process's own map, such as ``/proc/self/uid_map``."""
+    with open(map_path, encoding="ascii") as file:
+        for line in file:
+            first, _, count = line.split()
+            yield int(first), int(count)
+
+
+def mirror(map_path: str) -> bytes:
+    """Return a map that gives a child namespace the same ids as this one. One extent may not span two of the parent."""
+    return b"".join(b"%d %d %d\n" % (first, first, count) for first, count in mapped(map_path))
+
+
+class _MapWriter:
+    """A child that stays in the old user namespace, with its privileges, and writes the maps of its parent."""
+
+    def __init__(self, uid_map: bytes, gid_map: bytes) -> None:
+        self.maps = {b"uid_map": uid_map, b"gid_map": gid_map}
+
+    def __enter__(self) -> _MapWriter:
+        read, self.go = os.pipe()
+        target = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(self.go)
+                if os.read(read, 1):
+                    for name, text in self.maps.items():
+                        write_proc(b"/proc/%d/%b" % (target, name), text)
+                status = 0
+            except OSError as error:
+                status = error.errno or 1
+            finally:
+                os._exit(status)
+        os.close(read)
+        return self
+
+    def write(self) -> None:
+        """Let the child write the maps, now that this process is in its new namespace."""
+        os.write(self.go, b"x")
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        if status:
+            raise syscalls.SyscallError(os.waitstatus_to_exitcode(status) % 256, "write", b"uid_map")
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.go)
+        if self.pid:
+            os.waitpid(self.pid, 0)
+
+
+class UserNamespace:
+    """A user namespace that holds an id map and no process: what an idmapped mount is made with.
+
+    mount_setattr(2), MOUNT_ATTR_IDMAP: the namespace's map says which id on disk shows as which id.
+    """
+
+    def __init__(self, uid_map: bytes, gid_map: bytes) -> None:
+        ready_read, ready = os.pipe()
+        done, done_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                syscalls.unshare(syscalls.CLONE_NEWUSER)
+                os.write(ready, b"x")
+                os.close(done_write)
+                os.read(done, 1)
+            finally:
+                os._exit(0)
+        os.close(ready)
+        os.close(done)
+        try:
+            if not os.read(ready_read, 1):
+                raise syscalls.SyscallError(1, "unshare")
+            write_proc(b"/proc/%d/uid_map" % pid, uid_map)
+            write_proc(b"/proc/%d/gid_map" % pid, gid_map)
+            self.fd = os.open(b"/proc/%d/ns/user" % pid, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(ready_read)
+            os.close(done_write)
+            os.waitpid(pid, 0)

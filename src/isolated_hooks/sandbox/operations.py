@@ -1,0 +1,319 @@
+"""The operations that a root filesystem is made of: each can execute itself, describe itself and travel to the child.
+
+``plan.py`` builds them with text paths, the child executes them with byte paths; :meth:`Operation.to_wire` is the way
+between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than its whole sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import ENOENT, EXDEV
+
+from . import syscalls
+
+if False:  # typing costs an import too
+    from collections.abc import Callable
+    from typing import Any, ClassVar
+
+
+class Context:
+    """What operations share while a root is built.
+
+    :ivar path: where the new root is until it is pivoted into; :ivar root: a descriptor of it
+    :ivar devices: the st_dev of every filesystem that is ours, and so may be given new names
+    :ivar trees: detached trees that were opened before, by target
+    :ivar uid, gid: who the hook will be, as the sandbox sees it
+    """
+
+    def __init__(self, path: bytes, trees: dict[bytes, int], uid: int, gid: int) -> None:
+        self.path = path
+        self.root = root = syscalls.open_path(path)
+        self.devices = {os.fstat(root).st_dev}
+        self.trees = trees
+        self.uid = uid
+        self.gid = gid
+
+
+class Operation:
+    """One step in building the root. Immutable; ``fields`` names the arguments in their order."""
+
+    fields: ClassVar[tuple[str, ...]] = ()
+    target: str
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        given = dict(zip(self.fields, values, strict=False), **named)
+        unknown = [name for name in given if name not in self.fields]
+        if unknown or len(values) > len(self.fields):
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self.fields)}")
+        for name in self.fields:
+            object.__setattr__(self, name, given[name] if name in given else getattr(type(self), name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Operation) and type(self) is type(other) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, *self.values().items()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.values().items())})"
+
+    def values(self) -> dict[str, Any]:
+        """Return the arguments by name."""
+        return {name: getattr(self, name) for name in self.fields}
+
+    def to_wire(self) -> tuple[str, dict[str, Any]]:
+        """Return the operation as what :mod:`marshal` can carry, every text as the bytes the kernel sees."""
+        return type(self).__name__, {k: os.fsencode(v) if isinstance(v, str) else v for k, v in self.values().items()}
+
+    def describe(self) -> str:
+        """Say in words what the operation does."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> None:
+        """Do it, beneath the new root."""
+        raise NotImplementedError
+
+
+def from_wire(name: str, values: dict[str, Any]) -> Operation:
+    """Return the operation that :meth:`Operation.to_wire` packed."""
+    return OPERATIONS[name](**values)
+
+
+class Bind(Operation):
+    """Show a file or directory of the host, with the mounts beneath it, never with set-user-ID bits.
+
+    :ivar owned: whose files these are, ``"caller"`` or ``"tree"`` (the owner of the source tree): where the caller is root
+        they show as the sandbox's own, by an idmapped mount; empty for the system's
+    :ivar device: the device node works
+    """
+
+    fields = ("source", "target", "writable", "owned", "device")
+    source: str
+    writable: bool = False
+    owned: str = ""
+    device: bool = False
+
+    def describe(self) -> str:
+        where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
+        return f"{'read-write' if self.writable else 'read-only '}  {os.fsdecode(self.target)}{where}"
+
+    def attributes(self) -> int:
+        """Return the attributes of the mount, for mount_setattr(2)."""
+        device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV
+        return syscalls.MOUNT_ATTR_NOSUID | device | (0 if self.writable else syscalls.MOUNT_ATTR_RDONLY)
+
+    def execute(self, context: Context) -> None:
+        source: bytes = self.source  # type: ignore[assignment]
+        tree = context.trees.pop(self.target, None)  # type: ignore[call-overload]
+        if tree is None:
+            tree = syscalls.clone_tree(source)
+            syscalls.mount_setattr(tree, self.attributes(), recursive=True, path=source)
+        try:
+            _attach(context, tree, self.target)
+        finally:
+            os.close(tree)
+
+
+class Directory(Operation):
+    """Make an empty directory."""
+
+    fields = ("target", "mode")
+    mode: int = 0o755
+
+    def describe(self) -> str:
+        return f"empty       {os.fsdecode(self.target)}"
+
+    def execute(self, context: Context) -> None:
+        os.close(_place(context, self.target, directory=True, mode=self.mode))
+
+
+class File(Operation):
+    """Write a small file of our own."""
+
+    fields = ("target", "content")
+    content: str = ""
+
+    def describe(self) -> str:
+        return f"synthetic   {os.fsdecode(self.target)}"
+
+    def execute(self, context: Context) -> None:
+        _write(context, self.target, self.content)  # type: ignore[arg-type]
+
+
+class Accounts(Operation):
+    """Write /etc/passwd and /etc/group with just the sandbox's own user, whose number is known only in the child."""
+
+    fields = ("target", "name", "home")
+    target = "/etc"
+    name: str
+    home: str
+
+    def describe(self) -> str:
+        return f"synthetic   {os.fsdecode(self.target)}/passwd and group with the user {os.fsdecode(self.name)} alone"
+
+    def execute(self, context: Context) -> None:
+        directory, name, home = map(os.fsencode, (self.target, self.name, self.home))
+        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, context.uid, context.gid, home)
+        nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        _write(context, directory + b"/passwd", user + nobody)
+        _write(context, directory + b"/group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, context.gid))
+
+
+class Symlink(Operation):
+    """Make a symbolic link."""
+
+    fields = ("target", "destination")
+    destination: str
+
+    def describe(self) -> str:
+        return f"link        {os.fsdecode(self.target)} -> {os.fsdecode(self.destination)}"
+
+    def execute(self, context: Context) -> None:
+        parent, name = _parent(context, self.target)  # type: ignore[arg-type]
+        try:
+            os.symlink(self.destination, name, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+class Scratch(Operation):
+    """Mount one empty tmpfs of limited size and show it as several writable directories: one limit for them all.
+
+    :ivar targets: pairs of directory and mode
+    :ivar size: bytes; :ivar inodes: the largest number of files
+    """
+
+    fields = ("target", "targets", "size", "inodes")
+    targets: tuple[tuple[str, int], ...]
+    size: int
+    inodes: int
+
+    def to_wire(self) -> tuple[str, dict[str, Any]]:
+        name, values = super().to_wire()
+        return name, {**values, "targets": tuple((os.fsencode(path), mode) for path, mode in self.targets)}
+
+    def describe(self) -> str:
+        names = ", ".join(os.fsdecode(path) for path, _ in self.targets)
+        return f"read-write  {names}: empty, together up to {self.size // 2**20} MiB"
+
+    def execute(self, context: Context) -> None:
+        options = b"mode=755,size=%d,nr_inodes=%d" % (self.size, self.inodes)
+        target: bytes = self.target  # type: ignore[assignment]
+        whole = _mount(context, b"tmpfs", target, syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+        # The sticky bits are wanted whatever the umask says, and mkdir(2) ignores neither.
+        for number, (path, mode) in enumerate(self.targets):
+            part = b"%d" % number
+            os.mkdir(part, dir_fd=whole)
+            os.chmod(part, mode, dir_fd=whole)
+            os.close(_place(context, path, directory=True))
+        os.close(whole)
+        for number, (path, _) in enumerate(self.targets):
+            tree = syscalls.clone_tree(context.path + target + b"/%d" % number)
+            _attach(context, tree, path)
+            os.close(tree)
+        syscalls.umount(context.path + target)
+        parent, name = _parent(context, target)
+        os.rmdir(name, dir_fd=parent)
+        os.close(parent)
+
+
+class Proc(Operation):
+    """Mount a fresh /proc of the sandbox's own PID namespace, read-only as a whole."""
+
+    fields = ("target",)
+
+    def describe(self) -> str:
+        return f"fresh       {os.fsdecode(self.target)}, read-only, of its own PID namespace"
+
+    def execute(self, context: Context) -> None:
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        fd = _mount(context, b"proc", self.target, flags)  # type: ignore[arg-type]
+        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)
+        os.close(fd)
+
+
+class Devpts(Operation):
+    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7."""
+
+    fields = ("target",)
+
+    def describe(self) -> str:
+        return f"fresh       {os.fsdecode(self.target)}"
+
+    def execute(self, context: Context) -> None:
+        options = b"newinstance,ptmxmode=0666,mode=620"
+        flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
+        os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
+
+
+OPERATIONS: dict[str, Callable[..., Operation]] = {
+    cls.__name__: cls for cls in (Bind, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
+}
+
+
+def _relative(path: bytes) -> bytes:
+    return path.lstrip(b"/") or b"."
+
+
+def _parent(context: Context, target: bytes) -> tuple[int, bytes]:
+    """Open, making it where needed, the directory that ``target`` is to be in."""
+    directory, _, name = target.rstrip(b"/").rpartition(b"/")
+    return _place(context, directory or b"/", directory=True), name
+
+
+def _place(context: Context, target: Any, *, directory: bool, mode: int = 0o755) -> int:
+    """Open ``target`` beneath the new root without following a link, making what is not there.
+
+    Nothing is ever made on a filesystem of the host: a target there has to exist.
+    """
+    try:
+        return syscalls.open_path(_relative(target), beneath=context.root)
+    except syscalls.SyscallError as error:
+        if error.errno != ENOENT:
+            raise
+    parent, name = _parent(context, target)
+    try:
+        if os.fstat(parent).st_dev not in context.devices:
+            raise syscalls.SyscallError(EXDEV, "mkdir" if directory else "open", target)
+        if directory:
+            os.mkdir(name, mode, dir_fd=parent)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        return syscalls.open_path(name, beneath=parent)
+    finally:
+        os.close(parent)
+
+
+def _attach(context: Context, tree: int, target: Any) -> None:
+    directory = os.fstat(tree).st_mode & 0o170000 == 0o040000
+    place = _place(context, target, directory=directory)
+    try:
+        syscalls.move_mount(tree, place, path=target)
+    finally:
+        os.close(place)
+
+
+def _mount(context: Context, kind: bytes, target: bytes, flags: int, options: bytes = b"") -> int:
+    """Mount a new filesystem of our own at ``target`` and return it opened."""
+    os.close(_place(context, target, directory=True))
+    path = context.path + target
+    syscalls.mount(kind, path, kind, flags, options)
+    fd = syscalls.open_path(path)
+    context.devices.add(os.fstat(fd).st_dev)
+    return fd
+
+
+def _write(context: Context, target: bytes, content: bytes) -> None:
+    parent, name = _parent(context, target)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o644, dir_fd=parent)
+        try:
+            os.write(fd, content)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(parent)

@@ -1,0 +1,74 @@
+"""Giving up what the hook must not have: capabilities, new privileges, limits, descriptors, the keyring."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from . import seccomp, syscalls
+
+CAP_DAC_OVERRIDE = 1
+CAP_FOWNER = 3
+_CAP_SETPCAP = 1 << 8
+
+# securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
+# KEEP_CAPS: no later exec or change of ids can bring a capability back.
+_SECUREBITS = 0b1110_1111
+# Ids are changed during set-up without losing capabilities on the way.
+NO_SETUID_FIXUP = 0b0100
+# The special value of core(5): a piped core_pattern is not run, and no file is written either.
+_CORE_LIMIT = 1
+
+
+def keep_capabilities_over_setuid() -> None:
+    """Let setresuid(2) leave the capabilities of this process as they are, capabilities(7)."""
+    syscalls.prctl(syscalls.PR_SET_SECUREBITS, NO_SETUID_FIXUP)
+
+
+def reduce(keep: tuple[int, ...]) -> None:
+    """Empty the bounding set and every other set, but for ``keep``, which stays over exec as ambient."""
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        last = int(file.read())
+    bits = sum(1 << capability for capability in keep)
+    # First, because what is inheritable has to be in the bounding set when it becomes so. Dropping from that set and
+    # locking securebits take CAP_SETPCAP, which the last capset drops.
+    syscalls.capset(bits | _CAP_SETPCAP)
+    for capability in range(last + 1):
+        syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+    for capability in keep:
+        syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
+    syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)
+    syscalls.capset(bits)
+
+
+def forbid() -> None:
+    """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2)."""
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE))
+
+
+def limit(limits: dict[str, int]) -> None:
+    """Set resource limits, setrlimit(2), never above what the caller has: soft and hard alike.
+
+    :param limits: by name without ``RLIMIT_``; seconds, bytes or a number
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, _core_limit())
+    for name, value in limits.items():
+        number: int = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.getrlimit(number)
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (bound, bound))
+
+
+def _core_limit() -> tuple[int, int]:
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    value = _CORE_LIMIT if hard == resource.RLIM_INFINITY or hard >= _CORE_LIMIT else 0
+    return value, value
+
+
+def stdin_from_null() -> None:
+    """Make descriptor 0 an empty input."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    if null != 0:
+        os.dup2(null, 0, inheritable=True)
+        os.close(null)

@@ -1,0 +1,243 @@
+"""The system calls that the standard library has no function for, by ctypes, with one way of failing.
+
+Each wrapper raises :class:`SyscallError`, an ``OSError`` that knows which call it was and which path it was about.
+Numbers of calls newer than 2019 are the same on every architecture (asm-generic/unistd.h); the older ones are looked
+up by :data:`NUMBERS`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# unshare(2), clone(2)
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+# mount(2), umount2(2)
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+# open_tree(2), move_mount(2), mount_setattr(2), openat2(2)
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_FDCWD = -100
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x04
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOUNT_ATTR_RDONLY = 0x01
+MOUNT_ATTR_NOSUID = 0x02
+MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_NOEXEC = 0x08
+MOUNT_ATTR_IDMAP = 0x00100000
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_BENEATH = 0x08
+
+# prctl(2)
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+KEYCTL_JOIN_SESSION_KEYRING = 1
+
+# name: (x86_64, aarch64), from asm/unistd_64.h and asm-generic/unistd.h
+NUMBERS = {
+    "pivot_root": (155, 41),
+    "keyctl": (250, 219),
+    "capset": (126, 91),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "close_range": (436, 436),
+    "openat2": (437, 437),
+    "mount_setattr": (442, 442),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_restrict_self": (446, 446),
+}
+MACHINES = {"x86_64": 0, "aarch64": 1}
+MACHINE = os.uname().machine
+
+
+class SyscallError(OSError):
+    """A system call failed: ``syscall`` is its name, ``path`` what it was about, or ``None``."""
+
+    def __init__(self, errno: int, syscall: str, path: bytes | str | None = None) -> None:
+        super().__init__(errno, os.strerror(errno))
+        self.syscall = syscall
+        self.path = path
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+
+
+def _check(result: int, name: str, path: bytes | str | None = None) -> int:
+    if result < 0:
+        raise SyscallError(ctypes.get_errno(), name, path)
+    return result
+
+
+def _call(name: str, *arguments: object, path: bytes | str | None = None) -> int:
+    number = NUMBERS[name][MACHINES[MACHINE]]
+    wide = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
+    return _check(_libc.syscall(ctypes.c_long(number), *wide), name, path)
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces, unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: bytes, target: bytes, kind: bytes, flags: int, options: bytes = b"") -> None:
+    """Mount a filesystem, mount(2)."""
+    _check(_libc.mount(source, target, kind, flags, options), "mount", target)
+
+
+def make_private() -> None:
+    """Stop every mount of this mount namespace from propagating either way, mount_namespaces(7)."""
+    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount", b"/")
+
+
+def umount(target: bytes) -> None:
+    """Detach a mount; what still uses it keeps it alive, umount2(2) with MNT_DETACH."""
+    _check(_libc.umount2(target, MNT_DETACH), "umount2", target)
+
+
+def pivot_root(new_root: bytes, put_old: bytes) -> None:
+    """Change the root mount, pivot_root(2)."""
+    _call("pivot_root", new_root, put_old, path=new_root)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def open_path(path: bytes, *, beneath: int | None = None) -> int:
+    """Open ``path`` as O_PATH without following any symbolic link, openat2(2).
+
+    :param beneath: a directory descriptor that the path is relative to and may not leave
+    """
+    resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (RESOLVE_BENEATH if beneath is not None else 0)
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, resolve)
+    directory = AT_FDCWD if beneath is None else beneath
+    return _call("openat2", directory, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
+
+
+def clone_tree(path: bytes) -> int:
+    """Return a detached copy of the mount tree at ``path``, with its submounts, open_tree(2)."""
+    fd = open_path(path)
+    try:
+        flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE
+        return _call("open_tree", fd, b"", flags, path=path)
+    finally:
+        os.close(fd)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+def mount_setattr(
+    fd: int, attributes: int, *, recursive: bool, userns: int = 0, path: bytes | str | None = None
+) -> None:
+    """Set attributes of the mount behind ``fd`` and make it private, mount_setattr(2).
+
+    :param recursive: apply to every submount too
+    :param userns: descriptor of the user namespace of an idmapped mount (MOUNT_ATTR_IDMAP)
+    """
+    attr = _MountAttr(attributes, 0, MS_PRIVATE, userns)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _call("mount_setattr", fd, b"", flags, ctypes.byref(attr), ctypes.sizeof(attr), path=path)
+
+
+def move_mount(tree: int, target: int, *, path: bytes | str | None = None) -> None:
+    """Attach a detached mount tree at an open target, move_mount(2)."""
+    _call("move_mount", tree, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH, path=path)
+
+
+def prctl(option: int, argument: int = 0, *more: int) -> None:
+    """Operate on this process, prctl(2)."""
+    three = (*more, 0, 0, 0)[:3]
+    _check(_libc.prctl(option, argument, *three), "prctl")
+
+
+def sethostname(name: bytes) -> None:
+    """Set the host name of this UTS namespace, sethostname(2)."""
+    _check(_libc.sethostname(name, len(name)), "sethostname")
+
+
+def join_new_session_keyring() -> None:
+    """Replace the session keyring by a new empty one, keyctl(2). It is shared through every namespace otherwise."""
+    _call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
+def close_on_exec_from(first: int) -> None:
+    """Have every descriptor from ``first`` on closed by execve(2), close_range(2) with CLOSE_RANGE_CLOEXEC."""
+    _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
+
+
+def capset(capabilities: int) -> None:
+    """Make effective, permitted and inheritable just this set of bits, capset(2), version 3."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
+    data = (ctypes.c_uint32 * 6)(low, low, low, high, high, high)
+    _call("capset", header, data)
+
+
+def seccomp_filter(program: bytes) -> None:
+    """Install a classic BPF program as seccomp filter of this process and its children, seccomp(2)."""
+
+    class FilterProgram(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    block = FilterProgram(len(program) // 8, program)
+    prctl(PR_SET_SECCOMP, 2, ctypes.addressof(block))
+
+
+def socket_up(name: bytes) -> None:
+    """Bring up a network interface, netdevice(7): SIOCGIFFLAGS, then SIOCSIFFLAGS with IFF_UP."""
+    fd = _check(_libc.socket(2, 2 | os.O_CLOEXEC, 0), "socket")
+    try:
+        request = ctypes.create_string_buffer(name, 40)
+        _check(_libc.ioctl(fd, 0x8913, request), "ioctl", name)
+        request[16] = bytes((request.raw[16] | 1,))
+        _check(_libc.ioctl(fd, 0x8914, request), "ioctl", name)
+    finally:
+        os.close(fd)
+
+
+def chown_fd(fd: int, uid: int, gid: int) -> None:
+    """Give what an O_PATH descriptor stands for to an owner, never through a link, fchownat(2) with AT_EMPTY_PATH."""
+    _libc.fchownat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
+    _check(_libc.fchownat(fd, b"", uid, gid, AT_EMPTY_PATH), "fchownat")
+
+
+def landlock_scope(scoped: int) -> None:
+    """Restrict this process to a scope of its own, landlock_create_ruleset(2) and landlock_restrict_self(2)."""
+    attributes = (ctypes.c_uint64 * 3)(0, 0, scoped)  # handled_access_fs, handled_access_net, scoped
+    fd = _call("landlock_create_ruleset", attributes, ctypes.sizeof(attributes), 0)
+    try:
+        _call("landlock_restrict_self", fd, 0)
+    finally:
+        os.close(fd)

@@ -1,0 +1,176 @@
+"""What a hook sees: from nothing, each path that it needs, at the same place as outside.
+
+Pure: the filesystem is asked through :class:`~isolated_hooks.filesystem.Filesystem`. A path may lead over links; each
+link is made again inside and the real path is shown, so every name works inside that works outside, and the target of
+every mount is free of links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .errors import PolicyError
+from .filesystem import Filesystem, is_within, resolve
+from .sandbox.operations import Accounts, Bind, Devpts, File, Operation, Proc, Scratch, Symlink
+from .text import visible
+
+__all__ = ["HOME", "SCRATCH", "USER", "View"]
+
+USER = "sandbox"
+HOME = f"/home/{USER}"
+#: The writable directories that every sandbox has to itself, with their modes.
+SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), (HOME, 0o700))
+
+_SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /opt /nix/store /gnu/store".split()
+# Of /etc, what compilers, linkers, TLS clients, fonts, locales and time zones read. No accounts, no client or server
+# configuration (pip.conf, gitconfig and the like carry passwords), no private keys.
+_ETC = """alternatives bash.bashrc binutils ca-certificates ca-certificates.conf crypto-policies debian_version fedora-release
+    fonts gai.conf gcrypt host.conf inputrc java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache ld.so.conf
+    ld.so.conf.d locale.alias locale.conf localtime lsb-release magic manpath.config mime.types nix/nix.conf os-release perl
+    pki/ca-trust pki/java pki/tls/cert.pem pki/tls/certs pki/tls/openssl.cnf pki/tls/ct_log_list.cnf protocols
+    python2.7 python3 python3.10 python3.11 python3.12 python3.13 python3.14 redhat-release rpc services
+    ssl/cert.pem ssl/certs ssl/ct_log_list.cnf ssl/openssl.cnf system-release terminfo timezone xattr.conf""".split()
+_PRIVATE_KEY_NAMES = (".key", "key.pem", ".p12", ".pfx", ".jks")
+_DEVICES = "null zero full random urandom tty".split()
+_DEVICE_LINKS = {
+    "/dev/fd": "/proc/self/fd",
+    "/dev/stdin": "/proc/self/fd/0",
+    "/dev/stdout": "/proc/self/fd/1",
+    "/dev/stderr": "/proc/self/fd/2",
+    "/dev/ptmx": "pts/ptmx",
+}
+# Every look-up that the files do not answer fails at once; where no name server is named, 127.0.0.1 is tried.
+_RESOLVER = "options timeout:1 attempts:1\n"
+_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
+_ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+# Showing one of these would show what the sandbox has of its own in their place.
+_RESERVED = ("/", "/dev", "/etc", "/home", "/proc", "/sys", "/var", *(path for path, _ in SCRATCH))
+
+
+class View:
+    """Collects what is shown, and says it as operations."""
+
+    def __init__(self, filesystem: Filesystem) -> None:
+        self._filesystem = filesystem
+        self._binds: dict[str, Bind] = {}
+        self._own: dict[str, Operation] = {}
+
+    def show(self, path: str, *, writable: bool = False, owned: str = "", device: bool = False) -> str | None:
+        """Show ``path``, links on the way included. Return its real path, ``None`` where there is nothing."""
+        real = self.place(path)
+        if real is not None:
+            self._bind(Bind(real, real, writable=writable, owned=owned, device=device))
+        return real
+
+    def stage(self, source: str, target: str, *, writable: bool, owned: str = "caller") -> None:
+        """Show ``source`` of the workspace as ``target``, a path without links."""
+        self._bind(Bind(source, target, writable=writable, owned=owned))
+
+    def place(self, path: str) -> str | None:
+        """Return the real path of ``path``, making the links that lead to it."""
+        real, links = resolve(self._filesystem, path)
+        if real is not None:
+            for link, target in links.items():
+                self._own.setdefault(link, Symlink(link, target))
+        return real
+
+    def add(self, operation: Operation) -> None:
+        """Add something of the sandbox's own."""
+        self._own[operation.target] = operation
+
+    def covers(self, path: str) -> bool:
+        """Say whether ``path`` is visible already."""
+        return any(is_within(path, target) for target in self._binds)
+
+    def base(self, *, network: bool, size: int, inodes: int) -> None:
+        """Show the system, and give the sandbox its own /etc, /dev, /proc and writable directories."""
+        for path in _SYSTEM:
+            self.show(path)
+        for name in _ETC:
+            self.show(f"/etc/{name}")
+        self._hide_private_keys()
+        self.add(Scratch("/.scratch", SCRATCH, size, inodes))
+        self.add(Proc("/proc"))
+        self.add(Accounts("/etc", USER, HOME))
+        self.add(File("/etc/hostname", "localhost\n"))
+        # What git, pip and others look for beside their own configuration is theirs, not the host's.
+        if network:
+            for path in _ONLINE:
+                self.show(path)
+        else:
+            for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, _NSSWITCH), strict=True):
+                self.add(File(path, content))
+        self._devices()
+        # What counts processors: glibc, Python, ninja and cargo read no more of /sys than this.
+        self.show("/sys/devices/system/cpu")
+
+    def _devices(self) -> None:
+        for name in _DEVICES:
+            self.show(f"/dev/{name}", writable=True, device=True)
+        for link, target in _DEVICE_LINKS.items():
+            self.add(Symlink(link, target))
+        self.add(Devpts("/dev/pts"))
+
+    def _hide_private_keys(self) -> None:
+        for directory in [t for t in self._binds if is_within(t, "/etc")]:
+            for name in self._filesystem.names(directory):
+                path = f"{directory}/{name}"
+                if name.endswith(_PRIVATE_KEY_NAMES) and self._filesystem.kind(path) == "file":
+                    self._own[path] = Bind("/dev/null", path)
+
+    def _bind(self, bind: Bind) -> None:
+        earlier = self._binds.get(bind.target)
+        if earlier is None or bind.writable or not earlier.writable:
+            self._binds[bind.target] = bind
+
+    def hide(self, path: str, *, empty: str, nothing: str) -> None:
+        """Take a path out again: what is shown beneath it goes; within something shown an empty one takes its place.
+
+        :param empty, nothing: an empty directory and an empty file
+        """
+        real, _ = resolve(self._filesystem, path)
+        for target in {path, real or path}:
+            self._binds = {t: b for t, b in self._binds.items() if not is_within(t, target)}
+            self._own = {t: o for t, o in self._own.items() if not is_within(t, target)}
+        if real is not None and self.covers(real):
+            source = empty if self._filesystem.kind(real) == "directory" else nothing
+            self._own[real] = Bind(source, real, owned="caller")
+
+    def read_only_roots(self) -> tuple[str, ...]:
+        """Return what is shown read-only, the links that lead to it included."""
+        links = (target for target, operation in self._own.items() if isinstance(operation, Symlink))
+        return (*(t for t, bind in self._binds.items() if not bind.writable and not bind.device), *links)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return the operations in an order in which each finds its parents: what is nearer the root comes first."""
+        scratch = [o for o in self._own.values() if isinstance(o, Scratch)]
+        binds = {target: bind for target, bind in self._binds.items() if not self._redundant(bind)}
+        own = {t: o for t, o in self._own.items() if isinstance(o, Bind) or not _covered(t, binds)}
+        rest = {**binds, **{t: o for t, o in own.items() if not isinstance(o, Scratch)}}
+        ordered = sorted(rest.items(), key=lambda item: (item[0].count("/"), item[0]))
+        return (*scratch, *(operation for _, operation in ordered))
+
+    def _redundant(self, bind: Bind) -> bool:
+        """Say whether the nearest bind above shows just the same."""
+        above = [t for t in self._binds if t != bind.target and is_within(bind.target, t)]
+        if not above:
+            return False
+        nearest = self._binds[max(above, key=len)]
+        same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
+        return same and bind.source == bind.target and nearest.source == nearest.target
+
+
+def _covered(path: str, binds: Iterable[str]) -> bool:
+    return any(is_within(path, target) for target in binds)
+
+
+def refuse_reserved(path: str, what: str, *, filesystem: Filesystem) -> None:
+    """Raise PolicyError where showing ``path`` would undo what the sandbox has of its own there."""
+    real, _ = resolve(filesystem, path)
+    for candidate in {path, real or path}:
+        if candidate in _RESERVED or is_within(candidate, "/proc") or is_within(candidate, "/sys"):
+            raise PolicyError(
+                f"{what} {visible(path)!r} cannot be shown in the sandbox, which has its own {candidate}: "
+                "use a directory of its own beneath it"
+            )

@@ -1,0 +1,171 @@
+"""The private directory of one call: the plan, what the child says, and staging for what the hook leaves.
+
+::
+
+    isolated-hooks-XXXXXXXX/      0700
+        plan, status              marshalled, for and from the child
+        alive                     a FIFO that the frontend holds open: closed means that the frontend is gone
+        root/                     where the child mounts the sandbox's root
+        control/, staging/        shown to the hook as its control and output directories
+        empty/, nothing           shown in the place of hidden paths
+
+A workspace whose frontend was killed is found by its FIFO, which nobody holds any more, and removed by a later call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from .errors import SandboxSetupError
+from .ownership import give_back
+from .plan import Layout, Plan
+from .sandbox.status import read_status
+from .trees import remove_tree
+
+__all__ = ["Workspace", "sweep"]
+
+_PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
+_UNFINISHED = ".isolated-hooks-"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Workspace:
+    """One workspace, as a context manager that removes it.
+
+    :raises SandboxSetupError: it could not be made
+    """
+
+    def __init__(self) -> None:
+        parent = tempfile.gettempdir()
+        name = secrets.token_hex(6)
+        unfinished, self.path = (os.path.join(parent, prefix + name) for prefix in (_UNFINISHED, _PREFIX))
+        self._alive = -1
+        try:
+            os.mkdir(unfinished, 0o700)
+            try:
+                self._fill(unfinished)
+                os.rename(unfinished, self.path)
+            except BaseException:
+                self._close_alive()
+                _remove(parent, _UNFINISHED + name)
+                raise
+        except OSError as error:
+            path = os.fsdecode(error.filename or unfinished)
+            raise SandboxSetupError("making the workspace", path=path, errno=error.errno or 0) from error
+
+    def _fill(self, path: str) -> None:
+        # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
+        for name in ("root", "control", "staging", "empty"):
+            os.mkdir(f"{path}/{name}", 0o700)
+            os.chown(f"{path}/{name}", os.geteuid(), os.getegid())
+        os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+        os.mkfifo(f"{path}/alive", 0o600)
+        # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
+        self._alive = os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def layout(self) -> Layout:
+        """The paths that a plan may refer to."""
+        return Layout(*(os.path.join(self.path, name) for name in ("control", "staging", "empty", "nothing")))
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan for the child."""
+        data = marshal.dumps(plan.to_wire(os.urandom(32)))
+        with open(
+            os.open(f"{self.path}/plan", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
+        ) as file:
+            file.write(data)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the child said."""
+        return read_status(f"{self.path}/status")
+
+    def take_status(self) -> dict[str, Any]:
+        """Return what the child said and forget it, so that no later child can be taken for this one."""
+        status = self.status()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.path}/status")
+        return status
+
+    @contextlib.contextmanager
+    def directory(self, path: str) -> Iterator[int]:
+        """Give a descriptor of one of the workspace's directories."""
+        fd = os.open(path, _DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close_alive()
+        _remove(*os.path.split(self.path))
+
+    def _close_alive(self) -> None:
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+
+
+def sweep() -> None:
+    """Remove the workspaces of frontends that were killed, and give the files that they left behind to this caller."""
+    parent = tempfile.gettempdir()
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX) and _is_abandoned(entry.path):
+                with contextlib.suppress(OSError):
+                    _give_back_files(entry.path)
+                    _remove(parent, entry.name)
+
+
+def _is_abandoned(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        fd = os.open(f"{path}/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode) and os.read(fd, 1) == b""
+    except BlockingIOError:
+        return False  # somebody holds the other end
+    finally:
+        os.close(fd)
+
+
+def _give_back_files(path: str) -> None:
+    status = read_status(f"{path}/status")
+    if status.get("mode") == b"mirror":
+        with open(f"{path}/plan", "rb") as file:
+            source = marshal.load(file)["source"]
+        give_back_tree(os.fsdecode(source), status["uid"])
+
+
+def give_back_tree(source: str, uid: int) -> None:
+    """Give the files of a source tree that belong to a throw-away uid to the caller."""
+    fd = os.open(source, _DIRECTORY)
+    try:
+        give_back(fd, uid, owner=(os.geteuid(), os.getegid()))
+    finally:
+        os.close(fd)
+
+
+def _remove(parent: str, name: str) -> None:
+    fd = os.open(parent, _DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        remove_tree(fd, name)
+    finally:
+        os.close(fd)

@@ -72,12 +72,12 @@ class RealFilesystem:
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Say whether ``path`` is ``directory`` or beneath it. Both are absolute and without ``..``; no link is looked at."""
+    """Say whether ``path`` is ``directory`` or beneath it. Both are absolute, without ``..``; no link is looked at."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, str]]:
-    """Return the real path of ``path``, or ``None`` where it does not exist, and every link on the way with its target."""
+    """Return the real path of ``path``, ``None`` where it does not exist, and every link on the way with its target."""
     links: dict[str, str] = {}
     done, todo = "/", [part for part in path.split("/") if part]
     while todo:

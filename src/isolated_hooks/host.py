@@ -135,7 +135,8 @@ _SWITCHES = (
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, or an AppArmor profile with 'userns,' for this Python",
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, "
+        "or an AppArmor profile with 'userns,' for this Python",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Who owns the files of a source tree: what decides how a root caller hands it over, and who gets new files afterwards."""
+"""Who owns the files of a source tree: it decides how root hands it over, and who gets new files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Owners:
 
 
 def owners_of(paths: tuple[str, ...]) -> Owners:
-    """Look at every file beneath ``paths``. What cannot be looked at counts as another owner: the wider way is taken."""
+    """Look at every file beneath ``paths``. What cannot be looked at counts as one more owner."""
     found: set[tuple[int, int]] = set()
     complete = True
     for path in paths:

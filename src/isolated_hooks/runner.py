@@ -24,7 +24,8 @@ from .hookcall import HookCall
 from .launchers import native
 from .outputs import OutputDirectory
 from .ownership import owners_of
-from .plan import Layout, Plan, Situation, plan_command, plan_hook
+from .plan import Layout, Plan, Situation
+from .planner import plan_command, plan_hook
 from .policy import Policy
 from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
@@ -310,7 +311,7 @@ def check_host(policy: Policy) -> None:
     host.check_platform()
     _sweep_once()
     with tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source, Workspace() as workspace:
-        run = _CommandRun((), source, policy, lambda report: None)
+        run = _CommandRun((), source, policy, lambda _: None)
         run.trial(workspace)
 
 

@@ -24,10 +24,10 @@ SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm",
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /opt /nix/store /gnu/store".split()
 # Of /etc, what compilers, linkers, TLS clients, fonts, locales and time zones read. No accounts, no client or server
 # configuration (pip.conf, gitconfig and the like carry passwords), no private keys.
-_ETC = """alternatives bash.bashrc binutils ca-certificates ca-certificates.conf crypto-policies debian_version fedora-release
-    fonts gai.conf gcrypt host.conf inputrc java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache ld.so.conf
-    ld.so.conf.d locale.alias locale.conf localtime lsb-release magic manpath.config mime.types nix/nix.conf os-release perl
-    pki/ca-trust pki/java pki/tls/cert.pem pki/tls/certs pki/tls/openssl.cnf pki/tls/ct_log_list.cnf protocols
+_ETC = """alternatives bash.bashrc binutils ca-certificates ca-certificates.conf crypto-policies debian_version
+    fedora-release fonts gai.conf gcrypt host.conf inputrc java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache
+    ld.so.conf ld.so.conf.d locale.alias locale.conf localtime lsb-release magic manpath.config mime.types os-release
+    perl pki/ca-trust pki/java pki/tls/cert.pem pki/tls/certs pki/tls/openssl.cnf pki/tls/ct_log_list.cnf protocols
     python2.7 python3 python3.10 python3.11 python3.12 python3.13 python3.14 redhat-release rpc services
     ssl/cert.pem ssl/certs ssl/ct_log_list.cnf ssl/openssl.cnf system-release terminfo timezone xattr.conf""".split()
 _PRIVATE_KEY_NAMES = (".key", "key.pem", ".p12", ".pfx", ".jks")
@@ -106,8 +106,10 @@ class View:
         self.show("/sys/devices/system/cpu")
 
     def _devices(self) -> None:
+        # Read-only: a device can be written to all the same, but its mode and times cannot be changed, which a hook that
+        # holds CAP_FOWNER over the caller's ids otherwise could, on the host.
         for name in _DEVICES:
-            self.show(f"/dev/{name}", writable=True, device=True)
+            self.show(f"/dev/{name}", device=True)
         for link, target in _DEVICE_LINKS.items():
             self.add(Symlink(link, target))
         self.add(Devpts("/dev/pts"))

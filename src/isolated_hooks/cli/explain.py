@@ -12,7 +12,8 @@ import pyproject_hooks
 
 from ..errors import PolicyError
 from ..hookcall import HookCall
-from ..plan import Layout, plan_hook
+from ..plan import Layout
+from ..planner import plan_hook
 from ..policy import HOOKS
 from ..runner import situation_of
 from ..text import visible

@@ -1,7 +1,7 @@
 """``isolated-hooks run``: any command under the policy that a hook gets, with the current directory as source tree.
 
-Exit codes: the command's own; 124 it ran into the time limit; 125 the sandbox could not be set up; 126 it cannot be run;
-127 there is no such command; 128+N it was ended by signal N.
+Exit codes: the command's own; 124 it ran into the time limit; 125 the sandbox could not be set up; 126 it cannot be
+run; 127 there is no such command; 128+N it was ended by signal N.
 """
 
 from __future__ import annotations

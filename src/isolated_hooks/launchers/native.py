@@ -16,8 +16,8 @@ _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 def command(workspace: str, argv: Sequence[str]) -> list[str]:
     """Return the command that runs ``argv`` as the plan in ``workspace`` says.
 
-    The interpreter is the one that runs the frontend: the one of the build environment is the attacker's. ``-I -S`` keeps
-    the source tree, PYTHON* variables and .pth files out of it.
+    The interpreter is the one that runs the frontend: the one of the build environment is the attacker's. ``-I -S``
+    keeps the source tree, PYTHON* variables and .pth files out of it.
 
     :raises SandboxUnavailableError: there is no interpreter or no file to give to it
     """

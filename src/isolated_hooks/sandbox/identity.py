@@ -12,6 +12,14 @@ import _socket
 import os
 from errno import EADDRINUSE
 
+from . import mounts, namespaces, privileges
+
+if False:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .operations import Operation
+
 FIRST_UID = 61184  # systemd's range for DynamicUser: no account has one of these
 LAST_UID = 65519
 SANDBOX_UID = 1000  # what the hook sees where only one id is mapped
@@ -78,3 +86,74 @@ def become(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+
+
+class Entered:
+    """What came of taking on an identity.
+
+    :ivar uid: who the hook is, user and group alike, as the sandbox sees it
+    :ivar trees: mount trees that were opened before, by target
+    :ivar capabilities: what the hook keeps, in its own user namespace
+    """
+
+    def __init__(self, uid: int, trees: dict[bytes, int], capabilities: tuple[int, ...] = ()) -> None:
+        self.uid = uid
+        self.trees = trees
+        self.capabilities = capabilities
+
+
+_TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
+
+
+def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """Map the caller's own user, and no other."""
+    _map_one(plan, uid, os.getegid())
+    return Entered(SANDBOX_UID, {})
+
+
+def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
+    """One owner: idmapped mounts show its files as the throw-away uid's, and that is the one uid that is mapped."""
+
+    def namespace(owner: tuple[int, int]) -> int:
+        return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
+
+    spaces = {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
+    trees = mounts.open_trees(operations, spaces)
+    become(uid, uid)
+    _map_one(plan, uid, uid)
+    return Entered(SANDBOX_UID, trees)
+
+
+def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:
+    own = SANDBOX_UID
+    maps = b"%d %d 1" % (own, uid), b"%d %d 1" % (own, gid)
+    namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=False)
+
+
+def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
+    """Many owners: a block of ids of its own, and two capabilities that reach only inodes shown in that block."""
+    line = b"0 %d %d" % (range_base(uid), RANGE_SIZE)
+    space = namespaces.UserNamespace(line, line).fd
+    trees = mounts.open_trees(operations, {b"caller": space, b"tree": space})
+    lines = range_map(uid)
+    namespaces.enter(network=plan["network"], uid_map=lines, gid_map=lines, by_parent=True)
+    privileges.keep_capabilities_over_setuid()
+    become(SANDBOX_UID, SANDBOX_UID)
+    return Entered(SANDBOX_UID, trees, _TWO)
+
+
+def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """No idmapped mounts: the caller's own map again, and two capabilities over what the read-only view shows."""
+    maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
+    namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
+    privileges.keep_capabilities_over_setuid()
+    become(uid, uid)
+    return Entered(uid, {}, _TWO)
+
+
+ENTER: dict[bytes, Callable[[dict[str, Any], Sequence[Operation], int], Entered]] = {
+    b"user": _enter_as_user,
+    b"single": _enter_single,
+    b"range": _enter_range,
+    b"mirror": _enter_mirror,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
 import os
 
-from . import environ, landlock, mounts, network, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
 
 if False:
     from typing import Any, NoReturn
@@ -19,11 +19,11 @@ class Init:
     """Everything that pid 1 does, in order. ``stage`` says how far it got."""
 
     def __init__(
-        self, plan: dict[str, Any], operations: list[Operation], trees: dict[bytes, int], place: bytes, report: int
+        self, plan: dict[str, Any], operations: list[Operation], entered: identity.Entered, place: bytes, report: int
     ) -> None:
         self.plan = plan
         self.operations = operations
-        self.trees = trees
+        self.entered = entered
         self.place = place
         self.report = report
         self.stage = "starting"
@@ -65,7 +65,7 @@ class Init:
             network.loopback_up()
         self.stage = "root filesystem"
         umask = os.umask(0o022)
-        mounts.build_root(self.place, self.operations, self.trees, plan["uid"], plan["gid"])
+        mounts.build_root(self.place, self.operations, self.entered.trees, self.entered.uid, self.entered.uid)
         os.umask(umask)
         self.stage = "keyring and terminal"
         syscalls.join_new_session_keyring()
@@ -79,7 +79,7 @@ class Init:
         self.stage = "limits"
         privileges.limit(plan["limits"])
         self.stage = "privileges"
-        privileges.reduce(plan["capabilities"])
+        privileges.reduce(self.entered.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["scope"]:
             self._scope()
@@ -114,7 +114,7 @@ class Init:
         for number in _FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        if self.plan["capabilities"]:
+        if self.entered.capabilities:
             syscalls.capset(0)
         failure = os.read(read, 4)
         os.close(read)

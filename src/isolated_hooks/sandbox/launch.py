@@ -1,6 +1,6 @@
 """The launcher: outside the PID namespace, between the frontend's runner and pid 1.
 
-It takes the identity, enters the namespaces, starts pid 1, forwards signals, keeps the time, and ends as the hook ended.
+It takes the identity, enters the namespaces, starts pid 1, forwards signals, keeps the time, and ends as the hook did.
 It lives and dies with the frontend: by the parent-death signal, and by a FIFO that only the frontend holds open for
 writing, for where another process stands between the two.
 """
@@ -13,7 +13,7 @@ import os
 import select
 import time
 
-from . import identity, mounts, namespaces, pipes, privileges, syscalls
+from . import identity, mounts, pipes, privileges, syscalls
 from .init import Init, die_with_parent
 from .operations import from_wire
 from .status import StatusFile
@@ -60,8 +60,8 @@ class Launcher:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
-            place, trees = self._enter(operations)
-            report = self._fork(operations, trees, place, argv)
+            entered, place = self._enter(operations)
+            report = self._fork(operations, entered, place, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, os.fsencode(error.operation.target))
         except identity.NoUidLeftError:
@@ -77,23 +77,22 @@ class Launcher:
         self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number)
         return 125
 
-    def _enter(self, operations: list[Operation]) -> tuple[bytes, dict[bytes, int]]:
-        """Take on the identity that the plan asks for, and enter the namespaces."""
+    def _enter(self, operations: list[Operation]) -> tuple[identity.Entered, bytes]:
+        """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        enter = {b"user": _enter_as_user, b"single": _enter_single, b"range": _enter_range, b"mirror": _enter_mirror}
         if mode != b"user":
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
-            self.uid, self.lock = identity.take_uid()
-            self.status.write(mode=mode, uid=identity.range_base(self.uid) if mode == b"range" else self.uid)
-            trees = enter[mode](self.plan, operations, self.uid)
+            uid, self.lock = identity.take_uid()
+            self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
         else:
-            trees = enter[mode](self.plan, operations, os.geteuid())
+            uid = os.geteuid()
+        entered = identity.ENTER[mode](self.plan, operations, uid)
         die_with_parent(self.alive)
-        place = self.workspace + b"/root" if mode in (b"user", b"mirror") else _reachable_place()
-        return place, trees
+        # Where everything was opened before, the workspace itself is out of reach by now.
+        return entered, _reachable_place() if entered.trees else self.workspace + b"/root"
 
-    def _fork(self, operations: list[Operation], trees: dict[bytes, int], place: bytes, argv: list[bytes]) -> int:
+    def _fork(self, operations: list[Operation], entered: identity.Entered, place: bytes, argv: list[bytes]) -> int:
         """Start pid 1 and return the descriptor that it reports through."""
         self.stage = "starting pid 1"
         leash, held = os.pipe()
@@ -103,12 +102,12 @@ class Launcher:
         if self.pid == 0:
             os.close(held)
             os.close(report)
-            Init(self.plan, operations, trees, place, write).run(argv, leash)
+            Init(self.plan, operations, entered, place, write).run(argv, leash)
         os.close(write)
         os.close(leash)
         self.held = held
         self.status.write(pid=self.pid, born=_start_time(self.pid))
-        for tree in trees.values():
+        for tree in entered.trees.values():
             os.close(tree)
         for number in _FORWARDED:
             _signal.signal(number, lambda number, _frame: os.kill(self.pid, number))
@@ -179,59 +178,6 @@ class Supervisor:
         elif kind == "failed":
             self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
         return True
-
-
-def _enter_as_user(plan: dict[str, Any], _operations: list[Operation], uid: int) -> dict[bytes, int]:
-    own = identity.SANDBOX_UID
-    uid_map, gid_map = b"%d %d 1" % (own, uid), b"%d %d 1" % (own, os.getegid())
-    namespaces.enter(network=plan["network"], uid_map=uid_map, gid_map=gid_map, by_parent=False)
-    plan.update(uid=own, gid=own)
-    return {}
-
-
-def _enter_single(plan: dict[str, Any], operations: list[Operation], uid: int) -> dict[bytes, int]:
-    """One owner: idmapped mounts show its files as the throw-away uid's, and that is the one uid that is mapped."""
-
-    def namespace(owner: tuple[int, int]) -> int:
-        return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
-
-    spaces = {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
-    trees = mounts.open_trees(operations, spaces)
-    identity.become(uid, uid)
-    return {**_enter_as_user_of(plan, uid), **trees}
-
-
-def _enter_as_user_of(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
-    own = identity.SANDBOX_UID
-    line = b"%d %d 1" % (own, uid)
-    namespaces.enter(network=plan["network"], uid_map=line, gid_map=line, by_parent=False)
-    plan.update(uid=own, gid=own)
-    return {}
-
-
-def _enter_range(plan: dict[str, Any], operations: list[Operation], uid: int) -> dict[bytes, int]:
-    """Many owners: a block of ids of its own, and two capabilities that reach nothing but inodes shown in that block."""
-    line = b"0 %d %d" % (identity.range_base(uid), identity.RANGE_SIZE)
-    fd = namespaces.UserNamespace(line, line).fd
-    trees = mounts.open_trees(operations, {b"caller": fd, b"tree": fd})
-    lines = identity.range_map(uid)
-    namespaces.enter(network=plan["network"], uid_map=lines, gid_map=lines, by_parent=True)
-    _become_keeping_capabilities(plan, identity.SANDBOX_UID)
-    return trees
-
-
-def _enter_mirror(plan: dict[str, Any], _operations: list[Operation], uid: int) -> dict[bytes, int]:
-    """No idmapped mounts: the caller's own map again, and two capabilities over what the read-only view shows."""
-    maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
-    namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
-    _become_keeping_capabilities(plan, uid)
-    return {}
-
-
-def _become_keeping_capabilities(plan: dict[str, Any], uid: int) -> None:
-    privileges.keep_capabilities_over_setuid()
-    identity.become(uid, uid)
-    plan.update(uid=uid, gid=uid, capabilities=(privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER))
 
 
 def _start_time(pid: int) -> bytes:

@@ -24,8 +24,8 @@ class OperationError(Exception):
 def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) -> dict[bytes, int]:
     """Return detached trees of every bind, by target, the owned ones idmapped by the user namespace of their owner.
 
-    This needs the privileges of the caller, over the filesystems and over directories such as a home of mode 0700, so it
-    comes before the change of identity.
+    This needs the privileges of the caller, over the filesystems and over directories such as a home of mode 0700, so
+    it comes before the change of identity.
     """
     trees = {}
     for operation in operations:

@@ -85,8 +85,8 @@ def from_wire(name: str, values: dict[str, Any]) -> Operation:
 class Bind(Operation):
     """Show a file or directory of the host, with the mounts beneath it, never with set-user-ID bits.
 
-    :ivar owned: whose files these are, ``"caller"`` or ``"tree"`` (the owner of the source tree): where the caller is root
-        they show as the sandbox's own, by an idmapped mount; empty for the system's
+    :ivar owned: whose files these are, ``"caller"`` or ``"tree"`` (the owner of the source tree): where the caller is
+        root they show as the sandbox's own, by an idmapped mount; empty for the system's
     :ivar device: the device node works
     """
 
@@ -98,7 +98,8 @@ class Bind(Operation):
 
     def describe(self) -> str:
         where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
-        return f"{'read-write' if self.writable else 'read-only '}  {os.fsdecode(self.target)}{where}"
+        kind = "device" if self.device else "read-write" if self.writable else "read-only"
+        return f"{kind:10}  {os.fsdecode(self.target)}{where}"
 
     def attributes(self) -> int:
         """Return the attributes of the mount, for mount_setattr(2)."""

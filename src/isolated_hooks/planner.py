@@ -1,0 +1,244 @@
+"""How a plan is made: what the call needs, what the policy allows, at which place, and as whom.
+
+Pure: nothing here makes a system call. What has to be known of this host comes in as a
+:class:`~isolated_hooks.plan.Situation`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .environ import plan_environ
+from .errors import PolicyError
+from .filesystem import Filesystem, is_within, resolve
+from .hookcall import HookCall
+from .interpreter import interpreter_paths, prefix_entries
+from .plan import Identity, Layout, Plan, Situation, Stage
+from .policy import Policy
+from .text import visible
+from .view import HOME, SCRATCH, USER, View, refuse_reserved
+
+__all__ = ["choose_identity", "plan_command", "plan_hook"]
+
+# Where a hook's output goes when its own directory holds something else that the hook has to see.
+_ASIDE = "/run/isolated-hooks"
+_SCRATCH_INODES = 1_000_000
+
+
+def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str]) -> Plan:
+    """Return the plan of a hook call.
+
+    :param extra: ``extra_environ`` of the runner call
+    :raises PolicyError: the call and the policy do not fit together
+    """
+    filesystem = situation.filesystem
+    python = _absolute_python(call.python, situation, extra)
+    planner = _Planner(policy, situation, layout, extra, call.source_dir)
+    planner.interpreter(python)
+    planner.view.show(call.script, owned="caller")
+    _show_metadata(planner.view, filesystem, call.metadata_directory)
+    control = planner.view.place(call.control_dir) or call.control_dir
+    planner.view.stage(layout.control, control, writable=True)
+    stage, kwargs = None, None
+    if call.output_directory is not None:
+        stage = planner.stage_output(call.output_directory)
+        kwargs = call.kwargs if stage.inside == stage.target else call.with_output_directory(stage.inside)
+    argv = (python, call.script, call.hook, call.control_dir)
+    return planner.finish(argv, call.source_dir, stage=stage, kwargs=kwargs)
+
+
+def plan_command(
+    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: bool
+) -> Plan:
+    """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
+
+    :param stdin: ``"inherit"`` or ``"null"``
+    :param terminal: descriptor 0 is a pseudo-terminal made for this command, to be its controlling one
+    """
+    planner = _Planner(policy, situation, layout, {}, cwd)
+    return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=terminal)
+
+
+class _Planner:
+    """The steps that every plan has in common."""
+
+    def __init__(
+        self, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str], source: str
+    ) -> None:
+        self.policy = policy
+        self.situation = situation
+        self.layout = layout
+        self.extra = extra
+        self.view = View(situation.filesystem)
+        self.source = source
+        self.merged = {**situation.environ, **extra}
+        self.rustup_home: str | None = None
+        self._check_source()
+        self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES)
+        self.view.show(source, writable=policy.source == "read-write", owned="tree")
+        self._search_paths()
+        for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
+            for path in paths:
+                self._expose(path, writable=writable, owned=owned)
+
+    def _check_source(self) -> None:
+        filesystem, home = self.situation.filesystem, self.situation.home
+        refuse_reserved(self.source, "the source tree", filesystem=filesystem)
+        real, _ = resolve(filesystem, self.source)
+        real_home, _ = resolve(filesystem, home)
+        if (
+            real_home is not None
+            and real is not None
+            and is_within(real_home, real)
+            and self.source not in self.policy.expose
+        ):
+            raise PolicyError(
+                f"the source tree {visible(self.source)!r} holds the caller's home directory, so a hook could read "
+                "every credential in it: move the project to a directory of its own, or name this one in 'expose'"
+            )
+
+    def _expose(self, path: str, *, writable: bool, owned: str) -> None:
+        refuse_reserved(path, "the path", filesystem=self.situation.filesystem)
+        device = is_within(path, "/dev")
+        if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
+            key = "writable" if writable else "expose"
+            raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
+
+    def interpreter(self, python: str) -> None:
+        """Show an interpreter and all that it loads."""
+        for path in interpreter_paths(self.situation.filesystem, python):
+            self._show_read_only(path)
+
+    def _show_read_only(self, path: str) -> None:
+        real, _ = resolve(self.situation.filesystem, path)
+        source, _ = resolve(self.situation.filesystem, self.source)
+        # Within the source tree it is there already; read-only it would take files from under the backend.
+        if real is not None and not is_within(real, source or self.source) and not self._too_wide(path):
+            self.view.show(path, owned="" if self.view.covers(real) else "caller")
+
+    def _search_paths(self) -> None:
+        for entry in _entries(self.merged.get("PATH", "")):
+            for path in self._tool_paths(entry):
+                self._show_read_only(path)
+        for entry in _entries(self.merged.get("PYTHONPATH", "")):
+            # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
+            changed = self.merged["PYTHONPATH"] != self.situation.started_with.get("PYTHONPATH")
+            if changed:
+                self._show_read_only(entry)
+
+    def _tool_paths(self, entry: str) -> Iterator[str]:
+        """Yield what a directory of programs needs beside itself."""
+        filesystem = self.situation.filesystem
+        if filesystem.kind(entry) is None:
+            return
+        yield entry
+        prefix, name = os.path.split(entry)
+        if filesystem.kind(f"{prefix}/pyvenv.cfg"):
+            yield from interpreter_paths(filesystem, f"{entry}/python")
+        if name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
+            yield from (f"{prefix}/{part}" for part in ("libexec", "versions", "version"))
+        elif name == "bin" and os.path.basename(prefix) == ".cargo":
+            rustup = self.merged.get("RUSTUP_HOME") or f"{os.path.dirname(prefix)}/.rustup"
+            if filesystem.kind(rustup) == "directory":
+                self.rustup_home = rustup
+                yield rustup
+        elif name == "bin" and prefix not in ("/", self.situation.home, f"{self.situation.home}/.local"):
+            yield from prefix_entries(filesystem, prefix)
+
+    def _too_wide(self, path: str) -> bool:
+        """Say whether showing ``path`` would show what the sandbox must not, such as a home or a shared directory."""
+        real, _ = resolve(self.situation.filesystem, path)
+        home, _ = resolve(self.situation.filesystem, self.situation.home)
+        wide = (home, self.situation.home, self.source, *(p for p, _ in SCRATCH), "/dev", "/etc", "/proc", "/sys")
+        return any(is_within(w, candidate) for w in wide if w for candidate in (path, real or path))
+
+    def stage_output(self, directory: str) -> Stage:
+        """Put staging in the place of an output directory, or aside where the hook has to see something in there."""
+        real = resolve(self.situation.filesystem, directory)[0] or directory
+        needed = (*(o.target for o in self.view.operations()), *(path for path, _ in SCRATCH))
+        if any(is_within(target, real) for target in needed):
+            self.view.stage(self.layout.staging, f"{_ASIDE}/output", writable=True)
+            return Stage(directory, f"{_ASIDE}/output", self.layout.staging)
+        self.view.place(directory)
+        self.view.stage(self.layout.staging, real, writable=True)
+        return Stage(directory, directory, self.layout.staging)
+
+    def finish(self, argv: tuple[str, ...], cwd: str, **rest: Any) -> Plan:
+        """Return the plan."""
+        for path in self.policy.hide:
+            self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
+        environ = plan_environ(
+            self.situation.environ,
+            self.situation.started_with,
+            self.extra,
+            self.policy,
+            home=HOME,
+            tmpdir="/tmp",
+            user=USER,
+            rustup_home=self.rustup_home,
+        )
+        identity, owner = choose_identity(self.situation)
+        real, _ = resolve(self.situation.filesystem, self.source)
+        return Plan(
+            argv=argv,
+            cwd=cwd,
+            source=real or self.source,
+            operations=self.view.operations(),
+            identity=identity,
+            owner=owner,
+            environ=environ,
+            path_roots=self.view.read_only_roots(),
+            path_refused=(self.source, real or self.source, *self.policy.writable, *(p for p, _ in SCRATCH)),
+            policy=self.policy,
+            **rest,
+        )
+
+
+def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
+    """Return how the hook gets a user of its own, in the order of least privilege, and the one owner of its files."""
+    owners = situation.owners
+    if owners is None:
+        return Identity.USER, (0, 0)
+    if not situation.idmapping:
+        return Identity.MIRROR, (0, 0)
+    if owners.single is not None:
+        return Identity.SINGLE, owners.single
+    # An idmapped mount of the block shows the first 65536 ids of the disk and no other.
+    return (Identity.RANGE if owners.largest < 65536 else Identity.MIRROR), (0, 0)
+
+
+def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
+    """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
+    if os.path.isabs(python):
+        return python
+    if "/" not in python:
+        path = extra.get("PATH", situation.environ.get("PATH", ""))
+        for entry in _entries(path):
+            if resolve(situation.filesystem, f"{entry}/{python}")[0] is not None:
+                return f"{entry}/{python}"
+    raise PolicyError(f"the interpreter {visible(python)!r} was not found: name it by an absolute path")
+
+
+def _entries(search_path: str) -> list[str]:
+    return [os.path.normpath(entry) for entry in search_path.split(":") if os.path.isabs(entry)]
+
+
+def _show_metadata(view: View, filesystem: Filesystem, directory: str | None) -> None:
+    """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks left beside it, if it did.
+
+    Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
+    directory with an empty marker file, whose name differs by version. When it is asked to build a wheel it takes this.
+    """
+    if directory is None:
+        return
+    if view.show(directory, owned="caller") is None:
+        raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
+    parent = os.path.dirname(directory)
+    files = [p for n in filesystem.names(parent) if filesystem.kind(p := f"{parent}/{n}") == "file"]
+    wheels = [path for path in files if path.endswith(".whl")]
+    markers = [path for path in files if os.path.basename(path).isupper() and filesystem.size(path) == 0]
+    if len(wheels) == 1 and len(markers) == 1:
+        for path in (*wheels, *markers):
+            view.show(path, owned="caller")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -23,6 +24,9 @@ _MINIMUM = (5, 12)  # mount_setattr(2)
 _HOST_STAGES = frozenset(
     ("identity", "starting pid 1", "network and host name", "keyring and terminal", "privileges", "system call filter")
 )
+# The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
+_HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
+_REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 _tried: dict[tuple[object, ...], dict[str, Any]] = {}
 
 
@@ -109,9 +113,9 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
-    errno = int(status.get("errno", 0))
-    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=errno)
-    if stage not in _HOST_STAGES:
+    number = int(status.get("errno", 0))
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number)
+    if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
     return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())
 

@@ -13,6 +13,7 @@ from .filesystem import Filesystem
 from .ownership import Owners
 from .policy import Policy
 from .protections import Protection
+from .sandbox import seccomp
 from .sandbox.operations import Operation
 
 __all__ = ["Identity", "Layout", "Plan", "Situation", "Stage"]
@@ -146,6 +147,9 @@ class Plan:
         for operation in self.operations:
             yield f"  {operation.describe()}"
         rules = self.environ.to_dict()
+        yield "system calls refused:"
+        for sentence in seccomp.describe():
+            yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
 

@@ -106,7 +106,7 @@ class View:
         self.show("/sys/devices/system/cpu")
 
     def _devices(self) -> None:
-        # Read-only: a device can be written to all the same, but its mode and times cannot be changed, which a hook that
+        # Read-only: a device can be written to all the same, but not get another mode, which a hook that
         # holds CAP_FOWNER over the caller's ids otherwise could, on the host.
         for name in _DEVICES:
             self.show(f"/dev/{name}", device=True)

@@ -414,7 +414,9 @@ def test_hostile_names_in_metadata_are_refused(place: Place, name: bytes, kind: 
 
 @pytest.mark.parametrize("name", ["", "..", "x/pkg-1.0.dist-info", "METADATA", "pkg-1.0.dist-info/", "pkg.dist-info"])
 def test_only_a_dist_info_directory_is_metadata(place: Place, name: str) -> None:
-    dist_info(place)
+    path = dist_info(place)
+    if name in ("METADATA", "pkg.dist-info"):
+        path.rename(place.staging / name)
     with pytest.raises(UntrustedResultError):
         place.metadata(name)
     assert place.exported() == []
@@ -669,8 +671,12 @@ def test_what_cannot_be_removed_is_told_after_everything_else_was(tmp_path: Path
         pytest.skip("only root makes what an ordinary user cannot remove")
     home = ready_for_nobody(tmp_path / "home")
     (home / "tree" / "foreign" / "inner").mkdir(parents=True)
-    (home / "tree" / "own" / "inner").mkdir(parents=True)
-    for path in (home / "tree", home / "tree" / "own", home / "tree" / "own" / "inner"):
+    # Many, so that some come after the foreign one in whatever order the file system has.
+    own = [home / "tree" / str(number) for number in range(20)]
+    for path in own:
+        (path / "inner").mkdir(parents=True)
+        os.chown(path / "inner", NOBODY, NOBODY)
+    for path in (home / "tree", *own):
         os.chown(path, NOBODY, NOBODY)
     with opened(home) as (fd,):
 
@@ -680,3 +686,22 @@ def test_what_cannot_be_removed_is_told_after_everything_else_was(tmp_path: Path
 
         in_child(action, user=NOBODY)
     assert os.listdir(home / "tree") == ["foreign"]
+
+
+def test_a_directory_swapped_for_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").touch()
+    (tmp_path / "tree").mkdir()
+    real_unlink = os.unlink
+
+    def unlink(name: bytes, *, dir_fd: int) -> None:
+        if name == b"tree":
+            os.rmdir(name, dir_fd=dir_fd)
+            os.symlink("outside", name, dir_fd=dir_fd)
+            raise IsADirectoryError
+        real_unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(NotADirectoryError):
+        remove(tmp_path)
+    assert os.listdir(tmp_path / "outside") == ["kept"]

@@ -371,7 +371,8 @@ def test_names_of_real_backends_pass(tmp_path: Path, hook: str, name: str) -> No
         "a b",
         "a\n--extra-index-url http://evil.invalid",
         "a\r--pre",
-        "a\tb",
+        "a\t>=1",
+        "a; platform_version == '\u202e'",
         "a\x00",
         "a\u2028b",
         "\u202ea",
@@ -470,7 +471,10 @@ def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
 
 
 def test_write_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.open", lambda *_, **__: (x for x in ()).throw(OSError(28, "full")))
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr("builtins.open", full)
     with pytest.raises(OSError, match="full"):
         write_output(str(tmp_path), Output("build_wheel", WHEEL))
     assert os.listdir(tmp_path) == []

@@ -31,12 +31,12 @@ def note(message: str) -> None:
     print(f"{_styled('*', 'bold')} {visible(message)}", file=sys.stderr)
 
 
-def summary(reports: Sequence[HookReport]) -> None:
-    """Print what the hooks were protected by, and what was kept from them."""
+def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
+    """Print what the hooks, or whatever ``noun`` says, were protected by, and what was kept from them."""
     if not reports:
         return
-    hooks = ", ".join(dict.fromkeys(report.hook for report in reports))
-    note(f"Ran {len(reports)} hook{'s' if len(reports) > 1 else ''} in a sandbox: {hooks}")
+    names = ", ".join(dict.fromkeys(report.hook for report in reports))
+    note(f"Ran {len(reports)} {noun}{'s' if len(reports) > 1 else ''} in a sandbox: {names}")
     for state in ProtectionState:
         reasons = {s.protection.value: s.reason for r in reports for s in r.protections if s.state is state}
         if reasons and state is ProtectionState.ACTIVE:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         output.error(f"{options.command[0]}: {problem.strerror}")
         return 127 if problem.errno == errno.ENOENT else 126
     if options.verbose:
-        output.summary([report])
+        output.summary([report], noun="command")
     code = report.returncode or 0
     return 128 - code if code < 0 else code
 

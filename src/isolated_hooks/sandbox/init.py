@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import fcntl
 import os
+from errno import EACCES, ENOENT, ENOTDIR
 
 from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
 
@@ -138,8 +140,6 @@ def die_with_parent(leash: int) -> None:
 
 def _take_terminal() -> None:
     # tty_ioctl(2): TIOCSCTTY. This is the pseudo-terminal that `isolated-hooks run` made, never the caller's own.
-    import fcntl
-
     fcntl.ioctl(0, 0x540E, 0)
 
 
@@ -166,9 +166,25 @@ def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> N
             _signal.signal(ignored, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         syscalls.close_on_exec_from(3)
-        os.execvpe(argv[0], argv, variables)
+        _exec(argv, variables)
     except OSError as error:
         number = error.errno or 0
     finally:
         os.write(report, (number or 1).to_bytes(4, "little"))
         os._exit(127)
+
+
+def _exec(argv: list[bytes], variables: dict[bytes, bytes]) -> None:
+    """Execute a command, looked for in PATH as execvp(3) does; os.execvpe() imports a module, out of sight by now."""
+    name = argv[0]
+    directories = [b""] if b"/" in name else variables[b"PATH"].split(b":")
+    failure = OSError(ENOENT, "")
+    for directory in directories:
+        try:
+            os.execve(os.path.join(directory, name), argv, variables)
+        except OSError as error:
+            if error.errno not in (ENOENT, ENOTDIR, EACCES):
+                raise
+            if failure.errno != EACCES:
+                failure = error
+    raise failure

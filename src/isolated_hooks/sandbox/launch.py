@@ -11,6 +11,7 @@ import _signal  # type: ignore[import-not-found]  # signal itself imports enum: 
 import marshal
 import os
 import select
+import termios
 import time
 
 from . import identity, mounts, pipes, privileges, syscalls
@@ -42,7 +43,13 @@ def main(arguments: list[str]) -> int:
         plan = marshal.load(file)
     alive = os.open(workspace + b"/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     die_with_parent(alive)
-    return Launcher(plan, workspace, alive).run(argv)
+    terminals = [(fd, termios.tcgetattr(fd)) for fd in (1, 2) if os.isatty(fd)]
+    try:
+        return Launcher(plan, workspace, alive).run(argv)
+    finally:
+        # The hook has no controlling terminal, but it may have put the caller's, as its output, into another mode.
+        for fd, mode in terminals:
+            termios.tcsetattr(fd, termios.TCSANOW, mode)
 
 
 class Launcher:
@@ -158,8 +165,11 @@ class Supervisor:
                 break
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         os.waitpid(self.pid, 0)
-        if not self.outcome:
-            self.outcome = {"state": "exited", "code": -int(_signal.SIGKILL)}
+        if "state" not in self.outcome:
+            # Without a word about its end, pid 1 was killed: with the hook, or before there was one.
+            killed = {"state": "exited", "code": -int(_signal.SIGKILL)}
+            failed = {"state": "failed", "stage": "pid 1 of the sandbox", "syscall": "", "path": b"", "errno": 0}
+            self.outcome.update(killed if self.outcome.get("running") or limit else failed)
         return {**self.outcome, "limit": limit}
 
     def _read(self) -> bool:
@@ -181,8 +191,11 @@ class Supervisor:
 
 
 def _start_time(pid: int) -> bytes:
-    with open(b"/proc/%d/stat" % pid, "rb") as file:
-        return file.read().rpartition(b")")[2].split()[19]
+    try:
+        with open(b"/proc/%d/stat" % pid, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19]
+    except OSError:
+        return b""  # /proc is mounted with hidepid: nobody will wait by this number
 
 
 def _reachable_place() -> bytes:

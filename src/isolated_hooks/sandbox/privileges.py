@@ -57,7 +57,9 @@ def limit(limits: dict[str, int]) -> None:
         number: int = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(number)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(number, (bound, bound))
+        # At the hard limit of processor time comes SIGKILL, and only a second before it the signal that says why.
+        more = 1 if name == "CPU" and hard == resource.RLIM_INFINITY else 0
+        resource.setrlimit(number, (bound, bound + more))
 
 
 def _core_limit() -> tuple[int, int]:

@@ -6,12 +6,14 @@ import errno
 import functools
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .errors import SandboxSetupError, SandboxUnavailableError
+from .filesystem import is_within
 from .launchers import native
 from .plan import Identity, Plan
 from .workspace import Workspace
@@ -106,7 +108,20 @@ def _worked(outcome: dict[str, Any]) -> bool:
 
 
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
-    return tuple(sorted({os.stat(path).st_dev for path in paths if os.path.exists(path)}))
+    """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
+    real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
+    beneath = (device for device, place in _mounts() if any(is_within(place, path) for path in real))
+    return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
+
+
+def _mounts() -> Iterator[tuple[int, str]]:
+    """Yield the device number and the place of every mount, proc_pid_mountinfo(5)."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            fields = line.split()
+            major, _, minor = fields[2].partition(b":")
+            place = re.sub(rb"\\(\d{3})", lambda match: bytes((int(match[1], 8),)), fields[4])
+            yield os.makedev(int(major), int(minor)), os.fsdecode(place)
 
 
 def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:

@@ -33,10 +33,10 @@ _IDENTITIES = {
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
 }
-_TWO_CAPABILITIES = (
-    "CAP_DAC_OVERRIDE and CAP_FOWNER in its own user namespace alone, for a source tree of several owners; "
-    "an empty bounding set, no_new_privs, no further user namespace"
-)
+_TWO_CAPABILITIES = {
+    Identity.RANGE: "the source tree has several owners",
+    Identity.MIRROR: "a filesystem takes no idmapped mounts, or the source tree has owners beyond them",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,10 @@ def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[Prote
     """
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
     if plan.capabilities:
-        reasons[Protection.PRIVILEGES] = _TWO_CAPABILITIES
+        reasons[Protection.PRIVILEGES] = (
+            f"{' and '.join(plan.capabilities)} in its own user namespace alone, because "
+            f"{_TWO_CAPABILITIES[plan.identity]}; an empty bounding set, no_new_privs, no further user namespace"
+        )
     if plan.terminal:
         reasons[Protection.TERMINAL] = "a new session on a pseudo-terminal made for this command"
     elif plan.stdin != "null":

@@ -11,6 +11,7 @@ import pwd
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,7 +19,14 @@ import pyproject_hooks
 
 from . import host
 from .artefacts import Artefact, export_fallback, export_file, export_metadata
-from .errors import HookKilledError, HookProcessError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
+from .errors import (
+    HookKilledError,
+    HookProcessError,
+    HookTimeoutError,
+    IsolationDegradedWarning,
+    SandboxSetupError,
+    SandboxUnavailableError,
+)
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
 from .launchers import native
@@ -27,6 +35,7 @@ from .ownership import owners_of
 from .plan import Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
+from .protections import ProtectionState
 from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
 from .text import visible
@@ -132,11 +141,16 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
+        protections = protections_of(plan, degraded=tuple(self.status.get("degraded", ())))
+        for status in protections:
+            if status.state is ProtectionState.DEGRADED:
+                text = f"{status.protection.value} is degraded: {status.reason}"
+                warnings.warn(text, IsolationDegradedWarning, stacklevel=2)
         self.done(
             HookReport(
                 hook=self.name,
                 source_dir=self.source,
-                protections=protections_of(plan, degraded=tuple(self.status.get("degraded", ()))),
+                protections=protections,
                 returncode=self.status.get("code"),
                 dropped=dropped or plan.environ.dropped,
                 artefacts=self.artefacts,

@@ -29,6 +29,7 @@ class Init:
         self.place = place
         self.report = report
         self.stage = "starting"
+        self.trial = False
 
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
@@ -38,9 +39,10 @@ class Init:
         """
         try:
             die_with_parent(leash)
+            self.trial = not argv
             self._set_up()
             variables = self._environment()
-            if not argv:  # a trial of this host
+            if self.trial:
                 pipes.send(self.report, "exited", 0)
                 return
             hook = self._start(argv, variables)
@@ -72,7 +74,7 @@ class Init:
         self.stage = "keyring and terminal"
         syscalls.join_new_session_keyring()
         os.setsid()
-        if plan["terminal"]:
+        if plan["terminal"] and not self.trial:  # a trial has no terminal to take
             _take_terminal()
         self.stage = "working directory"
         os.chdir(plan["cwd"])

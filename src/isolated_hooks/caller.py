@@ -26,16 +26,16 @@ class IsolatedHooksMixin:
     """
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        arguments = inspect.signature(super().__init__).bind(*args, **kwargs)
-        given = arguments.arguments.get("runner")
+        given, arguments = _with_runner(inspect.signature(super().__init__), args, kwargs)
         if isinstance(given, IsolatedRunner) and policy is None:
             self._isolated_runner = given
         else:
-            inner = given.inner if isinstance(given, IsolatedRunner) else given
-            self._isolated_runner = IsolatedRunner(policy, inner)
-        _check_backend_path(arguments.arguments.get("source_dir"), arguments.arguments.get("backend_path"))
-        arguments.arguments["runner"] = self._isolated_runner
+            self._isolated_runner = IsolatedRunner(policy, given.inner if isinstance(given, IsolatedRunner) else given)
         super().__init__(*arguments.args, **arguments.kwargs)
+        # Whatever that constructor did with its runner, from here on ours is in its place, for good.
+        self._own_runner = super().subprocess_runner(self._isolated_runner)  # type: ignore[misc]
+        self._own_runner.__enter__()
+        _check_backend_path(getattr(self, "source_dir", "."), getattr(self, "backend_path", None))
 
     @property
     def reports(self) -> list[HookReport]:
@@ -74,9 +74,18 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
         super().__init__(source_dir, build_backend, backend_path, runner, python_executable, policy=policy)
 
 
-def _check_backend_path(source_dir: str | None, backend_path: Sequence[str] | None) -> None:
+def _with_runner(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[SubprocessRunner | None, inspect.BoundArguments]:
+    """Return the runner among a constructor's arguments, and the arguments."""
+    arguments = signature.bind(*args, **kwargs)
+    arguments_by_name = {**arguments.kwargs, **arguments.arguments}
+    return arguments_by_name.get("runner"), arguments
+
+
+def _check_backend_path(source_dir: str, backend_path: Sequence[str] | None) -> None:
     """Compare whole components: pyproject_hooks before 1.3 takes ``../pkg-evil`` for a part of ``pkg``."""
-    source = os.path.abspath(source_dir or ".")
+    source = os.path.abspath(source_dir)
     for path in backend_path or ():
         if os.path.commonpath((source, os.path.abspath(os.path.join(source, path)))) != source:
             raise ValueError("paths must be inside source tree")

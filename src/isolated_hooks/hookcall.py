@@ -63,6 +63,7 @@ class HookCall:
         if not os.path.isfile(script):
             raise PolicyError(f"the hook script {visible(script)!r} does not exist")
         kwargs = _read_kwargs(control_dir)
+        _check_directories(hook, kwargs)
         return cls(python, os.path.abspath(script), hook, os.path.abspath(control_dir), source_dir, kwargs)
 
     @property
@@ -82,6 +83,14 @@ class HookCall:
     def with_output_directory(self, directory: str) -> Mapping[str, Any]:
         """Return the hook's arguments with another output directory."""
         return {**self.kwargs, _OUTPUTS[self.hook]: directory}
+
+
+def _check_directories(hook: str, kwargs: Mapping[str, Any]) -> None:
+    name = _OUTPUTS.get(hook)
+    if name is not None and not isinstance(kwargs.get(name), str):
+        raise PolicyError(f"not a hook call: {hook} needs the argument {name!r}, a path")
+    if not isinstance(kwargs.get("metadata_directory"), (str, type(None))):
+        raise PolicyError("not a hook call: the argument 'metadata_directory' is not a path")
 
 
 def _read_kwargs(control_dir: str) -> Mapping[str, Any]:

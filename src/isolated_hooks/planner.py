@@ -17,6 +17,7 @@ from .hookcall import HookCall
 from .interpreter import interpreter_paths, prefix_entries
 from .plan import Identity, Layout, Plan, Situation, Stage
 from .policy import Policy
+from .sandbox.operations import Bind
 from .text import visible
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
 
@@ -50,15 +51,18 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
 
 
 def plan_command(
-    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: bool
+    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: str
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
-    :param terminal: descriptor 0 is a pseudo-terminal made for this command, to be its controlling one
+    :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
     """
     planner = _Planner(policy, situation, layout, {}, cwd)
-    return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=terminal)
+    if terminal:
+        # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
+        planner.view.add(Bind(terminal, "/dev/console", device=True))
+    return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=bool(terminal))
 
 
 class _Planner:

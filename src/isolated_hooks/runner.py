@@ -24,6 +24,7 @@ from .errors import (
     HookProcessError,
     HookTimeoutError,
     IsolationDegradedWarning,
+    PolicyError,
     SandboxSetupError,
     SandboxUnavailableError,
 )
@@ -60,9 +61,12 @@ class IsolatedRunner:
     :param inner: the frontend's own runner, so that its logging, capturing and environment stay;
         :func:`pyproject_hooks.default_subprocess_runner` where it is left out
     :ivar reports: a :class:`HookReport` for each call, in the order in which they ended
+    :raises PolicyError: ``policy`` is something else
     """
 
     def __init__(self, policy: Policy | None = None, inner: SubprocessRunner | None = None) -> None:
+        if not isinstance(policy, (Policy, type(None))):
+            raise PolicyError(f"policy: a {type(policy).__name__} was given; accepted is an isolated_hooks.Policy")
         self.policy = Policy() if policy is None else policy
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
@@ -197,6 +201,8 @@ class _Run:
         if state == "failed":
             return host.refusal(self.status)
         if state is None:
+            if self.status.get("running"):
+                return None  # the launcher was killed, by the runner or by somebody else, when the hook was running
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
@@ -272,7 +278,7 @@ class _CommandRun(_Run):
         super().__init__(argv[0] if argv else "", cwd, policy, done)
         self.argv = argv
         self.stdin = "inherit"
-        self.terminal = False
+        self.terminal = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
@@ -285,12 +291,12 @@ class _CommandRun(_Run):
 
 
 def run_command(
-    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: bool
+    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: str = ""
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
-    :param terminal: ``start`` gives it a pseudo-terminal of its own as descriptor 0
+    :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """

@@ -23,11 +23,11 @@ def main(arguments: Sequence[str]) -> int:
         add_policy_options(parser)
         parser.print_help()
         return 0
-    quiet = sum(a.count("q") for a in theirs if a == "--quiet" or (a.startswith("-q") and not a.strip("-q")))
+    quiet = False
     policy = policy_of(options)
     if not _asks(theirs, "-V", "--version"):
         # build's own parser speaks first: a usage error is one on any host.
-        build.parser(_PROG).parse_args(theirs)
+        quiet = build.parser(_PROG).parse_args(theirs).verbosity < 0
         check_host(policy)
     code, reports = build.run(theirs, policy, prog=_PROG)
     if not quiet:

@@ -13,10 +13,12 @@ import subprocess
 from collections.abc import Sequence
 
 from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
+from ..policy import Policy
+from ..report import HookReport
 from ..runner import run_command
 from . import output
 from .options import add_policy_options, policy_of
-from .terminal import run_on_terminal
+from .terminal import PseudoTerminal
 
 _PROG = "isolated-hooks run"
 
@@ -30,10 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     given = list(arguments)
     own, command = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
     options = parser.parse_args([*own, *(["--", *command] if command else [])])
-    terminal = all(os.isatty(fd) for fd in (0, 1))
-    start = run_on_terminal if terminal else _run_plainly
     try:
-        report = run_command(options.command, os.getcwd(), policy_of(options), start, terminal=terminal)
+        report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
         output.error(str(problem))
         return 124
@@ -53,6 +53,13 @@ def main(arguments: Sequence[str]) -> int:
         output.summary([report], noun="command")
     code = report.returncode or 0
     return 128 - code if code < 0 else code
+
+
+def _run(command: Sequence[str], policy: Policy) -> HookReport:
+    if not all(os.isatty(fd) for fd in (0, 1)):
+        return run_command(command, os.getcwd(), policy, _run_plainly)
+    with PseudoTerminal() as terminal:
+        return run_command(command, os.getcwd(), policy, terminal.run, terminal=terminal.name)
 
 
 def _run_plainly(command: list[str]) -> None:

@@ -16,21 +16,36 @@ import termios
 import tty
 from collections.abc import Iterator
 
-__all__ = ["run_on_terminal"]
+__all__ = ["PseudoTerminal"]
 
 
-def run_on_terminal(command: list[str]) -> None:
-    """Run a command on a pseudo-terminal, and pass everything between it and the terminal at descriptor 0."""
-    ours, theirs = pty.openpty()
-    _copy_size(ours)
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    try:
-        with _raw_terminal(), _following_size(ours):
-            _relay(ours)
-    finally:
-        os.close(ours)
-        process.wait()
+class PseudoTerminal:
+    """A new pseudo-terminal, of the size of the terminal at descriptor 0, as a context manager that closes it.
+
+    :ivar name: the path of its device
+    """
+
+    def __enter__(self) -> PseudoTerminal:
+        self._ours, self._theirs = pty.openpty()
+        self.name = os.ttyname(self._theirs)
+        _copy_size(self._ours)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in (self._ours, self._theirs):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def run(self, command: list[str]) -> None:
+        """Run a command on it, and pass everything between it and the terminal at descriptors 0 and 1."""
+        process = subprocess.Popen(command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs)
+        os.close(self._theirs)
+        try:
+            with _raw_terminal(), _following_size(self._ours):
+                _relay(self._ours)
+        finally:
+            os.close(self._ours)
+            process.wait()
 
 
 @contextlib.contextmanager

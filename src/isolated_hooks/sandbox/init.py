@@ -179,6 +179,8 @@ def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> N
 def _exec(argv: list[bytes], variables: dict[bytes, bytes]) -> None:
     """Execute a command, looked for in PATH as execvp(3) does; os.execvpe() imports a module, out of sight by now."""
     name = argv[0]
+    if not name:
+        raise OSError(ENOENT, "")
     directories = [b""] if b"/" in name else variables[b"PATH"].split(b":")
     failure = OSError(ENOENT, "")
     for directory in directories:

@@ -75,7 +75,7 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        return self._finish(Supervisor(self.pid, report, self.alive, self.plan["wall_time"]).watch())
+        return self._finish(Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status).watch())
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -137,11 +137,12 @@ class Launcher:
 class Supervisor:
     """Watches pid 1, the frontend and the clock."""
 
-    def __init__(self, pid: int, report: int, alive: int, wall_time: float | None) -> None:
+    def __init__(self, pid: int, report: int, alive: int, wall_time: float | None, status: StatusFile) -> None:
         self.pid = pid
         self.report = report
         self.alive = alive
         self.wall_time = wall_time
+        self.status = status
         self.outcome: dict[str, Any] = {}
 
     def watch(self) -> dict[str, Any]:
@@ -184,7 +185,9 @@ class Supervisor:
         elif kind == "degraded":
             self.outcome["degraded"] = tuple(values)
         elif kind == "running":
+            # Said at once: if this process is killed, the hook's failure is still told from one of setting up.
             self.outcome["running"] = True
+            self.status.write(running=True)
         elif kind == "failed":
             self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
         return True

@@ -18,7 +18,7 @@ from .launchers import native
 from .plan import Identity, Plan
 from .workspace import Workspace
 
-__all__ = ["check_platform", "idmapping_possible", "refusal", "require_sandbox", "started_with"]
+__all__ = ["check_platform", "refusal", "refused_identities", "require_sandbox", "started_with"]
 
 _MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
@@ -29,7 +29,9 @@ _HOST_STAGES = frozenset(
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
-_tried: dict[tuple[object, ...], dict[str, Any]] = {}
+# Where one of these is refused another one is tried.
+_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
+_tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
 
 
 def check_platform() -> None:
@@ -61,18 +63,17 @@ def started_with() -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
-def idmapping_possible(paths: Iterable[str]) -> bool:
-    """Say whether earlier trials leave it possible that the filesystems of ``paths`` take idmapped mounts."""
+def refused_identities(paths: Iterable[str]) -> frozenset[Identity]:
+    """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
     devices = _devices(paths)
-    mapped = (Identity.SINGLE, Identity.RANGE)
-    return not any(key[0] in mapped and key[1] == devices and not _worked(o) for key, o in _tried.items())
+    return frozenset(i for (i, d, _), o in _tried.items() if i in _LADDER and d in (devices, ()) and not _worked(o))
 
 
 def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> bool:
     """Try the plan without a command, once for each kind of identity and set of filesystems.
 
     :param paths: what is to be mounted idmapped
-    :return: whether it worked; ``False`` means that the filesystems refuse idmapped mounts, so another plan is needed
+    :return: whether it worked; ``False`` means that this identity is refused, so another one is to be tried
     :raises SandboxUnavailableError: the host does not allow the sandbox
     :raises SandboxSetupError: something about this very plan does not work
     """
@@ -83,7 +84,7 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
     outcome = _tried[key]
     if _worked(outcome):
         return True
-    if mapped and outcome.get("stage") == "identity":
+    if plan.identity in _LADDER and outcome.get("stage") == "identity":
         return False
     del _tried[key]
     raise refusal(outcome)
@@ -97,6 +98,7 @@ def _try(workspace: Workspace) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=sys.executable, reason=str(error)) from error
     status = workspace.take_status()
+    workspace.clear()
     if not status:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise SandboxSetupError("starting the launcher", path=sys.executable, reason=last or f"exit {done.returncode}")

@@ -12,7 +12,7 @@ from .environ import EnvironRules
 from .filesystem import Filesystem
 from .ownership import Owners
 from .policy import Policy
-from .protections import Protection
+from .protections import Protection, ProtectionState
 from .sandbox import seccomp
 from .sandbox.operations import Operation
 
@@ -26,6 +26,7 @@ class Identity(enum.Enum):
     SINGLE = "single"  # root, files of one owner: a throw-away uid, idmapped mounts
     RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
     MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
+    SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Situation:
     :ivar home: the caller's home directory
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
-    :ivar idmapping: whether the filesystems in question take idmapped mounts
+    :ivar refused: the identities that this host is known to refuse
     """
 
     filesystem: Filesystem
@@ -53,7 +54,7 @@ class Situation:
     environ: Mapping[str, str]
     started_with: Mapping[str, str]
     owners: Owners | None
-    idmapping: bool = True
+    refused: frozenset[Identity] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Plan:
             "network": self.policy.network,
             # Only with the caller's network are there abstract sockets of the host to keep away from.
             "scope": self.policy.network,
-            "scope_required": Protection.IPC not in self.policy.allow_degraded,
+            "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
             "source": os.fsencode(self.source),
@@ -159,4 +160,5 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid; idmapped mounts let it use the caller's files",
     Identity.RANGE: "a throw-away block of ids; idmapped mounts let it use files of every owner",
     Identity.MIRROR: "a throw-away uid in a mirror of the caller's id map",
+    Identity.SHARED: "the caller's own uid, because the host lets it become nobody else",
 }

@@ -201,12 +201,11 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     owners = situation.owners
     if owners is None:
         return Identity.USER, (0, 0)
-    if not situation.idmapping:
-        return Identity.MIRROR, (0, 0)
-    if owners.single is not None:
-        return Identity.SINGLE, owners.single
     # An idmapped mount of the block shows the first 65536 ids of the disk and no other.
-    return (Identity.RANGE if owners.largest < 65536 else Identity.MIRROR), (0, 0)
+    mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
+    ladder = [*((mapped,) if owners.single or owners.largest < 65536 else ()), Identity.MIRROR, Identity.SHARED]
+    identity = next((i for i in ladder if i not in situation.refused), Identity.SHARED)
+    return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 
 
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .artefacts import Artefact
@@ -32,6 +33,14 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid",
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
+    Identity.SHARED: "the caller's own uid",
+}
+_REMEDIES = {
+    Protection.IPC: "network = false, or Linux 6.12",
+    Protection.PROCESSES: "run the container with --security-opt unmask=ALL (podman) or systempaths=unconfined (docker)",
+    Protection.HOSTNAME: "none is needed: the hook sees localhost in /etc/hostname and /etc/hosts",
+    Protection.KEYRING: "none is needed: keyctl(2) is refused to the hook",
+    Protection.IDENTITY: "give the container CAP_SETUID and CAP_SETGID, or run it as an ordinary user",
 }
 _TWO_CAPABILITIES = {
     Identity.RANGE: "the source tree has several owners",
@@ -76,10 +85,10 @@ class HookReport:
         return document
 
 
-def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[ProtectionStatus, ...]:
+def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({})) -> tuple[ProtectionStatus, ...]:
     """Return the state of every protection under a plan whose every step has succeeded.
 
-    :param degraded: the names of protections that the child reported as weaker, which the policy allowed
+    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
     """
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
     if plan.capabilities:
@@ -96,11 +105,10 @@ def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[Prote
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
         )
-    if Protection.IPC.value in degraded:
-        reason = "abstract unix sockets belong to the network, unix(7), and this kernel's Landlock cannot scope them"
-        statuses[Protection.IPC] = ProtectionStatus(
-            Protection.IPC, ProtectionState.DEGRADED, reason, "network = false, or Linux 6.12"
-        )
+    for name, reason in degraded.items():
+        protection = Protection(name)
+        remedy = _REMEDIES.get(protection, "")
+        statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
     return tuple(statuses[p] for p in Protection)
 
 

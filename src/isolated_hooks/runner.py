@@ -141,7 +141,7 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
-        protections = protections_of(plan, degraded=tuple(self.status.get("degraded", ())))
+        protections = protections_of(plan, degraded=self.status.get("degraded", {}))
         for status in protections:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
@@ -163,13 +163,14 @@ class _Run:
         """Return the plan that works on this host, tried without its command."""
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        for idmapping in dict.fromkeys((host.idmapping_possible(mapped), False)):
-            plan = self.make_plan(dataclasses.replace(situation, idmapping=idmapping), workspace.layout)
+        refused = host.refused_identities(mapped)
+        while True:
+            plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             _check_required(plan)
             workspace.write_plan(plan)
             if host.require_sandbox(plan, workspace, mapped):
                 return plan
-        raise SandboxSetupError("identity", reason="no way to give the hook a user of its own was found")
+            refused |= {plan.identity}
 
     def _launch(self, workspace: Workspace, plan: Plan) -> None:
         command = native.command(workspace.path, plan.argv)

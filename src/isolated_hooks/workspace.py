@@ -5,7 +5,7 @@
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
         alive                     a FIFO that the frontend holds open: closed means that the frontend is gone
-        root/                     where the child mounts the sandbox's root
+        root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories
         empty/, nothing           shown in the place of hidden paths
 
@@ -63,7 +63,7 @@ class Workspace:
 
     def _fill(self, path: str) -> None:
         # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
-        for name in ("root", "control", "staging", "empty"):
+        for name in ("root", "scratch", "control", "staging", "empty"):
             os.mkdir(f"{path}/{name}", 0o700)
             os.chown(f"{path}/{name}", os.geteuid(), os.getegid())
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
@@ -87,6 +87,13 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """Return what the child said."""
         return read_status(f"{self.path}/status")
+
+    def clear(self) -> None:
+        """Empty the directories that the child makes the sandbox's root in, where a trial has left something there."""
+        for name in ("root", "scratch"):
+            if os.listdir(f"{self.path}/{name}"):
+                _remove(self.path, name)
+                os.mkdir(f"{self.path}/{name}", 0o700)
 
     def take_status(self) -> dict[str, Any]:
         """Return what the child said and forget it, so that no later child can be taken for this one."""

@@ -8,6 +8,7 @@ import os
 from errno import EACCES, ENOENT, ENOTDIR
 
 from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
+from .degradations import Degradations
 
 if False:
     from typing import Any, NoReturn
@@ -28,6 +29,7 @@ class Init:
         self.entered = entered
         self.place = place
         self.report = report
+        self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
 
@@ -64,15 +66,23 @@ class Init:
     def _set_up(self) -> None:
         plan = self.plan
         self.stage = "network and host name"
-        syscalls.sethostname(plan["hostname"])
+        try:
+            syscalls.sethostname(plan["hostname"])
+        except syscalls.SyscallError:
+            # The seccomp profiles of containers look at CAP_SYS_ADMIN of the container, not at that of our namespace.
+            self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             network.loopback_up()
         self.stage = "root filesystem"
         umask = os.umask(0o022)
-        mounts.build_root(self.place, self.operations, self.entered.trees, self.entered.uid, self.entered.uid)
+        mounts.build_root(self.place, self.operations, self.entered, self.degradations)
         os.umask(umask)
         self.stage = "keyring and terminal"
-        syscalls.join_new_session_keyring()
+        try:
+            syscalls.join_new_session_keyring()
+        except syscalls.SyscallError:
+            # Where keyctl(2) is refused to us it is refused to the hook, by the same filter and by ours.
+            self.degradations.allow("keyring", "the host refuses keyctl(2), to the hook as well")
         os.setsid()
         if plan["terminal"] and not self.trial:  # a trial has no terminal to take
             _take_terminal()
@@ -93,10 +103,11 @@ class Init:
     def _scope(self) -> None:
         try:
             landlock.scope_abstract_sockets()
-        except OSError:
-            if self.plan["scope_required"]:
-                raise
-            pipes.send(self.report, "degraded", "ipc")
+        except syscalls.SyscallError:
+            reason = (
+                "abstract unix sockets belong to the network, unix(7), and this kernel's Landlock cannot scope them"
+            )
+            self.degradations.allow("ipc", reason)
 
     def _environment(self) -> dict[bytes, bytes]:
         self.stage = "environment"

@@ -62,6 +62,7 @@ class Launcher:
         self.status = StatusFile(workspace + b"/status")
         self.stage = "reading the plan"
         self.pid = 0
+        self.degraded: dict[str, str] = {}
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -88,7 +89,7 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode != b"user":
+        if mode not in (b"user", b"shared"):
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
             uid, self.lock = identity.take_uid()
             self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
@@ -97,6 +98,7 @@ class Launcher:
         entered = identity.ENTER[mode](self.plan, operations, uid)
         die_with_parent(self.alive)
         # Where everything was opened before, the workspace itself is out of reach by now.
+        self.degraded = {"identity": entered.degraded} if entered.degraded else {}
         return entered, _reachable_place() if entered.trees else self.workspace + b"/root"
 
     def _fork(self, operations: list[Operation], entered: identity.Entered, place: bytes, argv: list[bytes]) -> int:
@@ -122,6 +124,7 @@ class Launcher:
         return report
 
     def _finish(self, outcome: dict[str, Any]) -> int:
+        outcome["degraded"] = {**self.degraded, **outcome.get("degraded", {})}
         self.status.write(**outcome)
         if outcome["state"] == "failed":
             return 125
@@ -182,7 +185,7 @@ class Supervisor:
         elif kind == "dropped":
             self.outcome["dropped"] = values[0]
         elif kind == "degraded":
-            self.outcome["degraded"] = tuple(values)
+            self.outcome.setdefault("degraded", {})[values[0]] = values[1]
         elif kind == "running":
             self.outcome["running"] = True
         elif kind == "failed":

@@ -24,6 +24,7 @@ MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
 MS_REC = 16384
+MS_MOVE = 8192
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
@@ -152,6 +153,13 @@ def clone_tree(path: bytes) -> int:
         return _call("open_tree", fd, b"", flags, path=path)
     finally:
         os.close(fd)
+
+
+def mount_id(fd: int) -> int:
+    """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8."""
+    result = ctypes.create_string_buffer(256)
+    _check(_libc.statx(fd, b"", AT_EMPTY_PATH, 0x1000, result), "statx")
+    return int.from_bytes(result.raw[0x90:0x98], "little")
 
 
 class _MountAttr(ctypes.Structure):

@@ -16,9 +16,10 @@ from .errors import SandboxSetupError, SandboxUnavailableError
 from .filesystem import is_within
 from .launchers import native
 from .plan import Identity, Plan
+from .protections import ProtectionStatus
 from .workspace import Workspace
 
-__all__ = ["check_platform", "refusal", "refused_identities", "require_sandbox", "started_with"]
+__all__ = ["check_platform", "namespaces_refused", "refusal", "refused_identities", "require_sandbox", "started_with"]
 
 _MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
@@ -30,7 +31,7 @@ _HOST_STAGES = frozenset(
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 # Where one of these is refused another one is tried.
-_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
+_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.USER)
 _tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
 
 
@@ -135,6 +136,17 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
     return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())
+
+
+def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
+    """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
+    refused = next(o for (i, _, _), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
+    call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
+    names = ", ".join(status.protection.value for status in missing)
+    return SandboxUnavailableError(
+        [f"user namespaces: {call}", f"so these would be degraded: {names}"],
+        f"{remedy()}; or allow what is weaker without: --allow-degraded no-namespaces",
+    )
 
 
 def remedy() -> str:

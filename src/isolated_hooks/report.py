@@ -34,10 +34,11 @@ _IDENTITIES = {
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
     Identity.SHARED: "the caller's own uid",
+    Identity.CONFINED: "the caller's own user",
 }
 _REMEDIES = {
     Protection.IPC: "network = false, or Linux 6.12",
-    Protection.PROCESSES: "run the container with --security-opt unmask=ALL (podman) or systempaths=unconfined (docker)",
+    Protection.PROCESSES: "start the container with --security-opt unmask=ALL, or systempaths=unconfined in docker",
     Protection.HOSTNAME: "none is needed: the hook sees localhost in /etc/hostname and /etc/hosts",
     Protection.KEYRING: "none is needed: keyctl(2) is refused to the hook",
     Protection.IDENTITY: "give the container CAP_SETUID and CAP_SETGID, or run it as an ordinary user",
@@ -101,6 +102,8 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
+    if plan.identity is Identity.CONFINED:
+        statuses |= _confined()
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
@@ -110,6 +113,32 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
         remedy = _REMEDIES.get(protection, "")
         statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
     return tuple(statuses[p] for p in Protection)
+
+
+_CONFINED = {
+    Protection.FILESYSTEM: "what a hook may not open it can still stat, and change in mode where it is the owner",
+    Protection.TEMPORARY: "a home and a directory for temporary files of its own; the shared ones cannot be opened",
+    Protection.PROCESSES: "processes outside can be listed, not signalled or traced; what is left is killed at the end",
+    Protection.IPC: "sockets of the host that have a path can be connected to",
+    Protection.HOSTNAME: "the host's own",
+    Protection.IDENTITY: "the caller's own user",
+}
+
+
+def _confined() -> dict[Protection, ProtectionStatus]:
+    active = {
+        Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
+        Protection.PRIVILEGES: "no capability, no_new_privs",
+        Protection.KEYRING: "keyctl(2) is refused",
+    }
+    why = "without user namespaces: "
+    return {
+        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in active.items()},
+        **{
+            p: ProtectionStatus(p, ProtectionState.DEGRADED, why + reason, "allow user namespaces on this host")
+            for p, reason in _CONFINED.items()
+        },
+    }
 
 
 def unprotected() -> tuple[ProtectionStatus, ...]:

@@ -32,10 +32,10 @@ from .hookcall import HookCall
 from .launchers import native
 from .outputs import OutputDirectory
 from .ownership import owners_of
-from .plan import Layout, Plan, Situation
+from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
-from .protections import ProtectionState
+from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
 from .text import visible
@@ -166,7 +166,11 @@ class _Run:
         refused = host.refused_identities(mapped)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
-            _check_required(plan)
+            missing = _missing(plan)
+            if missing and plan.identity is Identity.CONFINED:
+                raise host.namespaces_refused(missing)
+            if missing:
+                raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
             workspace.write_plan(plan)
             if host.require_sandbox(plan, workspace, mapped):
                 return plan
@@ -345,10 +349,9 @@ def _home() -> str:
         return "/nonexistent"
 
 
-def _check_required(plan: Plan) -> None:
-    missing = [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
-    if missing:
-        raise SandboxUnavailableError(
-            [f"{s.protection.value} is {s.state.value}: {s.reason}" for s in missing],
-            "; ".join(s.remedy for s in missing if s.remedy) or "relax the policy's 'require'",
-        )
+def _missing(plan: Plan) -> list[ProtectionStatus]:
+    return [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
+
+
+def _sentence(status: ProtectionStatus) -> str:
+    return f"{status.protection.value} is {status.state.value}: {status.reason}"

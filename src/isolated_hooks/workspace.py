@@ -34,6 +34,7 @@ __all__ = ["Workspace", "sweep"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
 _UNFINISHED = ".isolated-hooks-"
+_OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,6 +67,8 @@ class Workspace:
         for name in ("root", "scratch", "control", "staging", "empty"):
             os.mkdir(f"{path}/{name}", 0o700)
             os.chown(f"{path}/{name}", os.geteuid(), os.getegid())
+        for name in ("home", "tmp"):
+            os.mkdir(f"{path}/scratch/{name}", 0o700)
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
         os.mkfifo(f"{path}/alive", 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
@@ -74,7 +77,9 @@ class Workspace:
     @property
     def layout(self) -> Layout:
         """The paths that a plan may refer to."""
-        return Layout(*(os.path.join(self.path, name) for name in ("control", "staging", "empty", "nothing")))
+        return Layout(
+            *(os.path.join(self.path, name) for name in ("scratch", "control", "staging", "empty", "nothing"))
+        )
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan for the child."""
@@ -91,9 +96,8 @@ class Workspace:
     def clear(self) -> None:
         """Empty the directories that the child makes the sandbox's root in, where a trial has left something there."""
         for name in ("root", "scratch"):
-            if os.listdir(f"{self.path}/{name}"):
-                _remove(self.path, name)
-                os.mkdir(f"{self.path}/{name}", 0o700)
+            for left in set(os.listdir(f"{self.path}/{name}")) - _OURS:
+                _remove(f"{self.path}/{name}", left)
 
     def take_status(self) -> dict[str, Any]:
         """Return what the child said and forget it, so that no later child can be taken for this one."""

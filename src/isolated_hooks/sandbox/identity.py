@@ -177,10 +177,16 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
     return Entered(SANDBOX_UID, {}, degraded=why)
 
 
+def _enter_nothing(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """No namespaces: Landlock and seccomp confine the caller's own user."""
+    return Entered(uid, {}, mapped=False)
+
+
 ENTER: dict[bytes, Callable[[dict[str, Any], Sequence[Operation], int], Entered]] = {
     b"user": _enter_as_user,
     b"single": _enter_single,
     b"range": _enter_range,
     b"mirror": _enter_mirror,
     b"shared": _enter_shared,
+    b"confined": _enter_nothing,
 }

@@ -15,7 +15,7 @@ import termios
 import time
 
 from . import identity, mounts, pipes, privileges, syscalls
-from .init import Init, die_with_parent
+from .init import Init, die_with_parent, end_children
 from .operations import from_wire
 from .status import StatusFile
 
@@ -76,7 +76,10 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        return self._finish(Supervisor(self.pid, report, self.alive, self.plan["wall_time"]).watch())
+        outcome = Supervisor(self.pid, report, self.alive, self.plan["wall_time"]).watch()
+        if self.plan["rules"] is not None:
+            end_children()
+        return self._finish(outcome)
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -89,14 +92,19 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode not in (b"user", b"shared"):
+        if mode in (b"single", b"range", b"mirror"):
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
             uid, self.lock = identity.take_uid()
             self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
         else:
             uid = os.geteuid()
         entered = identity.ENTER[mode](self.plan, operations, uid)
-        die_with_parent(self.alive)
+        if mode == b"confined":
+            # There is no PID namespace that ends with us: the FIFO tells, and then there is something to do.
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        else:
+            die_with_parent(self.alive)
         # Where everything was opened before, the workspace itself is out of reach by now.
         self.degraded = {"identity": entered.degraded} if entered.degraded else {}
         return entered, _reachable_place() if entered.trees else self.workspace + b"/root"

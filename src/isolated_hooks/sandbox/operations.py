@@ -225,7 +225,7 @@ class Scratch(Operation):
         _unmount(context, target)
 
     def _show_disk(self, context: Context) -> None:
-        """Show directories of the workspace, without the limit: without a map nothing can be made on a tmpfs of ours."""
+        """Show directories of the workspace, without the limit: a tmpfs of ours takes no files without a map."""
         for number, (path, mode) in enumerate(self.targets):
             source = b"%b/scratch/%d" % (os.path.dirname(context.path), number)
             os.mkdir(source)
@@ -293,8 +293,8 @@ _SCRATCH_ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 
 # What the report says where /proc cannot be mounted afresh.
 _OLD_PROC = (
-    "the host refuses a fresh /proc, so the old one is shown read-only: the command lines of processes that are started "
-    "later can be read there"
+    "the host refuses a fresh /proc, so the old one is shown read-only: the command lines of processes that are "
+    "started later can be read there"
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import functools
+import marshal
 import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import SandboxSetupError, SandboxUnavailableError
@@ -19,7 +20,16 @@ from .plan import Identity, Plan
 from .protections import ProtectionStatus
 from .workspace import Workspace
 
-__all__ = ["check_platform", "namespaces_refused", "refusal", "refused_identities", "require_sandbox", "started_with"]
+__all__ = [
+    "check_platform",
+    "degradations",
+    "facts",
+    "namespaces_refused",
+    "refusal",
+    "refused_identities",
+    "require_sandbox",
+    "started_with",
+]
 
 _MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
@@ -32,6 +42,7 @@ _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 # Where one of these is refused another one is tried.
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.USER)
+_MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
 
 
@@ -78,8 +89,8 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
     :raises SandboxUnavailableError: the host does not allow the sandbox
     :raises SandboxSetupError: something about this very plan does not work
     """
-    mapped = plan.identity in (Identity.SINGLE, Identity.RANGE)
-    key = (plan.identity, _devices(paths) if mapped else (), plan.policy.network)
+    mapped = plan.identity in _MAPPED
+    key = _key(plan, paths if mapped else ())
     if key not in _tried:
         _tried[key] = _try(workspace)
     outcome = _tried[key]
@@ -89,6 +100,25 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
         return False
     del _tried[key]
     raise refusal(outcome)
+
+
+def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
+    """Return what the trial of a plan has found weaker, and why."""
+    mapped = plan.identity in _MAPPED
+    degraded: Mapping[str, str] = _tried[_key(plan, paths if mapped else ())].get("degraded", {})
+    return degraded
+
+
+@functools.lru_cache(maxsize=1)
+def facts() -> Mapping[str, tuple[int, str]]:
+    """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
+    done = subprocess.run(native.facts_command(), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
+    return found
+
+
+def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool]:
+    return plan.identity, _devices(paths), plan.policy.network
 
 
 def _try(workspace: Workspace) -> dict[str, Any]:

@@ -322,16 +322,18 @@ def situation_of(source: str, policy: Policy) -> Situation:
     )
 
 
-def check_host(policy: Policy) -> None:
+def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     """Try the sandbox on an empty tree, so that a host that cannot do it is found before anything else is done.
 
+    :return: the state of every protection there
     :raises SandboxUnavailableError: this host cannot do what the policy requires
     """
     host.check_platform()
     _sweep_once()
     with tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source, Workspace() as workspace:
         run = _CommandRun((), source, policy, lambda _: None)
-        run.trial(workspace)
+        plan = run.trial(workspace)
+        return protections_of(plan, degraded=host.degradations(plan, (source, *policy.writable, workspace.path)))
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import errno
 import functools
+import marshal
 import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import SandboxSetupError, SandboxUnavailableError
 from .filesystem import is_within
 from .launchers import native
 from .plan import Identity, Plan
+from .protections import ProtectionStatus
 from .workspace import Workspace
 
-__all__ = ["check_platform", "idmapping_possible", "refusal", "require_sandbox", "started_with"]
+__all__ = [
+    "check_platform",
+    "degradations",
+    "facts",
+    "namespaces_refused",
+    "refusal",
+    "refused_identities",
+    "require_sandbox",
+    "started_with",
+]
 
 _MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
@@ -29,7 +40,10 @@ _HOST_STAGES = frozenset(
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
-_tried: dict[tuple[object, ...], dict[str, Any]] = {}
+# Where one of these is refused another one is tried.
+_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.USER)
+_MAPPED = (Identity.SINGLE, Identity.RANGE)
+_tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
 
 
 def check_platform() -> None:
@@ -61,32 +75,50 @@ def started_with() -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
-def idmapping_possible(paths: Iterable[str]) -> bool:
-    """Say whether earlier trials leave it possible that the filesystems of ``paths`` take idmapped mounts."""
+def refused_identities(paths: Iterable[str]) -> frozenset[Identity]:
+    """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
     devices = _devices(paths)
-    mapped = (Identity.SINGLE, Identity.RANGE)
-    return not any(key[0] in mapped and key[1] == devices and not _worked(o) for key, o in _tried.items())
+    return frozenset(i for (i, d, _), o in _tried.items() if i in _LADDER and d in (devices, ()) and not _worked(o))
 
 
 def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> bool:
     """Try the plan without a command, once for each kind of identity and set of filesystems.
 
     :param paths: what is to be mounted idmapped
-    :return: whether it worked; ``False`` means that the filesystems refuse idmapped mounts, so another plan is needed
+    :return: whether it worked; ``False`` means that this identity is refused, so another one is to be tried
     :raises SandboxUnavailableError: the host does not allow the sandbox
     :raises SandboxSetupError: something about this very plan does not work
     """
-    mapped = plan.identity in (Identity.SINGLE, Identity.RANGE)
-    key = (plan.identity, _devices(paths) if mapped else (), plan.policy.network)
+    mapped = plan.identity in _MAPPED
+    key = _key(plan, paths if mapped else ())
     if key not in _tried:
         _tried[key] = _try(workspace)
     outcome = _tried[key]
     if _worked(outcome):
         return True
-    if mapped and outcome.get("stage") == "identity":
+    if plan.identity in _LADDER and outcome.get("stage") == "identity":
         return False
     del _tried[key]
     raise refusal(outcome)
+
+
+def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
+    """Return what the trial of a plan has found weaker, and why."""
+    mapped = plan.identity in _MAPPED
+    degraded: Mapping[str, str] = _tried[_key(plan, paths if mapped else ())].get("degraded", {})
+    return degraded
+
+
+@functools.lru_cache(maxsize=1)
+def facts() -> Mapping[str, tuple[int, str]]:
+    """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
+    done = subprocess.run(native.facts_command(), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
+    return found
+
+
+def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool]:
+    return plan.identity, _devices(paths), plan.policy.network
 
 
 def _try(workspace: Workspace) -> dict[str, Any]:
@@ -97,6 +129,7 @@ def _try(workspace: Workspace) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=sys.executable, reason=str(error)) from error
     status = workspace.take_status()
+    workspace.clear()
     if not status:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise SandboxSetupError("starting the launcher", path=sys.executable, reason=last or f"exit {done.returncode}")
@@ -133,6 +166,17 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
     return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())
+
+
+def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
+    """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
+    refused = next(o for (i, _, _), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
+    call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
+    names = ", ".join(status.protection.value for status in missing)
+    return SandboxUnavailableError(
+        [f"user namespaces: {call}", f"so these would be degraded: {names}"],
+        f"{remedy()}; or allow what is weaker without: --allow-degraded no-namespaces",
+    )
 
 
 def remedy() -> str:

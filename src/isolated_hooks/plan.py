@@ -12,7 +12,7 @@ from .environ import EnvironRules
 from .filesystem import Filesystem
 from .ownership import Owners
 from .policy import Policy
-from .protections import Protection
+from .protections import Protection, ProtectionState
 from .sandbox import seccomp
 from .sandbox.operations import Operation
 
@@ -26,12 +26,15 @@ class Identity(enum.Enum):
     SINGLE = "single"  # root, files of one owner: a throw-away uid, idmapped mounts
     RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
     MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
+    SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
+    CONFINED = "confined"  # no user namespaces: Landlock and seccomp confine the caller's own user
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The paths of a workspace that a plan refers to."""
 
+    scratch: str
     control: str
     staging: str
     empty: str
@@ -45,7 +48,7 @@ class Situation:
     :ivar home: the caller's home directory
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
-    :ivar idmapping: whether the filesystems in question take idmapped mounts
+    :ivar refused: the identities that this host is known to refuse
     """
 
     filesystem: Filesystem
@@ -53,7 +56,7 @@ class Situation:
     environ: Mapping[str, str]
     started_with: Mapping[str, str]
     owners: Owners | None
-    idmapping: bool = True
+    refused: frozenset[Identity] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Plan:
     policy: Policy
     stage: Stage | None = None
     kwargs: Mapping[str, Any] | None = None
+    rules: tuple[tuple[str, int], ...] | None = None
     stdin: str = "null"
     terminal: bool = False
 
@@ -106,13 +110,14 @@ class Plan:
         }
         roots, refused = ([os.fsencode(p) for p in paths] for paths in (self.path_roots, self.path_refused))
         return {
-            "operations": [operation.to_wire() for operation in self.operations],
+            "operations": [o.to_wire() for o in self.operations] if self.rules is None else [],
+            "rules": None if self.rules is None else [(os.fsencode(path), kind) for path, kind in self.rules],
             "identity": self.identity.value.encode(),
             "owner": self.owner,
             "network": self.policy.network,
             # Only with the caller's network are there abstract sockets of the host to keep away from.
             "scope": self.policy.network,
-            "scope_required": Protection.IPC not in self.policy.allow_degraded,
+            "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
             "source": os.fsencode(self.source),
@@ -142,10 +147,15 @@ class Plan:
         yield f"identity: {_IDENTITIES[self.identity]}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
         yield "network: the caller's" if self.policy.network else "network: none but a loopback of its own"
-        yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
-        yield "filesystem, from nothing:"
-        for operation in self.operations:
-            yield f"  {operation.describe()}"
+        if self.rules is None:
+            yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
+            yield "filesystem, from nothing:"
+            for operation in self.operations:
+                yield f"  {operation.describe()}"
+        else:
+            yield "namespaces: none; what may be opened, by Landlock:"
+            for path, kind in self.rules:
+                yield f"  {('read-only', 'read-write', 'device')[kind]:10}  {path}"
         rules = self.environ.to_dict()
         yield "system calls refused:"
         for sentence in seccomp.describe():
@@ -159,4 +169,6 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid; idmapped mounts let it use the caller's files",
     Identity.RANGE: "a throw-away block of ids; idmapped mounts let it use files of every owner",
     Identity.MIRROR: "a throw-away uid in a mirror of the caller's id map",
+    Identity.SHARED: "the caller's own uid, because the host lets it become nobody else",
+    Identity.CONFINED: "the caller's own user, confined by Landlock and seccomp, as there are no user namespaces",
 }

@@ -40,13 +40,12 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     planner.interpreter(python)
     planner.view.show(call.script, owned="caller")
     _show_metadata(planner.view, filesystem, call.metadata_directory)
-    control = planner.view.place(call.control_dir) or call.control_dir
-    planner.view.stage(layout.control, control, writable=True)
+    control = planner.control(call.control_dir)
     stage, kwargs = None, None
     if call.output_directory is not None:
         stage = planner.stage_output(call.output_directory)
         kwargs = call.kwargs if stage.inside == stage.target else call.with_output_directory(stage.inside)
-    argv = (python, call.script, call.hook, call.control_dir)
+    argv = (python, call.script, call.hook, control)
     return planner.finish(argv, call.source_dir, stage=stage, kwargs=kwargs)
 
 
@@ -79,6 +78,8 @@ class _Planner:
         self.source = source
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
+        self.identity, self.owner = choose_identity(situation)
+        self.confined = self.identity is Identity.CONFINED
         self._check_source()
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
@@ -158,8 +159,19 @@ class _Planner:
         wide = (home, self.situation.home, self.source, *(p for p, _ in SCRATCH), "/dev", "/etc", "/proc", "/sys")
         return any(is_within(w, candidate) for w in wide if w for candidate in (path, real or path))
 
+    def control(self, directory: str) -> str:
+        """Put the workspace's control directory in the place of the frontend's, and return its path inside."""
+        if self.confined:
+            self.view.stage(self.layout.control, self.layout.control, writable=True)
+            return self.layout.control
+        self.view.stage(self.layout.control, self.view.place(directory) or directory, writable=True)
+        return directory
+
     def stage_output(self, directory: str) -> Stage:
         """Put staging in the place of an output directory, or aside where the hook has to see something in there."""
+        if self.confined:
+            self.view.stage(self.layout.staging, self.layout.staging, writable=True)
+            return Stage(directory, self.layout.staging, self.layout.staging)
         real = resolve(self.situation.filesystem, directory)[0] or directory
         needed = (*(o.target for o in self.view.operations()), *(path for path, _ in SCRATCH))
         if any(is_within(target, real) for target in needed):
@@ -169,8 +181,20 @@ class _Planner:
         self.view.stage(self.layout.staging, real, writable=True)
         return Stage(directory, directory, self.layout.staging)
 
+    def _check_hide(self) -> None:
+        for path in self.policy.hide:
+            real, _ = resolve(self.situation.filesystem, path)
+            if real is not None and self.view.covers(real):
+                raise PolicyError(
+                    f"policy: hide: {visible(path)!r} lies in a directory that is shown, and without user namespaces "
+                    "nothing can be taken out of one: expose less, or allow user namespaces on this host"
+                )
+
     def finish(self, argv: tuple[str, ...], cwd: str, **rest: Any) -> Plan:
         """Return the plan."""
+        if self.confined:
+            self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
+            self._check_hide()
         for path in self.policy.hide:
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
         environ = plan_environ(
@@ -178,20 +202,20 @@ class _Planner:
             self.situation.started_with,
             self.extra,
             self.policy,
-            home=HOME,
-            tmpdir="/tmp",
+            home=f"{self.layout.scratch}/home" if self.confined else HOME,
+            tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=USER,
             rustup_home=self.rustup_home,
         )
-        identity, owner = choose_identity(self.situation)
         real, _ = resolve(self.situation.filesystem, self.source)
         return Plan(
             argv=argv,
             cwd=cwd,
             source=real or self.source,
             operations=self.view.operations(),
-            identity=identity,
-            owner=owner,
+            identity=self.identity,
+            owner=self.owner,
+            rules=self.view.rules() if self.confined else None,
             environ=environ,
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, real or self.source, *self.policy.writable, *(p for p, _ in SCRATCH)),
@@ -204,13 +228,12 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     """Return how the hook gets a user of its own, in the order of least privilege, and the one owner of its files."""
     owners = situation.owners
     if owners is None:
-        return Identity.USER, (0, 0)
-    if not situation.idmapping:
-        return Identity.MIRROR, (0, 0)
-    if owners.single is not None:
-        return Identity.SINGLE, owners.single
+        return Identity.CONFINED if Identity.USER in situation.refused else Identity.USER, (0, 0)
     # An idmapped mount of the block shows the first 65536 ids of the disk and no other.
-    return (Identity.RANGE if owners.largest < 65536 else Identity.MIRROR), (0, 0)
+    mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
+    ladder = [*((mapped,) if owners.single or owners.largest < 65536 else ()), Identity.MIRROR, Identity.SHARED]
+    identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
+    return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 
 
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:

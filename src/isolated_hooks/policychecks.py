@@ -123,11 +123,32 @@ def choices(label: str, value: object, words: Iterable[str]) -> frozenset[str]:
     return frozenset(choice(label, item, words) for item in _items(label, value, "names"))
 
 
+#: One word for several protections: what a host without user namespaces cannot give in full.
+GROUPS = {
+    "no-namespaces": frozenset(
+        (
+            Protection.FILESYSTEM,
+            Protection.TEMPORARY,
+            Protection.PROCESSES,
+            Protection.IPC,
+            Protection.HOSTNAME,
+            Protection.IDENTITY,
+        )
+    )
+}
+
+
 def protections(label: str, value: object) -> frozenset[Protection]:
     """Protections, or their names."""
-    words = [protection.value for protection in Protection]
-    items = _items(label, value, "names of protections")
-    return frozenset(item if isinstance(item, Protection) else Protection(choice(label, item, words)) for item in items)
+    words = [*(protection.value for protection in Protection), *GROUPS]
+    found: set[Protection] = set()
+    for item in _items(label, value, "names of protections"):
+        found |= {item} if isinstance(item, Protection) else _named(choice(label, item, words))
+    return frozenset(found)
+
+
+def _named(word: str) -> frozenset[Protection]:
+    return GROUPS[word] if word in GROUPS else frozenset((Protection(word),))
 
 
 def paths(label: str, value: object) -> tuple[str, ...]:

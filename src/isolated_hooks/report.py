@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .artefacts import Artefact
@@ -32,6 +33,15 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid",
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
+    Identity.SHARED: "the caller's own uid",
+    Identity.CONFINED: "the caller's own user",
+}
+_REMEDIES = {
+    Protection.IPC: "network = false, or Linux 6.12",
+    Protection.PROCESSES: "start the container with --security-opt unmask=ALL, or systempaths=unconfined in docker",
+    Protection.HOSTNAME: "none is needed: the hook sees localhost in /etc/hostname and /etc/hosts",
+    Protection.KEYRING: "none is needed: keyctl(2) is refused to the hook",
+    Protection.IDENTITY: "give the container CAP_SETUID and CAP_SETGID, or run it as an ordinary user",
 }
 _TWO_CAPABILITIES = {
     Identity.RANGE: "the source tree has several owners",
@@ -76,10 +86,10 @@ class HookReport:
         return document
 
 
-def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[ProtectionStatus, ...]:
+def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({})) -> tuple[ProtectionStatus, ...]:
     """Return the state of every protection under a plan whose every step has succeeded.
 
-    :param degraded: the names of protections that the child reported as weaker, which the policy allowed
+    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
     """
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
     if plan.capabilities:
@@ -92,16 +102,43 @@ def protections_of(plan: Plan, *, degraded: tuple[str, ...] = ()) -> tuple[Prote
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
+    if plan.identity is Identity.CONFINED:
+        statuses |= _confined()
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
         )
-    if Protection.IPC.value in degraded:
-        reason = "abstract unix sockets belong to the network, unix(7), and this kernel's Landlock cannot scope them"
-        statuses[Protection.IPC] = ProtectionStatus(
-            Protection.IPC, ProtectionState.DEGRADED, reason, "network = false, or Linux 6.12"
-        )
+    for name, reason in degraded.items():
+        protection = Protection(name)
+        remedy = _REMEDIES.get(protection, "")
+        statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
     return tuple(statuses[p] for p in Protection)
+
+
+_CONFINED = {
+    Protection.FILESYSTEM: "what a hook may not open it can still stat, and change in mode where it is the owner",
+    Protection.TEMPORARY: "a home and a directory for temporary files of its own; the shared ones cannot be opened",
+    Protection.PROCESSES: "processes outside can be listed, not signalled or traced; what is left is killed at the end",
+    Protection.IPC: "sockets of the host that have a path can be connected to",
+    Protection.HOSTNAME: "the host's own",
+    Protection.IDENTITY: "the caller's own user",
+}
+
+
+def _confined() -> dict[Protection, ProtectionStatus]:
+    active = {
+        Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
+        Protection.PRIVILEGES: "no capability, no_new_privs",
+        Protection.KEYRING: "keyctl(2) is refused",
+    }
+    why = "without user namespaces: "
+    return {
+        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in active.items()},
+        **{
+            p: ProtectionStatus(p, ProtectionState.DEGRADED, why + reason, "allow user namespaces on this host")
+            for p, reason in _CONFINED.items()
+        },
+    }
 
 
 def unprotected() -> tuple[ProtectionStatus, ...]:

@@ -33,10 +33,10 @@ from .hookcall import HookCall
 from .launchers import native
 from .outputs import OutputDirectory
 from .ownership import owners_of
-from .plan import Layout, Plan, Situation
+from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
-from .protections import ProtectionState
+from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
 from .text import visible
@@ -145,7 +145,7 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
-        protections = protections_of(plan, degraded=tuple(self.status.get("degraded", ())))
+        protections = protections_of(plan, degraded=self.status.get("degraded", {}))
         for status in protections:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
@@ -167,13 +167,18 @@ class _Run:
         """Return the plan that works on this host, tried without its command."""
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        for idmapping in dict.fromkeys((host.idmapping_possible(mapped), False)):
-            plan = self.make_plan(dataclasses.replace(situation, idmapping=idmapping), workspace.layout)
-            _check_required(plan)
+        refused = host.refused_identities(mapped)
+        while True:
+            plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
+            missing = _missing(plan)
+            if missing and plan.identity is Identity.CONFINED:
+                raise host.namespaces_refused(missing)
+            if missing:
+                raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
             workspace.write_plan(plan)
             if host.require_sandbox(plan, workspace, mapped):
                 return plan
-        raise SandboxSetupError("identity", reason="no way to give the hook a user of its own was found")
+            refused |= {plan.identity}
 
     def _launch(self, workspace: Workspace, plan: Plan) -> None:
         command = native.command(workspace.path, plan.argv)
@@ -323,16 +328,18 @@ def situation_of(source: str, policy: Policy) -> Situation:
     )
 
 
-def check_host(policy: Policy) -> None:
+def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     """Try the sandbox on an empty tree, so that a host that cannot do it is found before anything else is done.
 
+    :return: the state of every protection there
     :raises SandboxUnavailableError: this host cannot do what the policy requires
     """
     host.check_platform()
     _sweep_once()
     with tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source, Workspace() as workspace:
         run = _CommandRun((), source, policy, lambda _: None)
-        run.trial(workspace)
+        plan = run.trial(workspace)
+        return protections_of(plan, degraded=host.degradations(plan, (source, *policy.writable, workspace.path)))
 
 
 @functools.lru_cache(maxsize=1)
@@ -350,10 +357,9 @@ def _home() -> str:
         return "/nonexistent"
 
 
-def _check_required(plan: Plan) -> None:
-    missing = [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
-    if missing:
-        raise SandboxUnavailableError(
-            [f"{s.protection.value} is {s.state.value}: {s.reason}" for s in missing],
-            "; ".join(s.remedy for s in missing if s.remedy) or "relax the policy's 'require'",
-        )
+def _missing(plan: Plan) -> list[ProtectionStatus]:
+    return [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
+
+
+def _sentence(status: ProtectionStatus) -> str:
+    return f"{status.protection.value} is {status.state.value}: {status.reason}"

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from .errors import PolicyError
 from .filesystem import Filesystem, is_within, resolve
+from .sandbox.landlock import DEVICE, READ, WRITE
 from .sandbox.operations import Accounts, Bind, Devpts, File, Operation, Proc, Scratch, Symlink
 from .text import visible
 
@@ -44,6 +45,8 @@ _RESOLVER = "options timeout:1 attempts:1\n"
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
 _ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+# What a hook has to read of the host's own where it cannot be given another.
+_UNCONFINED = ("/proc", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
 # Showing one of these would show what the sandbox has of its own in their place.
 _RESERVED = ("/", "/dev", "/etc", "/home", "/proc", "/sys", "/var", *(path for path, _ in SCRATCH))
 
@@ -143,6 +146,12 @@ class View:
         """Return what is shown read-only, the links that lead to it included."""
         links = (target for target, operation in self._own.items() if isinstance(operation, Symlink))
         return (*(t for t, bind in self._binds.items() if not bind.writable and not bind.device), *links)
+
+    def rules(self) -> tuple[tuple[str, int], ...]:
+        """Return what may be opened where there is no mount namespace, as Landlock takes it: at its own place."""
+        kinds = {b.source: DEVICE if b.device else WRITE if b.writable else READ for b in self._binds.values()}
+        system = {path: READ for name in _UNCONFINED if (path := resolve(self._filesystem, name)[0]) is not None}
+        return tuple(sorted({**system, **kinds}.items()))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations in an order in which each finds its parents: what is nearer the root comes first."""

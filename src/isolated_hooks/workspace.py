@@ -5,7 +5,7 @@
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
         alive                     a FIFO that the frontend holds open: closed means that the frontend is gone
-        root/                     where the child mounts the sandbox's root
+        root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories
         empty/, nothing           shown in the place of hidden paths
 
@@ -34,6 +34,7 @@ __all__ = ["Workspace", "sweep"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
 _UNFINISHED = ".isolated-hooks-"
+_OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -63,9 +64,11 @@ class Workspace:
 
     def _fill(self, path: str) -> None:
         # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
-        for name in ("root", "control", "staging", "empty"):
+        for name in ("root", "scratch", "control", "staging", "empty"):
             os.mkdir(f"{path}/{name}", 0o700)
             os.chown(f"{path}/{name}", os.geteuid(), os.getegid())
+        for name in ("home", "tmp"):
+            os.mkdir(f"{path}/scratch/{name}", 0o700)
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
         os.mkfifo(f"{path}/alive", 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
@@ -74,7 +77,9 @@ class Workspace:
     @property
     def layout(self) -> Layout:
         """The paths that a plan may refer to."""
-        return Layout(*(os.path.join(self.path, name) for name in ("control", "staging", "empty", "nothing")))
+        return Layout(
+            *(os.path.join(self.path, name) for name in ("scratch", "control", "staging", "empty", "nothing"))
+        )
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan for the child."""
@@ -87,6 +92,12 @@ class Workspace:
     def status(self) -> dict[str, Any]:
         """Return what the child said."""
         return read_status(f"{self.path}/status")
+
+    def clear(self) -> None:
+        """Empty the directories that the child makes the sandbox's root in, where a trial has left something there."""
+        for name in ("root", "scratch"):
+            for left in set(os.listdir(f"{self.path}/{name}")) - _OURS:
+                _remove(f"{self.path}/{name}", left)
 
     def take_status(self) -> dict[str, Any]:
         """Return what the child said and forget it, so that no later child can be taken for this one."""

@@ -19,7 +19,7 @@ from ..runner import situation_of
 from ..text import visible
 from .options import add_policy_options, policy_of
 
-_LAYOUT = Layout("(workspace)/control", "(workspace)/staging", "(workspace)/empty", "(workspace)/nothing")
+_LAYOUT = Layout(*(f"(workspace)/{name}" for name in ("scratch", "control", "staging", "empty", "nothing")))
 _CONTROL = "/tmp/(control directory)"
 
 

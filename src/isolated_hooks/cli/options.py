@@ -9,21 +9,7 @@ from typing import Any
 
 from ..policy import Policy, load_policy
 
-__all__ = ["POLICY_OPTIONS", "add_policy_options", "policy_of"]
-
-#: The names that :func:`add_policy_options` adds.
-POLICY_OPTIONS = (
-    "config",
-    "package",
-    "network",
-    "source",
-    "expose",
-    "writable",
-    "hide",
-    "env_keep",
-    "env_delete",
-    "time",
-)
+__all__ = ["add_policy_options", "policy_of"]
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +33,12 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{name}", metavar="NAME", action="append", help=f"{text} variables, NAME or PREFIX_*; may be repeated"
         )
+    group.add_argument(
+        "--allow-degraded",
+        metavar="NAME",
+        action="append",
+        help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
+    )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
 
 
@@ -63,7 +55,7 @@ def policy_of(options: argparse.Namespace) -> Policy:
     for name in ("expose", "writable", "hide"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *(os.path.abspath(path) for path in getattr(options, name)))
-    for name in ("env_keep", "env_delete"):
+    for name in ("env_keep", "env_delete", "allow_degraded"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *getattr(options, name))
     if options.time is not None:

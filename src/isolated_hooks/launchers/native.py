@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..errors import SandboxUnavailableError
 
-__all__ = ["command"]
+__all__ = ["command", "facts_command"]
 
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
@@ -21,6 +21,18 @@ def command(workspace: str, argv: Sequence[str]) -> list[str]:
 
     :raises SandboxUnavailableError: there is no interpreter or no file to give to it
     """
+    return [*_python(), workspace, "--", *argv]
+
+
+def facts_command() -> list[str]:
+    """Return the command that finds out what this host offers.
+
+    :raises SandboxUnavailableError: as :func:`command`
+    """
+    return [*_python(), "--facts"]
+
+
+def _python() -> list[str]:
     if not sys.executable:
         raise SandboxUnavailableError(
             ["sys.executable is empty, so there is no trusted interpreter to set the sandbox up"],
@@ -31,4 +43,4 @@ def command(workspace: str, argv: Sequence[str]) -> list[str]:
             ["isolated-hooks is not installed as files, so its launcher cannot be started"],
             "install it with pip instead of running it from a zip archive",
         )
-    return [sys.executable, "-I", "-S", _ENTRY, workspace, "--", *argv]
+    return [sys.executable, "-I", "-S", _ENTRY]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import _socket
 import os
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EPERM
 
-from . import mounts, namespaces, privileges
+from . import mounts, namespaces, privileges, syscalls
 
 if False:
     from collections.abc import Callable, Sequence
@@ -94,12 +94,24 @@ class Entered:
     :ivar uid: who the hook is, user and group alike, as the sandbox sees it
     :ivar trees: mount trees that were opened before, by target
     :ivar capabilities: what the hook keeps, in its own user namespace
+    :ivar mapped: the user namespace has a map
+    :ivar degraded: why this is less than a user of its own, or an empty text
     """
 
-    def __init__(self, uid: int, trees: dict[bytes, int], capabilities: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        uid: int,
+        trees: dict[bytes, int],
+        capabilities: tuple[int, ...] = (),
+        *,
+        mapped: bool = True,
+        degraded: str = "",
+    ) -> None:
         self.uid = uid
         self.trees = trees
         self.capabilities = capabilities
+        self.mapped = mapped
+        self.degraded = degraded
 
 
 _TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
@@ -151,9 +163,30 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
     return Entered(uid, {}, _TWO)
 
 
+def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """Root that may not become anybody else: its own uid, mapped to another number where the host lets us."""
+    why = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
+    try:
+        _map_one(plan, uid, os.getegid())
+    except syscalls.SyscallError as error:
+        # Mapping uid 0 of the parent needs CAP_SETFCAP there, user_namespaces(7). Without a map all goes on under the
+        # overflow uid.
+        if error.syscall != "write" or error.errno != EPERM:
+            raise
+        return Entered(os.getuid(), {}, mapped=False, degraded=why)
+    return Entered(SANDBOX_UID, {}, degraded=why)
+
+
+def _enter_nothing(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """No namespaces: Landlock and seccomp confine the caller's own user."""
+    return Entered(uid, {}, mapped=False)
+
+
 ENTER: dict[bytes, Callable[[dict[str, Any], Sequence[Operation], int], Entered]] = {
     b"user": _enter_as_user,
     b"single": _enter_single,
     b"range": _enter_range,
     b"mirror": _enter_mirror,
+    b"shared": _enter_shared,
+    b"confined": _enter_nothing,
 }

@@ -8,6 +8,7 @@ import os
 from errno import EACCES, ENOENT, ENOTDIR
 
 from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
+from .degradations import Degradations
 
 if False:
     from typing import Any, NoReturn
@@ -28,6 +29,7 @@ class Init:
         self.entered = entered
         self.place = place
         self.report = report
+        self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
 
@@ -48,7 +50,10 @@ class Init:
             hook = self._start(argv, variables)
             # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
             die_with_parent(leash)
-            pipes.send(self.report, "exited", _reap(hook))
+            code = _reap(hook)
+            if self.plan["rules"] is not None:
+                end_children()
+            pipes.send(self.report, "exited", code)
         except mounts.OperationError as error:
             cause = error.__cause__
             self._fail(cause if isinstance(cause, OSError) else OSError(), os.fsencode(error.operation.target))
@@ -63,16 +68,10 @@ class Init:
 
     def _set_up(self) -> None:
         plan = self.plan
-        self.stage = "network and host name"
-        syscalls.sethostname(plan["hostname"])
-        if not plan["network"]:
-            network.loopback_up()
-        self.stage = "root filesystem"
-        umask = os.umask(0o022)
-        mounts.build_root(self.place, self.operations, self.entered.trees, self.entered.uid, self.entered.uid)
-        os.umask(umask)
+        if plan["rules"] is None:
+            self._enter_root()
         self.stage = "keyring and terminal"
-        syscalls.join_new_session_keyring()
+        self._join_keyring()
         os.setsid()
         if plan["terminal"] and not self.trial:  # a trial has no terminal to take
             _take_terminal()
@@ -82,21 +81,54 @@ class Init:
             privileges.stdin_from_null()
         self.stage = "limits"
         privileges.limit(plan["limits"])
+        self._give_up_privileges()
+
+    def _give_up_privileges(self) -> None:
+        plan = self.plan
         self.stage = "privileges"
-        privileges.reduce(self.entered.capabilities)
+        if plan["rules"] is None:
+            privileges.reduce(self.entered.capabilities)
+        else:
+            privileges.reduce_what_can_be()
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        if plan["scope"]:
+        if plan["rules"] is not None:
+            self.stage = "Landlock"
+            landlock.confine(plan["rules"])
+        elif plan["scope"]:
             self._scope()
         self.stage = "system call filter"
-        privileges.forbid()
+        privileges.forbid(namespaces=plan["rules"] is None or plan["network"])
+
+    def _enter_root(self) -> None:
+        plan = self.plan
+        self.stage = "network and host name"
+        try:
+            syscalls.sethostname(plan["hostname"])
+        except syscalls.SyscallError:
+            # The seccomp profiles of containers look at CAP_SYS_ADMIN of the container, not at that of our namespace.
+            self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
+        if not plan["network"]:
+            network.loopback_up()
+        self.stage = "root filesystem"
+        umask = os.umask(0o022)
+        mounts.build_root(self.place, self.operations, self.entered, self.degradations)
+        os.umask(umask)
+
+    def _join_keyring(self) -> None:
+        try:
+            syscalls.join_new_session_keyring()
+        except syscalls.SyscallError:
+            # Where keyctl(2) is refused to us it is refused to the hook, by the same filter and by ours.
+            self.degradations.allow("keyring", "the host refuses keyctl(2), to the hook as well")
 
     def _scope(self) -> None:
         try:
             landlock.scope_abstract_sockets()
-        except OSError:
-            if self.plan["scope_required"]:
-                raise
-            pipes.send(self.report, "degraded", "ipc")
+        except syscalls.SyscallError:
+            reason = (
+                "abstract unix sockets belong to the network, unix(7), and this kernel's Landlock cannot scope them"
+            )
+            self.degradations.allow("ipc", reason)
 
     def _environment(self) -> dict[bytes, bytes]:
         self.stage = "environment"
@@ -109,9 +141,12 @@ class Init:
         self.stage = "starting the command"
         # Pid 1 holds the caller's environment in its memory: nobody may trace it or read its /proc files, prctl(2).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        if self.plan["rules"] is not None:
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         read, write = os.pipe()
         hook = os.fork()
         if hook == 0:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             _execute(argv, variables, write)
         os.close(write)
         # Signals were held back since before the fork: from here on they have somewhere to go.
@@ -147,9 +182,29 @@ def _take_terminal() -> None:
 
 def _forward(number: int, _frame: object) -> None:
     try:
-        os.kill(-1, number)  # every process of the namespace but pid 1, kill(2)
+        if os.getpid() == 1:
+            os.kill(-1, number)  # every process of the namespace but pid 1, kill(2)
+        else:
+            for pid in _children():
+                os.kill(pid, number)
     except ProcessLookupError:
         pass  # the hook has just ended
+
+
+def _children() -> list[int]:
+    with open("/proc/thread-self/children", "rb") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def end_children() -> None:
+    """Kill and reap until there is none: this process is a subreaper, so whoever loses its parent becomes its child."""
+    while True:
+        for pid in _children():
+            os.kill(pid, _signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _reap(hook: int) -> int:

@@ -1,10 +1,32 @@
-"""Landlock: what namespaces leave open when the network is the caller's."""
+"""Landlock, landlock(7): what confines a hook where the host refuses user namespaces.
+
+Rules name directories and files by descriptor, so no link leads around them. What a ruleset handles and no rule
+allows is refused. What it cannot handle at all, such as stat(2), chmod(2) and the listing of processes, stays open.
+"""
 
 from __future__ import annotations
 
+import os
+
 from . import syscalls
 
-_SCOPE_ABSTRACT_UNIX_SOCKET = 1  # since ABI 6, Linux 6.12
+if False:
+    from collections.abc import Iterable
+
+SCOPE_ABSTRACT_UNIX_SOCKET = 1  # since ABI 6, Linux 6.12
+SCOPE_SIGNAL = 2
+
+# LANDLOCK_ACCESS_FS_*: what may be done to a file, and what only in a directory.
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL_DEV = (1 << n for n in (0, 1, 2, 3, 14, 15))
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+# How many of the accesses an ABI knows, landlock(7). REFER, without which no file can be renamed into another
+# directory, came with ABI 2.
+_KNOWN = {1: 13, 2: 14, 3: 15, 4: 15}
+_ALL_KNOWN = 16
+MINIMUM_ABI = 2
+
+READ, WRITE, DEVICE = range(3)
 
 
 def scope_abstract_sockets() -> None:
@@ -12,4 +34,34 @@ def scope_abstract_sockets() -> None:
 
     :raises SyscallError: the kernel's Landlock is older, or off
     """
-    syscalls.landlock_scope(_SCOPE_ABSTRACT_UNIX_SOCKET)
+    syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_ABSTRACT_UNIX_SOCKET))
+
+
+def confine(rules: Iterable[tuple[bytes, int]]) -> int:
+    """Confine this process and its children to some paths, and to signals and sockets of their own. Return the ABI.
+
+    :param rules: paths without links, each with READ, WRITE or DEVICE
+    :raises SyscallError: the kernel's Landlock is older than ABI 2, or off
+    """
+    abi = syscalls.landlock_abi()
+    if abi < MINIMUM_ABI:
+        raise syscalls.SyscallError(95, "landlock_create_ruleset")
+    handled = (1 << _KNOWN.get(abi, _ALL_KNOWN)) - 1
+    # Binding and connecting TCP sockets: no rule allows either.
+    net = 3 if abi >= 4 else 0
+    scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= 6 else 0
+    ruleset = syscalls.landlock_ruleset(handled, net, scoped)
+    for path, kind in rules:
+        _allow(ruleset, path, kind, handled)
+    syscalls.landlock_restrict(ruleset)
+    return abi
+
+
+def _allow(ruleset: int, path: bytes, kind: int, handled: int) -> None:
+    fd = syscalls.open_path(path)
+    try:
+        directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
+        access = (_READ, handled, _READ_FILE | _WRITE_FILE | _IOCTL_DEV)[kind] & handled
+        syscalls.landlock_allow(ruleset, fd, access if directory else access & _FILE, path=path)
+    finally:
+        os.close(fd)

@@ -15,7 +15,7 @@ import termios
 import time
 
 from . import identity, mounts, pipes, privileges, syscalls
-from .init import Init, die_with_parent
+from .init import Init, die_with_parent, end_children
 from .operations import from_wire
 from .status import StatusFile
 
@@ -62,6 +62,7 @@ class Launcher:
         self.status = StatusFile(workspace + b"/status")
         self.stage = "reading the plan"
         self.pid = 0
+        self.degraded: dict[str, str] = {}
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -75,7 +76,10 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        return self._finish(Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status).watch())
+        outcome = Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status).watch()
+        if self.plan["rules"] is not None:
+            end_children()
+        return self._finish(outcome)
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -88,15 +92,21 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode != b"user":
+        if mode in (b"single", b"range", b"mirror"):
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
             uid, self.lock = identity.take_uid()
             self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
         else:
             uid = os.geteuid()
         entered = identity.ENTER[mode](self.plan, operations, uid)
-        die_with_parent(self.alive)
+        if mode == b"confined":
+            # There is no PID namespace that ends with us: the FIFO tells, and then there is something to do.
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        else:
+            die_with_parent(self.alive)
         # Where everything was opened before, the workspace itself is out of reach by now.
+        self.degraded = {"identity": entered.degraded} if entered.degraded else {}
         return entered, _reachable_place() if entered.trees else self.workspace + b"/root"
 
     def _fork(self, operations: list[Operation], entered: identity.Entered, place: bytes, argv: list[bytes]) -> int:
@@ -122,6 +132,7 @@ class Launcher:
         return report
 
     def _finish(self, outcome: dict[str, Any]) -> int:
+        outcome["degraded"] = {**self.degraded, **outcome.get("degraded", {})}
         self.status.write(**outcome)
         if outcome["state"] == "failed":
             return 125
@@ -183,7 +194,7 @@ class Supervisor:
         elif kind == "dropped":
             self.outcome["dropped"] = values[0]
         elif kind == "degraded":
-            self.outcome["degraded"] = tuple(values)
+            self.outcome.setdefault("degraded", {})[values[0]] = values[1]
         elif kind == "running":
             # Said at once: if this process is killed, the hook's failure is still told from one of setting up.
             self.outcome["running"] = True

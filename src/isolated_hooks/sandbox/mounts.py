@@ -1,8 +1,9 @@
-"""The sandbox's own root: an empty tmpfs, filled by operations, entered by pivot_root(2), then sealed."""
+"""The sandbox's own root: an empty directory, filled by operations, entered by pivot_root(2), then sealed."""
 
 from __future__ import annotations
 
 import os
+from errno import EPERM
 
 from . import syscalls
 from .operations import Bind, Context
@@ -10,6 +11,8 @@ from .operations import Bind, Context
 if False:
     from collections.abc import Sequence
 
+    from .degradations import Degradations
+    from .identity import Entered
     from .operations import Operation
 
 
@@ -46,11 +49,11 @@ def _open_tree(operation: Bind, namespaces: dict[bytes, int]) -> int:
     return tree
 
 
-def build_root(place: bytes, operations: Sequence[Operation], trees: dict[bytes, int], uid: int, gid: int) -> None:
-    """Mount a tmpfs at ``place``, run the operations beneath it, make it the only root, and read-only."""
+def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
+    """Run the operations beneath a new root at ``place``, make it the only root, and read-only."""
     syscalls.make_private()
-    syscalls.mount(b"root", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
-    context = Context(place, trees, uid, gid)
+    _mount_root(place, on_disk=not entered.mapped)
+    context = Context(place, entered, degradations)
     for operation in operations:
         try:
             operation.execute(context)
@@ -59,8 +62,33 @@ def build_root(place: bytes, operations: Sequence[Operation], trees: dict[bytes,
     # The attributes go on the root mount alone: scratch directories beneath it stay writable.
     syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
     os.close(context.root)
+    _enter_root(place)
+
+
+def _mount_root(place: bytes, *, on_disk: bool) -> None:
+    if not on_disk:
+        syscalls.mount(b"root", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
+        return
+    # On a tmpfs of a user namespace without a map nothing can be made (EOVERFLOW); in the workspace it can.
+    tree = syscalls.clone_tree(place)
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV, recursive=True, path=place)
+    target = syscalls.open_path(place)
+    syscalls.move_mount(tree, target, path=place)
+    os.close(tree)
+    os.close(target)
+
+
+def _enter_root(place: bytes) -> None:
     os.chdir(place)
-    # pivot_root(".", ".") stacks the old root on the new one, pivot_root(2), NOTES; detaching it leaves the new one.
-    syscalls.pivot_root(b".", b".")
-    syscalls.umount(b".")
+    try:
+        # pivot_root(".", ".") stacks the old root on the new one, pivot_root(2), NOTES; detached, it is gone.
+        syscalls.pivot_root(b".", b".")
+        syscalls.umount(b".")
+    except syscalls.SyscallError as error:
+        if error.errno != EPERM or error.syscall != "pivot_root":
+            raise
+        # AppArmor's profile of docker refuses pivot_root alone. The new root moves over the old one, which no path
+        # leads to any more, and no process has a directory of it open.
+        syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
+        os.chroot(".")
     os.chdir("/")

@@ -7,7 +7,7 @@ between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than it
 from __future__ import annotations
 
 import os
-from errno import ENOENT, EXDEV
+from errno import ENOENT, EPERM, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -15,23 +15,29 @@ if False:  # typing costs an import too
     from collections.abc import Callable
     from typing import Any, ClassVar
 
+    from .degradations import Degradations
+    from .identity import Entered
+
 
 class Context:
     """What operations share while a root is built.
 
     :ivar path: where the new root is until it is pivoted into; :ivar root: a descriptor of it
-    :ivar devices: the st_dev of every filesystem that is ours, and so may be given new names
+    :ivar mounts: the ids of the mounts that are ours, and so may be given new names
+    :ivar mapped: the user namespace has a map, without which nothing can be made on a tmpfs of our own
+    :ivar degradations: what may be weaker
     :ivar trees: detached trees that were opened before, by target
     :ivar uid, gid: who the hook will be, as the sandbox sees it
     """
 
-    def __init__(self, path: bytes, trees: dict[bytes, int], uid: int, gid: int) -> None:
+    def __init__(self, path: bytes, entered: Entered, degradations: Degradations) -> None:
         self.path = path
         self.root = root = syscalls.open_path(path)
-        self.devices = {os.fstat(root).st_dev}
-        self.trees = trees
-        self.uid = uid
-        self.gid = gid
+        self.degradations = degradations
+        self.mapped = entered.mapped
+        self.mounts = {syscalls.mount_id(root)}
+        self.trees = entered.trees
+        self.uid = self.gid = entered.uid
 
 
 class Operation:
@@ -201,6 +207,9 @@ class Scratch(Operation):
         return f"read-write  {names}: empty, together up to {self.size // 2**20} MiB"
 
     def execute(self, context: Context) -> None:
+        if not context.mapped:
+            self._show_disk(context)
+            return
         options = b"mode=755,size=%d,nr_inodes=%d" % (self.size, self.inodes)
         target: bytes = self.target  # type: ignore[assignment]
         whole = _mount(context, b"tmpfs", target, syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
@@ -212,13 +221,18 @@ class Scratch(Operation):
             os.close(_place(context, path, directory=True))
         os.close(whole)
         for number, (path, _) in enumerate(self.targets):
-            tree = syscalls.clone_tree(context.path + target + b"/%d" % number)
-            _attach(context, tree, path)
-            os.close(tree)
-        syscalls.umount(context.path + target)
-        parent, name = _parent(context, target)
-        os.rmdir(name, dir_fd=parent)
-        os.close(parent)
+            _attach_own(context, syscalls.clone_tree(context.path + target + b"/%d" % number), path)
+        _unmount(context, target)
+
+    def _show_disk(self, context: Context) -> None:
+        """Show directories of the workspace, without the limit: a tmpfs of ours takes no files without a map."""
+        for number, (path, mode) in enumerate(self.targets):
+            source = b"%b/scratch/%d" % (os.path.dirname(context.path), number)
+            os.mkdir(source)
+            os.chmod(source, mode)
+            tree = syscalls.clone_tree(source)
+            syscalls.mount_setattr(tree, _SCRATCH_ATTRIBUTES, recursive=True, path=path)
+            _attach_own(context, tree, path)
 
 
 class Proc(Operation):
@@ -231,9 +245,34 @@ class Proc(Operation):
 
     def execute(self, context: Context) -> None:
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-        fd = _mount(context, b"proc", self.target, flags)  # type: ignore[arg-type]
+        try:
+            fd = _mount(context, b"proc", self.target, flags)  # type: ignore[arg-type]
+        except syscalls.SyscallError as error:
+            if error.errno != EPERM:
+                raise
+            # The /proc of this place has mounts over parts of it, as in every unprivileged container, and a fresh one
+            # would show what they hide, mount_namespaces(7).
+            context.degradations.allow("processes", _OLD_PROC)
+            self._show_old(context)
+            return
         syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)
         os.close(fd)
+
+    def _show_old(self, context: Context) -> None:
+        """Show the old /proc, read-only with all beneath it, and nothing of the processes that are there now."""
+        tree = syscalls.clone_tree(b"/proc")
+        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+        syscalls.mount_setattr(tree, attributes, recursive=True, path=self.target)
+        try:
+            _attach(context, tree, self.target)
+        finally:
+            os.close(tree)
+        place = b"/.cover"
+        os.close(_mount(context, b"tmpfs", place, syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=000,nr_inodes=1"))
+        for name in os.listdir(b"/proc"):
+            if name.isdigit():
+                _cover(context, place, os.path.join(os.fsencode(self.target), name))
+        _unmount(context, place)
 
 
 class Devpts(Operation):
@@ -249,6 +288,14 @@ class Devpts(Operation):
         flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
         os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
 
+
+_SCRATCH_ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+
+# What the report says where /proc cannot be mounted afresh.
+_OLD_PROC = (
+    "the host refuses a fresh /proc, so the old one is shown read-only: the command lines of processes that are "
+    "started later can be read there"
+)
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     cls.__name__: cls for cls in (Bind, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
@@ -277,7 +324,7 @@ def _place(context: Context, target: Any, *, directory: bool, mode: int = 0o755)
             raise
     parent, name = _parent(context, target)
     try:
-        if os.fstat(parent).st_dev not in context.devices:
+        if syscalls.mount_id(parent) not in context.mounts:
             raise syscalls.SyscallError(EXDEV, "mkdir" if directory else "open", target)
         if directory:
             os.mkdir(name, mode, dir_fd=parent)
@@ -286,6 +333,36 @@ def _place(context: Context, target: Any, *, directory: bool, mode: int = 0o755)
         return syscalls.open_path(name, beneath=parent)
     finally:
         os.close(parent)
+
+
+def _cover(context: Context, place: bytes, target: bytes) -> None:
+    try:
+        tree = syscalls.clone_tree(context.path + place)
+        try:
+            syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
+            _attach(context, tree, target)
+        finally:
+            os.close(tree)
+    except syscalls.SyscallError as error:
+        if error.errno not in (ENOENT, ESRCH):  # it has just ended
+            raise
+
+
+def _unmount(context: Context, place: bytes) -> None:
+    """Take away a filesystem of our own that was needed for a while."""
+    syscalls.umount(context.path + place)
+    parent, name = _parent(context, place)
+    os.rmdir(name, dir_fd=parent)
+    os.close(parent)
+
+
+def _attach_own(context: Context, tree: int, target: Any) -> None:
+    """Attach a directory of our own, in which names may be given, and close its descriptor."""
+    try:
+        _attach(context, tree, target)
+        context.mounts.add(syscalls.mount_id(tree))
+    finally:
+        os.close(tree)
 
 
 def _attach(context: Context, tree: int, target: Any) -> None:
@@ -303,7 +380,7 @@ def _mount(context: Context, kind: bytes, target: bytes, flags: int, options: by
     path = context.path + target
     syscalls.mount(kind, path, kind, flags, options)
     fd = syscalls.open_path(path)
-    context.devices.add(os.fstat(fd).st_dev)
+    context.mounts.add(syscalls.mount_id(fd))
     return fd
 
 

@@ -42,9 +42,20 @@ def reduce(keep: tuple[int, ...]) -> None:
     syscalls.capset(bits)
 
 
-def forbid() -> None:
+def reduce_what_can_be() -> None:
+    """Empty every set of capabilities; the bounding set only where that is allowed: with no_new_privs nothing can be
+    gained from it, capabilities(7).
+    """
+    try:
+        reduce(())
+    except syscalls.SyscallError:
+        syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+        syscalls.capset(0)
+
+
+def forbid(*, namespaces: bool) -> None:
     """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2)."""
-    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE))
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces))
 
 
 def limit(limits: dict[str, int]) -> None:

@@ -209,6 +209,9 @@ RULES: tuple[Rule, ...] = (
 # Numbers on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h).
 # fmt: off
 SYSCALLS: dict[str, tuple[int | None, int | None]] = {
+    "mq_open": (240, 180), "mq_unlink": (241, 181), "msgctl": (71, 187), "msgget": (68, 186), "msgrcv": (70, 188),
+    "msgsnd": (69, 189), "semctl": (66, 191), "semget": (64, 190), "semop": (65, 193), "semtimedop": (220, 192),
+    "shmat": (30, 196), "shmctl": (31, 195), "shmget": (29, 194),
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chmod": (90, None),
     "chroot": (161, 51), "clock_adjtime": (305, 266), "clock_settime": (227, 112), "clone": (56, 220),
     "clone3": (435, 435), "creat": (85, None), "delete_module": (176, 106), "fanotify_init": (300, 262),
@@ -232,9 +235,22 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
 # fmt: on
 
 
-def filter_program(machine: str) -> bytes:
+# What namespaces would keep from the host, for where there are none.
+WITHOUT_NAMESPACES: tuple[Rule, ...] = (
+    ("shmget shmat shmctl semget semop semtimedop semctl msgget msgsnd msgrcv msgctl", _REFUSED, "IPC of the host"),
+    ("mq_open mq_unlink", _REFUSED, "POSIX message queues of the host"),
+    (
+        "socket",
+        (((_is(0, _AF_UNIX),), ALLOW, ""), ((), EAFNOSUPPORT, "for any family but unix")),
+        "the network is the host's",
+    ),
+)
+
+
+def filter_program(machine: str, *, namespaces: bool = True) -> bytes:
     """The filter as an array of struct sock_filter, ready for seccomp(2).
 
+    :param namespaces: the hook is in namespaces of its own; without them more is refused
     :param machine: as ``os.uname().machine`` gives it; a 32-bit interpreter on such a machine is killed at once
     :raises UnsupportedMachine: there is no filter for it, and so no sandbox
     """
@@ -244,7 +260,7 @@ def filter_program(machine: str) -> bytes:
     assembler = _Assembler()
     allow = assembler.give(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in RULES:
+    for names, rows, _ in RULES if namespaces else (*RULES, *WITHOUT_NAMESPACES):
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = SYSCALLS[name][column]

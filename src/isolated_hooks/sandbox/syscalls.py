@@ -24,6 +24,7 @@ MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
 MS_REC = 16384
+MS_MOVE = 8192
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
@@ -52,6 +53,7 @@ PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_SECUREBITS = 28
 PR_SET_NO_NEW_PRIVS = 38
+PR_SET_CHILD_SUBREAPER = 36
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
@@ -69,6 +71,7 @@ NUMBERS = {
     "openat2": (437, 437),
     "mount_setattr": (442, 442),
     "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),
 }
 MACHINES = {"x86_64": 0, "aarch64": 1}
@@ -154,6 +157,13 @@ def clone_tree(path: bytes) -> int:
         os.close(fd)
 
 
+def mount_id(fd: int) -> int:
+    """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8."""
+    result = ctypes.create_string_buffer(256)
+    _check(_libc.statx(fd, b"", AT_EMPTY_PATH, 0x1000, result), "statx")
+    return int.from_bytes(result.raw[0x90:0x98], "little")
+
+
 class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
@@ -233,11 +243,27 @@ def chown_fd(fd: int, uid: int, gid: int) -> None:
     _check(_libc.fchownat(fd, b"", uid, gid, AT_EMPTY_PATH), "fchownat")
 
 
-def landlock_scope(scoped: int) -> None:
-    """Restrict this process to a scope of its own, landlock_create_ruleset(2) and landlock_restrict_self(2)."""
-    attributes = (ctypes.c_uint64 * 3)(0, 0, scoped)  # handled_access_fs, handled_access_net, scoped
-    fd = _call("landlock_create_ruleset", attributes, ctypes.sizeof(attributes), 0)
+def landlock_abi() -> int:
+    """Return the version of the kernel's Landlock, landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION."""
+    return _call("landlock_create_ruleset", None, 0, 1)
+
+
+def landlock_ruleset(handled_fs: int, handled_net: int, scoped: int) -> int:
+    """Return a new ruleset, landlock_create_ruleset(2). Fields that an older kernel does not know are left out if 0."""
+    attributes = (ctypes.c_uint64 * 3)(handled_fs, handled_net, scoped)
+    size = 24 if scoped else 16 if handled_net else 8
+    return _call("landlock_create_ruleset", attributes, size, 0)
+
+
+def landlock_allow(ruleset: int, fd: int, access: int, *, path: bytes) -> None:
+    """Allow accesses beneath an open path, landlock_add_rule(2) with LANDLOCK_RULE_PATH_BENEATH."""
+    rule = ctypes.create_string_buffer(access.to_bytes(8, "little") + fd.to_bytes(4, "little"), 12)
+    _call("landlock_add_rule", ruleset, 1, rule, 0, path=path)
+
+
+def landlock_restrict(ruleset: int) -> None:
+    """Confine this process by a ruleset and close it, landlock_restrict_self(2). Needs no_new_privs."""
     try:
-        _call("landlock_restrict_self", fd, 0)
+        _call("landlock_restrict_self", ruleset, 0)
     finally:
-        os.close(fd)
+        os.close(ruleset)

@@ -1,0 +1,104 @@
+"""``isolated-hooks doctor``: what this host offers, protection by protection, with remedies.
+
+Exit codes: 0 hooks can run under the policy; 3 they cannot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import __version__, host
+from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..policy import Policy
+from ..protections import Protection, ProtectionState, ProtectionStatus
+from ..runner import check_host
+from .options import add_policy_options, policy_of
+
+#: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
+VERSION = 1
+_WIDTH = 100
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="isolated-hooks doctor", description="Say what this host offers.")
+    parser.add_argument("--json", action="store_true", help="print a document instead of a table")
+    add_policy_options(parser)
+    options = parser.parse_args(arguments)
+    policy = policy_of(options)
+    document = examine(policy)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _print(document)
+    return 0 if document["runs"] else 3
+
+
+def examine(policy: Policy) -> dict[str, Any]:
+    """Return what this host offers, as a document."""
+    host.check_platform()
+    statuses, problem = _statuses(policy)
+    missing = [s.protection.value for s in statuses if not policy.permits(s.protection, s.state)]
+    if problem is None and missing:
+        try:
+            check_host(policy)
+        except (SandboxUnavailableError, SandboxSetupError) as error:
+            problem = error
+    return {
+        "version": VERSION,
+        "isolated-hooks": __version__,
+        "host": {"kernel": platform.release(), "machine": platform.machine(), "python": platform.python_version()},
+        "runs": problem is None and not missing,
+        "missing": missing,
+        "problem": None if problem is None else str(problem),
+        "protections": {
+            s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy} for s in statuses
+        },
+        "facts": {name: {"value": value, "error": error} for name, (value, error) in host.facts().items()},
+        "launchers": ["native"],
+    }
+
+
+def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception | None]:
+    """Return the state of every protection as far as this host can go, and why it cannot go any way at all."""
+    lenient = dataclasses.replace(policy, allow_degraded=frozenset(Protection))
+    try:
+        return check_host(lenient), None
+    except (SandboxUnavailableError, SandboxSetupError) as error:
+        remedy = getattr(error, "remedy", "")
+        reason = "; ".join(getattr(error, "missing", ())) or str(error)
+        unavailable = ProtectionState.UNAVAILABLE
+        return tuple(ProtectionStatus(p, unavailable, reason, remedy) for p in Protection), error
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    facts = document["host"]
+    print(f"isolated-hooks {document['isolated-hooks']}, Linux {facts['kernel']}, {facts['machine']}\n")
+    print(f"{'protection':12} {'state':12} why")
+    for name, status in document["protections"].items():
+        _print_row(name, status["state"], status["reason"])
+        if status["remedy"] and status["state"] != "active":
+            _print_row("", "", f"remedy: {status['remedy']}")
+    print("\nThis host offers:")
+    for name, fact in document["facts"].items():
+        value, error = fact["value"], fact["error"]
+        shown = ("yes" if value else "no") if isinstance(value, bool) else value
+        print(f"  {name:38} {shown}" + (f"  ({error})" if error else ""))
+    print(f"\nlaunchers: {', '.join(document['launchers'])}")
+    if document["runs"]:
+        print("Hooks can run under this policy.")
+    else:
+        print(textwrap.fill(f"Hooks cannot run under this policy: {document['problem']}", _WIDTH))
+
+
+def _print_row(name: str, state: str, text: str) -> None:
+    lines = textwrap.wrap(text, _WIDTH - 26) or [""]
+    print(f"{name:12} {state:12} {lines[0]}")
+    for line in lines[1:]:
+        print(f"{'':25} {line}")

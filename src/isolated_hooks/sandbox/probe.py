@@ -1,0 +1,201 @@
+"""What this host offers, fact by fact, for the doctor: each is tried in a child of its own, so none spoils another.
+
+Run as ``python -I -S .../sandbox/__main__.py --facts``; prints a marshalled dictionary of name to ``(value, text)``:
+the value is ``True``, ``False`` or a number, the text is the system call and the error, or empty.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from . import identity, namespaces, network, privileges, seccomp, syscalls
+
+if False:
+    from collections.abc import Callable
+
+_USER = syscalls.CLONE_NEWUSER
+_MOUNT = _USER | syscalls.CLONE_NEWNS
+# An ordinary directory that can be mounted over within a mount namespace of our own.
+_PLACE = b"/usr"
+
+
+def facts() -> dict[str, tuple[int, str]]:
+    """Return every fact."""
+    return {name: _in_child(probe) for name, probe in _PROBES.items()}
+
+
+def print_facts() -> int:
+    """Write the facts to stdout, and return the exit code."""
+    os.write(1, marshal.dumps(facts()))
+    return 0
+
+
+def _in_child(probe: Callable[[], int | None]) -> tuple[int, str]:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        answer: tuple[int, str] = (False, "the probe ended early")
+        try:
+            value = probe()
+            answer = (True if value is None else value, "")
+        except OSError as error:
+            answer = (False, f"{getattr(error, 'syscall', 'it')}: {os.strerror(error.errno or 0)}")
+        finally:
+            os.write(write, marshal.dumps(answer))
+            os._exit(0)
+    os.close(write)
+    data = os.read(read, 4096)
+    os.close(read)
+    os.waitpid(pid, 0)
+    found: tuple[int, str] = marshal.loads(data) if data else (False, "the probe was killed")
+    return found
+
+
+def _unshare(flags: int) -> Callable[[], None]:
+    return lambda: syscalls.unshare(flags)
+
+
+def _enter(flags: int) -> None:
+    """Enter namespaces, mapped as an ordinary user is, or without a map where none can be written."""
+    uid, gid = os.geteuid(), os.getegid()
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    syscalls.unshare(flags)
+    try:
+        _map(uid, gid)
+    except syscalls.SyscallError:
+        pass  # what is tried next does not need it
+
+
+def _map(uid: int, gid: int) -> None:
+    namespaces.write_proc(b"/proc/self/setgroups", b"deny")
+    namespaces.write_proc(b"/proc/self/uid_map", b"%d %d 1" % (identity.SANDBOX_UID, uid))
+    namespaces.write_proc(b"/proc/self/gid_map", b"%d %d 1" % (identity.SANDBOX_UID, gid))
+
+
+def _uid_map() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    syscalls.unshare(_USER)
+    _map(uid, gid)
+
+
+def _tmpfs() -> None:
+    _enter(_MOUNT)
+    syscalls.make_private()
+    syscalls.mount(b"probe", _PLACE, b"tmpfs", 0)
+
+
+def _bind() -> None:
+    _enter(_MOUNT)
+    tree = syscalls.clone_tree(_PLACE)
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=True, path=_PLACE)
+    target = syscalls.open_path(_PLACE)
+    syscalls.move_mount(tree, target, path=_PLACE)
+
+
+def _pivot_root() -> None:
+    _tmpfs()
+    os.chdir(_PLACE)
+    syscalls.pivot_root(b".", b".")
+
+
+def _move_root() -> None:
+    _tmpfs()
+    os.chdir(_PLACE)
+    syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
+    os.chroot(".")
+
+
+def _fresh_proc() -> None:
+    _enter(_MOUNT | syscalls.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        code = 0
+        try:
+            syscalls.make_private()
+            syscalls.mount(b"proc", b"/proc", b"proc", 0)
+        except OSError as error:
+            code = error.errno or 1
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise syscalls.SyscallError(code, "mount", b"/proc")
+
+
+def _idmapped() -> None:
+    line = b"0 %d 1" % identity.FIRST_UID
+    tree = syscalls.clone_tree(_PLACE)
+    userns = namespaces.UserNamespace(line, line).fd
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_IDMAP, recursive=False, userns=userns, path=_PLACE)
+
+
+def _overlay() -> None:
+    _tmpfs()
+    for name in (b"lower", b"upper", b"work", b"merged"):
+        os.mkdir(os.path.join(_PLACE, name))
+    options = b"lowerdir=%b/lower,upperdir=%b/upper,workdir=%b/work" % (_PLACE, _PLACE, _PLACE)
+    syscalls.mount(b"overlay", _PLACE + b"/merged", b"overlay", 0, options)
+
+
+def _hostname() -> None:
+    _enter(_USER | syscalls.CLONE_NEWUTS)
+    syscalls.sethostname(b"localhost")
+
+
+def _loopback() -> None:
+    _enter(_USER | syscalls.CLONE_NEWNET)
+    network.loopback_up()
+
+
+def _setresuid() -> None:
+    identity.become(identity.FIRST_UID, identity.FIRST_UID)
+
+
+def _seccomp() -> None:
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE))
+
+
+def _limits() -> None:
+    privileges.limit({"NPROC": 64, "NOFILE": 64})
+
+
+def _cgroup() -> None:
+    """Make a sub-cgroup of this process's own in the unified hierarchy, cgroups(7), and take it away again."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        own = next((line.split(":", 2)[2].strip() for line in file if line.startswith("0::")), None)
+    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        root = next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
+    if own is None or root is None:
+        raise syscalls.SyscallError(2, "mkdir")
+    path = f"{root}{own}/isolated-hooks-probe-{os.getpid()}"
+    os.mkdir(path)
+    os.rmdir(path)
+
+
+_PROBES: dict[str, Callable[[], int | None]] = {
+    "user namespace": _unshare(_USER),
+    "mount namespace": _unshare(_MOUNT),
+    "PID namespace": _unshare(_USER | syscalls.CLONE_NEWPID),
+    "IPC namespace": _unshare(_USER | syscalls.CLONE_NEWIPC),
+    "network namespace": _unshare(_USER | syscalls.CLONE_NEWNET),
+    "UTS namespace": _unshare(_USER | syscalls.CLONE_NEWUTS),
+    "cgroup namespace": _unshare(_USER | syscalls.CLONE_NEWCGROUP),
+    "own uid_map": _uid_map,
+    "tmpfs": _tmpfs,
+    "open_tree, mount_setattr, move_mount": _bind,
+    "pivot_root": _pivot_root,
+    "MS_MOVE and chroot": _move_root,
+    "fresh /proc": _fresh_proc,
+    "idmapped bind": _idmapped,
+    "overlay": _overlay,
+    "sethostname": _hostname,
+    "loopback": _loopback,
+    "throw-away uid": _setresuid,
+    "Landlock ABI": syscalls.landlock_abi,
+    "seccomp filter": _seccomp,
+    "session keyring": syscalls.join_new_session_keyring,
+    "resource limits": _limits,
+    "own cgroup": _cgroup,
+}

@@ -42,7 +42,7 @@ def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str
 def bubblewrap(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
     """Run a hook under bwrap with the binds that our plan for it has."""
     call = HookCall.parse(cmd, cwd)
-    nowhere = Layout("/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent")
+    nowhere = Layout("/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent")
     plan = plan_hook(call, Policy(), situation_of(call.source_dir, Policy()), nowhere, extra_environ or {})
     own = [path for path in (call.control_dir, call.output_directory) if path is not None]
     arguments = ["--unshare-all", "--die-with-parent", "--new-session", *binds(plan)]

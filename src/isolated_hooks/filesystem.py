@@ -79,6 +79,7 @@ def is_within(path: str, directory: str) -> bool:
 def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, str]]:
     """Return the real path of ``path``, ``None`` where it does not exist, and every link on the way with its target."""
     links: dict[str, str] = {}
+    hops = 0
     done, todo = "/", [part for part in path.split("/") if part]
     while todo:
         part = todo.pop(0)
@@ -94,7 +95,8 @@ def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, st
         if kind != "link":
             done = here
             continue
-        if len(links) >= _MAX_LINKS:
+        hops += 1
+        if hops > _MAX_LINKS:
             return None, links
         target = links[here] = filesystem.readlink(here)
         if target.startswith("/"):

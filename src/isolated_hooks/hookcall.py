@@ -99,7 +99,7 @@ def _read_kwargs(control_dir: str) -> Mapping[str, Any]:
         with open(path, "rb") as file:
             document = json.loads(file.read(_MAX_INPUT))
         kwargs = document["kwargs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PolicyError(f"not a hook call: cannot read {visible(path)!r}: {error}") from error
     if not isinstance(kwargs, dict):
         raise PolicyError(f"not a hook call: the arguments in {visible(path)!r} are not a mapping")

@@ -40,7 +40,10 @@ _HOST_STAGES = frozenset(
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
-# Where one of these is refused another one is tried.
+# Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
+# way, such as a path that is gone: which way is taken must not be up to the hook.
+_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "open_tree", "mount_setattr"))
+_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.USER)
 _MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
@@ -96,7 +99,7 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
     outcome = _tried[key]
     if _worked(outcome):
         return True
-    if plan.identity in _LADDER and outcome.get("stage") == "identity":
+    if plan.identity in _LADDER and outcome.get("syscall") in _IDENTITY_CALLS and outcome.get("errno") in _REFUSED:
         return False
     del _tried[key]
     raise refusal(outcome)
@@ -112,7 +115,7 @@ def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
-    done = subprocess.run(native.facts_command(), stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(native.facts_command(), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
 
@@ -124,7 +127,12 @@ def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], b
 def _try(workspace: Workspace) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            native.command(workspace.path, ()), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+            native.command(workspace.path, ()),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            cwd="/",  # nothing of a tree that may be the current directory is to be loaded
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=sys.executable, reason=str(error)) from error

@@ -7,10 +7,11 @@ import os
 from types import TracebackType
 
 from .errors import UntrustedResultError
-from .filesystem import is_within
+from .filesystem import RealFilesystem, is_within, resolve
 
 __all__ = ["OutputDirectory"]
 
+_LINK = "a link within the source tree leads to the output directory; choose one outside of it"
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -28,15 +29,15 @@ class OutputDirectory:
     def __init__(self, path: str, source: str) -> None:
         self._path = path
         self._made: list[str] = []
-        inside = is_within(path, source)
-        start = source if inside else "/"
+        os.stat(source)
+        start, rest = _trusted_start(path, os.path.realpath(source))
+        inside = start != "/"
         fd = os.open(start, _FLAGS)
         here = start
         try:
-            for part in os.path.relpath(path, start).split("/"):
-                if part != ".":
-                    here = os.path.join(here, part)
-                    fd = self._step(fd, part, here, follow=not inside)
+            for part in rest:
+                here = os.path.join(here, part)
+                fd = self._step(fd, part, here, follow=not inside)
         except BaseException:
             os.close(fd)
             self.remove_if_made()
@@ -53,9 +54,7 @@ class OutputDirectory:
             fd = os.open(name, flags, dir_fd=parent)
         except OSError:
             if not follow and os.path.islink(path):
-                raise UntrustedResultError(
-                    "a link within the source tree leads to the output directory; choose one outside of it", path
-                ) from None
+                raise UntrustedResultError(_LINK, path) from None
             raise
         os.close(parent)
         return fd
@@ -75,3 +74,21 @@ class OutputDirectory:
         os.close(self.fd)
         if kind is not None:
             self.remove_if_made()
+
+
+def _trusted_start(path: str, source: str) -> tuple[str, list[str]]:
+    """Return where to start, and the names to follow from there: the real source tree where ``path`` leads into it.
+
+    :raises UntrustedResultError: a link within the source tree is on the way
+    """
+    existing = path
+    missing: list[str] = []
+    while (found := resolve(RealFilesystem(), existing))[0] is None and existing != "/":
+        existing, name = os.path.split(existing)
+        missing.insert(0, name)
+    real, links = found
+    if any(is_within(link, source) for link in links):
+        raise UntrustedResultError(_LINK, path)
+    if real is not None and is_within(real, source):
+        return source, [part for part in (*os.path.relpath(real, source).split("/"), *missing) if part != "."]
+    return "/", [part for part in path.split("/") if part]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from collections.abc import Iterator
 
-__all__ = ["Owners", "give_back", "owners_of"]
+__all__ = ["Owners", "give_back", "owners_of", "survey"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,60 +24,87 @@ class Owners:
 
 def owners_of(paths: tuple[str, ...]) -> Owners:
     """Look at every file beneath ``paths``. What cannot be looked at counts as one more owner."""
+    return survey(paths)[0]
+
+
+def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
+    """Return the owners of all files beneath ``paths``, and the unix sockets there, by real path."""
     found: set[tuple[int, int]] = set()
+    sockets: list[str] = []
     complete = True
-    for path in paths:
-        for status in _walk(path):
+    for top in paths:
+        for path, status in _walk(os.path.realpath(top)):
             if status is None:
                 complete = False
-            else:
-                found.add((status.st_uid, status.st_gid))
+                continue
+            found.add((status.st_uid, status.st_gid))
+            if stat.S_ISSOCK(status.st_mode):
+                sockets.append(path)
     largest = max((max(pair) for pair in found), default=0)
-    return Owners(next(iter(found)) if len(found) == 1 and complete else None, largest)
+    return Owners(next(iter(found)) if len(found) == 1 and complete else None, largest), tuple(sockets)
 
 
-def _walk(top: str) -> Iterator[os.stat_result | None]:
+def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
     todo = [top]
     try:
-        yield os.lstat(top)
+        yield top, os.lstat(top)
     except OSError:
-        yield None
+        yield top, None
     while todo:
+        here = todo.pop()
         try:
-            with os.scandir(todo.pop()) as entries:
+            with os.scandir(here) as entries:
                 for entry in entries:
-                    yield entry.stat(follow_symlinks=False)
+                    yield entry.path, entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
         except NotADirectoryError:
             continue  # the top is a file
         except OSError:
-            yield None
+            yield here, None
 
 
 def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:
     """Give every file beneath a directory that belongs to ``uid`` to ``owner``.
 
-    By descriptor, never following a link: the names are the hook's. To be called when every process that runs under
-    ``uid`` is dead.
+    By descriptor, never following a link, and with two of them open at any depth. To be called when every process that
+    runs under ``uid`` is dead: nobody is left who could exchange a name or move a directory meanwhile.
 
     :param directory: an open directory
+    :raises OSError: something could not be looked at or given away
     """
-    todo = [os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)]
-    while todo:
-        here = todo.pop()
-        try:
-            for name in os.listdir(here):
-                _give_entry(here, name, uid, owner, todo)
-        finally:
-            os.close(here)
+    here = os.open(".", _DIRECTORY, dir_fd=directory)
+    levels = [_give_entries(here, uid, owner)]
+    try:
+        while True:
+            if levels[-1]:
+                here = _exchange(here, levels[-1].pop())
+                levels.append(_give_entries(here, uid, owner))
+            elif len(levels) > 1:
+                levels.pop()
+                here = _exchange(here, "..")
+            else:
+                return
+    finally:
+        os.close(here)
 
 
-def _give_entry(parent: int, name: str, uid: int, owner: tuple[int, int], todo: list[int]) -> None:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if status.st_uid == uid:
-        # lchown(2) on the name: no process is left that could put another file there.
-        os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
-    if status.st_mode & 0o170000 == 0o040000:
-        todo.append(os.open(name, flags, dir_fd=parent))
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _exchange(here: int, name: str) -> int:
+    there = os.open(name, _DIRECTORY, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _give_entries(directory: int, uid: int, owner: tuple[int, int]) -> list[str]:
+    """Give what is in a directory, and return the names of the directories there."""
+    directories = []
+    for name in os.listdir(directory):
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if status.st_uid == uid:
+            os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            directories.append(name)
+    return directories

@@ -48,6 +48,8 @@ class Situation:
     :ivar home: the caller's home directory
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
+    :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
+    :ivar sockets: unix sockets in the source tree and the writable paths, by real path
     :ivar refused: the identities that this host is known to refuse
     """
 
@@ -57,6 +59,8 @@ class Situation:
     started_with: Mapping[str, str]
     owners: Owners | None
     refused: frozenset[Identity] = frozenset()
+    trusted: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Plan:
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
-            "source": os.fsencode(self.source),
+            "trees": [os.fsencode(path) for path in (self.source, *self.policy.writable)],
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {name: value for name, value in rlimits.items() if value is not None},

@@ -26,6 +26,8 @@ __all__ = ["choose_identity", "plan_command", "plan_hook"]
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
+# Where source trees are put within what every hook sees.
+_WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
 
 def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str]) -> Plan:
@@ -39,7 +41,7 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     planner = _Planner(policy, situation, layout, extra, call.source_dir)
     planner.interpreter(python)
     planner.view.show(call.script, owned="caller")
-    _show_metadata(planner.view, filesystem, call.metadata_directory)
+    _show_metadata(planner.view, filesystem, call.metadata_directory, planner.real_source)
     control = planner.control(call.control_dir)
     stage, kwargs = None, None
     if call.output_directory is not None:
@@ -80,25 +82,53 @@ class _Planner:
         self.rustup_home: str | None = None
         self.identity, self.owner = choose_identity(situation)
         self.confined = self.identity is Identity.CONFINED
+        self.real_source = resolve(situation.filesystem, source)[0] or source
         self._check_source()
-        self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES)
+        without = (situation.home, *self._neighbours())
+        self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
         self._search_paths()
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
             for path in paths:
                 self._expose(path, writable=writable, owned=owned)
+        self._protect()
+
+    def _neighbours(self) -> tuple[str, ...]:
+        """Return the directory of other source trees beside this one, where that is within what every hook sees."""
+        parent = os.path.dirname(self.real_source)
+        return (parent,) if any(is_within(parent, place) and parent != "/opt" for place in _WORKPLACES) else ()
+
+    def _protect(self) -> None:
+        """Keep the hook from changing what is run outside of the sandbox, where that is within the source tree.
+
+        The interpreter of the frontend and this package itself, in a virtual environment inside the project; git's
+        hooks and configuration, which the next git command obeys; sockets, which a read-only mount does not close.
+        """
+        for path in self.situation.trusted:
+            real, _ = resolve(self.situation.filesystem, path)
+            if real == self.real_source:
+                raise PolicyError(
+                    f"the source tree {visible(self.source)!r} is itself the directory of the Python that runs "
+                    "this frontend, which a hook could change: use a virtual environment in a directory of its own"
+                )
+            if real is not None:
+                self._keep_read_only(real)
+        if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
+            self._keep_read_only(f"{self.real_source}/.git")
+        for path in self.situation.sockets:
+            self.view.cover(path, self.layout.nothing)
+
+    def _keep_read_only(self, real: str) -> None:
+        writable = any(is_within(real, path) for path in self.policy.writable)
+        if is_within(real, self.real_source) and real != self.real_source and not writable:
+            self.view.pin(real, self.real_source, writable=self.policy.source == "read-write")
+            self.view.show(real, owned="tree")
 
     def _check_source(self) -> None:
         filesystem, home = self.situation.filesystem, self.situation.home
         refuse_reserved(self.source, "the source tree", filesystem=filesystem)
-        real, _ = resolve(filesystem, self.source)
         real_home, _ = resolve(filesystem, home)
-        if (
-            real_home is not None
-            and real is not None
-            and is_within(real_home, real)
-            and self.source not in self.policy.expose
-        ):
+        if real_home is not None and is_within(real_home, self.real_source) and self.source not in self.policy.expose:
             raise PolicyError(
                 f"the source tree {visible(self.source)!r} holds the caller's home directory, so a hook could read "
                 "every credential in it: move the project to a directory of its own, or name this one in 'expose'"
@@ -116,17 +146,24 @@ class _Planner:
         for path in interpreter_paths(self.situation.filesystem, python):
             self._show_read_only(path)
 
-    def _show_read_only(self, path: str) -> None:
-        real, _ = resolve(self.situation.filesystem, path)
-        source, _ = resolve(self.situation.filesystem, self.source)
-        # Within the source tree it is there already; read-only it would take files from under the backend.
-        if real is not None and not is_within(real, source or self.source) and not self._too_wide(path):
-            self.view.show(path, owned="" if self.view.covers(real) else "caller")
+    def _show_read_only(self, path: str, *, owned: str = "caller") -> None:
+        """Show a path that something else than the policy asked for, unless that would show too much.
+
+        What lies in the source tree is there already, and where a link in the tree leads is the hook's choice.
+        """
+        real, links = resolve(self.situation.filesystem, path)
+        if real is None or self._in_tree(real) or any(self._in_tree(link) for link in links) or self._too_wide(path):
+            return
+        if not self.view.shows(real):
+            self.view.show(path, owned="" if self.view.covers(real) else owned)
+
+    def _in_tree(self, path: str) -> bool:
+        return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
         for entry in _entries(self.merged.get("PATH", "")):
             for path in self._tool_paths(entry):
-                self._show_read_only(path)
+                self._show_read_only(path, owned="")
         for entry in _entries(self.merged.get("PYTHONPATH", "")):
             # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
             changed = self.merged["PYTHONPATH"] != self.situation.started_with.get("PYTHONPATH")
@@ -150,7 +187,10 @@ class _Planner:
                 self.rustup_home = rustup
                 yield rustup
         elif name == "bin" and prefix not in ("/", self.situation.home, f"{self.situation.home}/.local"):
-            yield from prefix_entries(filesystem, prefix)
+            # The configuration of what is installed there, such as npm's, is not the build's; but for conda's.
+            conda = filesystem.kind(f"{prefix}/conda-meta") is not None
+            entries = prefix_entries(filesystem, prefix)
+            yield from (path for path in entries if conda or not path.endswith(("/etc", "/ssl")))
 
     def _too_wide(self, path: str) -> bool:
         """Say whether showing ``path`` would show what the sandbox must not, such as a home or a shared directory."""
@@ -164,7 +204,11 @@ class _Planner:
         if self.confined:
             self.view.stage(self.layout.control, self.layout.control, writable=True)
             return self.layout.control
-        self.view.stage(self.layout.control, self.view.place(directory) or directory, writable=True)
+        real = self.view.place(directory) or directory
+        if is_within(real, self.real_source):
+            # The frontend will look for the answer by this path, so nothing of it may be moved away.
+            self.view.pin(real, self.real_source, writable=self.policy.source == "read-write")
+        self.view.stage(self.layout.control, real, writable=True)
         return directory
 
     def stage_output(self, directory: str) -> Stage:
@@ -181,6 +225,12 @@ class _Planner:
         self.view.stage(self.layout.staging, real, writable=True)
         return Stage(directory, directory, self.layout.staging)
 
+    def _pin_hidden(self, path: str) -> None:
+        real, _ = resolve(self.situation.filesystem, path)
+        for tree in (self.real_source, *self.policy.writable):
+            if real is not None and is_within(real, tree):
+                self.view.pin(real, tree, writable=tree != self.real_source or self.policy.source == "read-write")
+
     def _check_hide(self) -> None:
         for path in self.policy.hide:
             real, _ = resolve(self.situation.filesystem, path)
@@ -196,6 +246,7 @@ class _Planner:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
         for path in self.policy.hide:
+            self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
         environ = plan_environ(
             self.situation.environ,
@@ -207,18 +258,17 @@ class _Planner:
             user=USER,
             rustup_home=self.rustup_home,
         )
-        real, _ = resolve(self.situation.filesystem, self.source)
         return Plan(
             argv=argv,
             cwd=cwd,
-            source=real or self.source,
+            source=self.real_source,
             operations=self.view.operations(),
             identity=self.identity,
             owner=self.owner,
             rules=self.view.rules() if self.confined else None,
             environ=environ,
             path_roots=self.view.read_only_roots(),
-            path_refused=(self.source, real or self.source, *self.policy.writable, *(p for p, _ in SCRATCH)),
+            path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
             policy=self.policy,
             **rest,
         )
@@ -229,9 +279,10 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     owners = situation.owners
     if owners is None:
         return Identity.CONFINED if Identity.USER in situation.refused else Identity.USER, (0, 0)
-    # An idmapped mount of the block shows the first 65536 ids of the disk and no other.
+    # An idmapped mount of the block shows the first 65536 ids of the disk.
     mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
-    ladder = [*((mapped,) if owners.single or owners.largest < 65536 else ()), Identity.MIRROR, Identity.SHARED]
+    # Files of larger ids are nobody's there: which way is taken must not be up to who made the archive.
+    ladder = [mapped, Identity.MIRROR, Identity.SHARED]
     identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
     return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 
@@ -252,7 +303,7 @@ def _entries(search_path: str) -> list[str]:
     return [os.path.normpath(entry) for entry in search_path.split(":") if os.path.isabs(entry)]
 
 
-def _show_metadata(view: View, filesystem: Filesystem, directory: str | None) -> None:
+def _show_metadata(view: View, filesystem: Filesystem, directory: str | None, source: str) -> None:
     """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks left beside it, if it did.
 
     Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
@@ -260,8 +311,12 @@ def _show_metadata(view: View, filesystem: Filesystem, directory: str | None) ->
     """
     if directory is None:
         return
-    if view.show(directory, owned="caller") is None:
+    real, links = resolve(filesystem, directory)
+    if real is None:
         raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
+    if any(is_within(link, source) for link in links) and not is_within(real, source):
+        raise PolicyError(f"a link in the source tree leads to the metadata directory {visible(directory)!r}")
+    view.show(directory, owned="caller")
     parent = os.path.dirname(directory)
     files = [p for n in filesystem.names(parent) if filesystem.kind(p := f"{parent}/{n}") == "file"]
     wheels = [path for path in files if path.endswith(".whl")]

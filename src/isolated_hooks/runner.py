@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -31,8 +32,9 @@ from .errors import (
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
 from .launchers import native
+from .loader import absolute_libraries
 from .outputs import OutputDirectory
-from .ownership import owners_of
+from .ownership import survey
 from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
@@ -40,8 +42,9 @@ from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
 from .text import visible
+from .view import refuse_reserved
 from .waiting import wait_for_end
-from .workspace import Workspace, give_back_tree, sweep
+from .workspace import Workspace, give_back_trees, sweep, workspace_parent
 
 __all__ = ["IsolatedRunner", "SubprocessRunner", "run_command"]
 
@@ -127,11 +130,13 @@ class _Run:
     def run(self) -> None:
         """Do it all, and report it."""
         host.check_platform()
-        _sweep_once()
+        refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
+        avoid = (self.source, *self.policy.writable)
+        _sweep_once(workspace_parent(avoid))
         began = time.monotonic()
         plan, error = None, ""
         try:
-            with Workspace() as workspace:
+            with Workspace(avoid) as workspace:
                 plan = self.trial(workspace)
                 self.prepare(workspace, plan)
                 self._launch(workspace, plan)
@@ -188,8 +193,8 @@ class _Run:
             finally:
                 self.status = workspace.status()
                 wait_for_end(self.status)
-                if self.status.get("mode") == b"mirror":
-                    give_back_tree(plan.source, self.status["uid"])
+                if plan.identity is Identity.MIRROR and "uid" in self.status:
+                    give_back_trees((plan.source, *self.policy.writable), self.status["uid"])
         except BaseException as problem:
             failure = self._failure(problem)
             if failure is None:
@@ -207,7 +212,9 @@ class _Run:
             return host.refusal(self.status)
         if state is None:
             if self.status.get("running"):
-                return None  # the launcher was killed, by the runner or by somebody else, when the hook was running
+                # The launcher was killed when the hook was running, and the hook with it.
+                self.status["code"] = -9
+                return HookProcessError(-9, list(command)) if problem is None else None
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
@@ -256,7 +263,9 @@ class _HookRun(_Run):
             json.dump({"kwargs": dict(kwargs)}, file)
 
     def start(self, command: list[str]) -> None:
-        self.inner(command, cwd=self.source, extra_environ=self.extra)
+        # The launcher is started in the source tree, as every hook is, and must not load libraries from there.
+        absolute = absolute_libraries({**os.environ, **self.extra})
+        self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
 
     def collect(self, workspace: Workspace) -> None:
         allow_urls = self.policy.allow_url_requirements
@@ -319,12 +328,15 @@ def run_command(
 
 def situation_of(source: str, policy: Policy) -> Situation:
     """Return what a planner has to know of this host and this process, for a source tree."""
+    owners, sockets = survey((source, *policy.writable))
     return Situation(
         filesystem=RealFilesystem(),
         home=_home(),
         environ=dict(os.environ),
         started_with=host.started_with(),
-        owners=owners_of((source, *policy.writable)) if os.geteuid() == 0 else None,
+        owners=owners if os.geteuid() == 0 else None,
+        trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
+        sockets=sockets,
     )
 
 
@@ -335,16 +347,19 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     :raises SandboxUnavailableError: this host cannot do what the policy requires
     """
     host.check_platform()
-    _sweep_once()
-    with tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source, Workspace() as workspace:
+    _sweep_once(workspace_parent(policy.writable))
+    with (
+        tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source,
+        Workspace((source, *policy.writable)) as workspace,
+    ):
         run = _CommandRun((), source, policy, lambda _: None)
         plan = run.trial(workspace)
         return protections_of(plan, degraded=host.degradations(plan, (source, *policy.writable, workspace.path)))
 
 
-@functools.lru_cache(maxsize=1)
-def _sweep_once() -> None:
-    sweep()
+@functools.lru_cache
+def _sweep_once(parent: str) -> None:
+    sweep(parent)
 
 
 def _home() -> str:

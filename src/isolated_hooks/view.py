@@ -7,7 +7,8 @@ every mount is free of links.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 
 from .errors import PolicyError
 from .filesystem import Filesystem, is_within, resolve
@@ -18,7 +19,7 @@ from .text import visible
 __all__ = ["HOME", "SCRATCH", "USER", "View"]
 
 USER = "sandbox"
-HOME = f"/home/{USER}"
+HOME = f"/{USER}"
 #: The writable directories that every sandbox has to itself, with their modes.
 SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), (HOME, 0o700))
 
@@ -58,6 +59,7 @@ class View:
         self._filesystem = filesystem
         self._binds: dict[str, Bind] = {}
         self._own: dict[str, Operation] = {}
+        self._pinned: set[str] = set()
 
     def show(self, path: str, *, writable: bool = False, owned: str = "", device: bool = False) -> str | None:
         """Show ``path``, links on the way included. Return its real path, ``None`` where there is nothing."""
@@ -65,6 +67,16 @@ class View:
         if real is not None:
             self._bind(Bind(real, real, writable=writable, owned=owned, device=device))
         return real
+
+    def pin(self, path: str, beneath: str, *, writable: bool) -> None:
+        """Keep the directories between ``beneath`` and ``path``, real paths, from being renamed: as mount points.
+
+        A bind on something in a directory that the hook may write to is worth nothing for a later call, if the hook
+        can move what it is on away with its parent.
+        """
+        for parent in _parents(path, beneath):
+            self._bind(Bind(parent, parent, writable=writable, owned="tree"))
+            self._pinned.add(parent)
 
     def stage(self, source: str, target: str, *, writable: bool, owned: str = "caller") -> None:
         """Show ``source`` of the workspace as ``target``, a path without links."""
@@ -86,10 +98,18 @@ class View:
         """Say whether ``path`` is visible already."""
         return any(is_within(path, target) for target in self._binds)
 
-    def base(self, *, network: bool, size: int, inodes: int) -> None:
-        """Show the system, and give the sandbox its own /etc, /dev, /proc and writable directories."""
+    def shows(self, path: str) -> bool:
+        """Say whether ``path`` itself was shown, not just something above it."""
+        return path in self._binds
+
+    def base(self, *, network: bool, size: int, inodes: int, without: Iterable[str] = ()) -> None:
+        """Show the system, and give the sandbox its own /etc, /dev, /proc and writable directories.
+
+        :param without: what is not to be shown with it, such as a home directory that lies in /opt
+        """
+        hidden = {real for path in without if (real := resolve(self._filesystem, path)[0]) is not None}
         for path in _SYSTEM:
-            self.show(path)
+            self._show_around(path, hidden)
         for name in _ETC:
             self.show(f"/etc/{name}")
         self._hide_private_keys()
@@ -107,6 +127,17 @@ class View:
         self._devices()
         # What counts processors: glibc, Python, ninja and cargo read no more of /sys than this.
         self.show("/sys/devices/system/cpu")
+
+    def _show_around(self, path: str, hidden: set[str]) -> None:
+        """Show ``path``, or all in it that does not lead to what is hidden."""
+        real = self.place(path)
+        if real is None or real in hidden:
+            return
+        if not any(is_within(h, real) for h in hidden):
+            self.show(path)
+            return
+        for name in self._filesystem.names(real):
+            self._show_around(f"{real.rstrip('/')}/{name}", hidden)
 
     def _devices(self) -> None:
         # Read-only: a device can be written to all the same, but not get another mode, which a hook that
@@ -142,6 +173,10 @@ class View:
             source = empty if self._filesystem.kind(real) == "directory" else nothing
             self._own[real] = Bind(source, real, owned="caller")
 
+    def cover(self, path: str, nothing: str) -> None:
+        """Put an empty file over a file, by its real path."""
+        self._own[path] = Bind(nothing, path, owned="caller")
+
     def read_only_roots(self) -> tuple[str, ...]:
         """Return what is shown read-only, the links that lead to it included."""
         links = (target for target, operation in self._own.items() if isinstance(operation, Symlink))
@@ -155,21 +190,40 @@ class View:
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations in an order in which each finds its parents: what is nearer the root comes first."""
-        scratch = [o for o in self._own.values() if isinstance(o, Scratch)]
+        scratch = [self._without_links(o) for o in self._own.values() if isinstance(o, Scratch)]
         binds = {target: bind for target, bind in self._binds.items() if not self._redundant(bind)}
         own = {t: o for t, o in self._own.items() if isinstance(o, Bind) or not _covered(t, binds)}
         rest = {**binds, **{t: o for t, o in own.items() if not isinstance(o, Scratch)}}
         ordered = sorted(rest.items(), key=lambda item: (item[0].count("/"), item[0]))
         return (*scratch, *(operation for _, operation in ordered))
 
+    def _without_links(self, scratch: Scratch) -> Scratch:
+        """Have each directory where its name leads on this host, such as /var/tmp to /tmp, and none of them twice."""
+        targets: dict[str, int] = {}
+        for path, mode in scratch.targets:
+            real, links = resolve(self._filesystem, path)
+            shown = any(isinstance(self._own.get(link), Symlink) for link in links)
+            targets.setdefault(real if shown and real is not None else path, mode)
+        return Scratch(scratch.target, tuple(targets.items()), scratch.size, scratch.inodes)
+
     def _redundant(self, bind: Bind) -> bool:
         """Say whether the nearest bind above shows just the same."""
+        if bind.target in self._pinned:
+            return False
         above = [t for t in self._binds if t != bind.target and is_within(bind.target, t)]
         if not above:
             return False
         nearest = self._binds[max(above, key=len)]
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
         return same and bind.source == bind.target and nearest.source == nearest.target
+
+
+def _parents(path: str, beneath: str) -> Iterator[str]:
+    """Yield the directories between two real paths, neither of them included."""
+    parent = os.path.dirname(path)
+    while is_within(parent, beneath) and parent != beneath:
+        yield parent
+        parent = os.path.dirname(parent)
 
 
 def _covered(path: str, binds: Iterable[str]) -> bool:
@@ -182,6 +236,6 @@ def refuse_reserved(path: str, what: str, *, filesystem: Filesystem) -> None:
     for candidate in {path, real or path}:
         if candidate in _RESERVED or is_within(candidate, "/proc") or is_within(candidate, "/sys"):
             raise PolicyError(
-                f"{what} {visible(path)!r} cannot be shown in the sandbox, which has its own {candidate}: "
+                f"{what} {visible(path)!r} cannot be shown in the sandbox, which has its own {visible(candidate)}: "
                 "use a directory of its own beneath it"
             )

@@ -20,17 +20,18 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
 from .errors import SandboxSetupError
+from .filesystem import is_within
 from .ownership import give_back
 from .plan import Layout, Plan
 from .sandbox.status import read_status
 from .trees import remove_tree
 
-__all__ = ["Workspace", "sweep"]
+__all__ = ["Workspace", "give_back_trees", "sweep", "workspace_parent"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
 _UNFINISHED = ".isolated-hooks-"
@@ -41,11 +42,12 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Workspace:
     """One workspace, as a context manager that removes it.
 
+    :param avoid: the trees that the hook sees or writes to: the workspace is made outside of them
     :raises SandboxSetupError: it could not be made
     """
 
-    def __init__(self) -> None:
-        parent = tempfile.gettempdir()
+    def __init__(self, avoid: Iterable[str] = ()) -> None:
+        parent = workspace_parent(avoid)
         name = secrets.token_hex(6)
         unfinished, self.path = (os.path.join(parent, prefix + name) for prefix in (_UNFINISHED, _PREFIX))
         self._alive = -1
@@ -130,14 +132,43 @@ class Workspace:
             self._alive = -1
 
 
-def sweep() -> None:
-    """Remove the workspaces of frontends that were killed, and give the files that they left behind to this caller."""
-    parent = tempfile.gettempdir()
+def workspace_parent(avoid: Iterable[str]) -> str:
+    """Return a directory for temporary files that none of the trees in ``avoid`` contains, without links on the way.
+
+    A hook that could write to its workspace could tell the frontend whatever it likes.
+    """
+    trees = [os.path.realpath(path) for path in avoid]
+    try:
+        first = tempfile.gettempdir()
+    except OSError as error:
+        raise SandboxSetupError("making the workspace", errno=error.errno or 0, reason=str(error.strerror)) from error
+    for candidate in (first, "/tmp", "/var/tmp", "/dev/shm"):
+        real = os.path.realpath(candidate)
+        if (
+            os.path.isdir(real)
+            and os.access(real, os.W_OK | os.X_OK)
+            and not any(is_within(real, tree) for tree in trees)
+        ):
+            return real
+    raise SandboxSetupError("making the workspace", path=first, reason="no directory outside of the trees is writable")
+
+
+def sweep(parent: str | None = None) -> None:
+    """Remove the workspaces of frontends that were killed, and give the files that they left to this caller.
+
+    :param parent: the directory to look in; where temporary files go, if it is left out
+    """
+    parent = workspace_parent(()) if parent is None else parent
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and _is_abandoned(entry.path):
-                with contextlib.suppress(OSError):
+                # A frontend that was killed early has left half a plan, or none.
+                with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
                     _give_back_files(entry.path)
+                # The FIFO goes last: what cannot be removed today is found again tomorrow.
+                with contextlib.suppress(OSError):
+                    for name in set(os.listdir(entry.path)) - {"alive"}:
+                        _remove(entry.path, name)
                     _remove(parent, entry.name)
 
 
@@ -161,17 +192,18 @@ def _give_back_files(path: str) -> None:
     status = read_status(f"{path}/status")
     if status.get("mode") == b"mirror":
         with open(f"{path}/plan", "rb") as file:
-            source = marshal.load(file)["source"]
-        give_back_tree(os.fsdecode(source), status["uid"])
+            trees = marshal.load(file)["trees"]
+        give_back_trees([os.fsdecode(tree) for tree in trees], status["uid"])
 
 
-def give_back_tree(source: str, uid: int) -> None:
-    """Give the files of a source tree that belong to a throw-away uid to the caller."""
-    fd = os.open(source, _DIRECTORY)
-    try:
-        give_back(fd, uid, owner=(os.geteuid(), os.getegid()))
-    finally:
-        os.close(fd)
+def give_back_trees(trees: Iterable[str], uid: int) -> None:
+    """Give the files of the source tree and of writable paths that belong to a throw-away uid to the caller."""
+    for tree in trees:
+        fd = os.open(tree, _DIRECTORY & ~os.O_NOFOLLOW)
+        try:
+            give_back(fd, uid, owner=(os.geteuid(), os.getegid()))
+        finally:
+            os.close(fd)
 
 
 def _remove(parent: str, name: str) -> None:

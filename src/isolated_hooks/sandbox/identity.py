@@ -83,9 +83,12 @@ def _uids_in_use() -> set[int]:
 
 def become(uid: int, gid: int) -> None:
     """Change every user and group id of this process and drop its supplementary groups."""
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    try:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise syscalls.SyscallError(error.errno or 0, "setresuid") from error
 
 
 class Entered:

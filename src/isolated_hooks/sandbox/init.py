@@ -167,12 +167,17 @@ class Init:
 def die_with_parent(leash: int) -> None:
     """Arm the parent-death signal, and end at once if the parent had gone before it was armed, prctl(2)."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    os.set_blocking(leash, False)
+    if not is_held(leash):
+        os._exit(1)
+
+
+def is_held(fd: int) -> bool:
+    """Say whether somebody holds the other end of a pipe into which nothing is written."""
+    os.set_blocking(fd, False)
     try:
-        if os.read(leash, 1) == b"":
-            os._exit(1)
+        return os.read(fd, 1) != b""
     except BlockingIOError:
-        pass  # the other end is held: the parent lives
+        return True
 
 
 def _take_terminal() -> None:

@@ -11,13 +11,13 @@ import _signal  # type: ignore[import-not-found]  # signal itself imports enum: 
 import marshal
 import os
 import select
-import termios
 import time
 
 from . import identity, mounts, pipes, privileges, syscalls
-from .init import Init, die_with_parent, end_children
+from .init import Init, end_children, is_held
 from .operations import from_wire
 from .status import StatusFile
+from .streams import Streams, descriptors
 
 if False:
     from typing import Any
@@ -42,14 +42,7 @@ def main(arguments: list[str]) -> int:
     with open(workspace + b"/plan", "rb") as file:
         plan = marshal.load(file)
     alive = os.open(workspace + b"/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    die_with_parent(alive)
-    terminals = [(fd, termios.tcgetattr(fd)) for fd in (1, 2) if os.isatty(fd)]
-    try:
-        return Launcher(plan, workspace, alive).run(argv)
-    finally:
-        # The hook has no controlling terminal, but it may have put the caller's, as its output, into another mode.
-        for fd, mode in terminals:
-            termios.tcsetattr(fd, termios.TCSANOW, mode)
+    return Launcher(plan, workspace, alive).run(argv)
 
 
 class Launcher:
@@ -62,10 +55,13 @@ class Launcher:
         self.status = StatusFile(workspace + b"/status")
         self.stage = "reading the plan"
         self.pid = 0
+        self.parent = os.getppid()
+        self.streams: Streams | None = None
         self.degraded: dict[str, str] = {}
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
+        self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
             entered, place = self._enter(operations)
@@ -76,9 +72,14 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        outcome = Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status).watch()
+        supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status)
+        outcome = supervisor.watch(self.streams)
         if self.plan["rules"] is not None:
             end_children()
+        for source in descriptors(self.streams):
+            # All writers are dead, so this ends.
+            while self.streams is not None and self.streams.copy(source):
+                pass
         return self._finish(outcome)
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
@@ -100,28 +101,53 @@ class Launcher:
             uid = os.geteuid()
         entered = identity.ENTER[mode](self.plan, operations, uid)
         if mode == b"confined":
-            # There is no PID namespace that ends with us: the FIFO tells, and then there is something to do.
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+            # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        else:
-            die_with_parent(self.alive)
+        self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
         # Where everything was opened before, the workspace itself is out of reach by now.
         self.degraded = {"identity": entered.degraded} if entered.degraded else {}
         return entered, _reachable_place() if entered.trees else self.workspace + b"/root"
+
+    def _watch_parent(self) -> None:
+        """End, with all that was started, when the parent or the frontend does.
+
+        The signal comes when the *thread* ends that started us, prctl(2), so the handler looks whether the process has.
+        """
+        _signal.signal(_signal.SIGUSR1, lambda *_: self._end_if_orphaned())
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGUSR1)
+        self._end_if_orphaned()
+        if not is_held(self.alive):
+            self._end()
+
+    def _end_if_orphaned(self) -> None:
+        if os.getppid() != self.parent:
+            self._end()
+
+    def _end(self) -> None:
+        if self.pid == 0:
+            os._exit(1)
+        os.kill(self.pid, _signal.SIGKILL)
 
     def _fork(self, operations: list[Operation], entered: identity.Entered, place: bytes, argv: list[bytes]) -> int:
         """Start pid 1 and return the descriptor that it reports through."""
         self.stage = "starting pid 1"
         leash, held = os.pipe()
         report, write = os.pipe()
+        if not self.plan["terminal"] and argv:
+            self.streams = Streams()
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
         self.pid = os.fork()
         if self.pid == 0:
+            _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
             os.close(held)
             os.close(report)
+            if self.streams is not None:
+                self.streams.take()
             Init(self.plan, operations, entered, place, write).run(argv, leash)
         os.close(write)
         os.close(leash)
+        if self.streams is not None:
+            self.streams.release()
         self.held = held
         self.status.write(pid=self.pid, born=_start_time(self.pid))
         for tree in entered.trees.values():
@@ -156,25 +182,32 @@ class Supervisor:
         self.status = status
         self.outcome: dict[str, Any] = {}
 
-    def watch(self) -> dict[str, Any]:
-        """Return what the status file is to say, after every process of the sandbox is dead."""
+    def watch(self, streams: Streams | None) -> dict[str, Any]:
+        """Return what the status file is to say, after every process of the sandbox is dead.
+
+        :param streams: what to copy meanwhile
+        """
         poll = select.poll()
         poll.register(self.report, select.POLLIN)
         poll.register(self.alive, 0)  # POLLHUP alone, which is always reported
+        for source in descriptors(streams):
+            poll.register(source, select.POLLIN)
         deadline = None if self.wall_time is None else time.monotonic() + self.wall_time
         limit = ""
-        while True:
+        open_report = True
+        while open_report:
             left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-            events = poll.poll(left)
+            events = dict(poll.poll(left))
             if not events:
                 os.kill(self.pid, _signal.SIGKILL if limit else _signal.SIGTERM)
                 deadline = None if limit else time.monotonic() + _GRACE
                 limit = "wall_time"
-            elif any(fd == self.alive for fd, _ in events):
+            if self.alive in events:
                 os.kill(self.pid, _signal.SIGKILL)
                 poll.unregister(self.alive)
-            elif not self._read():
-                break
+            self._copy(events, streams, poll)
+            if self.report in events:
+                open_report = self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         os.waitpid(self.pid, 0)
         if "state" not in self.outcome:
@@ -183,6 +216,11 @@ class Supervisor:
             failed = {"state": "failed", "stage": "pid 1 of the sandbox", "syscall": "", "path": b"", "errno": 0}
             self.outcome.update(killed if self.outcome.get("running") or limit else failed)
         return {**self.outcome, "limit": limit}
+
+    def _copy(self, events: dict[int, int], streams: Streams | None, poll: select.poll) -> None:
+        for source in descriptors(streams):
+            if source in events and streams is not None and not streams.copy(source):
+                poll.unregister(source)
 
     def _read(self) -> bool:
         message = pipes.receive(self.report)

@@ -57,6 +57,9 @@ class Operation:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Operation) and type(self) is type(other) and self.values() == other.values()
 

@@ -1,0 +1,142 @@
+"""A place to run the hostile backend in where only a few of its probes are wanted, and what is left behind there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyproject_hooks
+from attackrun import call_hook
+from attackworld import HERE, make_interpreter
+
+from isolated_hooks import IsolatedHookCaller, Policy
+
+Attacks = Mapping[str, Mapping[str, Any]]
+
+
+class Place:
+    """A source tree with the hostile backend, a build environment, an output directory, and a TMPDIR of its own."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.tree, self.out, self.tmp = (base / name for name in ("tree", "out", "tmp"))
+        shutil.copytree(HERE / "backend", self.tree, ignore=shutil.ignore_patterns("__pycache__"))
+        self.out.mkdir()
+        self.tmp.mkdir()
+        self.python = make_interpreter(base / "prefix", base / "env")
+
+    def caller(
+        self, *, sandboxed: bool = True, runner: Any = None, policy: Policy | None = None
+    ) -> pyproject_hooks.BuildBackendHookCaller:
+        """Return a hook caller for the tree."""
+        arguments = (str(self.tree), "hostile", ["."], runner or quiet, str(self.python))
+        if sandboxed:
+            return IsolatedHookCaller(*arguments, policy=policy)
+        return pyproject_hooks.BuildBackendHookCaller(*arguments)
+
+    def call(self, attacks: Attacks, *, hook: str = "get_requires_for_build_wheel", **named: Any) -> dict[str, Any]:
+        """Call a hook and return the backend's evidence."""
+        call_hook(self.caller(**named), hook, str(self.out), {"attacks": json.dumps(attacks)})
+        evidence: dict[str, Any] = json.loads((self.tree / "evidence.json").read_text())
+        return evidence
+
+    def frontend(self, attacks: Attacks, *, options: Mapping[str, Any], **named: Any) -> subprocess.Popen[bytes]:
+        """Start a frontend in a process of its own."""
+        described = {
+            "tree": str(self.tree),
+            "python": str(self.python),
+            "hook": "get_requires_for_build_wheel",
+            "out": str(self.out),
+            "attacks": attacks,
+            **options,
+        }
+        environ = {**os.environ, "TMPDIR": str(self.tmp)}
+        command = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(described)]
+        return subprocess.Popen(command, env=environ, **named)
+
+
+def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    """A frontend's runner that captures what the hook prints."""
+    subprocess.run(cmd, cwd=cwd, env={**os.environ, **(extra_environ or {})}, capture_output=True, check=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Traces:
+    """What could be left behind: none of these may grow."""
+
+    processes: frozenset[int]
+    mounts: frozenset[str]
+    mount_namespaces: frozenset[str]
+    files: frozenset[str]
+    descriptors: frozenset[str]
+    locks: frozenset[str]
+
+    def new_since(self, earlier: Traces) -> dict[str, list[Any]]:
+        """Return what is here and was not there."""
+        pairs = ((f.name, getattr(self, f.name) - getattr(earlier, f.name)) for f in dataclasses.fields(self))
+        return {name: sorted(new) for name, new in pairs if new}
+
+
+def traces(tmp: Path) -> Traces:
+    """Return what there is now.
+
+    :param tmp: the TMPDIR of the calls: every process of a sandbox has a path beneath it in its command line
+    """
+    return Traces(
+        processes=frozenset(processes_naming(tmp)),
+        mounts=frozenset(sandbox_mounts(Path("/proc/self"), tmp)),
+        mount_namespaces=frozenset(_sandbox_namespaces(tmp)),
+        files=frozenset(str(path.relative_to(tmp)) for path in tmp.rglob("*")),
+        descriptors=frozenset(_links("/proc/self/fd/*")),
+        locks=frozenset(w for w in Path("/proc/net/unix").read_text().split() if w.startswith("@isolated-hooks/uid")),
+    )
+
+
+def processes_naming(path: Path) -> list[int]:
+    """Return the processes that have a path in their command line."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(path) in (directory / "cmdline").read_bytes():
+                found.append(int(directory.name))
+    return found
+
+
+def sandbox_mounts(process: Path, tmp: Path) -> list[str]:
+    """Return the mounts that a process sees and that are of a sandbox: its root, and whatever is beneath ``tmp``.
+
+    Not all of them, because other programs on this host mount things too.
+
+    :param process: its directory in /proc
+    """
+    try:
+        lines = (process / "mountinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if " - tmpfs root " in line or Path(line.split()[4]).is_relative_to(tmp)]
+
+
+def _sandbox_namespaces(tmp: Path) -> list[str]:
+    """Return the mount namespaces of this host, by name, that have a sandbox's mounts in them."""
+    return [
+        name
+        for process in Path("/proc").glob("[0-9]*")
+        if sandbox_mounts(process, tmp)
+        for name in _links(f"{process}/ns/mnt")
+    ]
+
+
+def _links(pattern: str) -> list[str]:
+    found = []
+    for path in Path("/").glob(pattern[1:]):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(path))
+    return found

@@ -1,0 +1,47 @@
+"""A frontend in a process of its own, for what cannot be done to the one that runs the tests: to kill it, for instance.
+
+``python frontend.py DESCRIPTION``, a JSON object: ``tree``, ``python``, ``hook``, ``out`` and ``attacks``, as the
+backend takes them; ``sandboxed``; ``mirror``, to have the host refuse idmapped mounts; ``shell``, to have a shell stand
+between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+
+import pyproject_hooks
+from attackrun import call_hook
+
+from isolated_hooks import IsolatedHookCaller, host
+from isolated_hooks.plan import Identity
+
+
+def _through_a_shell(
+    cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+) -> None:
+    command = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *cmd]
+    subprocess.run(command, cwd=cwd, env={**os.environ, **(extra_environ or {})}, check=True)
+
+
+def main(description: str) -> None:
+    """Call one hook."""
+    given = json.loads(description)
+    if given.get("terminal"):
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if given.get("mirror"):
+        host.refused_identities = lambda _paths: frozenset((Identity.SINGLE, Identity.RANGE))
+    make = IsolatedHookCaller if given.get("sandboxed", True) else pyproject_hooks.BuildBackendHookCaller
+    runner = _through_a_shell if given.get("shell") else None
+    caller = make(given["tree"], "hostile", ["."], runner, given["python"])
+    call_hook(caller, given["hook"], given["out"], {"attacks": json.dumps(given["attacks"])})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

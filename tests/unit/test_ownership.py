@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from isolated_hooks.ownership import Owners, give_back, owners_of
+from isolated_hooks.trees import remove_tree
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another owner")
+ME = (os.geteuid(), os.getegid())
+UID = 61500
+
+
+def make(top: pathlib.Path, *names: str) -> None:
+    for name in names:
+        path = top / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def owner(path: pathlib.Path) -> tuple[int, int]:
+    status = os.lstat(path)
+    return status.st_uid, status.st_gid
+
+
+def everyone(top: pathlib.Path) -> set[tuple[int, int]]:
+    return {owner(path) for path in (top, *top.rglob("*"))}
+
+
+def chain(top: pathlib.Path, levels: int) -> None:
+    """Make a directory in a directory, and so on, longer than any path may be."""
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("last", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+@pytest.fixture
+def deep(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    top = tmp_path / "deep"
+    top.mkdir()
+    chain(top, 3000)
+    yield top
+    # pytest's own removal recurses.
+    with opened(tmp_path) as fd:
+        remove_tree(fd, "deep")
+
+
+@contextlib.contextmanager
+def no_leak() -> Iterator[None]:
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_tree_of_one_owner_has_that_one(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "a/b/file", "c/", "file")
+    os.symlink("/", tmp_path / "link")
+    with no_leak():
+        assert owners_of((str(tmp_path),)) == Owners(ME, max(ME))
+    assert owners_of((str(tmp_path / "file"),)) == Owners(ME, max(ME))
+    assert owners_of((str(tmp_path / "a"), str(tmp_path / "c"))) == Owners(ME, max(ME))
+
+
+def test_a_link_is_looked_at_and_not_followed(tmp_path: pathlib.Path) -> None:
+    other = tmp_path / "other"
+    make(other, "loop/")
+    os.symlink("..", other / "loop/up")
+    os.symlink("/proc/self", other / "out")
+    assert owners_of((str(other),)).single == ME
+
+
+@root_only
+def test_a_tree_of_a_foreign_owner_has_that_one(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "t/a/file")
+    for path in (tmp_path / "t", *(tmp_path / "t").rglob("*")):
+        os.chown(path, 1001, 105)
+    assert owners_of((str(tmp_path / "t"),)) == Owners((1001, 105), 1001)
+
+
+@root_only
+@pytest.mark.parametrize(("name", "ids"), [("", (7, 0)), ("a", (0, 7)), ("a/file", (70000, 0)), ("link", (7, 7))])
+def test_one_file_of_another_owner_or_group_makes_a_tree_mixed(
+    tmp_path: pathlib.Path, name: str, ids: tuple[int, int]
+) -> None:
+    tree = tmp_path / "t"
+    make(tree, "a/file", "b/file")
+    os.symlink("a", tree / "link")
+    os.chown(tree / name, *ids, follow_symlinks=False)
+    assert owners_of((str(tree),)) == Owners(None, max(ids))
+
+
+@root_only
+def test_trees_of_different_owners_are_mixed_together(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "a/", "b/")
+    os.chown(tmp_path / "b", 5, 5)
+    assert owners_of((str(tmp_path / "a"), str(tmp_path / "b"))) == Owners(None, 5)
+
+
+@root_only
+def test_the_owner_of_a_link_to_the_tree_does_not_count(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "t/file")
+    for path in (tmp_path / "t", tmp_path / "t/file"):
+        os.chown(path, 1001, 1001)
+    os.symlink("t", tmp_path / "link")
+    assert owners_of((str(tmp_path / "link"),)) == Owners((1001, 1001), 1001)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_cannot_be_looked_at_may_be_of_anyone(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "t/closed/file", "t/file")
+    os.chmod(tmp_path / "t/closed", 0)
+    try:
+        assert owners_of((str(tmp_path / "t"),)).single is None
+    finally:
+        os.chmod(tmp_path / "t/closed", 0o700)
+
+
+def test_what_does_not_exist_may_be_of_anyone(tmp_path: pathlib.Path) -> None:
+    assert owners_of((str(tmp_path / "none"),)) == Owners(None, 0)
+    make(tmp_path, "t/file")
+    assert owners_of((str(tmp_path / "t"), str(tmp_path / "none"))).single is None
+
+
+def test_a_tree_too_deep_to_be_looked_at_is_no_error_and_nobody_is_trusted_to_own_it(deep: pathlib.Path) -> None:
+    with no_leak():
+        assert owners_of((str(deep),)).single is None
+
+
+@root_only
+def test_files_of_the_throw_away_user_are_given_to_the_caller_and_no_other(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "t/new/deep/file", "t/old/file", "t/old/new", "t/foreign")
+    for name in ("new", "new/deep", "new/deep/file", "old/new"):
+        os.chown(tmp_path / "t" / name, UID, UID)
+    os.chown(tmp_path / "t/foreign", 1001, 105)
+    os.chown(tmp_path / "t/old/file", 0, UID)  # a group alone does not say who made it
+    with opened(tmp_path / "t") as fd, no_leak():
+        give_back(fd, UID, owner=(12, 34))
+    assert {owner(tmp_path / "t" / n) for n in ("new", "new/deep", "new/deep/file", "old/new")} == {(12, 34)}
+    assert owner(tmp_path / "t/foreign") == (1001, 105)
+    assert owner(tmp_path / "t/old/file") == (0, UID)
+    assert owner(tmp_path / "t") == (0, 0)
+
+
+@root_only
+def test_no_link_is_followed_when_files_are_given_back(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "outside/dir/file", "t/")
+    for name in ("outside", "outside/dir", "outside/dir/file"):
+        os.chown(tmp_path / name, UID, UID)
+    os.symlink("../outside", tmp_path / "t/directory")
+    os.symlink("../outside/dir/file", tmp_path / "t/file")
+    for name in ("directory", "file"):
+        os.chown(tmp_path / "t" / name, UID, UID, follow_symlinks=False)
+    with opened(tmp_path / "t") as fd:
+        give_back(fd, UID, owner=(0, 0))
+    assert everyone(tmp_path / "outside") == {(UID, UID)}
+    assert everyone(tmp_path / "t") == {(0, 0)}  # the links themselves
+
+
+@root_only
+def test_no_set_user_id_program_of_the_caller_comes_of_it(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "t/program")
+    os.chown(tmp_path / "t/program", UID, UID)
+    os.chmod(tmp_path / "t/program", 0o6755)
+    with opened(tmp_path / "t") as fd:
+        give_back(fd, UID, owner=(0, 0))
+    assert os.stat(tmp_path / "t/program").st_mode & 0o7777 == 0o755
+
+
+@root_only
+def test_what_is_not_a_file_is_given_back_without_being_opened(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "t").mkdir()
+    os.mkfifo(tmp_path / "t/fifo")
+    os.chown(tmp_path / "t/fifo", UID, UID)
+    make(tmp_path, "t/closed/file")
+    os.chown(tmp_path / "t/closed/file", UID, UID)
+    os.chmod(tmp_path / "t/closed", 0)
+    with opened(tmp_path / "t") as fd:
+        give_back(fd, UID, owner=(0, 0))
+    assert everyone(tmp_path / "t") == {(0, 0)}
+
+
+@root_only
+def test_names_of_any_bytes_are_given_back(tmp_path: pathlib.Path) -> None:
+    top = os.fsencode(tmp_path)
+    for name in (b"\xff\xfe", b"a\nb", b" ", b"-rf", b"x" * 255):
+        os.close(os.open(top + b"/" + name, os.O_CREAT | os.O_WRONLY))
+        os.chown(top + b"/" + name, UID, UID)
+    with opened(tmp_path) as fd:
+        give_back(fd, UID, owner=(0, 0))
+    assert {os.lstat(top + b"/" + name).st_uid for name in os.listdir(top)} == {0}
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@root_only
+def test_many_directories_side_by_side_do_not_use_up_the_descriptors(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, *(f"t/{number}/file" for number in range(300)))
+    for path in (tmp_path / "t").rglob("*"):
+        os.chown(path, UID, UID)
+    with opened(tmp_path / "t") as fd, few_descriptors():
+        give_back(fd, UID, owner=(0, 0))
+    assert everyone(tmp_path / "t") == {(0, 0)}
+
+
+@root_only
+def test_a_tree_deeper_than_any_path_is_given_back(tmp_path: pathlib.Path, deep: pathlib.Path) -> None:
+    here = os.open(deep, os.O_RDONLY)
+    for _ in range(3000):
+        os.chown("d", UID, UID, dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.chown("last", UID, UID, dir_fd=here)
+    with opened(deep) as fd, few_descriptors():
+        give_back(fd, UID, owner=(0, 0))
+    assert os.stat("last", dir_fd=here).st_uid == os.fstat(here).st_uid == 0
+    os.close(here)

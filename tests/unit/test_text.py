@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isolated_hooks.text import visible
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain text, Ümläute, 漢字, 🐍, `~!@#$%^&*()`", "plain text, Ümläute, 漢字, 🐍, `~!@#$%^&*()`"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("\x1b]52;c;aGk=\x07", "\\x1b]52;c;aGk=\\x07"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\r\nb\tc\0", "a\\x0d\\x0ab\\x09c\\x00"),
+        ("\x7f\x85", "\\x7f\\x85"),
+        ("\u202egnp.exe\u2066", "\\u202egnp.exe\\u2066"),
+        ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+        ("two\u2028lines\u2029", "two\\u2028lines\\u2029"),
+        ("\udcff\ud800", "\\udcff\\ud800"),
+        ("\ue000", "\\ue000"),
+        ("\U000e0041\U0010fffd", "\\U000e0041\\U0010fffd"),
+        ("", ""),
+    ],
+)
+def test_what_could_steer_a_terminal_becomes_an_escape(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+def test_what_is_kept_is_kept_and_nothing_else() -> None:
+    assert visible("a\n\tb\r\x1b", keep="\n\t") == "a\n\tb\\x0d\\x1b"
+
+
+def test_a_text_is_cut_before_it_is_escaped_and_says_so() -> None:
+    assert visible("x" * 10, limit=10) == "x" * 10
+    assert visible("x" * 11, limit=10) == "x" * 10 + "…"
+    assert visible("\x1b" * 11, limit=10) == "\\x1b" * 10 + "…"
+    assert visible("abc", limit=0) == "…"
+    assert visible("", limit=0) == ""
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_no_hidden_character_is_left_and_every_other_one_is(text: str) -> None:
+    result = visible(text)
+    assert not {unicodedata.category(c) for c in result} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    result.encode()  # so it can be printed whatever it was
+    if not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} for c in text):
+        assert result == text
+
+
+def test_every_control_and_direction_character_of_unicode_is_hidden() -> None:
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        if unicodedata.bidirectional(character) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}:
+            assert visible(character) != character
+    assert all(visible(chr(code)) != chr(code) for code in (*range(32), *range(127, 160)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 
-from .filesystem import Filesystem, resolve
+from .filesystem import Filesystem, is_within, resolve
 
 __all__ = ["PREFIX_ENTRIES", "interpreter_paths", "prefix_entries"]
 
@@ -23,21 +23,24 @@ _STDLIB = re.compile(r"(python|pypy)\d+\.\d+t?")
 
 
 def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
-    """Return the paths that ``python`` needs to see, the links to it and its prefixes, without running it.
+    """Return the paths that ``python`` needs to see, what belongs to its prefixes, without running it.
 
     :param python: absolute path of the interpreter
     """
     found: dict[str, None] = {}
     for hop in _links_of(filesystem, python):
-        found[hop] = None
         prefix = os.path.dirname(os.path.dirname(hop))
         configuration = filesystem.text(os.path.join(prefix, "pyvenv.cfg"))
+        entries = _base_entries(filesystem, prefix)
         if configuration:
-            found.update(dict.fromkeys(prefix_entries(filesystem, prefix)))
+            entries = prefix_entries(filesystem, prefix)
             home = _home(configuration)
-            if home:
-                found.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home))))
-        found.update(dict.fromkeys(_base_entries(filesystem, prefix)))
+            found.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home)) if home else ()))
+        found.update(dict.fromkeys(entries))
+    # A link may lead to anything at all, so it is followed only to where an interpreter is installed.
+    real, _ = resolve(filesystem, python)
+    if filesystem.kind(python) != "link" or real is None or any(is_within(real, entry) for entry in found):
+        return (*found, python, *(() if real is None else (real,)))
     return tuple(found)
 
 

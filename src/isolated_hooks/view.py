@@ -201,10 +201,18 @@ class View:
         """Have each directory where its name leads on this host, such as /var/tmp to /tmp, and none of them twice."""
         targets: dict[str, int] = {}
         for path, mode in scratch.targets:
-            real, links = resolve(self._filesystem, path)
-            shown = any(isinstance(self._own.get(link), Symlink) for link in links)
-            targets.setdefault(real if shown and real is not None else path, mode)
+            targets.setdefault(self._behind_links(path), mode)
         return Scratch(scratch.target, tuple(targets.items()), scratch.size, scratch.inodes)
+
+    def _behind_links(self, path: str) -> str:
+        """Return where ``path`` is, given the links that are made."""
+        links = {name: o.destination for name, o in self._own.items() if isinstance(o, Symlink)}
+        for _ in links:
+            link = next((name for name in links if is_within(path, name)), None)
+            if link is None:
+                break
+            path = os.path.normpath(os.path.join(os.path.dirname(link), links[link])) + path[len(link) :]
+        return path
 
     def _redundant(self, bind: Bind) -> bool:
         """Say whether the nearest bind above shows just the same."""
@@ -233,8 +241,9 @@ def _covered(path: str, binds: Iterable[str]) -> bool:
 def refuse_reserved(path: str, what: str, *, filesystem: Filesystem) -> None:
     """Raise PolicyError where showing ``path`` would undo what the sandbox has of its own there."""
     real, _ = resolve(filesystem, path)
+    reserved = {*_RESERVED, *(resolve(filesystem, place)[0] for place in _RESERVED)}
     for candidate in {path, real or path}:
-        if candidate in _RESERVED or is_within(candidate, "/proc") or is_within(candidate, "/sys"):
+        if candidate in reserved or is_within(candidate, "/proc") or is_within(candidate, "/sys"):
             raise PolicyError(
                 f"{what} {visible(path)!r} cannot be shown in the sandbox, which has its own {visible(candidate)}: "
                 "use a directory of its own beneath it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from errno import EACCES
 from types import TracebackType
 
 from .errors import UntrustedResultError
@@ -42,6 +43,10 @@ class OutputDirectory:
             os.close(fd)
             self.remove_if_made()
             raise
+        # Found before the hook is run, and named: what is made in it later goes by descriptor.
+        if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK):
+            os.close(fd)
+            raise PermissionError(EACCES, os.strerror(EACCES), path)
         self.fd = fd
 
     def _step(self, parent: int, name: str, path: str, *, follow: bool) -> int:

@@ -123,8 +123,11 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._close_alive()
-        _remove(*os.path.split(self.path))
+        # Held until everything is gone: the sweep of another frontend takes a workspace that nobody holds.
+        try:
+            _remove(*os.path.split(self.path))
+        finally:
+            self._close_alive()
 
     def _close_alive(self) -> None:
         if self._alive >= 0:

@@ -4,7 +4,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isolated_hooks.text import visible
@@ -44,6 +44,7 @@ def test_a_text_is_cut_before_it_is_escaped_and_says_so() -> None:
     assert visible("", limit=0) == ""
 
 
+@settings(deadline=None, database=None)
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_hidden_character_is_left_and_every_other_one_is(text: str) -> None:
     result = visible(text)

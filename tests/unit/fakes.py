@@ -165,7 +165,9 @@ def host(more: Mapping[str, Entry] | None = None) -> FakeFilesystem:
     entries |= {f"/{name}": Link(f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")}
     entries |= dict.fromkeys(("/usr/sbin", "/usr/lib64", "/tmp", "/var/tmp", "/dev/shm", "/home/u/bin", CONTROL), DIR)
     entries |= {PYTHON: Link("python3.12"), SCRIPT: "", f"{SOURCE}/setup.py": "", f"{SOURCE}/dist": DIR}
-    entries |= {path: DIR for path in (LAYOUT.scratch, LAYOUT.control, LAYOUT.staging, LAYOUT.empty)} | {LAYOUT.nothing: ""}
+    entries |= {path: DIR for path in (LAYOUT.scratch, LAYOUT.control, LAYOUT.staging, LAYOUT.empty)} | {
+        LAYOUT.nothing: ""
+    }
     return FakeFilesystem({**entries, **(more or {})})
 
 

@@ -126,7 +126,20 @@ def test_the_fake_answers_as_the_real_one(tmp_path: pathlib.Path) -> None:
         }
     )
     both: tuple[Filesystem, ...] = (RealFilesystem(), fake)
-    for name in ("", "d", "d/file", "fifo", "link", "device", "loop", "bytes", "link/file", "none", "d/file/x", "loop/x"):
+    for name in (
+        "",
+        "d",
+        "d/file",
+        "fifo",
+        "link",
+        "device",
+        "loop",
+        "bytes",
+        "link/file",
+        "none",
+        "d/file/x",
+        "loop/x",
+    ):
         path = f"{top}/{name}"
         for ask in ("kind", "names", "text"):
             real, faked = (getattr(filesystem, ask)(path) for filesystem in both)

@@ -145,7 +145,9 @@ def test_pyenv() -> None:
 
 def test_conda_has_its_compilers_in_directories_named_by_a_triplet() -> None:
     prefix = f"{HOME}/miniconda3/envs/b"
-    mine = "x86_64-conda-linux-gnu aarch64-conda_cos7-linux-gnu x86_64-conda-linux-musl compiler_compat conda-meta".split()
+    mine = (
+        "x86_64-conda-linux-gnu aarch64-conda_cos7-linux-gnu x86_64-conda-linux-musl compiler_compat conda-meta".split()
+    )
     others = "pkgs envs .condarc x86_64-linux secrets my-conda-linux-gnu/../x X86-a-linux-gnu".split()
     files: dict[str, Entry] = {f"{prefix}/{name}/file": "" for name in (*mine, "ssl", "targets")}
     entries = {**python_at(prefix), **files, **{f"{prefix}/{name}": "" for name in others if "/" not in name}}
@@ -156,7 +158,10 @@ def test_conda_has_its_compilers_in_directories_named_by_a_triplet() -> None:
 
 def test_what_is_in_a_prefix_is_known_by_name() -> None:
     files = FakeFilesystem(
-        {f"/p/{name}": DIR for name in ("bin", "lib", "pip.conf", ".ssh", "Library", "x-y-linux-gnux32", "-a-linux-gnu")}
+        {
+            f"/p/{name}": DIR
+            for name in ("bin", "lib", "pip.conf", ".ssh", "Library", "x-y-linux-gnux32", "-a-linux-gnu")
+        }
     )
     assert prefix_entries(files, "/p") == ("/p/bin", "/p/lib", "/p/x-y-linux-gnux32")
 
@@ -166,7 +171,9 @@ def test_what_is_in_a_prefix_is_known_by_name() -> None:
 
 def of_the_system(path: str) -> bool:
     """Say whether a path is of what every sandbox shows."""
-    return any(is_within(os.path.normpath(f"/{path.lstrip('/')}"), top) for top in "/usr /bin /sbin /lib /lib64".split())
+    return any(
+        is_within(os.path.normpath(f"/{path.lstrip('/')}"), top) for top in "/usr /bin /sbin /lib /lib64".split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def same(fd: int, path: pathlib.Path) -> bool:
     return os.path.samestat(os.fstat(fd), os.stat(path))
 
 
-@pytest.mark.parametrize("place", ["outside", "outside/new", "outside/a/b/c", "src", "src/dist", "src/a/b/c", "src-more"])
+@pytest.mark.parametrize(
+    "place", ["outside", "outside/new", "outside/a/b/c", "src", "src/dist", "src/a/b/c", "src-more"]
+)
 def test_the_directory_is_opened_and_made_where_it_does_not_exist(world: World, place: str) -> None:
     with no_leak(), world.open(world.top / place) as output:
         assert same(output.fd, world.top / place)

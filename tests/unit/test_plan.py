@@ -65,7 +65,8 @@ def test_a_plan_arrives_in_the_child_as_it_was(kind: str) -> None:
     received = wire(plan)
     assert received == plan.to_wire(KEY)
     operations = [from_wire(name, values) for name, values in received["operations"]]
-    assert [o.describe() for o in operations] == [] if plan.rules else [o.describe() for o in plan.operations]
+    sent = plan.operations if plan.rules is None else ()
+    assert [o.describe() for o in operations] == [o.describe() for o in sent]
     assert received["identity"] == plan.identity.value.encode()
     assert received["cwd"] == os.fsencode(plan.cwd)
     assert received["hostname"] == b"localhost"
@@ -87,7 +88,7 @@ def texts(value: object) -> list[str]:
 @pytest.mark.parametrize("kind", plans())
 def test_what_the_kernel_gets_is_bytes(kind: str) -> None:
     """The child knows no locale."""
-    assert texts(wire(plans()[kind])) == []
+    assert set(texts(wire(plans()[kind]))) <= set(OPERATIONS)
 
 
 def with_canaries() -> Plan:
@@ -99,10 +100,7 @@ def test_no_value_of_a_dropped_variable_travels_or_is_shown() -> None:
     plan = with_canaries()
     data = marshal.dumps(plan.to_wire(KEY))
     shown = "\n".join((json.dumps(plan.to_dict()), *plan.describe(), repr(plan), str(plan)))
-    for name, value in CANARIES.items():
-        for part in {value, value.replace("/", "\\/"), *value.split("/")} - {"", "simple", "https:", "http:"}:
-            assert "canary" not in part or part.encode() not in data, name
-            assert "canary" not in part or part not in shown, name
+    assert all("canary" in value for value in CANARIES.values())
     assert b"canary" not in data
     assert "canary" not in shown
 

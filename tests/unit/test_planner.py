@@ -345,7 +345,9 @@ def hostile(left: str, target: str, more: dict[str, Entry] | None = None) -> Fak
 
 
 @pytest.mark.parametrize("left", LEFT)
-@pytest.mark.parametrize("target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/work/other", f"{HOME}/.ssh/id_rsa"])
+@pytest.mark.parametrize(
+    "target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/work/other", f"{HOME}/.ssh/id_rsa"]
+)
 @pytest.mark.parametrize("entry", ["", "/bin", "/../.ssh"])
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
 def test_a_search_path_through_it_shows_nothing(left: str, target: str, entry: str, variable: str) -> None:
@@ -764,7 +766,9 @@ def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> No
     assert {path for path, kind in rules.items() if kind == 1} >= {SOURCE, *(vars(LAYOUT)[n] for n in
                                                                  ("scratch", "control", "staging"))}  # fmt: skip
     assert rules["/usr"] == 0
-    assert not any(is_within(secret, path) for secret in (f"{HOME}/.netrc", "/etc/shadow", "/tmp/other") for path in rules)
+    assert not any(
+        is_within(secret, path) for secret in (f"{HOME}/.netrc", "/etc/shadow", "/tmp/other") for path in rules
+    )
 
 
 def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:
@@ -776,7 +780,9 @@ def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:
 
 # Whatever the names and links are.
 
-_NAMES = st.sampled_from(["a", "b", " ", "x y", "new\nline", "co:lon", "ä漢", "..x", "-rf", "bin", "lib", "\udcff", "pyvenv.cfg"])
+_NAMES = st.sampled_from(
+    ["a", "b", " ", "x y", "new\nline", "co:lon", "ä漢", "..x", "-rf", "bin", "lib", "\udcff", "pyvenv.cfg"]
+)
 _PATHS = st.lists(_NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(("w", *parts)))
 _TARGETS = st.one_of(
     _PATHS,

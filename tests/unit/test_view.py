@@ -253,7 +253,10 @@ def test_a_private_key_among_the_certificates_is_masked(directory: str, name: st
 
 
 def test_private_keys_are_masked_where_the_certificates_are_a_link_away() -> None:
-    files = host().without("/etc/ssl/certs") | {"/etc/ssl/certs": Link("../pki/tls/certs"), "/etc/pki/tls/certs/k.key": ""}
+    files = host().without("/etc/ssl/certs") | {
+        "/etc/ssl/certs": Link("../pki/tls/certs"),
+        "/etc/pki/tls/certs/k.key": "",
+    }
     assert Shown(based(files).operations(), files).reveals("/etc/pki/tls/certs/k.key") == []
 
 
@@ -264,7 +267,18 @@ def test_the_sandbox_has_its_own_of_what_the_host_must_not_give() -> None:
     assert isinstance(made.at("/proc/1"), Proc)
     assert any(operation == Accounts("/etc", "sandbox", HOME_INSIDE) for operation in made.operations)
     assert made.at("/etc/hostname") == File("/etc/hostname", "localhost\n")
-    for path in ("/root", "/home", "/home/u", "/var", "/var/lib", "/srv", "/boot", "/mnt", "/etc/passwd", "/sys/kernel"):
+    for path in (
+        "/root",
+        "/home",
+        "/home/u",
+        "/var",
+        "/var/lib",
+        "/srv",
+        "/boot",
+        "/mnt",
+        "/etc/passwd",
+        "/sys/kernel",
+    ):
         assert made.origin(path) is None
 
 

@@ -147,7 +147,9 @@ def test_another_plan_takes_the_place_of_a_longer_one(place: pathlib.Path) -> No
             assert file.read() == b""
 
 
-@pytest.mark.parametrize("said", [b"", b"\0", b"half a word", marshal.dumps(["a", "list"]), marshal.dumps({"a": 1})[:4]])
+@pytest.mark.parametrize(
+    "said", [b"", b"\0", b"half a word", marshal.dumps(["a", "list"]), marshal.dumps({"a": 1})[:4]]
+)
 def test_a_child_that_was_killed_while_it_spoke_said_nothing(place: pathlib.Path, said: bytes) -> None:
     with Workspace() as workspace:
         pathlib.Path(workspace.path, "status").write_bytes(said)

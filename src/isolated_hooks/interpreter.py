@@ -40,7 +40,7 @@ def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
     # A link may lead to anything at all, so it is followed only to where an interpreter is installed.
     real, _ = resolve(filesystem, python)
     if filesystem.kind(python) != "link" or real is None or any(is_within(real, entry) for entry in found):
-        return (*found, python, *(() if real is None else (real,)))
+        return (*found, *_links_of(filesystem, python))
     return tuple(found)
 
 

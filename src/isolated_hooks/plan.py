@@ -139,7 +139,10 @@ class Plan:
             "cwd": self.cwd,
             "identity": self.identity.value,
             "capabilities": list(self.capabilities),
-            "operations": [{"operation": type(o).__name__, **o.values()} for o in self.operations],
+            "operations": []
+            if self.rules is not None
+            else [{"operation": type(o).__name__, **o.values()} for o in self.operations],
+            "rules": None if self.rules is None else [list(rule) for rule in self.rules],
             "environment": self.environ.to_dict(),
             "policy": self.policy.to_dict(),
         }

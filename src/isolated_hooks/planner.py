@@ -12,7 +12,7 @@ from typing import Any
 
 from .environ import plan_environ
 from .errors import PolicyError
-from .filesystem import Filesystem, is_within, resolve
+from .filesystem import is_within, resolve
 from .hookcall import HookCall
 from .interpreter import interpreter_paths, prefix_entries
 from .plan import Identity, Layout, Plan, Situation, Stage
@@ -26,6 +26,8 @@ __all__ = ["choose_identity", "plan_command", "plan_hook"]
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
+# What the sandbox has of its own: nothing of the host's is shown there because a search path names it.
+_OWN = ("/dev", "/etc", "/proc", "/sys")
 # Where source trees are put within what every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -36,12 +38,11 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     :param extra: ``extra_environ`` of the runner call
     :raises PolicyError: the call and the policy do not fit together
     """
-    filesystem = situation.filesystem
     python = _absolute_python(call.python, situation, extra)
     planner = _Planner(policy, situation, layout, extra, call.source_dir)
     planner.interpreter(python)
     planner.view.show(call.script, owned="caller")
-    _show_metadata(planner.view, filesystem, call.metadata_directory, planner.real_source)
+    _show_metadata(planner, call.metadata_directory)
     control = planner.control(call.control_dir)
     stage, kwargs = None, None
     if call.output_directory is not None:
@@ -136,6 +137,9 @@ class _Planner:
 
     def _expose(self, path: str, *, writable: bool, owned: str) -> None:
         refuse_reserved(path, "the path", filesystem=self.situation.filesystem)
+        real, links = resolve(self.situation.filesystem, path)
+        if real is not None and any(self.in_tree(link) for link in links) and not self.in_tree(real):
+            raise PolicyError(f"policy: a link that a hook may have made leads from {visible(path)!r} to elsewhere")
         device = is_within(path, "/dev")
         if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
             key = "writable" if writable else "expose"
@@ -152,12 +156,13 @@ class _Planner:
         What lies in the source tree is there already, and where a link in the tree leads is the hook's choice.
         """
         real, links = resolve(self.situation.filesystem, path)
-        if real is None or self._in_tree(real) or any(self._in_tree(link) for link in links) or self._too_wide(path):
+        if real is None or self.in_tree(real) or any(self.in_tree(link) for link in links) or self._too_wide(path):
             return
         if not self.view.shows(real):
             self.view.show(path, owned="" if self.view.covers(real) else owned)
 
-    def _in_tree(self, path: str) -> bool:
+    def in_tree(self, path: str) -> bool:
+        """Say whether a path lies where the hook may write, so that a link there may lead anywhere."""
         return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
@@ -186,18 +191,28 @@ class _Planner:
             if filesystem.kind(rustup) == "directory":
                 self.rustup_home = rustup
                 yield rustup
-        elif name == "bin" and prefix not in ("/", self.situation.home, f"{self.situation.home}/.local"):
+        elif name == "bin" and not self._shared_prefix(prefix):
             # The configuration of what is installed there, such as npm's, is not the build's; but for conda's.
             conda = filesystem.kind(f"{prefix}/conda-meta") is not None
             entries = prefix_entries(filesystem, prefix)
             yield from (path for path in entries if conda or not path.endswith(("/etc", "/ssl")))
 
+    def _shared_prefix(self, prefix: str) -> bool:
+        """Say whether a directory with a ``bin`` has more in it than programs, as a home and its ``.local`` have."""
+        filesystem = self.situation.filesystem
+        real, home = (resolve(filesystem, path)[0] for path in (prefix, self.situation.home))
+        return real in ("/", home, None) or prefix == self.situation.home or os.path.basename(real or "") == ".local"
+
     def _too_wide(self, path: str) -> bool:
         """Say whether showing ``path`` would show what the sandbox must not, such as a home or a shared directory."""
         real, _ = resolve(self.situation.filesystem, path)
         home, _ = resolve(self.situation.filesystem, self.situation.home)
-        wide = (home, self.situation.home, self.source, *(p for p, _ in SCRATCH), "/dev", "/etc", "/proc", "/sys")
-        return any(is_within(w, candidate) for w in wide if w for candidate in (path, real or path))
+        trees = (home, self.situation.home, self.source, self.real_source)
+        wide = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN)
+        candidates = (path, real or path)
+        if any(is_within(candidate, own) for candidate in candidates for own in _OWN):
+            return True
+        return any(is_within(w, candidate) for w in wide for candidate in candidates)
 
     def control(self, directory: str) -> str:
         """Put the workspace's control directory in the place of the frontend's, and return its path inside."""
@@ -291,7 +306,7 @@ def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
         return python
-    if "/" not in python:
+    if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):
             if resolve(situation.filesystem, f"{entry}/{python}")[0] is not None:
@@ -300,10 +315,11 @@ def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]
 
 
 def _entries(search_path: str) -> list[str]:
-    return [os.path.normpath(entry) for entry in search_path.split(":") if os.path.isabs(entry)]
+    # normpath() keeps two leading slashes, which POSIX lets mean something else and Linux does not.
+    return ["/" + os.path.normpath(entry).lstrip("/") for entry in search_path.split(":") if os.path.isabs(entry)]
 
 
-def _show_metadata(view: View, filesystem: Filesystem, directory: str | None, source: str) -> None:
+def _show_metadata(planner: _Planner, directory: str | None) -> None:
     """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks left beside it, if it did.
 
     Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
@@ -311,11 +327,12 @@ def _show_metadata(view: View, filesystem: Filesystem, directory: str | None, so
     """
     if directory is None:
         return
+    view, filesystem = planner.view, planner.situation.filesystem
     real, links = resolve(filesystem, directory)
     if real is None:
         raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
-    if any(is_within(link, source) for link in links) and not is_within(real, source):
-        raise PolicyError(f"a link in the source tree leads to the metadata directory {visible(directory)!r}")
+    if any(planner.in_tree(link) for link in links) and not planner.in_tree(real):
+        raise PolicyError(f"a link that a hook may have made leads to the metadata directory {visible(directory)!r}")
     view.show(directory, owned="caller")
     parent = os.path.dirname(directory)
     files = [p for n in filesystem.names(parent) if filesystem.kind(p := f"{parent}/{n}") == "file"]

@@ -11,7 +11,6 @@ from typing import Any
 
 from isolated_hooks.filesystem import Kind, is_within
 from isolated_hooks.hookcall import HookCall
-from isolated_hooks.ownership import Owners
 from isolated_hooks.plan import Layout, Plan, Situation
 from isolated_hooks.planner import plan_hook
 from isolated_hooks.policy import Policy
@@ -147,7 +146,8 @@ SECRETS = (
     "/home/u/.config/pip/pip.conf /home/u/.local/share/keyrings/login /home/u/.local/share/uv/credentials/c "
     "/home/u/.local/lib/secret /home/u/.cargo/credentials.toml /home/u/.bash_history /home/u/work/other/secret "
     "/home/u/work/.env /home/other/.netrc /root/.netrc /tmp/krb5cc_0 /tmp/other/secret /var/tmp/other "
-    "/run/secrets/token /run/user/1000/bus /dev/shm/object /dev/vda /dev/kvm /var/lib/secret /sys/kernel/x /proc/1/environ"
+    "/run/secrets/token /run/user/1000/bus /dev/shm/object /dev/vda /dev/kvm /var/lib/secret /sys/kernel/x "
+    "/proc/1/environ"
 ).split()
 
 _SYSTEM_FILES = (
@@ -165,9 +165,7 @@ def host(more: Mapping[str, Entry] | None = None) -> FakeFilesystem:
     entries |= {f"/{name}": Link(f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64")}
     entries |= dict.fromkeys(("/usr/sbin", "/usr/lib64", "/tmp", "/var/tmp", "/dev/shm", "/home/u/bin", CONTROL), DIR)
     entries |= {PYTHON: Link("python3.12"), SCRIPT: "", f"{SOURCE}/setup.py": "", f"{SOURCE}/dist": DIR}
-    entries |= {path: DIR for path in (LAYOUT.scratch, LAYOUT.control, LAYOUT.staging, LAYOUT.empty)} | {
-        LAYOUT.nothing: ""
-    }
+    entries |= dict.fromkeys((LAYOUT.scratch, LAYOUT.control, LAYOUT.staging, LAYOUT.empty), DIR) | {LAYOUT.nothing: ""}
     return FakeFilesystem({**entries, **(more or {})})
 
 

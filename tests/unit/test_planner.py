@@ -121,7 +121,7 @@ def test_a_home_directory_that_does_not_exist_is_no_reason_to_refuse() -> None:
 
 @pytest.mark.parametrize("source", ["/", "/etc", "/tmp", "/proc/self/cwd", "/home", "/dev", "/var"])
 def test_a_place_of_the_sandboxs_own_is_no_source_tree(source: str) -> None:
-    with pytest.raises(PolicyError, match="the source tree .* cannot be shown"):
+    with pytest.raises(PolicyError, match=r"the source tree .* cannot be shown"):
         make_plan(call=hook_call(source_dir=source))
 
 

@@ -160,7 +160,7 @@ def test_a_directory_of_the_workspace_that_became_a_link_is_not_followed(place: 
     with Workspace() as workspace:
         os.rmdir(workspace.layout.control)
         os.symlink("/", workspace.layout.control)
-        with pytest.raises(OSError), workspace.directory(workspace.layout.control):  # noqa: PT011
+        with pytest.raises(OSError), workspace.directory(workspace.layout.control):
             pass
 
 
@@ -353,7 +353,7 @@ def test_files_that_a_killed_frontend_left_to_the_throw_away_user_are_given_back
 
 @pytest.mark.parametrize("state", ["no source", "no plan", "half a plan", "no uid", "another mode"])
 def test_whatever_a_killed_frontend_left_is_removed(place: pathlib.Path, tmp_path: pathlib.Path, state: str) -> None:
-    status: dict[str, object] = {"mode": b"mirror", "uid": UID}
+    status: dict[str, Any] = {"mode": b"mirror", "uid": UID}
     if state == "no uid":
         del status["uid"]
     if state == "another mode":

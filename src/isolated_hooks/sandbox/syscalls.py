@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -87,12 +88,13 @@ class SyscallError(OSError):
         self.path = path
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
-_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
-_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
-_libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+if sys.platform == "linux":  # the parent imports this everywhere, to build a plan or to refuse
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.syscall.restype = ctypes.c_long
+    _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+    _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+    _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+    _libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 
 
 def _check(result: int, name: str, path: bytes | str | None = None) -> int:

@@ -48,11 +48,11 @@ def prepare_metadata_for_build_editable(metadata_directory, config_settings=None
     return _attacked(config_settings, _metadata(metadata_directory))
 
 
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):  # noqa: ARG001
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     return _attacked(config_settings, _wheel(wheel_directory))
 
 
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):  # noqa: ARG001
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
     return _attacked(config_settings, _wheel(wheel_directory))
 
 

@@ -64,6 +64,13 @@ def canary() -> str:
     return f"CANARY-{secrets.token_hex(8)}"
 
 
+def _home_of_account() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return os.path.expanduser("~")  # a user without an account, as in many CI jobs
+
+
 class World:
     """See the module. A context manager; ``base`` is gone afterwards, and so is what was planted elsewhere."""
 
@@ -138,7 +145,7 @@ class World:
 
     def _make_elsewhere(self) -> None:
         """Canaries outside of the run's own directory, with names that nothing else has."""
-        self.real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        self.real_home = Path(_home_of_account())
         places = {"real-home": self.real_home, "run": Path("/run"), "opt-less": Path("/srv"), "etc": Path("/etc")}
         shared = {"/tmp": Path("/tmp"), "/var/tmp": Path("/var/tmp"), "/dev/shm": Path("/dev/shm")}
         self.elsewhere: dict[str, Path] = {}

@@ -142,7 +142,9 @@ CHILD_MODULES = """__future__ _blake2 _collections_abc _ctypes _socket _stat _st
 
 def run(code: str, *options: str, cwd: pathlib.Path = TESTS, **variables: str) -> str:
     """Run code in an interpreter of its own and return what it prints."""
-    environ = {"PYTHONPATH": os.pathsep.join((str(PACKAGE.parent), str(TESTS))), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Whatever way this interpreter finds pyproject_hooks.
+    found = (str(PACKAGE.parent), str(TESTS), *(path for path in sys.path if path))
+    environ = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(found)), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(code)],
         cwd=cwd,

@@ -192,6 +192,14 @@ def test_a_path_is_hidden_by_whichever_name(path: str) -> None:
     assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
 
 
+def test_a_path_hidden_by_another_name_is_hidden_with_what_is_beneath_it() -> None:
+    made = view()
+    made.show("/x")
+    made.show("/x/real/deep", writable=True)
+    hide(made, "/y")
+    assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
+
+
 def test_a_hidden_path_is_not_a_directory_of_programs() -> None:
     made = view()
     made.show("/a/b")

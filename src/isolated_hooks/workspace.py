@@ -30,6 +30,7 @@ from .ownership import give_back
 from .plan import Layout, Plan
 from .sandbox.status import read_status
 from .trees import remove_tree
+from .waiting import wait_for_end
 
 __all__ = ["Workspace", "give_back_trees", "sweep", "workspace_parent"]
 
@@ -194,6 +195,7 @@ def _is_abandoned(path: str) -> bool:
 def _give_back_files(path: str) -> None:
     status = read_status(f"{path}/status")
     if status.get("mode") == b"mirror":
+        wait_for_end(status)
         with open(f"{path}/plan", "rb") as file:
             trees = marshal.load(file)["trees"]
         give_back_trees([os.fsdecode(tree) for tree in trees], status["uid"])

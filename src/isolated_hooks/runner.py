@@ -211,8 +211,8 @@ class _Run:
         if state == "failed":
             return host.refusal(self.status)
         if state is None:
-            if self.status.get("running"):
-                # The launcher was killed when the hook was running, and the hook with it.
+            if "pid" in self.status:
+                # A set-up that fails says so: the launcher was killed after it had started pid 1, and that with it.
                 self.status["code"] = -9
                 return HookProcessError(-9, list(command)) if problem is None else None
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)

@@ -72,7 +72,7 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"], self.status)
+        supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"])
         outcome = supervisor.watch(self.streams)
         if self.plan["rules"] is not None:
             end_children()
@@ -174,12 +174,11 @@ class Launcher:
 class Supervisor:
     """Watches pid 1, the frontend and the clock."""
 
-    def __init__(self, pid: int, report: int, alive: int, wall_time: float | None, status: StatusFile) -> None:
+    def __init__(self, pid: int, report: int, alive: int, wall_time: float | None) -> None:
         self.pid = pid
         self.report = report
         self.alive = alive
         self.wall_time = wall_time
-        self.status = status
         self.outcome: dict[str, Any] = {}
 
     def watch(self, streams: Streams | None) -> dict[str, Any]:
@@ -234,9 +233,7 @@ class Supervisor:
         elif kind == "degraded":
             self.outcome.setdefault("degraded", {})[values[0]] = values[1]
         elif kind == "running":
-            # Said at once: if this process is killed, the hook's failure is still told from one of setting up.
             self.outcome["running"] = True
-            self.status.write(running=True)
         elif kind == "failed":
             self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
         return True

@@ -18,7 +18,7 @@ from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink
 
 LAYOUT = Layout("/ws/scratch", "/ws/control", "/ws/staging", "/ws/empty", "/ws/nothing")
 HOME = "/home/u"
-SOURCE = "/home/u/work/proj"
+SOURCE = "/home/u/code/proj"
 CONTROL = "/tmp/control-1"
 SCRIPT = "/usr/lib/python3/dist-packages/pyproject_hooks/_in_process/_in_process.py"
 PYTHON = "/usr/bin/python3"
@@ -144,8 +144,8 @@ SECRETS = (
     "/etc/pki/tls/private/server.pem /etc/pki/tls/certs/ca.p12 /etc/xdg/pip/pip.conf /etc/environment /etc/hosts.equiv "
     "/etc/cron.d/job /etc/profile.d/token.sh /home/u/.netrc /home/u/.ssh/id_rsa /home/u/.aws/credentials "
     "/home/u/.config/pip/pip.conf /home/u/.local/share/keyrings/login /home/u/.local/share/uv/credentials/c "
-    "/home/u/.local/lib/secret /home/u/.cargo/credentials.toml /home/u/.bash_history /home/u/work/other/secret "
-    "/home/u/work/.env /home/other/.netrc /root/.netrc /tmp/krb5cc_0 /tmp/other/secret /var/tmp/other "
+    "/home/u/.local/lib/secret /home/u/.cargo/credentials.toml /home/u/.bash_history /home/u/code/other/secret "
+    "/home/u/code/.env /home/other/.netrc /root/.netrc /tmp/krb5cc_0 /tmp/other/secret /var/tmp/other "
     "/run/secrets/token /run/user/1000/bus /dev/shm/object /dev/vda /dev/kvm /var/lib/secret /sys/kernel/x "
     "/proc/1/environ"
 ).split()

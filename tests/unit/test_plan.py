@@ -152,9 +152,9 @@ def test_only_what_the_policy_lets_be_degraded_may_be() -> None:
 
 
 def test_new_files_can_be_found_wherever_the_hook_may_write() -> None:
-    files = host({"/data/out": DIR, "/src": Link("/home/u/work/proj")})
+    files = host({"/data/out": DIR, "/src": Link("/home/u/code/proj")})
     plan = make_plan(files, call=hook_call(source_dir="/src"), policy=Policy(writable=("/data/out",)))
-    assert wire(plan)["trees"] == [b"/home/u/work/proj", b"/data/out"]
+    assert wire(plan)["trees"] == [b"/home/u/code/proj", b"/data/out"]
 
 
 def test_the_one_owner_of_the_tree_travels() -> None:

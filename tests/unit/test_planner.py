@@ -57,7 +57,7 @@ def test_of_the_home_directory_only_the_source_tree_is_visible(hook: str) -> Non
     made = look(call=hook_call(hook))
     assert made.writable(f"{SOURCE}/setup.py")
     assert made.secrets() == []
-    for path in (HOME, f"{HOME}/work", f"{HOME}/work/other", "/home/other", "/root", "/tmp/other", "/ws"):
+    for path in (HOME, f"{HOME}/code", f"{HOME}/code/other", "/home/other", "/root", "/tmp/other", "/ws"):
         assert made.origin(path) is None
         assert made.reveals(path) == []
 
@@ -87,7 +87,7 @@ def test_a_source_tree_behind_a_link_is_there_by_either_name() -> None:
     assert made.secrets() == []
 
 
-@pytest.mark.parametrize("source", [HOME, "/home", f"{HOME}/work/.."])
+@pytest.mark.parametrize("source", [HOME, "/home", f"{HOME}/code/.."])
 def test_a_source_tree_that_holds_the_home_directory_is_refused_with_what_to_do(source: str) -> None:
     if source == "/home":  # its own place is refused for another reason
         source, home = "/data", "/data/u"
@@ -127,11 +127,11 @@ def test_a_place_of_the_sandboxs_own_is_no_source_tree(source: str) -> None:
 
 @pytest.mark.parametrize("place", ["/opt", "/usr/src", "/usr/local/src"])
 def test_neighbours_of_a_source_tree_within_the_system_are_not_visible(place: str) -> None:
-    source = f"{place}/work/proj"
-    files = host({f"{source}/dist": DIR, f"{place}/work/other/secret": ""})
+    source = f"{place}/builds/proj"
+    files = host({f"{source}/dist": DIR, f"{place}/builds/other/secret": ""})
     made = look(files, call=hook_call(source_dir=source))
     assert made.writable(source)
-    assert made.reveals(f"{place}/work/other/secret") == []
+    assert made.reveals(f"{place}/builds/other/secret") == []
     assert made.origin("/usr/lib/python3.12/os.py")
 
 
@@ -196,8 +196,8 @@ def test_a_socket_in_the_source_tree_is_covered() -> None:
 @pytest.mark.parametrize(
     "entry",
     ["/", "//", "/bin", "//bin", "/sbin", "/etc", "/etc/ssh", "/etc/ssl", "/etc/ssl/certs", "/home", HOME, f"{HOME}/",
-     f"{HOME}/bin", f"{HOME}/.local/bin", f"/{HOME}/.local/bin", f"{HOME}/../u/.local/bin", f"{HOME}/work",
-     f"{HOME}/work/proj/..", "/tmp", "/tmp/", "/var", "/var/tmp", "/run", "/dev", "/dev/vda", "/dev/shm", "/proc",
+     f"{HOME}/bin", f"{HOME}/.local/bin", f"/{HOME}/.local/bin", f"{HOME}/../u/.local/bin", f"{HOME}/code",
+     f"{HOME}/code/proj/..", "/tmp", "/tmp/", "/var", "/var/tmp", "/run", "/dev", "/dev/vda", "/dev/shm", "/proc",
      "/proc/1", "/sys", "/sys/kernel", "/nowhere", "", ".", "bin", "../..", "~", "/usr/bin/../../etc",
      f"{SOURCE}/bin", f"{SOURCE}/../other/../.."],
 )  # fmt: skip
@@ -206,7 +206,7 @@ def test_a_search_path_never_shows_what_must_not_be_seen(variable: str, entry: s
     environ = {"PATH": PATH, variable: f"{entry}:{PATH}"}
     made = look(files, environ=environ, started_with={"PATH": PATH})
     assert made.secrets() == []
-    for path in (HOME, f"{HOME}/work", "/home", "/tmp", "/etc", "/", "/var", "/dev", "/proc", f"{HOME}/.local"):
+    for path in (HOME, f"{HOME}/code", "/home", "/tmp", "/etc", "/", "/var", "/dev", "/proc", f"{HOME}/.local"):
         assert made.origin(path) is None, path
 
 
@@ -231,7 +231,7 @@ def test_the_local_prefix_of_somebody_else_is_not_shown_either() -> None:
 @pytest.mark.parametrize("name", ["/link", SOURCE])
 def test_no_parent_of_the_source_tree_is_shown_by_whichever_name_the_tree_goes(variable: str, name: str) -> None:
     files = host({"/link": Link(SOURCE)})
-    environ = {"PATH": PATH, variable: f"{HOME}/work:{PATH}"}
+    environ = {"PATH": PATH, variable: f"{HOME}/code:{PATH}"}
     made = look(files, call=hook_call(source_dir=name), environ=environ, started_with={"PATH": PATH})
     assert made.secrets() == []
 
@@ -346,7 +346,7 @@ def hostile(left: str, target: str, more: dict[str, Entry] | None = None) -> Fak
 
 @pytest.mark.parametrize("left", LEFT)
 @pytest.mark.parametrize(
-    "target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/work/other", f"{HOME}/.ssh/id_rsa"]
+    "target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/code/other", f"{HOME}/.ssh/id_rsa"]
 )
 @pytest.mark.parametrize("entry", ["", "/bin", "/../.ssh"])
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
@@ -548,7 +548,7 @@ def test_an_output_directory_behind_a_link_is_replaced_where_it_really_is() -> N
 
 @pytest.mark.parametrize(
     "directory",
-    [SOURCE, f"{HOME}/work", HOME, "/home", "/", "/tmp", "/usr", "/usr/lib", "/etc", "/run", "/dev", "/proc", CONTROL,
+    [SOURCE, f"{HOME}/code", HOME, "/home", "/", "/tmp", "/usr", "/usr/lib", "/etc", "/run", "/dev", "/proc", CONTROL,
      "/tmp/env", "/tmp/env/lib", "/out", os.path.dirname(SCRIPT), "/home/sandbox/..", "/sandbox"],
 )  # fmt: skip
 def test_an_output_directory_that_holds_what_the_hook_needs_is_put_aside(directory: str) -> None:

@@ -102,6 +102,11 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
+    if plan.identity is Identity.SHARED:
+        # Known before anything is run, so that a policy that requires an identity refuses it.
+        reason = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
+        identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
+        statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
     if plan.identity is Identity.CONFINED:
         statuses |= _confined()
     if plan.policy.network:

@@ -107,3 +107,30 @@ def test_what_cannot_be_hidden_is_refused(tmp_path: Path) -> None:
     policy = Policy(allow_degraded=["no-namespaces"], hide=[project / "pyproject.toml"])
     with pytest.raises(ValueError, match="hide"):
         IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=policy).get_requires_for_build_sdist()
+
+
+def test_a_policy_that_requires_an_identity_refuses_the_callers_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be the one who may become nobody else")
+    refused = frozenset((Identity.SINGLE, Identity.RANGE, Identity.MIRROR))
+    monkeypatch.setattr(host, "refused_identities", lambda _paths: refused)
+    project = write_project(tmp_path / "project")
+    with pytest.raises(SandboxUnavailableError, match="identity is degraded"):
+        caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=Policy(require=["identity"]))
+        caller.get_requires_for_build_sdist()
+
+
+@pytest.mark.usefixtures("no_namespaces")
+def test_the_network_can_be_allowed_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = write_project(tmp_path / "project", extra=PROBE)
+    monkeypatch.setenv("MAKEFLAGS", str(os.getpid()))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (project / "targets").write_text(f"{tmp_path / 'canary'} {listener.getsockname()[1]} nobody")
+        policy = Policy(allow_degraded=["no-namespaces"], network=True)
+        caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=policy)
+        with pytest.warns(UserWarning, match="degraded"):
+            caller.get_requires_for_build_sdist()
+    assert eval((project / "found").read_text())["tcp"] == "done"
+    assert caller.reports[-1].state(Protection.NETWORK) is ProtectionState.DISABLED

@@ -93,11 +93,15 @@ class Init:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            landlock.confine(plan["rules"])
+            if not landlock.confine(plan["rules"], network=plan["network"]):
+                reason = (
+                    "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
+                )
+                pipes.send(self.report, "degraded", "processes", reason)
         elif plan["scope"]:
             self._scope()
         self.stage = "system call filter"
-        privileges.forbid(namespaces=plan["rules"] is None or plan["network"])
+        privileges.forbid(namespaces=plan["rules"] is None, network=plan["network"])
 
     def _enter_root(self) -> None:
         plan = self.plan

@@ -37,10 +37,12 @@ def scope_abstract_sockets() -> None:
     syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_ABSTRACT_UNIX_SOCKET))
 
 
-def confine(rules: Iterable[tuple[bytes, int]]) -> int:
-    """Confine this process and its children to some paths, and to signals and sockets of their own. Return the ABI.
+def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> bool:
+    """Confine this process and its children to some paths, and to signals and sockets of their own.
 
     :param rules: paths without links, each with READ, WRITE or DEVICE
+    :param network: leave TCP alone
+    :return: whether signals and abstract sockets are confined too, since ABI 6
     :raises SyscallError: the kernel's Landlock is older than ABI 2, or off
     """
     abi = syscalls.landlock_abi()
@@ -48,13 +50,13 @@ def confine(rules: Iterable[tuple[bytes, int]]) -> int:
         raise syscalls.SyscallError(95, "landlock_create_ruleset")
     handled = (1 << _KNOWN.get(abi, _ALL_KNOWN)) - 1
     # Binding and connecting TCP sockets: no rule allows either.
-    net = 3 if abi >= 4 else 0
+    net = 3 if abi >= 4 and not network else 0
     scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= 6 else 0
     ruleset = syscalls.landlock_ruleset(handled, net, scoped)
     for path, kind in rules:
         _allow(ruleset, path, kind, handled)
     syscalls.landlock_restrict(ruleset)
-    return abi
+    return scoped != 0
 
 
 def _allow(ruleset: int, path: bytes, kind: int, handled: int) -> None:

@@ -53,9 +53,9 @@ def reduce_what_can_be() -> None:
         syscalls.capset(0)
 
 
-def forbid(*, namespaces: bool) -> None:
+def forbid(*, namespaces: bool, network: bool) -> None:
     """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2)."""
-    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces))
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network))
 
 
 def limit(limits: dict[str, int]) -> None:

@@ -247,10 +247,11 @@ WITHOUT_NAMESPACES: tuple[Rule, ...] = (
 )
 
 
-def filter_program(machine: str, *, namespaces: bool = True) -> bytes:
+def filter_program(machine: str, *, namespaces: bool = True, network: bool = False) -> bytes:
     """The filter as an array of struct sock_filter, ready for seccomp(2).
 
     :param namespaces: the hook is in namespaces of its own; without them more is refused
+    :param network: without them, internet sockets are allowed all the same
     :param machine: as ``os.uname().machine`` gives it; a 32-bit interpreter on such a machine is killed at once
     :raises UnsupportedMachine: there is no filter for it, and so no sandbox
     """
@@ -260,7 +261,8 @@ def filter_program(machine: str, *, namespaces: bool = True) -> bytes:
     assembler = _Assembler()
     allow = assembler.give(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in RULES if namespaces else (*RULES, *WITHOUT_NAMESPACES):
+    more = () if namespaces else tuple(rule for rule in WITHOUT_NAMESPACES if not network or rule[0] != "socket")
+    for names, rows, _ in (*RULES, *more):
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = SYSCALLS[name][column]

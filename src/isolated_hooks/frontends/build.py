@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import build.__main__
+import build.env
+import build.util
 import pyproject_hooks
 
 from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
+from .environment import SandboxedEnv, unknown_build
 
-__all__ = ["own_error", "parser", "run", "swapped"]
+__all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -47,12 +50,36 @@ def swapped(policy: Policy) -> Iterator[list[HookReport]]:
         pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
 
 
+@contextmanager
+def environments(policy: Policy) -> Iterator[None]:
+    """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
+
+    :raises SandboxUnavailableError: this version of build makes its environments in another way
+    """
+    original = build.env.DefaultIsolatedEnv
+    places = (build.env, build.__main__, build.util)
+    if any(getattr(place, "DefaultIsolatedEnv", None) is not original for place in places):
+        raise unknown_build()
+
+    class Env(SandboxedEnv):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(policy=policy, **options)
+
+    for place in places:
+        place.DefaultIsolatedEnv = Env  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for place in places:
+            place.DefaultIsolatedEnv = original  # type: ignore[attr-defined]
+
+
 def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy) as reports:
+    with swapped(policy) as reports, environments(policy):
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -20,7 +19,7 @@ from packaging.version import Version
 from ..errors import IsolatedHooksError, SandboxUnavailableError
 from ..policy import Policy
 from ..text import visible
-from .fetching import Request, fetch_with_pip, fetch_with_uv
+from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import Fetched, RequirementsError, install, scheme_of
 from .inventory import installed_in, is_met, parsed
 
@@ -122,13 +121,13 @@ class _Backend:
         if pins:
             try:
                 return self._fetched_into_new(wanted, [*constraints, pins])
-            except subprocess.CalledProcessError:
+            except FetchError:
                 pass  # what is wrong is found again, without the pins
         try:
             return self._fetched_into_new(wanted, constraints)
-        except subprocess.CalledProcessError as problem:
+        except FetchError as problem:
             names = ", ".join(visible(text, limit=200) for text in wanted)
-            raise RequirementsError(f"these build requirements cannot be had: {names}") from problem
+            raise RequirementsError(f"these build requirements cannot be had: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> Fetched:
         directory = tempfile.mkdtemp(dir=self._downloads)

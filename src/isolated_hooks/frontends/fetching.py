@@ -13,6 +13,7 @@ import glob
 import importlib
 import os
 import shutil
+import subprocess
 import tempfile
 import venv
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,9 @@ from build import _ctx
 from ..policy import Policy
 from . import pip
 from .installation import Fetched, RequirementsError
+from .pipconfig import install_settings
 
-__all__ = ["Request", "fetch_with_pip", "fetch_with_uv"]
+__all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +46,26 @@ class Request:
     policy: Policy
 
 
+class FetchError(Exception):
+    """The installer failed. Its text is a hint, beside what the installer itself has said."""
+
+
 def fetch_with_pip(request: Request) -> Fetched:
     """Fetch or build wheels of the requirements, and of all that they require, by the trusted interpreter's pip.
 
-    :raises subprocess.CalledProcessError: pip failed, and has said why
+    :raises FetchError: pip failed, and has said why
     """
     directory = request.directory
-    command = [*pip.command(request.policy), *_verbosity(), "wheel", "--wheel-dir", directory]
+    program = pip.command(request.policy)
+    command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory]
     command += ["--use-pep517", "--no-input", *_constraints(request)]
     for link in request.links:
         command += ["--find-links", link]
     # Not in a file: there pip puts the values of variables, credentials for instance, in the place of ${NAME}.
-    _run([*command, "--", *request.requirements], _pip_environ())
+    try:
+        _run([*command, "--", *request.requirements], _pip_environ(program))
+    except subprocess.CalledProcessError as problem:
+        raise FetchError("pip has said why") from problem
     return Fetched(directory, wheels=tuple(sorted(glob.glob(os.path.join(glob.escape(directory), "*.whl")))))
 
 
@@ -65,12 +75,14 @@ def fetch_with_uv(request: Request) -> Fetched:
     uv starts the interpreter that it installs for, to ask it for its paths. So it gets one of an environment of its
     own, in which nothing is ever installed.
 
-    :raises subprocess.CalledProcessError: uv failed, and has said why
+    :raises FetchError: uv failed, and has said why
     """
     empty, tree = (os.path.join(request.directory, name) for name in ("interpreter", "tree"))
     venv.EnvBuilder(symlinks=True, with_pip=False).create(empty)
     python = os.path.join(empty, "bin", "python")
-    command = [_uv(), "pip", *_verbosity(most=2), "install", "--python", python, "--prefix", tree]
+    # uv takes settings from the pyproject.toml of the current directory, which is often the tree that is being built.
+    command = [_uv(), "--directory", request.directory, "pip", *_verbosity(most=2)]
+    command += ["install", "--python", python, "--prefix", tree]
     # A link into the cache would let whoever may write to it change what other environments are made of; compiling
     # would run an interpreter.
     command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *_constraints(request)]
@@ -78,7 +90,11 @@ def fetch_with_uv(request: Request) -> Fetched:
     environ["VIRTUAL_ENV"] = empty
     if "UV_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
         environ["UV_KEYRING_PROVIDER"] = "subprocess"
-    _run([*command, "--", *request.requirements], environ)
+    try:
+        _run([*command, "--", *request.requirements], environ)
+    except subprocess.CalledProcessError as problem:
+        hint = "uv takes wheels only here; what exists as an sdist alone is built, in a sandbox, by --installer pip"
+        raise FetchError(hint) from problem
     return Fetched(request.directory, tree=tree, shebang=python)
 
 
@@ -92,7 +108,7 @@ def _constraints(request: Request) -> list[str]:
     return options
 
 
-def _pip_environ() -> Mapping[str, str]:
+def _pip_environ(command: Sequence[str]) -> Mapping[str, str]:
     environ = dict(os.environ)
     # As build does: pip looks for the program only if it is told to.
     if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
@@ -100,7 +116,7 @@ def _pip_environ() -> Mapping[str, str]:
     # What is meant for the environments that users install into. PIP_PYTHON would start another pip, unsandboxed.
     environ.pop("PIP_PYTHON", None)
     environ["PIP_REQUIRE_VIRTUALENV"] = "0"
-    return environ
+    return {**install_settings(command, environ), **environ}
 
 
 def _uv() -> str:
@@ -109,7 +125,7 @@ def _uv() -> str:
     except (ImportError, FileNotFoundError):
         found = shutil.which(os.environ.get("UV") or "uv")
     if found is None:
-        raise RequirementsError("uv executable not found")
+        raise RequirementsError("uv executable not found: install uv, or use --installer pip")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,55 @@ def test_a_pth_runs_outside_without_us(index: Index, canary: Path, tmp_path: Pat
     done = build_plainly(project, index)
     assert done.returncode == 0, done.stderr
     assert os.listdir(canary) != []
+
+
+def test_no_process_outside_a_sandbox_is_started_from_the_environment(
+    installer: str, index: Index, canary: Path, tmp_path: Path
+) -> None:
+    if shutil.which("strace") is None:
+        cannot_run("strace is not installed")
+    hostile_wheel(index, canary)
+    write_wheel(index.project("second"), "second")
+    project = write_needy(tmp_path / "project", ["hostile"], ["second"])
+    for program, allowed in ((["isolated_hooks", "build"], True), (["build"], False)):
+        argv = ["strace", "-f", "-qq", "-s", "4096", "--decode-pids=pidns", "-o", tmp_path / "trace"]
+        argv += ["-e", "trace=execve,execveat,clone,clone3,fork,vfork", sys.executable, "-m", *program]
+        argv += ["-w", "--installer", installer, "-o", tmp_path / "out", "--env-dir", tmp_path / "environment", project]
+        done = run_text([os.fspath(part) for part in argv], tmp_path, index.environ())
+        assert done.returncode == 0, done.stderr
+        inside, outside = started((tmp_path / "trace").read_text(), os.fspath(tmp_path / "environment"))
+        if allowed:
+            assert inside > 1
+            assert outside == []
+        else:
+            assert inside == 0
+            assert len(outside) > 1
+
+
+def started(trace: str, directory: str) -> tuple[int, list[str]]:
+    """Count what was started from a directory beneath a launcher, and return the lines of what was started elsewhere."""
+    parents: dict[str, str] = {}
+    launchers, starts = set(), []
+    for line in trace.splitlines():
+        pid, call = line.split(maxsplit=1)
+        made = re.search(r"(?:clone3?|v?fork)\b.* = (\d+)(?: /\* (\d+) in strace's PID NS \*/)?$", call)
+        if made:
+            parents[made[2] or made[1]] = pid
+        if call.startswith("exec"):
+            if "/sandbox/__main__.py" in call:
+                launchers.add(pid)
+            elif call.startswith(f'execve("{directory}/'):
+                starts.append((pid, line))
+    inside, outside = 0, []
+    for pid, line in starts:
+        above = pid
+        while above in parents and above not in launchers:
+            above = parents[above]
+        if above in launchers:
+            inside += 1
+        else:
+            outside.append(line)
+    return inside, outside
 
 
 def test_a_requirement_that_takes_the_place_of_the_interpreter(index: Index, canary: Path, tmp_path: Path) -> None:

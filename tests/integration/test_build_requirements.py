@@ -158,7 +158,7 @@ def test_no_process_outside_a_sandbox_is_started_from_the_environment(
 
 
 def started(trace: str, directory: str) -> tuple[int, list[str]]:
-    """Count what was started from a directory beneath a launcher, and return the lines of what was started elsewhere."""
+    """Count what was started from a directory beneath a launcher, and return the lines of what else was started."""
     parents: dict[str, str] = {}
     launchers, starts = set(), []
     for line in trace.splitlines():

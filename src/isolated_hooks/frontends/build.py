@@ -38,9 +38,12 @@ def swapped(policy: Policy) -> Iterator[list[HookReport]]:
 
 
 @contextmanager
-def environments(policy: Policy) -> Iterator[None]:
+def environments(policy: Policy, reports: list[HookReport] | None = None) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
+    The change is of the whole process.
+
+    :param reports: where a report for each hook of a build requirement is put
     :raises SandboxUnavailableError: this version of build makes its environments in another way
     """
     original = build.env.DefaultIsolatedEnv
@@ -51,6 +54,7 @@ def environments(policy: Policy) -> Iterator[None]:
     class Env(SandboxedEnv):
         def __init__(self, **options: Any) -> None:
             super().__init__(policy=policy, **options)
+            self.reports = [] if reports is None else reports
 
     for place in places:
         place.DefaultIsolatedEnv = Env  # type: ignore[attr-defined]
@@ -66,7 +70,7 @@ def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, li
 
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy) as reports, environments(policy):
+    with swapped(policy) as reports, environments(policy, reports):
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

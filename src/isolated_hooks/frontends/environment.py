@@ -16,8 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from ..errors import IsolatedHooksError, SandboxUnavailableError
+from ..errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
 from ..policy import Policy
+from ..report import HookReport
 from ..text import visible
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import Fetched, RequirementsError, install, scheme_of
@@ -38,12 +39,14 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
     their hooks in the sandbox, and the environment's interpreter is never run but for hooks.
 
     :param policy: what hooks may do; the default policy where it is left out
+    :ivar reports: a report for each hook of those sdists
     :raises SandboxUnavailableError: this version of build is not known to install through what is replaced here
     """
 
     def __init__(self, *, policy: Policy | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._policy = Policy() if policy is None else policy
+        self.reports: list[HookReport] = []
 
     def __enter__(self) -> SandboxedEnv:
         super().__enter__()
@@ -51,7 +54,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             theirs = getattr(self, "_env_backend", None)
             if sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
                 raise unknown_build()
-            self._env_backend: Any = _Backend(theirs, self.path, self.installer, self._policy)
+            self._env_backend: Any = _Backend(theirs, self.path, self.installer, self._policy, self.reports)
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -75,7 +78,7 @@ def unknown_build() -> SandboxUnavailableError:
 class _Backend:
     """What build asks to install. It has nothing of build's own backend that could install something itself."""
 
-    def __init__(self, theirs: Any, path: str, installer: str, policy: Policy) -> None:
+    def __init__(self, theirs: Any, path: str, installer: str, policy: Policy, reports: list[HookReport]) -> None:
         self.python_executable: str = theirs.python_executable
         self.scripts_dir: str = theirs.scripts_dir
         self.purelib: str = scheme_of(path)["purelib"]
@@ -83,6 +86,7 @@ class _Backend:
         self._path = path
         self._fetch = _FETCHERS[installer]
         self._policy = policy
+        self._reports = reports
         self._downloads = tempfile.mkdtemp(prefix="build-requirements-")
         self._links: list[str] = []
 
@@ -126,14 +130,22 @@ class _Backend:
         try:
             return self._fetched_into_new(wanted, constraints)
         except FetchError as problem:
+            _raise_unavailable(problem)
             names = ", ".join(visible(text, limit=200) for text in wanted)
             raise RequirementsError(f"these build requirements cannot be had: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> Fetched:
         directory = tempfile.mkdtemp(dir=self._downloads)
-        fetched = self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy))
+        fetched = self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy, self._reports))
         self._links.append(directory)
         return fetched
+
+
+def _raise_unavailable(error: FetchError) -> None:
+    """Raise what a hook of an sdist ended with, if that was for want of a sandbox: the exit code tells it."""
+    for problem in error.problems:
+        if issubclass(problem.kind, (SandboxUnavailableError, SandboxSetupError)):
+            raise problem.error() from error
 
 
 class _StoppedError(build.BuildException):

@@ -21,9 +21,11 @@ from collections.abc import Mapping, Sequence
 from build import _ctx
 
 from ..policy import Policy
-from . import pip
+from ..report import HookReport
 from .installation import Fetched, RequirementsError
+from .pip import pip_command
 from .pipconfig import install_settings
+from .piprecords import Problem, Records
 
 __all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 
@@ -37,6 +39,7 @@ class Request:
     :ivar directory: an empty directory for all that comes of it
     :ivar links: directories with the wheels that were fetched before
     :ivar policy: of the hooks that build what exists only as an sdist
+    :ivar reports: where a report for each of these is put
     """
 
     requirements: Sequence[str]
@@ -44,28 +47,39 @@ class Request:
     directory: str
     links: Sequence[str]
     policy: Policy
+    reports: list[HookReport]
 
 
 class FetchError(Exception):
-    """The installer failed. Its text is a hint, beside what the installer itself has said."""
+    """The installer failed.
+
+    :ivar problems: errors of this package that hooks ended with
+    """
+
+    def __init__(self, hint: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(hint)
+        self.problems = tuple(problems)
 
 
 def fetch_with_pip(request: Request) -> Fetched:
     """Fetch or build wheels of the requirements, and of all that they require, by the trusted interpreter's pip.
 
     :raises FetchError: pip failed, and has said why
+    :raises PolicyError: there is no pip
     """
     directory = request.directory
-    program = pip.command(request.policy)
-    command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory]
-    command += ["--use-pep517", "--no-input", *_constraints(request)]
-    for link in request.links:
-        command += ["--find-links", link]
-    # Not in a file: there pip puts the values of variables, credentials for instance, in the place of ${NAME}.
-    try:
-        _run([*command, "--", *request.requirements], _pip_environ(program))
-    except subprocess.CalledProcessError as problem:
-        raise FetchError("pip has said why") from problem
+    with Records() as records:
+        program = pip_command(request.policy, records=records)
+        command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory, "--no-input", *_constraints(request)]
+        for link in request.links:
+            command += ["--find-links", link]
+        try:
+            # Not in a file: there pip puts the values of variables, credentials for instance, in the place of ${NAME}.
+            _run([*command, "--", *request.requirements], _pip_environ(program))
+        except subprocess.CalledProcessError as problem:
+            raise FetchError("pip has said why", records.read().problems) from problem
+        finally:
+            request.reports.extend(records.read().reports)
     return Fetched(directory, wheels=tuple(sorted(glob.glob(os.path.join(glob.escape(directory), "*.whl")))))
 
 

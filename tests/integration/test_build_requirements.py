@@ -7,11 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index import PASSWORD, Index, backend_sdist, serve, write_wheel
+from index import PASSWORD, Index, backend_sdist, write_wheel
 from projects import (
     WHEEL,
     cannot_run,
@@ -19,56 +18,10 @@ from projects import (
     facts,
     nothing_left,
     run_text,
-    write_project,
 )
+from requirements import hostile_wheel, mark, write_needy
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-
-_TELL = """
-import importlib.metadata, sys
-if __name__ == "backend":
-    tell(
-        installed={d.metadata["Name"]: d.version for d in importlib.metadata.distributions(path=[sys.path[-1]])},
-        marks=getattr(sys, "hostile_marks", 0),
-        prefix=sys.prefix,
-        scripts=sorted(os.listdir(os.path.join(sys.prefix, "bin"))),
-    )
-"""
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    with serve(tmp_path / "index") as served:
-        yield served
-
-
-@pytest.fixture
-def canary(tmp_path: Path) -> Path:
-    """A directory that no sandbox shows: whatever runs outside can leave a mark there."""
-    path = tmp_path / "canary"
-    path.mkdir()
-    return path
-
-
-def mark(canary: Path, what: str) -> str:
-    """Return one line of code that leaves a mark where it runs outside, and counts where it does not."""
-    outside = f"open(os.path.join({str(canary)!r}, {what!r} + str(os.getpid())), 'w').close()"
-    inside = "setattr(sys, 'hostile_marks', getattr(sys, 'hostile_marks', 0) + 1)"
-    return f"import os, sys; {outside} if os.path.isdir({str(canary)!r}) else {inside}"
-
-
-def hostile_wheel(index: Index, canary: Path, name: str = "hostile", version: str = "1.0") -> None:
-    pth = {f"{name}-{version}.pth": mark(canary, "pth-") + "\n"}
-    write_wheel(index.project(name), name, version, files=pth)
-
-
-def write_needy(directory: Path, requires: list[str], dynamic: list[str] | None = None, *, extra: str = "") -> Path:
-    """Write a project that requires something, by pyproject.toml and by its hook."""
-    hook = f"def get_requires_for_build_wheel(config_settings=None): return {dynamic or []!r}\n"
-    project = write_project(directory, extra=f"{_TELL}\n{hook}{extra}")
-    path = project / "pyproject.toml"
-    path.write_text(path.read_text().replace("requires = []", f"requires = {requires!r}"))
-    return project
 
 
 def build(project: Path, index: Index, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -81,24 +34,6 @@ def build(project: Path, index: Index, *options: str, **environ: str) -> subproc
 def build_plainly(project: Path, index: Index, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "build", "-w", "-o", project.parent / "out", *options, project]
     return run_text(argv, cwd=project.parent, environ={**index.environ(), **environ})
-
-
-@pytest.fixture(params=["pip", "uv"])
-def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, uv: str) -> str:
-    """Each of the installers, which is then found on PATH."""
-    if request.param == "uv":
-        monkeypatch.setenv("PATH", f"{uv}:{os.environ.get('PATH', os.defpath)}")
-    return str(request.param)
-
-
-@pytest.fixture(scope="session")
-def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The directory of uv's program."""
-    target = tmp_path_factory.mktemp("uv")
-    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--target", os.fspath(target), "uv"]
-    if run_text(argv).returncode:
-        cannot_run("uv cannot be installed")
-    return os.fspath(target / "bin")
 
 
 # No .pth.

@@ -26,7 +26,8 @@ from .inventory import installed_in, is_met, parsed
 
 __all__ = ["SandboxedEnv", "unknown_build"]
 
-_FETCHERS: Mapping[str, Callable[[Request], Fetched]] = {"pip": fetch_with_pip, "uv": fetch_with_uv}
+_Fetch = Callable[[Request], Fetched]
+_FETCHERS: Mapping[str, _Fetch] = {"pip": fetch_with_pip, "uv": fetch_with_uv}
 # What build calls its own backend by: up to 1.4, and from 1.5 on.
 _ENTRIES = ("install_requirements", "install_dependencies")
 
@@ -52,9 +53,10 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         super().__enter__()
         try:
             theirs = getattr(self, "_env_backend", None)
-            if sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
+            fetch = _FETCHERS.get(self.installer or "pip")  # None up to 1.5, where nothing was asked for
+            if fetch is None or sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
                 raise unknown_build()
-            self._env_backend: Any = _Backend(theirs, self.path, self.installer, self._policy, self.reports)
+            self._env_backend: Any = _Backend(theirs, self.path, fetch, self._policy, self.reports)
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -78,13 +80,13 @@ def unknown_build() -> SandboxUnavailableError:
 class _Backend:
     """What build asks to install. It has nothing of build's own backend that could install something itself."""
 
-    def __init__(self, theirs: Any, path: str, installer: str, policy: Policy, reports: list[HookReport]) -> None:
+    def __init__(self, theirs: Any, path: str, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
         self.python_executable: str = theirs.python_executable
         self.scripts_dir: str = theirs.scripts_dir
         self.purelib: str = scheme_of(path)["purelib"]
         self.display_name: str = theirs.display_name
         self._path = path
-        self._fetch = _FETCHERS[installer]
+        self._fetch = fetch
         self._policy = policy
         self._reports = reports
         self._downloads = tempfile.mkdtemp(prefix="build-requirements-")

@@ -174,7 +174,7 @@ def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> No
         environ = clean_environ(**index.environ(), TMPDIR=str(temporary))
         argv = [*CLI, "build", "-w", os.fspath(project)]
         process = subprocess.Popen(
-            argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+            argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         until = time.monotonic() + 90
         while not list(temporary.rglob("started")) and time.monotonic() < until:

@@ -94,7 +94,7 @@ def _repoint(script: str, old: bytes, new: bytes) -> None:
         head, rest = file.readline() + file.readline(), file.read()
         file.seek(0)
         file.truncate()
-        file.write(head.replace(old, new) + rest)
+        file.write(head.replace(old, new, 1) + rest)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class _Planner:
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
         self.identity, self.owner = choose_identity(situation)
-        self.confined = self.identity is Identity.CONFINED
+        self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
         self._check_source()
         without = (situation.home, *self._neighbours())
@@ -297,7 +297,7 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     # An idmapped mount of the block shows the first 65536 ids of the disk.
     mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
     # Files of larger ids are nobody's there: which way is taken must not be up to who made the archive.
-    ladder = [mapped, Identity.MIRROR, Identity.SHARED]
+    ladder = [mapped, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE]
     identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
     return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 

@@ -354,6 +354,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         Workspace((source, *policy.writable)) as workspace,
     ):
         run = _CommandRun((), source, policy, lambda _: None)
+        run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)
         return _states(plan, host.degradations(plan, (source, *policy.writable, workspace.path)))
 

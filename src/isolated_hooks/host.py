@@ -21,6 +21,7 @@ from .protections import ProtectionStatus
 from .workspace import Workspace
 
 __all__ = [
+    "bound_sockets",
     "check_platform",
     "degradations",
     "facts",
@@ -243,6 +244,17 @@ _SWITCHES = (
         "{{ userns, }}' in /etc/apparmor.d/isolated-hooks, loaded with apparmor_parser -r",
     ),
 )
+
+
+def bound_sockets() -> tuple[str, ...]:
+    """Return the paths that unix sockets of this network namespace are bound to, /proc/net/unix of proc(5)."""
+    try:
+        with open("/proc/net/unix", "rb") as file:
+            fields = [line.rstrip(b"\n").split(None, 7) for line in file]
+    except OSError:
+        return ()
+    # The eighth field is the name: of an abstract one it begins with an @, of an unnamed one it is missing.
+    return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))
 
 
 def _read(path: str) -> str:

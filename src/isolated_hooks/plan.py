@@ -55,7 +55,7 @@ class Situation:
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: unix sockets in the source tree and the writable paths, by real path
+    :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
     :ivar refused: the identities that this host is known to refuse
     """
 

@@ -337,7 +337,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         started_with=host.started_with(),
         owners=owners if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
-        sockets=sockets,
+        sockets=(*sockets, *host.bound_sockets()),
     )
 
 

@@ -179,6 +179,13 @@ def old_roots(names, path):
     return read([f"{name}{path}" for name in names])
 
 
+def propagation():
+    """Return the mounts that share with the host what is mounted there later, or it with them."""
+    with open("/proc/self/mountinfo") as file:
+        optional = {line.split()[4]: line.split(" - ")[0].split()[6:] for line in file}
+    return {"shared": {place: fields for place, fields in optional.items() if fields}}
+
+
 def session_key(description):
     """Read a key of the caller's session keyring."""
     ctypes.set_errno(0)
@@ -271,6 +278,7 @@ PROBES = {
         page_faults,
         performance_counters,
         programs,
+        propagation,
         ring,
         session_key,
         status,

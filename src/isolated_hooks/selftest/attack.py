@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Attack:
     :ivar root: only root can do it without the sandbox
     :ivar harmless: it touches nothing on a user's host but what was planted for it, with or without the sandbox
     :ivar stopped: the protections meant to stop it, where these are not those of its kind
+    :ivar tests: the promise that it tests, where this is not that of its kind
     """
 
     name: str
@@ -54,6 +55,7 @@ class Attack:
     root: bool = dataclasses.field(default=False, kw_only=True)
     harmless: bool = dataclasses.field(default=False, kw_only=True)
     stopped: tuple[Protection, ...] = dataclasses.field(default=(), kw_only=True)
+    tests: Promise | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def kind(self) -> str:
@@ -63,7 +65,7 @@ class Attack:
     @property
     def promise(self) -> Promise:
         """The promise that it tests."""
-        return KINDS[self.kind].promise
+        return self.tests or KINDS[self.kind].promise
 
     @property
     def origin(self) -> str:
@@ -83,13 +85,6 @@ class Attack:
     def needs_more(self) -> str:
         """Say why this attack may fail here for want of rights or means, or return an empty text."""
         return self.unless if self.possible else "an ordinary user cannot do this without a sandbox either"
-
-    def given_paths(self, world: World) -> Iterator[str]:
-        """Yield the absolute paths that the probe is given."""
-        for value in self.arguments(world).values():
-            for text in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(text, str) and text.startswith("/"):
-                    yield text
 
 
 def nothing(_world: World) -> dict[str, Any]:

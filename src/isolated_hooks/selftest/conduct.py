@@ -12,7 +12,6 @@ import pyproject_hooks
 
 from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
-from ..filesystem import is_within
 from ..policy import HOOKS, Policy
 from ..report import HookReport
 from .table import ATTACKS, Attack
@@ -56,19 +55,16 @@ def conduct(
     :raises UntriedError: an attack was not tried to its end, so nothing can be said of it
     """
     harmless = all(attack.harmless for attack in attacks)
-    with World(sandboxed=sandboxed, harmless=harmless) as world:
+    policy = Policy() if policy is None else policy
+    with World(policy=policy if sandboxed else None, harmless=harmless) as world:
         runner = world.inner_runner()
         tried = [attack for attack in attacks if attack.possible]
-        text = json.dumps({a.name: {"probe": a.probe, "arguments": a.arguments(world)} for a in tried})
+        given = {attack.name: attack.arguments(world) for attack in tried}
+        text = json.dumps({a.name: {"probe": a.probe, "arguments": given[a.name]} for a in tried})
         (world.tree / "attacks.json").write_text(text)
         if before is not None:
             before(world)
-        arguments = (str(world.tree), "hostile", ["."], runner, str(world.python))
-        caller = (
-            IsolatedHookCaller(*arguments, policy=policy)
-            if sandboxed
-            else pyproject_hooks.BuildBackendHookCaller(*arguments)
-        )
+        caller = _caller(world, runner, policy if sandboxed else None)
         call_hook(caller, hook, str(world.out), {"attacks": text})
         evidence = _evidence(world)
         if untried := {attack.name for attack in tried} - evidence.keys():
@@ -77,8 +73,15 @@ def conduct(
             {attack.name: _judge(attack, world, evidence[attack.name]) for attack in tried},
             evidence,
             caller.reports[-1] if isinstance(caller, IsolatedHookCaller) else None,
-            frozenset(a.name for a in tried if policy is not None and _is_allowed(a, world, policy)),
+            frozenset(name for name, arguments in given.items() if _is_after_what_is_given(arguments, world)),
         )
+
+
+def _caller(world: World, runner: Any, policy: Policy | None) -> pyproject_hooks.BuildBackendHookCaller:
+    arguments = (str(world.tree), "hostile", ["."], runner, str(world.python))
+    if policy is None:
+        return pyproject_hooks.BuildBackendHookCaller(*arguments)
+    return IsolatedHookCaller(*arguments, policy=policy)
 
 
 class UntriedError(IsolatedHooksError):
@@ -102,17 +105,13 @@ def _judge(attack: Attack, world: World, evidence: Any) -> bool:
     return bool(attack.succeeded(world, evidence))
 
 
-def _is_allowed(attack: Attack, world: World, policy: Policy) -> bool:
-    """Say whether the policy itself gives the hook what the attack is after: a path, or a variable."""
-    given = (*policy.expose, *policy.writable)
-    variables: Mapping[str, Any] = attack.arguments(world) if attack.probe == "environment" else {}
-    return any(is_within(path, top) for path in attack.given_paths(world) for top in given) or any(
-        _matches(name, pattern) for name in variables.get("names", ()) for pattern in policy.env_keep
-    )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+def _is_after_what_is_given(arguments: Mapping[str, Any], world: World) -> bool:
+    """Say whether the policy itself gives the hook what a probe is told to reach: a path, or a variable."""
+    for value in arguments.values():
+        for text in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(text, str) and world.gives(text):
+                return True
+    return False
 
 
 def call_hook(caller: pyproject_hooks.BuildBackendHookCaller, hook: str, out: str, settings: dict[str, str]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..protections import Protection
 from .attack import Arguments, Attack, Verdict, changed, done, leaks, nothing, others
+from .promises import Promise
 from .world import HOME_FILES, TEXT, VARIABLES, World
 
 __all__ = ["FILE_ATTACKS"]
@@ -60,7 +61,14 @@ def _home_reads() -> Iterable[Attack]:
         # Of A10 only the session keyring is one; this is a file as others.
         stopped = (Protection.FILESYSTEM,)
         yield Attack(
-            f"{kind}-home", f"read {', '.join(names)}", "read", arguments, canaries, harmless=True, stopped=stopped
+            f"{kind}-home",
+            f"read {', '.join(names)}",
+            "read",
+            arguments,
+            canaries,
+            harmless=True,
+            stopped=stopped,
+            tests=Promise.SEES,
         )
 
 
@@ -85,7 +93,9 @@ def _file_reads() -> Iterable[Attack]:
     yield _reads("B07-control", tries, lambda w: w.tmp / "tmpcontrol/input.json", "control", harmless=True)
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
         name = f"C11-read{place.replace('/', '-')}"
-        yield _reads(name, f"read in {place}", _planted(place), place, _MAY_BE_CLOSED, harmless=True)
+        yield _reads(
+            name, f"read in {place}", _planted(place), place, _MAY_BE_CLOSED, harmless=True, tests=Promise.SEES
+        )
     shadow = {"paths": ["/etc/shadow"]}
     yield Attack("A15-shadow", "read /etc/shadow", "open_for_reading", lambda _: shadow, done, root=True)
     beside = leaks("sibling")
@@ -105,6 +115,7 @@ def _file_reads() -> Iterable[Attack]:
         lambda w: {"paths": [str(w.home / ".netrc")]},
         done,
         harmless=True,
+        tests=Promise.SEES,
     )
 
 

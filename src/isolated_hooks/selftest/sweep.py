@@ -19,15 +19,16 @@ _GIVEN = ("token", "inherited-token")
 
 
 def _files(world: World) -> dict[str, Any]:
-    return {"roots": ["/"] if world.sandboxed else [str(world.base)], "since": world.began - _SLACK}
+    return {"roots": ["/"] if world.policy else [str(world.base)], "since": world.began - _SLACK}
 
 
 def _processes(world: World) -> dict[str, Any]:
-    return {"pids": None if world.sandboxed else [world.victim.pid]}
+    return {"pids": None if world.policy else [world.victim.pid]}
 
 
 def _leaks(world: World, evidence: Any) -> bool:
-    return bool(world.leaked([name for name in world.canaries if name not in _GIVEN], evidence["found"]))
+    secret = [name for name in world.canaries if name not in _GIVEN and not world.gives(name)]
+    return bool(world.leaked(secret, evidence["found"]))
 
 
 SWEEPS = (

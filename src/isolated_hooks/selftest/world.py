@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..filesystem import is_within
+from ..policy import Policy
 from .janitor import Janitor, library
 
 __all__ = [
@@ -123,15 +125,16 @@ def _home_of_account() -> str:
 class World:
     """See the module. A context manager; what was planted is gone afterwards.
 
-    :param sandboxed: whether the hook will be; the sweep is told
+    :param policy: of the sandbox that the hook will be in, ``None`` where it will be in none
     :param harmless: plant nothing where it might be noticed: not in /etc and /srv, where root could
     """
 
-    def __init__(self, *, sandboxed: bool = True, harmless: bool = False) -> None:
-        self.sandboxed = sandboxed
+    def __init__(self, *, policy: Policy | None = None, harmless: bool = False) -> None:
+        self.policy = policy
         self.harmless = harmless
         self._stack = contextlib.ExitStack()
         self.canaries: dict[str, str] = {}
+        self.places: dict[str, str] = {}
         self.random = secrets.token_hex(4)
         self.signals: list[int] = []
         self.began = time.time()
@@ -193,7 +196,16 @@ class World:
         """Write a file that holds a new canary."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.new(name) + "\n")
+        self.places[name] = str(path)
         return path
+
+    def gives(self, what: str) -> bool:
+        """Say whether the policy gives the hook this path or variable, or whatever the canary of this name is in."""
+        if self.policy is None:
+            return False
+        path, shown = self.places.get(what, what), (*self.policy.expose, *self.policy.writable)
+        kept = any(what == n or (n.endswith("*") and what.startswith(n[:-1])) for n in self.policy.env_keep)
+        return kept or any(is_within(path, top) for top in shown)
 
     def _make_home(self) -> None:
         self.home = self.base / "home"

@@ -59,17 +59,8 @@ def _home_reads() -> Iterable[Attack]:
 
         canaries = leaks(*(f"{kind}/{n}" for n in names))
         # Of A10 only the session keyring is one; this is a file as others.
-        stopped = (Protection.FILESYSTEM,)
-        yield Attack(
-            f"{kind}-home",
-            f"read {', '.join(names)}",
-            "read",
-            arguments,
-            canaries,
-            harmless=True,
-            stopped=stopped,
-            tests=Promise.SEES,
-        )
+        more: dict[str, Any] = {"harmless": True, "stopped": (Protection.FILESYSTEM,), "tests": Promise.SEES}
+        yield Attack(f"{kind}-home", f"read {', '.join(names)}", "read", arguments, canaries, **more)
 
 
 def _file_reads() -> Iterable[Attack]:

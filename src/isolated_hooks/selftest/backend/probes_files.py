@@ -149,9 +149,9 @@ def rewrite(path):
 
 def set_user_id(path):
     """Leave a file with the set-user-ID bit, by every call that can set it."""
-    with open(path, "w"):
-        pass
-    return {"chmod": attempt(os.chmod, path, 0o4755), "fchmod": attempt(_fchmod, path), "open": attempt(_open, path)}
+    made = attempt(_create, path, "")
+    chmod, fchmod = attempt(os.chmod, path, 0o4755), attempt(_fchmod, path)
+    return {"made": made, "chmod": chmod, "fchmod": fchmod, "open": attempt(_open, path)}
 
 
 def _fchmod(path):
@@ -168,15 +168,15 @@ def _open(path):
 
 def make_immutable(path):
     """Make a file that not even root can remove, and take that back."""
+    return attempt(_make_immutable, path)
+
+
+def _make_immutable(path):
+    flags = bytearray(8)
     with open(path, "w") as file:
-        flags = bytearray(8)
-        return attempt(_make_immutable, file.fileno(), flags)
-
-
-def _make_immutable(fd, flags):
-    fcntl.ioctl(fd, _GET_FLAGS, flags)
-    fcntl.ioctl(fd, _SET_FLAGS, bytes([flags[0] | _IMMUTABLE]) + bytes(flags[1:]))
-    fcntl.ioctl(fd, _SET_FLAGS, bytes(flags))
+        fcntl.ioctl(file, _GET_FLAGS, flags)
+        fcntl.ioctl(file, _SET_FLAGS, bytes([flags[0] | _IMMUTABLE]) + bytes(flags[1:]))
+        fcntl.ioctl(file, _SET_FLAGS, bytes(flags))
 
 
 def device_node(path, major, minor):
@@ -187,7 +187,10 @@ def device_node(path, major, minor):
 
 def devices(allowed):
     """Return what is in /dev besides what is allowed."""
-    return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    try:
+        return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    except OSError as error:
+        return {"others": [], "error": name_of(error)}
 
 
 def inherited(directory, file, socket, name, text, token):

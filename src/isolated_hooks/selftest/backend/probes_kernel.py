@@ -151,11 +151,14 @@ def change_root(directory, outside):
 
     def escape():
         _own_namespaces()
-        start = os.open("..", os.O_RDONLY)
+        try:
+            start = os.open("..", os.O_PATH)
+        except OSError as error:
+            return {"found": [], "error": name_of(error)}
         result = attempt(os.chroot, directory)
-        os.fchdir(start)
+        attempt(os.fchdir, start)
         for _ in range(64):
-            os.chdir("..")
+            attempt(os.chdir, "..")
         return {"chroot": result, **read([outside.lstrip("/")])}
 
     return in_child(escape)

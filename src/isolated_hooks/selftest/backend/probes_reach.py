@@ -62,7 +62,10 @@ def name_servers():
 
 def interfaces():
     """Return the network interfaces but the loopback."""
-    return {"others": sorted(name for _, name in socket.if_nameindex() if name != "lo")}
+    try:
+        return {"others": sorted(name for _, name in socket.if_nameindex() if name != "lo")}
+    except OSError as error:
+        return {"others": [], "error": name_of(error)}
 
 
 def family(name):

@@ -27,7 +27,7 @@ from isolated_hooks.selftest.conduct import conduct
 from isolated_hooks.selftest.findings import Result
 from isolated_hooks.selftest.table import ATTACKS, Attack
 
-HERE = Path(__file__).parent
+NARROW = Path(__file__).parent.parent / "integration/narrow.py"
 _USER = 60999  # nobody's
 _PYTHON = "/usr/bin/python3"  # that any user can read
 _PACKAGES = ("isolated_hooks", "build", "packaging", "pyproject_hooks", "tomli")
@@ -93,11 +93,15 @@ def column(name: str) -> dict[str, Entry]:
     with _frontend(chosen) as command:
         # Nothing is refused to the control: what is shown is that an attack works, and that the sandbox stops it.
         without = _outcome([*command, "without"])
-        refusing = [] if chosen.namespaces else [command[-2], str(command[-1].parent / "refusing.py")]
+        refusing = [] if chosen.namespaces else [command[-2], _beside(command[-1], "narrow.py"), "docker", "--"]
         allowed = [] if chosen.namespaces else ["no-namespaces"]
-        prefix = command[:-2]
-        within = _outcome([*prefix, *refusing, *command[-2:], "within", *allowed])
+        within = _outcome([*command[:-2], *refusing, *command[-2:], "within", *allowed])
     return {attack.name: _entry(attack, without, within) for attack in ATTACKS}
+
+
+def _beside(script: Path, name: str) -> Path:
+    """Return another script: both are copied into one directory, and are in two here."""
+    return script.parent / name if (script.parent / name).exists() else NARROW
 
 
 def _entry(attack: Attack, without: dict[str, Any], within: dict[str, Any]) -> Entry:
@@ -122,10 +126,10 @@ def _frontend(chosen: Column) -> Iterator[list[Any]]:
         place.chmod(0o755)
         for package in _PACKAGES:
             spec = find_spec(package)
-            for found in (spec.submodule_search_locations or () if spec else ()):
+            for found in spec.submodule_search_locations or () if spec else ():
                 shutil.copytree(found, place / "site" / package, ignore=shutil.ignore_patterns("__pycache__"))
-        for script in ("attackcolumn.py", "refusing.py"):
-            shutil.copy(HERE / script, place)
+        for script in (Path(__file__), NARROW):
+            shutil.copy(script, place)
         (place / "home").mkdir()
         os.chown(place / "home", _USER, _USER)
         become = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]

@@ -207,7 +207,9 @@ def _may_gain_privileges(_world: World, evidence: Any) -> bool:
 
 def _has_capabilities(_world: World, evidence: Any) -> bool:
     held = {evidence[name][0] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
-    return not held <= _WITH_CAPABILITIES or evidence["CapBnd"] != ["0000000000000000"]
+    # Who has no capability cannot empty the bounding set either, and needs not to: it is only about what exec may give.
+    may_gain = evidence["CapBnd"] != ["0000000000000000"] and evidence["NoNewPrivs"] != ["1"]
+    return may_gain or not held <= _WITH_CAPABILITIES
 
 
 KERNEL_ATTACKS = (*_kernel_file_attacks(), *_namespace_attacks(), *_escape_attacks(), *_system_call_attacks())

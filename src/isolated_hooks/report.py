@@ -131,13 +131,16 @@ _CONFINED_ACTIVE = {
     Protection.KEYRING: "keyctl(2) is refused",
 }
 _CONFINED = {
-    Protection.FILESYSTEM: "what a hook may not open it can still stat, and change in mode where it is the owner",
+    Protection.FILESYSTEM: (
+        "what a hook may not open it can still stat, and change in mode and times where it is the owner; .git in the "
+        "source tree can be written to"
+    ),
     Protection.TEMPORARY: "a home and a directory for temporary files of its own; the shared ones cannot be opened",
     Protection.PROCESSES: "processes outside can be listed, not signalled or traced; what is left is killed at the end",
     Protection.HOSTNAME: "the host's own",
 }
 _SEPARATE = {
-    Protection.FILESYSTEM: "what a hook may not open it can still stat",
+    Protection.FILESYSTEM: ("what a hook may not open it can still stat; .git in the source tree can be written to"),
     Protection.PRIVILEGES: "CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open; no_new_privs",
 }
 

@@ -88,6 +88,14 @@ def test_what_is_no_requirement(text: str) -> None:
         parsed(text)
 
 
+@pytest.mark.parametrize("url", ["file:///etc/a.whl", "FILE:/etc/a.whl", "git+file:///srv/a", "hg+FILE:///srv/a"])
+def test_a_file_of_this_host_is_for_the_policy_to_allow(url: str) -> None:
+    with pytest.raises(RequirementsError, match="allow-url-requirements"):
+        parsed(f"a @ {url}")
+    assert parsed(f"a @ {url}", local=True).name == "a"
+    assert parsed("a @ git+https://localhost/a").name == "a"
+
+
 def test_an_error_shows_what_it_refuses() -> None:
     with pytest.raises(RequirementsError, match=r"\\x1b"):
         parsed("\033[2Ja b")

@@ -13,7 +13,7 @@ from typing import Any
 import build
 import build.env
 from packaging.requirements import Requirement
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from ..errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
@@ -108,7 +108,8 @@ class _Backend:
         :raises RequirementsError: it could not be had
         """
         installed = installed_in(self._path)
-        missing = [r for r in map(parsed, requirements) if not is_met(r, installed)]
+        urls = self._policy.allow_url_requirements
+        missing = [r for r in (parsed(text, local=urls) for text in requirements) if not is_met(r, installed)]
         wanted = sorted(map(_without_marker, missing))
         if not wanted:
             return
@@ -172,12 +173,23 @@ def _without(fetched: Fetched, installed: Mapping[str, Distribution]) -> Fetched
     """Leave out the wheels of what is installed in the same version."""
 
     def is_new(wheel: str) -> bool:
-        name, version, _, _ = parse_wheel_filename(os.path.basename(wheel))
+        name, version = _name_of(wheel)
         return name not in installed or Version(installed[name].version) != version
 
     return dataclasses.replace(fetched, wheels=tuple(filter(is_new, fetched.wheels)))
 
 
 def _names(fetched: Fetched) -> set[str]:
-    wheels = {str(parse_wheel_filename(os.path.basename(wheel))[0]) for wheel in fetched.wheels}
+    wheels = {_name_of(wheel)[0] for wheel in fetched.wheels}
     return wheels | (set(installed_in(fetched.tree)) if fetched.tree else set())
+
+
+def _name_of(wheel: str) -> tuple[str, Version]:
+    name = os.path.basename(wheel)
+    try:
+        project, version, _, _ = parse_wheel_filename(name)
+    except InvalidWheelFilename as problem:
+        raise RequirementsError(
+            f"build requirements cannot be installed: {visible(str(problem), limit=300)}"
+        ) from problem
+    return project, version

@@ -22,6 +22,7 @@ from build import _ctx
 
 from ..policy import Policy
 from ..report import HookReport
+from . import piprunner
 from .installation import Fetched, RequirementsError
 from .pip import pip_command
 from .pipconfig import install_settings
@@ -69,13 +70,13 @@ def fetch_with_pip(request: Request) -> Fetched:
     """
     directory = request.directory
     with Records() as records:
-        program = pip_command(request.policy, records=records)
+        *program, state = pip_command(request.policy, records=records)
         command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory, "--no-input", *_constraints(request)]
         for link in request.links:
             command += ["--find-links", link]
         try:
             # Not in a file: there pip puts the values of variables, credentials for instance, in the place of ${NAME}.
-            _run([*command, "--", *request.requirements], _pip_environ(program))
+            _run([*command, "--", *request.requirements], _pip_environ(program, state))
         except subprocess.CalledProcessError as problem:
             raise FetchError("pip has said why", records.read().problems) from problem
         finally:
@@ -122,15 +123,16 @@ def _constraints(request: Request) -> list[str]:
     return options
 
 
-def _pip_environ(command: Sequence[str]) -> Mapping[str, str]:
-    environ = dict(os.environ)
+def _pip_environ(program: Sequence[str], state: str) -> Mapping[str, str]:
+    # As a variable: build prints the command where it fails.
+    environ = {**os.environ, piprunner.STATE: state.removeprefix(piprunner.OPTION)}
     # As build does: pip looks for the program only if it is told to.
     if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
     # What is meant for the environments that users install into. PIP_PYTHON would start another pip, unsandboxed.
     environ.pop("PIP_PYTHON", None)
     environ["PIP_REQUIRE_VIRTUALENV"] = "0"
-    return {**install_settings(command, environ), **environ}
+    return {**install_settings(program, environ), **environ}
 
 
 def _uv() -> str:

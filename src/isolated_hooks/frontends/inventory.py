@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.metadata import Distribution, distributions
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -33,9 +34,10 @@ def installed_in(prefix: str) -> dict[str, Distribution]:
     return found
 
 
-def parsed(text: str) -> Requirement:
+def parsed(text: str, *, local: bool = False) -> Requirement:
     """Return a requirement of a project or of its backend.
 
+    :param local: whether it may be a file of this host
     :raises RequirementsError: it is something else, an option for instance, or the path of a file
     """
     try:
@@ -45,6 +47,11 @@ def parsed(text: str) -> Requirement:
         requirement = None
     if requirement is None:
         raise RequirementsError(f"not a build requirement as PEP 508 defines it: {visible(text, limit=200)!r}")
+    if requirement.url and urlsplit(requirement.url).scheme.endswith("file") and not local:
+        raise RequirementsError(
+            f"the build requirement {visible(text, limit=200)!r} would have a file of this host read for the project: "
+            "if that is meant, set allow-url-requirements = true in the policy"
+        )
     return requirement
 
 

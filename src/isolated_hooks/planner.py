@@ -328,7 +328,11 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
-        return python
+        directory, name = os.path.split(python)
+        # A path with "..", as sys.executable has it after "../env/bin/python", leads over directories that are not
+        # shown. The name stays: it may be a link, and where it lies says which environment it is of.
+        plain = directory if os.path.normpath(directory) == directory else None
+        return f"{plain or resolve(situation.filesystem, directory)[0] or directory}/{name}"
     if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):

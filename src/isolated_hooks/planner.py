@@ -307,7 +307,10 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
-        return python
+        # What ".." leads back from need not exist inside. The last name may be a link that is to be kept, as in a venv.
+        directory, name = os.path.split(python)
+        real, _ = resolve(situation.filesystem, directory)
+        return os.path.join(real, name) if ".." in directory.split("/") and real is not None else python
     if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):

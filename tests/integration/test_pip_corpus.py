@@ -6,9 +6,11 @@ The pips are wheels from the index, and most of them are run as such, from the a
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from projects import cannot_run, command, facts, run_text, write_project
@@ -55,13 +57,20 @@ def sdists(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(directory.iterdir())
 
 
+def pip(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run ``isolated-hooks pip``, for as long as downloads and compilers may take."""
+    return command("pip", *arguments, timeout=600, **options)
+
+
 def environment(directory: Path, *requirements: str) -> Path:
     """Make a virtual environment of its own and return its Python."""
     done = run_text([sys.executable, "-m", "venv", "--without-pip", directory])
     assert done.returncode == 0, done.stderr
     python = directory / "bin" / "python"
     if requirements:
-        done = run_text([sys.executable, "-m", "pip", "--python", python, "install", "-q", *requirements])
+        # Without the time limit of the other commands: this is downloads.
+        argv = [sys.executable, "-m", "pip", "--python", python, "install", "-q", *requirements]
+        done = subprocess.run(argv, capture_output=True, check=False, text=True)
         if done.returncode:
             cannot_run(f"{requirements} cannot be installed: {done.stderr}")
     return python
@@ -70,15 +79,15 @@ def environment(directory: Path, *requirements: str) -> Path:
 def test_wheels_and_installs_of_real_packages(pips: dict[str, Path], sdists: list[Path], tmp_path: Path) -> None:
     """By the newest pip, from its archive: the hook script is a temporary file then."""
     options = ("--pip", pips["newest"])
-    done = command("pip", *options, "wheel", "--no-cache-dir", "--no-deps", "-w", tmp_path / "wheels", *sdists)
+    done = pip(*options, "wheel", "--no-cache-dir", "--no-deps", "-w", tmp_path / "wheels", *sdists)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "* Ran 15 hooks in a sandbox" in done.stderr
     assert len(os.listdir(tmp_path / "wheels")) == len(CORPUS)
     python = environment(tmp_path / "environment")
     options += ("--python", python)
-    done = command("pip", *options, "install", "--no-cache-dir", "--no-deps", "--no-build-isolation", *sdists[1:2])
+    done = pip(*options, "install", "--no-cache-dir", "--no-deps", "--no-build-isolation", *sdists[1:2])
     assert done.returncode == 0, done.stdout + done.stderr
-    done = command("pip", *options, "install", "--no-cache-dir", "--no-deps", *sdists[:1], *sdists[2:])
+    done = pip(*options, "install", "--no-cache-dir", "--no-deps", *sdists[:1], *sdists[2:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "* Ran 12 hooks in a sandbox" in done.stderr
     used = "import six, flit_core, setuptools_scm, markupsafe._speedups, _argon2_cffi_bindings"
@@ -92,8 +101,8 @@ def test_every_pip(version: str, pips: dict[str, Path], tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=SANDBOXED)
     with zipfile.ZipFile(pips[version]) as archive:
         archive.extractall(tmp_path / "unpacked")
-    for pip in (pips[version], tmp_path / "unpacked"):
-        done = command("pip", "--pip", pip, "wheel", "--no-index", "-w", tmp_path / "wheels", project)
+    for place in (pips[version], tmp_path / "unpacked"):
+        done = pip("--pip", place, "wheel", "--no-index", "-w", tmp_path / "wheels", project)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "* Ran 3 hooks in a sandbox" in done.stderr
         assert {"home": "/sandbox"} in facts(project)
@@ -114,16 +123,16 @@ def test_a_project_without_pyproject_toml(version: str, pips: dict[str, Path], t
     assert done.returncode == 0, done.stdout + done.stderr
     assert canary.exists(), "the attack is none"
     canary.unlink()
-    done = command("pip", "--pip", pips[version], *arguments)
+    done = pip("--pip", pips[version], *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "* Ran 3 hooks in a sandbox" in done.stderr
     if version == "24.0":
         legacy = (*arguments, "--no-use-pep517", "--no-build-isolation")
-        done = command("pip", "--pip", tmp_path / "pip24", *legacy)
+        done = pip("--pip", tmp_path / "pip24", *legacy)
         assert done.returncode == 2  # no such pip
         with zipfile.ZipFile(pips[version]) as archive:
             archive.extractall(tmp_path / "environment" / "pip24")
-        done = command("pip", "--pip", tmp_path / "environment" / "pip24", *legacy)
+        done = pip("--pip", tmp_path / "environment" / "pip24", *legacy)
         assert done.returncode == 1
         assert "would run setup.py outside of any hook" in done.stderr
     assert not canary.exists()

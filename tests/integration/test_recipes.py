@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import textwrap
 import venv
@@ -44,7 +45,9 @@ def install(directory: Path, *requirements: str) -> Path:
     """Make an environment with a tool and this package as it is here, and return its directory of programs."""
     venv.create(directory, with_pip=True, symlinks=True)
     ours = ("build", "packaging", "pyproject_hooks", "tomli")
-    done = run_text([directory / "bin" / "python", "-m", "pip", "install", "-q", *requirements, *ours])
+    # Without the time limit of the other commands: this is downloads.
+    argv = [directory / "bin" / "python", "-m", "pip", "install", "-q", *requirements, *ours]
+    done = subprocess.run(argv, capture_output=True, check=False, text=True)
     if done.returncode:
         cannot_run(f"{' '.join(requirements)} cannot be installed: {done.stderr}")
     source = os.path.dirname(os.path.dirname(isolated_hooks.__file__))

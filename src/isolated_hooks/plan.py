@@ -50,7 +50,8 @@ class Situation:
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
     :ivar sockets: unix sockets in the source tree and the writable paths, by real path
-    :ivar refused: the identities that this host is known to refuse
+    :ivar refused: the identities that this host is known to refuse, or the launcher does not know
+    :ivar inside: paths that the launcher needs in the sandbox for itself
     """
 
     filesystem: Filesystem
@@ -61,6 +62,7 @@ class Situation:
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

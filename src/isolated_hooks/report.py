@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .artefacts import Artefact
 from .plan import Identity, Plan
 from .protections import Protection, ProtectionState, ProtectionStatus
 
-__all__ = ["HookReport", "protections_of", "unprotected"]
+__all__ = ["HookReport", "protections_of", "unprotected", "with_degradations"]
 
 _ACTIVE = {
     Protection.FILESYSTEM: "a root of its own, in which only what the hook needs is visible",
@@ -61,6 +60,7 @@ class HookReport:
     :ivar artefacts: what was exported
     :ivar error: what went wrong, in words, or an empty text
     :ivar seconds: wall time of the whole call
+    :ivar launcher: what set the sandbox up
     """
 
     hook: str
@@ -71,6 +71,7 @@ class HookReport:
     artefacts: tuple[Artefact, ...] = ()
     error: str = ""
     seconds: float = 0.0
+    launcher: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection."""
@@ -86,11 +87,8 @@ class HookReport:
         return document
 
 
-def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({})) -> tuple[ProtectionStatus, ...]:
-    """Return the state of every protection under a plan whose every step has succeeded.
-
-    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
-    """
+def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection under a plan whose every step has succeeded."""
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
     if plan.capabilities:
         reasons[Protection.PRIVILEGES] = (
@@ -113,11 +111,22 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
         )
+    return tuple(statuses[p] for p in Protection)
+
+
+def with_degradations(
+    statuses: Iterable[ProtectionStatus], degraded: Mapping[str, str]
+) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection after a run.
+
+    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
+    """
+    found = {status.protection: status for status in statuses}
     for name, reason in degraded.items():
         protection = Protection(name)
         remedy = _REMEDIES.get(protection, "")
-        statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
-    return tuple(statuses[p] for p in Protection)
+        found[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
+    return tuple(found[p] for p in Protection)
 
 
 _CONFINED = {

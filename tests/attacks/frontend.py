@@ -36,7 +36,7 @@ def main(description: str) -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if given.get("mirror"):
-        host.refused_identities = lambda _paths: frozenset((Identity.SINGLE, Identity.RANGE))
+        host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
     make = IsolatedHookCaller if given.get("sandboxed", True) else pyproject_hooks.BuildBackendHookCaller
     runner = _through_a_shell if given.get("shell") else None
     caller = make(given["tree"], "hostile", ["."], runner, given["python"])

@@ -24,11 +24,12 @@ TESTS = pathlib.Path(__file__).parent
 LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting",
     "errors",
-    "entries strictjson policychecks outputs interpreter launchers",
+    "entries strictjson policychecks outputs interpreter",
     "trees policy",
     "artefacts hookcall environ view",
     "results plan",
     "planner report workspace",
+    "launchers",
     "host",
     "runner",
     "caller",

@@ -128,15 +128,19 @@ def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
     """One owner: idmapped mounts show its files as the throw-away uid's, and that is the one uid that is mapped."""
+    trees = mounts.open_trees(operations, single_spaces(plan, uid))
+    become(uid, uid)
+    _map_one(plan, uid, uid)
+    return Entered(SANDBOX_UID, trees)
+
+
+def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
+    """Return the user namespaces by which the caller's files, and those of the tree, show as a throw-away uid's."""
 
     def namespace(owner: tuple[int, int]) -> int:
         return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
 
-    spaces = {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
-    trees = mounts.open_trees(operations, spaces)
-    become(uid, uid)
-    _map_one(plan, uid, uid)
-    return Entered(SANDBOX_UID, trees)
+    return {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
 
 
 def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:

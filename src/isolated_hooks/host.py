@@ -179,7 +179,7 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in _LAUNCHER_STAGES:
         missing = f"the launcher {stage} does not work here: {said or error.strerror}"
-        return SandboxUnavailableError([missing], f"use the launcher native; or {remedy()}")
+        return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
     return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())

@@ -50,7 +50,7 @@ class Launcher(Protocol):
         """
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
-        """Return the command that runs ``argv`` as the plan says; the frontend's own runner, or this package, starts it.
+        """Return the command that runs ``argv`` as the plan says. The frontend, or this package, starts it.
 
         :param workspace: the private directory of the call, of mode 0700. In it are ``plan``, which is
             ``plan.to_wire()`` as :mod:`marshal` writes it, and ``alive``, a FIFO that is closed when the frontend is

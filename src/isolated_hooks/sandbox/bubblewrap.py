@@ -167,10 +167,12 @@ def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> d
     :return: the place of each, by target
     """
     single = plan["identity"] == b"single"
-    trees = mounts.open_trees(operations, identity.single_spaces(plan, uid) if single else {b"caller": 0, b"tree": 0})
-    place = mounts.reachable_place()
+    spaces = identity.single_spaces(plan, uid) if single else {b"caller": 0, b"tree": 0}
+    # First, because a root of no more than its user namespace may clone no tree of the mount namespace that it is in.
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.make_private()
+    trees = mounts.open_trees(operations, spaces)
+    place = mounts.reachable_place()
     syscalls.mount(b"trees", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
     places = {}
     for number, (target, tree) in enumerate(trees.items()):
@@ -187,13 +189,15 @@ def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> d
 
 
 def _identify(bind: Bind, sources: Mapping[bytes, bytes]) -> tuple[int, int, bool]:
-    """Return which file a bind is of, found without following a link as bwrap would, and whether it is writable."""
-    fd = syscalls.open_path(sources.get(os.fsencode(bind.target), os.fsencode(bind.source)))
+    """Return which file a bind is of, found without following a link as bwrap would, and whether it may be writable."""
+    source = sources.get(os.fsencode(bind.target))
+    fd = syscalls.open_path(os.fsencode(bind.source) if source is None else source)
     try:
         status = os.fstat(fd)
     finally:
         os.close(fd)
-    return status.st_dev, status.st_ino, bind.writable
+    # bwrap cannot bind a device read-only. That keeps its owner from changing its mode, and so matters to root alone.
+    return status.st_dev, status.st_ino, bind.writable or (bind.device and source is None)
 
 
 class Inside(Init):

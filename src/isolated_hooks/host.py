@@ -26,6 +26,7 @@ __all__ = [
     "check_platform",
     "degradations",
     "facts",
+    "is_kernel_root",
     "namespaces_refused",
     "refusal",
     "refused_identities",
@@ -80,6 +81,18 @@ def started_with() -> dict[str, str]:
     except OSError:
         return dict(os.environ)
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def is_kernel_root() -> bool:
+    """Say whether this process's user is the kernel's own root, which may change its settings without any capability.
+
+    Its number does not say: in a user namespace 0 may be anybody, and root any number. The settings belong to the
+    kernel's root, and stat(2) shows them as a user of this namespace only if that one is mapped here.
+    """
+    try:
+        return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
+    except OSError:
+        return os.geteuid() == 0
 
 
 def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:

@@ -52,6 +52,7 @@ class Situation:
     :ivar sockets: unix sockets in the source tree and the writable paths, by real path
     :ivar refused: the identities that this host is known to refuse, or the launcher does not know
     :ivar inside: paths that the launcher needs in the sandbox for itself
+    :ivar root: the caller is the kernel's own root, whatever number its user namespace shows
     """
 
     filesystem: Filesystem
@@ -63,6 +64,7 @@ class Situation:
     trusted: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    root: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Plan:
     rules: tuple[tuple[str, int], ...] | None = None
     stdin: str = "null"
     terminal: bool = False
+    root: bool = False
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -287,6 +287,7 @@ class _Planner:
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
             policy=self.policy,
+            root=self.situation.root,
             **rest,
         )
 

@@ -32,8 +32,14 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid",
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
-    Identity.SHARED: "the caller's own uid",
+    Identity.SHARED: "the caller's own user, who is root in its user namespace alone",
     Identity.CONFINED: "the caller's own user",
+}
+_KERNEL_ROOT = {
+    Identity.SHARED: (
+        "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
+    ),
+    Identity.USER: "the caller is the kernel's root under another number, and so is the hook, behind a read-only /proc",
 }
 _REMEDIES = {
     Protection.IPC: "network = false, or Linux 6.12",
@@ -100,10 +106,10 @@ def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
-    if plan.identity is Identity.SHARED:
+    if plan.root and plan.identity in _KERNEL_ROOT:
         # Known before anything is run, so that a policy that requires an identity refuses it.
-        reason = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
         identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
+        reason = _KERNEL_ROOT[plan.identity]
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
     if plan.identity is Identity.CONFINED:
         statuses |= _confined()

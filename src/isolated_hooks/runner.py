@@ -351,6 +351,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         sockets=sockets,
         refused=frozenset(Identity) - launcher.identities,
         inside=launcher.paths,
+        root=host.is_kernel_root(),
     )
 
 

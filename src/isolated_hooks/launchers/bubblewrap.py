@@ -60,7 +60,7 @@ class Bubblewrap:
         return [self._status(status, plan) for status in protections_of(plan)]
 
     def _status(self, status: ProtectionStatus, plan: Plan) -> ProtectionStatus:
-        if status.protection is Protection.IDENTITY and plan.identity is Identity.SHARED:
+        if status.protection is Protection.IDENTITY and plan.identity is Identity.SHARED and plan.root:
             remedy = "use the launcher native, or run as an ordinary user"
             return ProtectionStatus(status.protection, ProtectionState.DEGRADED, _SHARED, remedy)
         if status.state is ProtectionState.ACTIVE and status.protection in _REASONS:

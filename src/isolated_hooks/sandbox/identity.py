@@ -98,7 +98,6 @@ class Entered:
     :ivar trees: mount trees that were opened before, by target
     :ivar capabilities: what the hook keeps, in its own user namespace
     :ivar mapped: the user namespace has a map
-    :ivar degraded: why this is less than a user of its own, or an empty text
     """
 
     def __init__(
@@ -108,13 +107,11 @@ class Entered:
         capabilities: tuple[int, ...] = (),
         *,
         mapped: bool = True,
-        degraded: str = "",
     ) -> None:
         self.uid = uid
         self.trees = trees
         self.capabilities = capabilities
         self.mapped = mapped
-        self.degraded = degraded
 
 
 _TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
@@ -172,7 +169,6 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
     """Root that may not become anybody else: its own uid, mapped to another number where the host lets us."""
-    why = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
     try:
         _map_one(plan, uid, os.getegid())
     except syscalls.SyscallError as error:
@@ -180,8 +176,8 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
         # overflow uid.
         if error.syscall != "write" or error.errno != EPERM:
             raise
-        return Entered(os.getuid(), {}, mapped=False, degraded=why)
-    return Entered(SANDBOX_UID, {}, degraded=why)
+        return Entered(os.getuid(), {}, mapped=False)
+    return Entered(SANDBOX_UID, {})
 
 
 def _enter_nothing(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:

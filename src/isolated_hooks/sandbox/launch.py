@@ -60,7 +60,6 @@ class Launcher:
         self.pid = 0
         self.parent = os.getppid()
         self.streams: Streams | None = None
-        self.degraded: dict[str, str] = {}
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -103,7 +102,6 @@ class Launcher:
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
         # Where everything was opened before, the workspace itself is out of reach by now.
-        self.degraded = {"identity": entered.degraded} if entered.degraded else {}
         return entered, mounts.reachable_place() if entered.trees else self.workspace + b"/root"
 
     def _take_uid(self) -> int:
@@ -195,7 +193,6 @@ class Launcher:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _FORWARDED)
 
     def _finish(self, outcome: dict[str, Any]) -> int:
-        outcome["degraded"] = {**self.degraded, **outcome.get("degraded", {})}
         self.status.write(**outcome)
         if outcome["state"] == "failed":
             return 125

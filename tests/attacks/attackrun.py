@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pyproject_hooks
 from attacktable import ATTACKS, Attack
 from attackworld import World
 
-from isolated_hooks import IsolatedHookCaller
+from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.policy import HOOKS
 from isolated_hooks.report import HookReport
 
@@ -33,13 +34,17 @@ class Outcome:
     report: HookReport | None
 
 
-def conduct(hook: str, *, sandboxed: bool, before: Callable[[World], None] | None = None) -> Outcome:
+def conduct(
+    hook: str, *, sandboxed: bool, before: Callable[[World], None] | None = None, launcher: str = "native"
+) -> Outcome:
     """Run a hook that carries out every attack, in a new world.
 
     :param before: changes the world before the hook starts, for instance the owners of the source tree
+    :param launcher: what sets the sandbox up
     """
     with World() as world:
-        make = IsolatedHookCaller if sandboxed else pyproject_hooks.BuildBackendHookCaller
+        isolated = functools.partial(IsolatedHookCaller, policy=Policy(launcher=launcher))
+        make = isolated if sandboxed else pyproject_hooks.BuildBackendHookCaller
         runner = world.inner_runner()
         attacks = [attack for attack in ATTACKS if not attack.needs_more() or attack.needs != "root"]
         text = json.dumps({a.name: {"probe": a.probe, "arguments": a.arguments(world)} for a in attacks})

@@ -191,7 +191,7 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in _LAUNCHER_STAGES:
-        missing = f"the launcher {stage} does not work here: {said or error.strerror}"
+        missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error

@@ -25,11 +25,12 @@ BACKEND = pathlib.Path("selftest/backend")
 LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting",
     "errors",
-    "entries strictjson policychecks outputs interpreter launchers",
+    "entries strictjson policychecks outputs interpreter child",
     "trees policy",
     "artefacts hookcall environ view",
     "results plan",
     "planner report workspace",
+    "launchers",
     "host",
     "runner",
     "caller",

@@ -43,8 +43,7 @@ from .report import HookReport, unprotected, with_degradations
 from .results import Output, read_output, write_output
 from .text import visible
 from .view import refuse_reserved
-from .waiting import wait_for_end
-from .workspace import Workspace, give_back_trees, sweep, workspace_parent
+from .workspace import Workspace, sweep, take_back, workspace_parent
 
 __all__ = ["IsolatedRunner", "SubprocessRunner", "run_command"]
 
@@ -177,6 +176,10 @@ class _Run:
         refused = situation.refused | host.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
+            if plan.identity is Identity.SEPARATE and self._missing(plan):
+                # Its one capability may be what the policy does not allow; the caller's own user holds none.
+                refused |= {plan.identity}
+                continue
             self._check(plan)
             workspace.write_plan(plan)
             if host.require_sandbox(plan, workspace, mapped, self.launcher):
@@ -190,11 +193,14 @@ class _Run:
                 [f"the launcher {self.launcher.name} has no way to a user of the hook's own that this host allows"],
                 "use the launcher native",
             )
-        missing = [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
+        missing = self._missing(plan)
         if missing and plan.identity is Identity.CONFINED:
             raise host.namespaces_refused(missing)
         if missing:
             raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+
+    def _missing(self, plan: Plan) -> list[ProtectionStatus]:
+        return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
 
     def _launch(self, workspace: Workspace, plan: Plan) -> None:
         command = self.launcher.command(plan, workspace.path, plan.argv)
@@ -203,9 +209,7 @@ class _Run:
                 self.start(command)
             finally:
                 self.status = workspace.status()
-                wait_for_end(self.status)
-                if plan.identity is Identity.MIRROR and "uid" in self.status:
-                    give_back_trees((plan.source, *self.policy.writable), self.status["uid"])
+                take_back(self.status, (plan.source, *self.policy.writable))
         except BaseException as problem:
             failure = self._failure(problem)
             if failure is None:
@@ -348,10 +352,11 @@ def situation_of(source: str, policy: Policy) -> Situation:
         started_with=host.started_with(),
         owners=owners if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
-        sockets=sockets,
+        sockets=(*sockets, *host.bound_sockets()),
         refused=frozenset(Identity) - launcher.identities,
         inside=launcher.paths,
         root=host.is_kernel_root(),
+        remedy=host.remedy(),
     )
 
 
@@ -368,6 +373,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         Workspace((source, *policy.writable)) as workspace,
     ):
         run = _CommandRun((), source, policy, lambda _: None)
+        run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)
         degraded = host.degradations(plan, (source, *policy.writable, workspace.path))
         return with_degradations(run.launcher.protections(plan), degraded)

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from ..child import child_command
 from ..errors import SandboxUnavailableError
 from ..filesystem import RealFilesystem
 from ..interpreter import interpreter_paths
 from ..plan import Identity, Plan
 from ..protections import Protection, ProtectionState, ProtectionStatus
 from ..report import protections_of
-from .native import sandbox_command
 from .protocol import Availability
 
 __all__ = ["Bubblewrap"]
@@ -72,7 +72,7 @@ class Bubblewrap:
         program, availability = _examine()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher bubblewrap: {availability.reason}"], availability.remedy)
-        return sandbox_command("--bubblewrap", program, workspace, "--", *argv)
+        return child_command("--bubblewrap", program, workspace, "--", *argv)
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
-from ..errors import SandboxUnavailableError
+from ..child import child_command
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
 from ..report import protections_of
 from .protocol import Availability
 
-__all__ = ["Native", "facts_command", "sandbox_command"]
-
-_ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
+__all__ = ["Native"]
 
 
 class Native:
@@ -32,33 +28,4 @@ class Native:
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
         """:raises SandboxUnavailableError: there is no interpreter or no file to give to it"""
-        return sandbox_command(workspace, "--", *argv)
-
-
-def sandbox_command(*arguments: str) -> list[str]:
-    """Return the command that runs ``sandbox/``.
-
-    The interpreter is the one that runs the frontend: the one of the build environment is the attacker's. ``-I -S``
-    keeps the source tree, PYTHON* variables and .pth files out of it.
-
-    :raises SandboxUnavailableError: there is no interpreter or no file to give to it
-    """
-    if not sys.executable:
-        raise SandboxUnavailableError(
-            ["sys.executable is empty, so there is no trusted interpreter to set the sandbox up"],
-            "run the frontend by a Python interpreter, not embedded in another program",
-        )
-    if not os.path.isfile(_ENTRY):
-        raise SandboxUnavailableError(
-            ["isolated-hooks is not installed as files, so its launcher cannot be started"],
-            "install it with pip instead of running it from a zip archive",
-        )
-    return [sys.executable, "-I", "-S", _ENTRY, *arguments]
-
-
-def facts_command() -> list[str]:
-    """Return the command that finds out what this host offers.
-
-    :raises SandboxUnavailableError: as :func:`sandbox_command`
-    """
-    return sandbox_command("--facts")
+        return child_command(workspace, "--", *argv)

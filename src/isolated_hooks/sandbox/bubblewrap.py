@@ -12,7 +12,7 @@ import sys
 
 from . import identity, mounts, privileges, seccomp, syscalls
 from .init import Init, die_with_parent
-from .operations import Accounts, Bind, Devpts, Directory, File, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, Directory, File, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,6 +95,7 @@ def _scratch(scratch: Any, _target: bytes, _sources: object, _files: Files) -> l
 
 _WORDS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes], Files], list[bytes]]] = {
     Bind: _bind,
+    Cover: _bind,
     File: _file,
     Accounts: _accounts,
     Scratch: _scratch,
@@ -136,6 +137,7 @@ class Wrapped(Init):
         # Behind the filter this limit can only be pretended to be set.
         privileges.limit({})
         self.stage = "bubblewrap"
+        self.operations = _reachable(self.operations)
         files = Files()
         words = [b"--info-fd", b"%d" % self.info, *arguments(self.plan, self.operations, sources, files)]
         job = {
@@ -186,6 +188,17 @@ def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> d
         os.close(spot)
         os.close(tree)
     return places
+
+
+def _reachable(operations: Sequence[Operation]) -> list[Operation]:
+    """Leave out covers of what this user cannot reach in the system, where bwrap could put nothing either."""
+    binds = [b for b in operations if isinstance(b, Bind) and b.owned and not isinstance(b, Cover)]
+    owned = tuple(os.path.join(os.fsencode(bind.target), b"") for bind in binds)
+
+    def is_needed(cover: Cover) -> bool:
+        return os.fsencode(cover.target).startswith(owned) or os.path.lexists(cover.target)
+
+    return [o for o in operations if not isinstance(o, Cover) or is_needed(o)]
 
 
 def _identify(bind: Bind, sources: Mapping[bytes, bytes]) -> tuple[int, int, bool]:

@@ -60,6 +60,7 @@ class Launcher:
         self.pid = 0
         self.parent = os.getppid()
         self.streams: Streams | None = None
+        self.uid = 0
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -78,13 +79,19 @@ class Launcher:
             supervisor.untold = "bubblewrap"
             supervisor.guards += (self.outer,)
         outcome = supervisor.watch(self.streams)
-        if self.plan["rules"] is not None or self.bubblewrap:
-            end_children()
+        self._end_rest()
         for source in descriptors(self.streams):
             # All writers are dead, so this ends.
             while self.streams is not None and self.streams.copy(source):
                 pass
         return self._finish(outcome)
+
+    def _end_rest(self) -> None:
+        """End what pid 1 could not, without a PID namespace or where bubblewrap was killed before it."""
+        if self.plan["identity"] == b"separate":
+            identity.end_all(self.uid)
+        if self.plan["rules"] is not None or self.bubblewrap:
+            end_children()
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -97,7 +104,8 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         mode = self.plan["identity"]
         entered = identity.ENTER[mode](self.plan, operations, self._take_uid())
-        if mode == b"confined":
+        self.uid = entered.uid
+        if self.plan["rules"] is not None:
             # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
@@ -107,7 +115,7 @@ class Launcher:
     def _take_uid(self) -> int:
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode not in (b"single", b"range", b"mirror"):
+        if mode not in (b"single", b"range", b"mirror", b"separate"):
             return os.geteuid()
         # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
         uid, self.lock = identity.take_uid()

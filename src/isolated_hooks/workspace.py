@@ -20,7 +20,7 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -28,11 +28,12 @@ from .errors import SandboxSetupError
 from .filesystem import is_within
 from .ownership import give_back
 from .plan import Layout, Plan
+from .sandbox import cgroup
 from .sandbox.status import read_status
 from .trees import remove_tree
 from .waiting import wait_for_end
 
-__all__ = ["Workspace", "give_back_trees", "sweep", "workspace_parent"]
+__all__ = ["Workspace", "give_back_trees", "remove_cgroups", "sweep", "workspace_parent"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
 _UNFINISHED = ".isolated-hooks-"
@@ -194,11 +195,19 @@ def _is_abandoned(path: str) -> bool:
 
 def _give_back_files(path: str) -> None:
     status = read_status(f"{path}/status")
+    wait_for_end(status)
+    remove_cgroups(status)
     if status.get("mode") == b"mirror":
-        wait_for_end(status)
         with open(f"{path}/plan", "rb") as file:
             trees = marshal.load(file)["trees"]
         give_back_trees([os.fsdecode(tree) for tree in trees], status["uid"])
+
+
+def remove_cgroups(status: Mapping[str, Any]) -> None:
+    """Remove the cgroup that the launcher has made, by what it said before it made one."""
+    for path in status.get("cgroups", ()):
+        with contextlib.suppress(OSError):
+            cgroup.remove(path)
 
 
 def give_back_trees(trees: Iterable[str], uid: int) -> None:

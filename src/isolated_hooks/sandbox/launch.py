@@ -1,6 +1,6 @@
 """The launcher: outside the PID namespace, between the frontend's runner and pid 1.
 
-It takes the identity, enters the namespaces, starts pid 1, forwards signals, keeps the time, and ends as the hook did.
+It sets the limits, takes the identity, enters the namespaces, starts pid 1, forwards signals, and ends as the hook did.
 It lives and dies with the frontend: by the parent-death signal, and by a FIFO that only the frontend holds open for
 writing, for where another process stands between the two.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
 import marshal
 import os
-import select
-import time
 
-from . import identity, mounts, pipes, privileges, syscalls
+from . import cgroup, identity, mounts, privileges, syscalls
 from .init import Init, end_children, is_held
 from .operations import from_wire
 from .status import StatusFile
-from .streams import Streams, descriptors
+from .streams import Streams
+from .supervisor import Supervisor
+from .watcher import Watcher, tasks_of
 
 if False:
     from typing import Any
@@ -25,8 +25,6 @@ if False:
     from .operations import Operation
 
 _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
-# Seconds between asking and forcing, when a time limit has run out.
-_GRACE = 5.0
 # Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
 _PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
 
@@ -57,6 +55,8 @@ class Launcher:
         self.pid = 0
         self.parent = os.getppid()
         self.streams: Streams | None = None
+        self.watcher: Watcher | None = None
+        self.group: cgroup.Group | None = None
         self.degraded: dict[str, str] = {}
 
     def run(self, argv: list[bytes]) -> int:
@@ -64,6 +64,8 @@ class Launcher:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
+            if argv:
+                self._limit()
             entered, place = self._enter(operations)
             report = self._fork(operations, entered, place, argv)
         except mounts.OperationError as error:
@@ -72,22 +74,58 @@ class Launcher:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"])
-        outcome = supervisor.watch(self.streams)
+        supervisor = Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
+        outcome = supervisor.watch()
+        self._stop_watcher()
         if self.plan["rules"] is not None:
             end_children()
-        for source in descriptors(self.streams):
-            # All writers are dead, so this ends.
-            while self.streams is not None and self.streams.copy(source):
-                pass
+        supervisor.drain()
+        self._look_at_memory(outcome)
         return self._finish(outcome)
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
         call = getattr(error, "syscall", "")
+        self._stop_watcher()
         self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number)
         return 125
+
+    def _limit(self) -> None:
+        """Set up what keeps the limits from outside, while this process has the caller's rights and sees the host."""
+        self.stage = "limits"
+        watched, memory = self.plan["watched"], self.plan["watched"].get("memory")
+        limits, mode = self.plan["limits"], self.plan["identity"]
+        if memory is not None and self._make_group(memory):
+            del watched["memory"]
+        elif memory is not None:
+            limits["DATA"] = memory
+        if mode == b"confined" and "NPROC" in limits:
+            limits["NPROC"] += tasks_of(os.geteuid())
+        if not (mode == b"confined" or (mode == b"shared" and os.geteuid() == 0)):
+            watched.pop("processes", None)  # there the kernel counts: RLIMIT_NPROC does not bind root, fork(2)
+        if watched:
+            self.watcher = Watcher(watched, self.workspace, self.plan["writes"])
+        _raise_oom_score()
+        if self.group is not None:
+            self.group.enter()
+
+    def _stop_watcher(self) -> None:
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher = None
+
+    def _make_group(self, memory: int) -> bool:
+        name = cgroup.PREFIX + os.urandom(6).hex().encode()
+        # Said before it is made: whoever finds this workspace later is to remove it.
+        self.status.write(cgroups=[os.path.join(parent, name) for parent, _ in cgroup.places()])
+        self.group = cgroup.make(memory, name)
+        return self.group is not None
+
+    def _look_at_memory(self, outcome: dict[str, Any]) -> None:
+        """Say that it was the memory, where the hook failed and the kernel has killed one of its processes for it."""
+        if self.group is not None and outcome.get("code") and not outcome["limit"] and self.group.killed():
+            outcome["limit"] = "memory"
 
     def _enter(self, operations: list[Operation]) -> tuple[identity.Entered, bytes]:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
@@ -143,12 +181,20 @@ class Launcher:
             os.close(report)
             if self.streams is not None:
                 self.streams.take()
+            if self.watcher is not None:
+                self.watcher.release()
+            if self.group is not None:
+                self.group.close()
             Init(self.plan, operations, entered, place, write).run(argv, leash)
         os.close(write)
         os.close(leash)
         if self.streams is not None:
             self.streams.release()
         self.held = held
+        if self.group is not None:
+            self.group.leave()
+        if self.watcher is not None:
+            self.watcher.follow(self.pid)
         self.status.write(pid=self.pid, born=_start_time(self.pid))
         for tree in entered.trees.values():
             os.close(tree)
@@ -171,72 +217,16 @@ class Launcher:
         return code
 
 
-class Supervisor:
-    """Watches pid 1, the frontend and the clock."""
-
-    def __init__(self, pid: int, report: int, alive: int, wall_time: float | None) -> None:
-        self.pid = pid
-        self.report = report
-        self.alive = alive
-        self.wall_time = wall_time
-        self.outcome: dict[str, Any] = {}
-
-    def watch(self, streams: Streams | None) -> dict[str, Any]:
-        """Return what the status file is to say, after every process of the sandbox is dead.
-
-        :param streams: what to copy meanwhile
-        """
-        poll = select.poll()
-        poll.register(self.report, select.POLLIN)
-        poll.register(self.alive, 0)  # POLLHUP alone, which is always reported
-        for source in descriptors(streams):
-            poll.register(source, select.POLLIN)
-        deadline = None if self.wall_time is None else time.monotonic() + self.wall_time
-        limit = ""
-        open_report = True
-        while open_report:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-            events = dict(poll.poll(left))
-            if not events:
-                os.kill(self.pid, _signal.SIGKILL if limit else _signal.SIGTERM)
-                deadline = None if limit else time.monotonic() + _GRACE
-                limit = "wall_time"
-            if self.alive in events:
-                os.kill(self.pid, _signal.SIGKILL)
-                poll.unregister(self.alive)
-            self._copy(events, streams, poll)
-            if self.report in events:
-                open_report = self._read()
-        # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
-        os.waitpid(self.pid, 0)
-        if "state" not in self.outcome:
-            # Without a word about its end, pid 1 was killed: with the hook, or before there was one.
-            killed = {"state": "exited", "code": -int(_signal.SIGKILL)}
-            failed = {"state": "failed", "stage": "pid 1 of the sandbox", "syscall": "", "path": b"", "errno": 0}
-            self.outcome.update(killed if self.outcome.get("running") or limit else failed)
-        return {**self.outcome, "limit": limit}
-
-    def _copy(self, events: dict[int, int], streams: Streams | None, poll: select.poll) -> None:
-        for source in descriptors(streams):
-            if source in events and streams is not None and not streams.copy(source):
-                poll.unregister(source)
-
-    def _read(self) -> bool:
-        message = pipes.receive(self.report)
-        if message is None:
-            return False
-        kind, *values = message
-        if kind == "exited":
-            self.outcome = {**self.outcome, "state": "exited", "code": values[0]}
-        elif kind == "dropped":
-            self.outcome["dropped"] = values[0]
-        elif kind == "degraded":
-            self.outcome.setdefault("degraded", {})[values[0]] = values[1]
-        elif kind == "running":
-            self.outcome["running"] = True
-        elif kind == "failed":
-            self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
-        return True
+def _raise_oom_score() -> None:
+    """Have the kernel, where memory runs out, end the sandbox before anything else, proc_pid_oom_score_adj(5)."""
+    try:
+        fd = os.open(b"/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"1000")
+        finally:
+            os.close(fd)
+    except OSError:
+        pass  # within another sandbox, behind a read-only /proc: there it has been raised already
 
 
 def _start_time(pid: int) -> bytes:

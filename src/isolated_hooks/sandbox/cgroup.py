@@ -42,7 +42,8 @@ class Group:
                 _write(os.path.join(self.path, swap), b"%d" % (limit if files is _V1 else 0))
             self._procs = self._open(self.path, b"cgroup.procs", os.O_WRONLY)
             self._back = self._open(parent, b"cgroup.procs", os.O_WRONLY)
-            self._events = self._open(self.path, events, os.O_RDONLY)
+            self._events = events
+            self.open_counts()
         except OSError:
             self.close()
             os.rmdir(self.path)
@@ -54,6 +55,10 @@ class Group:
         self._descriptors.append(fd)
         return fd
 
+    def open_counts(self) -> None:
+        """Open what :meth:`killed` reads: for a process that has closed all descriptors, again."""
+        self._counts = self._open(self.path, self._events, os.O_RDONLY)
+
     def enter(self) -> None:
         """Move this process into it, with all that it starts from here on."""
         os.write(self._procs, b"0")
@@ -64,7 +69,7 @@ class Group:
 
     def killed(self) -> int:
         """Return how many processes in it the kernel has killed for want of memory."""
-        for line in os.pread(self._events, 4096, 0).splitlines():
+        for line in os.pread(self._counts, 4096, 0).splitlines():
             if line.startswith(b"oom_kill "):
                 return int(line.split()[1])
         return 0

@@ -96,16 +96,14 @@ class Launcher:
         self.stage = "limits"
         watched, memory = self.plan["watched"], self.plan["watched"].get("memory")
         limits, mode = self.plan["limits"], self.plan["identity"]
-        if memory is not None and self._make_group(memory):
-            del watched["memory"]
-        elif memory is not None:
+        if memory is not None and not self._make_group(memory):
             limits["DATA"] = memory
         if mode == b"confined" and "NPROC" in limits:
             limits["NPROC"] += tasks_of(os.geteuid())
         if not (mode == b"confined" or (mode == b"shared" and os.geteuid() == 0)):
             watched.pop("processes", None)  # there the kernel counts: RLIMIT_NPROC does not bind root, fork(2)
         if watched:
-            self.watcher = Watcher(watched, self.workspace, self.plan["writes"])
+            self.watcher = Watcher(watched, self.workspace, self.plan["writes"], self.group)
         _raise_oom_score()
         if self.group is not None:
             self.group.enter()

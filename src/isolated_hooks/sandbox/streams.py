@@ -15,6 +15,8 @@ import termios
 
 # What a pipe takes without a wait when poll(2) says that it can be written to: PIPE_BUF, pipe(7).
 _BLOCK = 4096
+# Four times what a pipe holds by default.
+_WIDE = 4 * 65536
 if False:
     from collections.abc import Iterator, Mapping
 
@@ -84,6 +86,17 @@ class Streams:
             elif source in events:
                 self._take_in(source)
         return self.moved > before
+
+    def widen(self) -> None:
+        """Have pipes of the caller hold more, pipe(7), where nobody reads them before the hook has ended.
+
+        A pipe holds pages, and what arrives in other portions than it was written in fills them less well.
+        """
+        for target in self.sources.values():
+            try:
+                fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, _WIDE)
+            except OSError:
+                continue  # not a pipe, or the user has too many pages in pipes: then it has to be read
 
     def close(self) -> None:
         """Copy no more."""

@@ -16,8 +16,8 @@ if False:
 
 # Seconds between asking and forcing, when a limit of time has run out.
 _GRACE = 5.0
-# After a hook was ended its output is not waited for any longer than this, if nobody reads it.
-_PATIENCE = 1.0
+# Seconds for which the output of a hook that has ended is held out to a reader, before more is done about it.
+_PATIENCE = 0.5
 _TIMES = frozenset(("wall_time", "idle_time", "cpu_time"))
 
 
@@ -79,12 +79,21 @@ class Supervisor:
 
     def drain(self) -> None:
         """Copy what is still to be read. All writers are dead, so this ends, unless nobody takes it."""
-        while self.streams.sources and not self._gone:
-            left = _PATIENCE if self.limit else None if self._end is None else max(0.0, self._end - time.monotonic())
-            events = self._wait(left, ended=True)
-            if not events or self.alive in events:
-                return
+        if self.streams.sources and not self._copy_rest(_PATIENCE):
+            self.streams.widen()
+            left = None if self._end is None else max(0.0, self._end - time.monotonic())
+            self._copy_rest(0.0 if self.limit else left)
+
+    def _copy_rest(self, patience: float | None) -> bool:
+        """Copy until there is no more, and say whether it came to that before nothing moved for so many seconds."""
+        while self.streams.sources:
+            events = self._wait(patience, ended=True)
+            if self._gone or self.alive in events:
+                return True
+            if not events:
+                return False
             self._copy(events)
+        return True
 
     def _wait(self, seconds: float | None, *, ended: bool = False) -> dict[int, int]:
         poll = select.poll()

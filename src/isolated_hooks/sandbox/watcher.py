@@ -16,6 +16,7 @@ import stat
 import time
 
 from . import syscalls
+from .cgroup import Group
 
 if False:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,17 +41,20 @@ class Watcher:
 
     :param limits: by name, what is to be watched
     :param workspace: of this call; :param trees: what else the hook writes to
+    :param group: a cgroup that keeps the limit of memory: then only what the kernel does about it is watched
     :ivar fd: readable when it has something to say
     """
 
-    def __init__(self, limits: dict[str, int], workspace: bytes, trees: Sequence[bytes]) -> None:
+    def __init__(
+        self, limits: dict[str, int], workspace: bytes, trees: Sequence[bytes], group: Group | None = None
+    ) -> None:
         orders, self._orders = os.pipe()
         self.fd, answers = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
                 _prepare(orders, answers)
-                _watch(_measures(limits, workspace, trees))
+                _watch(_measures(limits, workspace, trees, group))
             finally:
                 os._exit(0)
         os.close(orders)
@@ -108,10 +112,10 @@ class _Measure:
         return exceeded
 
 
-def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes]) -> list[_Measure]:
+def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes], group: Group | None) -> list[_Measure]:
     makers: dict[str, Callable[[int], Callable[[int], bool]]] = {
         "cpu_time": lambda limit: lambda pid: _cpu_seconds(pid) > limit + _CPU_MARGIN,
-        "memory": lambda limit: lambda pid: _uses_more(pid, limit),
+        "memory": lambda limit: lambda pid: group.killed() > 0 if group is not None else _uses_more(pid, limit),
         "processes": lambda limit: lambda pid: sum(_threads(member) for member in _members(pid)) > limit,
         "temp_size": lambda limit: _Sizes([workspace + b"/scratch"], limit).exceeded,
         "output_size": lambda limit: (
@@ -119,6 +123,8 @@ def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes]) 
         ),
         "free_space": lambda limit: _FreeSpace([workspace, *trees], limit).exceeded,
     }
+    if group is not None:
+        group.open_counts()
     if limits.keys() & {"cpu_time", "memory", "processes"}:
         _read(b"/proc/thread-self/children")  # raises where the kernel does not list them, proc_pid_children(5)
     return [_Measure(name, makers[name](limit)) for name, limit in limits.items()]

@@ -2,7 +2,8 @@
 
 ``python frontend.py DESCRIPTION``, a JSON object: ``tree``, ``python``, ``hook``, ``out`` and ``attacks``, as the
 backend takes them; ``sandboxed``; ``mirror``, to have the host refuse idmapped mounts; ``shell``, to have a shell stand
-between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal.
+between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal; ``limits``, of the
+policy. An error of the sandbox goes to stderr, and 1 is the exit code.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import pyproject_hooks
 from attackrun import call_hook
 
-from isolated_hooks import IsolatedHookCaller, host
+from isolated_hooks import IsolatedHookCaller, Policy, host
 from isolated_hooks.plan import Identity
 
 
@@ -37,9 +38,11 @@ def main(description: str) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if given.get("mirror"):
         host.refused_identities = lambda _paths: frozenset((Identity.SINGLE, Identity.RANGE))
-    make = IsolatedHookCaller if given.get("sandboxed", True) else pyproject_hooks.BuildBackendHookCaller
     runner = _through_a_shell if given.get("shell") else None
-    caller = make(given["tree"], "hostile", ["."], runner, given["python"])
+    arguments = (given["tree"], "hostile", ["."], runner, given["python"])
+    caller: pyproject_hooks.BuildBackendHookCaller = pyproject_hooks.BuildBackendHookCaller(*arguments)
+    if given.get("sandboxed", True):
+        caller = IsolatedHookCaller(*arguments, policy=Policy(limits=given.get("limits", {})))
     call_hook(caller, given["hook"], given["out"], {"attacks": json.dumps(given["attacks"])})
 
 

@@ -18,12 +18,14 @@ import probes_files
 import probes_kernel
 import probes_processes
 import probes_reach
+import probes_resources
 
 PROBES = {
     **probes_files.PROBES,
     **probes_kernel.PROBES,
     **probes_processes.PROBES,
     **probes_reach.PROBES,
+    **probes_resources.PROBES,
 }
 METADATA = "Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n"
 

@@ -163,11 +163,13 @@ def _processes(identity: str, root: bool) -> tuple[str, bool]:
         return f"{_LOOK}: RLIMIT_NPROC does not bind root", False
     if identity == "confined":
         return f"{_LOOK}; RLIMIT_NPROC, with room for the caller's other processes, which it counts as well", False
+    if identity == "separate":
+        return "RLIMIT_NPROC, which counts the processes of the throw-away uid", True
     return "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace", True
 
 
 def _temp(identity: str) -> tuple[str, bool]:
-    if identity == "confined":
+    if identity in ("confined", "separate"):
         return f"{_LOOK}: without a mount namespace temporary files are in the workspace, on disk", False
     if identity == "shared":
         return f"the size of a tmpfs; where user namespaces get no map, {_LOOK}", False

@@ -95,8 +95,7 @@ def _print(document: Mapping[str, Any]) -> None:
     print(f"{'protection':12} {'state':12} why")
     for name, status in document["protections"].items():
         _print_row(name, status["state"], status["reason"])
-        if status["remedy"] and status["state"] != "active":
-            _print_row("", "", f"remedy: {status['remedy']}")
+    _print_remedies(document["protections"])
     if document["limits"]:
         print(f"\n{'limit':12} {'value':12} by what")
     for name, limit in document["limits"].items():
@@ -119,6 +118,19 @@ def _value(name: str, value: float | int | None) -> str:
     if UNIT[name] == "bytes":
         return f"{value / 2**20:g} MiB"
     return f"{value:g} s" if UNIT[name] == "seconds" else f"{value}"
+
+
+def _print_remedies(protections: Mapping[str, Mapping[str, str]]) -> None:
+    """Print what would make it better, each remedy once."""
+    remedies: dict[str, list[str]] = {}
+    for name, status in protections.items():
+        if status["remedy"] and status["state"] != "active":
+            remedies.setdefault(status["remedy"], []).append(name)
+    if remedies:
+        print("\nWhat would make it better:")
+    for remedy, names in remedies.items():
+        lines = textwrap.wrap(f"{', '.join(names)}: {remedy}", _WIDTH - 4, break_long_words=False)
+        print("  " + "\n    ".join(lines))
 
 
 def _print_row(name: str, state: str, text: str) -> None:

@@ -32,6 +32,7 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
+        self.scoped = False
 
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
@@ -51,6 +52,8 @@ class Init:
             # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
             die_with_parent(leash)
             code = _reap(hook)
+            if self.scoped:
+                end_scoped()
             if self.plan["rules"] is not None:
                 end_children()
             pipes.send(self.report, "exited", code)
@@ -89,11 +92,15 @@ class Init:
         if plan["rules"] is None:
             privileges.reduce(self.entered.capabilities)
         else:
-            privileges.reduce_what_can_be()
+            if plan["identity"] == b"separate":
+                privileges.keep_permitted_over_setuid()
+                identity.become(self.entered.uid, self.entered.uid)
+            privileges.reduce_what_can_be(self.entered.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            if not landlock.confine(plan["rules"], network=plan["network"]):
+            self.scoped = landlock.confine(plan["rules"], network=plan["network"])
+            if not self.scoped and plan["identity"] != b"separate":
                 reason = (
                     "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
                 )
@@ -113,8 +120,10 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             network.loopback_up()
-        self.stage = "root filesystem"
+        self.stage = "mounts"
         umask = os.umask(0o022)
+        mounts.mount_root(self.place, on_disk=not self.entered.mapped)
+        self.stage = "root filesystem"
         mounts.build_root(self.place, self.operations, self.entered, self.degradations)
         os.umask(umask)
 
@@ -203,6 +212,17 @@ def _forward(number: int, _frame: object) -> None:
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
         return [int(pid) for pid in file.read().split()]
+
+
+def end_scoped() -> None:
+    """Kill all that this process may signal but itself, in one step that no fork can outrun, kill(2) of -1.
+
+    Only for who may signal nothing beyond the sandbox: by Landlock, where there is no PID namespace.
+    """
+    try:
+        os.kill(-1, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # there is nothing left
 
 
 def end_children() -> None:

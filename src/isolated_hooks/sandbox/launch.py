@@ -11,8 +11,8 @@ import _signal  # type: ignore[import-not-found]  # signal itself imports enum: 
 import marshal
 import os
 
-from . import cgroup, identity, mounts, privileges, syscalls
-from .init import Init, end_children, is_held
+from . import cgroup, identity, landlock, mounts, privileges, syscalls
+from .init import Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile
 from .streams import Streams
@@ -58,6 +58,8 @@ class Launcher:
         self.watcher: Watcher | None = None
         self.group: cgroup.Group | None = None
         self.degraded: dict[str, str] = {}
+        self.uid = 0
+        self.scoped = False
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -77,11 +79,19 @@ class Launcher:
         supervisor = Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
         outcome = supervisor.watch()
         self._stop_watcher()
-        if self.plan["rules"] is not None:
-            end_children()
+        self._end_rest()
         supervisor.drain()
         self._look_at_memory(outcome)
         return self._finish(outcome)
+
+    def _end_rest(self) -> None:
+        """Without a PID namespace, end what pid 1 could not: it may have been killed itself."""
+        if self.plan["identity"] == b"separate":
+            identity.end_all(self.uid)
+        if self.scoped:
+            end_scoped()
+        if self.plan["rules"] is not None:
+            end_children()
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -129,16 +139,20 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode in (b"single", b"range", b"mirror"):
+        if mode in (b"single", b"range", b"mirror", b"separate"):
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
             uid, self.lock = identity.take_uid()
             self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
         else:
             uid = os.geteuid()
         entered = identity.ENTER[mode](self.plan, operations, uid)
-        if mode == b"confined":
+        self.uid = entered.uid
+        if self.plan["rules"] is not None:
             # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        if mode == b"confined":
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+            self.scoped = landlock.scope_signals()
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
         # Where everything was opened before, the workspace itself is out of reach by now.
         self.degraded = {"identity": entered.degraded} if entered.degraded else {}

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from attackplace import HERE, Place, processes_naming, traces
 
-
 from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection, host
 from isolated_hooks.plan import Identity
 from isolated_hooks.selftest.world import until

@@ -116,7 +116,7 @@ def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes], 
     makers: dict[str, Callable[[int], Callable[[int], bool]]] = {
         "cpu_time": lambda limit: lambda pid: _cpu_seconds(pid) > limit + _CPU_MARGIN,
         "memory": lambda limit: lambda pid: group.killed() > 0 if group is not None else _uses_more(pid, limit),
-        "processes": lambda limit: lambda pid: sum(_threads(member) for member in _members(pid)) > limit,
+        "processes": lambda limit: lambda pid: _are_more(pid, limit),
         "temp_size": lambda limit: _Sizes([workspace + b"/scratch"], limit).exceeded,
         "output_size": lambda limit: (
             _Sizes([workspace + b"/staging", workspace + b"/control"], _OUTPUT_FACTOR * limit + _OUTPUT_MARGIN).exceeded
@@ -174,6 +174,16 @@ def _threads(pid: int) -> int:
         return int(_stat(pid)[17])
     except (OSError, IndexError):
         return 0
+
+
+def _are_more(pid: int, limit: int) -> bool:
+    """Say whether there are more threads than the limit; counted no further than that, however many there are."""
+    count = 0
+    for member in _members(pid):
+        count += _threads(member)
+        if count > limit:
+            return True
+    return False
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -32,6 +32,7 @@ from .errors import (
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
 from .launchers import find_launcher
+from .limits import UNIT
 from .loader import absolute_libraries
 from .outputs import OutputDirectory
 from .ownership import survey
@@ -233,9 +234,13 @@ class _Run:
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
-        if limit == "wall_time":
-            seconds = self.policy.limits.wall_time or 0.0
-            return HookTimeoutError(int(code or 0), command, limit=limit, seconds=seconds)
+        if limit == "watcher":
+            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        if limit:
+            value = getattr(self.policy.limits, limit)
+            if UNIT[limit] == "seconds":
+                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
+            return HookKilledError(int(code or 0), command, limit=limit, value=value)
         if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
             return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
         if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ

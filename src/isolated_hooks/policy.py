@@ -23,11 +23,6 @@ from .policychecks import parse_size
 from .protections import Protection, ProtectionState
 from .text import visible
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 __all__ = ["DEFAULT_REQUIRE", "HOOKS", "Limits", "Policy", "PolicyFile", "Source", "load_policy", "parse_size"]
 
 #: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds: all of them run the same code.
@@ -200,6 +195,12 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
 
     :raises PolicyError: where the file cannot be read or is not valid; the text names the file and the key
     """
+    # Here, because a frontend that is run by another interpreter has no tomli there, and reads no file.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:

@@ -35,7 +35,7 @@ LAYERS = (
     "host",
     "runner",
     "caller",
-    "selftest",
+    "selftest swapping",
     "frontends",
     "cli",
 )

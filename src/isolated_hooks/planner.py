@@ -53,14 +53,25 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
 
 
 def plan_command(
-    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: str
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    situation: Situation,
+    layout: Layout,
+    *,
+    stdin: str,
+    terminal: str,
+    python: str = "",
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
+    :param python: an interpreter to show with all that it loads, or empty
     """
     planner = _Planner(policy, situation, layout, {}, cwd)
+    if python:
+        planner.interpreter(python)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))

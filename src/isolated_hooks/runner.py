@@ -314,11 +314,12 @@ class _CommandRun(_Run):
         self.argv = argv
         self.stdin = "inherit"
         self.terminal = ""
+        self.python = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        terminal = self.terminal
-        return plan_command(self.argv, self.source, self.policy, situation, layout, stdin=self.stdin, terminal=terminal)
+        options = {"stdin": self.stdin, "terminal": self.terminal, "python": self.python}
+        return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
@@ -326,18 +327,27 @@ class _CommandRun(_Run):
 
 
 def run_command(
-    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: str = ""
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    start: Callable[[list[str]], None],
+    *,
+    stdin: str = "inherit",
+    terminal: str = "",
+    python: str = "",
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
+    :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
+    :param python: an interpreter to show with all that it loads, if there is one to show
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.terminal = start, terminal
+    run.starter, run.stdin, run.terminal, run.python = start, stdin, terminal, python
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):

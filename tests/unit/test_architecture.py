@@ -35,7 +35,8 @@ LAYERS = (
     "host",
     "runner",
     "caller",
-    "selftest swapping",
+    "swapping",
+    "selftest",
     "frontends",
     "cli",
 )

@@ -34,6 +34,7 @@ __all__ = [
     "remedy",
     "require_sandbox",
     "started_with",
+    "working_identity",
 ]
 
 _MACHINES = ("x86_64", "aarch64")
@@ -146,6 +147,11 @@ def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
     mapped = plan.identity in _MAPPED
     degraded: Mapping[str, str] = _tried[_key(plan, paths if mapped else ())].get("degraded", {})
     return degraded
+
+
+def working_identity() -> Identity | None:
+    """Return how hooks get a user of their own here, as the last trial that worked has shown."""
+    return next((i for (i, *_), outcome in reversed(_tried.items()) if _worked(outcome)), None)
 
 
 @functools.lru_cache(maxsize=1)

@@ -76,7 +76,11 @@ def assert_swept(place: Place) -> None:
 
 def cgroups() -> set[Path]:
     """Return the cgroups of ours."""
-    return {path for parent, _ in cgroup.places() for path in Path(os.fsdecode(parent)).glob("isolated-hooks-*")}
+    return {
+        path
+        for parent, _ in cgroup.places()
+        for path in Path(os.fsdecode(parent)).glob("isolated-hooks-" + "[0-9a-f]" * 12)
+    }
 
 
 def _whole_call(place: Place) -> float:

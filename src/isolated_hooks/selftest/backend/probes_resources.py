@@ -154,7 +154,7 @@ def oom_score(pid):
     return found
 
 
-def litter(where):
+def litter(where, depth):
     """Leave what is hard to remove: depth, odd names, no rights, sockets, FIFOs, links that lead away."""
     place = _place(where)
     os.makedirs(place, exist_ok=True)
@@ -167,7 +167,7 @@ def litter(where):
     os.mknod("socket", 0o140000, dir_fd=here)
     os.symlink("/", "root", dir_fd=here)
     os.symlink("..", "up", dir_fd=here)
-    for _ in range(5000):
+    for _ in range(depth):
         os.mkdir("d", dir_fd=here)
         deeper = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)

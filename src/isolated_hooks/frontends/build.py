@@ -56,13 +56,27 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
             super().__init__(policy=policy, **options)
             self.reports = [] if reports is None else reports
 
-    for place in places:
-        place.DefaultIsolatedEnv = Env  # type: ignore[attr-defined]
+    made = build.ProjectBuilder.__dict__["from_isolated_env"]
+    changes: list[tuple[Any, str, Any, Any]] = [(place, "DefaultIsolatedEnv", original, Env) for place in places]
+    changes.append((build.ProjectBuilder, "from_isolated_env", made, _guarded(made)))
+    for place, name, _, ours in changes:
+        setattr(place, name, ours)
     try:
         yield
     finally:
-        for place in places:
-            place.DefaultIsolatedEnv = original  # type: ignore[attr-defined]
+        for place, name, theirs, _ in changes:
+            setattr(place, name, theirs)
+
+
+def _guarded(made: Any) -> Any:
+    """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
+
+    def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(env, SandboxedEnv):
+            raise unknown_build()
+        return made.__func__(cls, env, *args, **options)
+
+    return classmethod(from_isolated_env)
 
 
 def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:

@@ -133,14 +133,6 @@ def test_a_usage_error_is_2(options: list[str], said: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_policy_without_hooks_has_nothing_to_be_tested(tmp_path: Path) -> None:
-    config = tmp_path / "policy.toml"
-    config.write_text("hooks = []\n")
-    done = _run("--config", os.fspath(config))
-    assert done.returncode == 2
-    assert "no sandbox to be tested" in done.stderr
-
-
 def test_one_hook_of_a_policy_is_enough(tmp_path: Path) -> None:
     config = tmp_path / "policy.toml"
     config.write_text('hooks = ["build_sdist"]\n')

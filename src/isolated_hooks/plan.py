@@ -56,7 +56,10 @@ class Situation:
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
     :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
-    :ivar refused: the identities that this host is known to refuse
+    :ivar refused: the identities that this host is known to refuse, or the launcher does not know
+    :ivar inside: paths that the launcher needs in the sandbox for itself
+    :ivar root: the caller is the kernel's own root, whatever number its user namespace shows
+    :ivar remedy: what to do on this host to get user namespaces
     """
 
     filesystem: Filesystem
@@ -67,6 +70,9 @@ class Situation:
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    root: bool = False
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +106,8 @@ class Plan:
     rules: tuple[tuple[str, int], ...] | None = None
     stdin: str = "null"
     terminal: bool = False
+    root: bool = False
+    remedy: str = ""
 
     @property
     def capabilities(self) -> tuple[str, ...]:

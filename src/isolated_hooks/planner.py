@@ -89,6 +89,8 @@ class _Planner:
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
         self._search_paths()
+        for path in situation.inside:
+            self._show_read_only(path)
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
             for path in paths:
                 self._expose(path, writable=writable, owned=owned)
@@ -295,6 +297,8 @@ class _Planner:
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
             policy=self.policy,
+            root=self.situation.root,
+            remedy=self.situation.remedy,
             **rest,
         )
 

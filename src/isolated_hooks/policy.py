@@ -66,6 +66,7 @@ _GIB = 1024**3
 _TABLE = "tool.isolated-hooks"
 # The name of a project, from the core metadata specification.
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+_LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 _LIMIT_CHECKS: Mapping[str, checks.Check] = {
     "wall_time": checks.optional(checks.seconds),
@@ -123,7 +124,8 @@ class Policy:
     :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
         what is named there, since it is the more particular word of the two
     :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
-    :ivar launcher: what sets the sandbox up
+    :ivar launcher: the name of what sets the sandbox up: ``native``, ``bubblewrap``, or one that another distribution
+        brings; whether there is one of that name is found out when it is needed
 
     Paths are absolute; they are normalised as text (so ``a/..`` goes) and links in them stay as they are.
 
@@ -332,9 +334,10 @@ def _check_source(label: str, value: object) -> str:
 
 
 def _check_launcher(label: str, value: object) -> str:
-    if value != "native":
-        raise checks.wrong(label, value, "only 'native', no other launcher is supported yet")
-    return "native"
+    # Only the form: which launchers there are is not known without asking the system.
+    if not isinstance(value, str) or not _LAUNCHER.fullmatch(value):
+        raise checks.wrong(label, value, "the name of a launcher, such as native or bubblewrap")
+    return value
 
 
 def _check_limits(label: str, value: object) -> Limits:

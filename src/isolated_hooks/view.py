@@ -174,6 +174,8 @@ class View:
 
     def cover(self, path: str, *, empty: str, nothing: str) -> None:
         """Put something empty over a file or directory, by its real path, but not over what else is shown in there."""
+        if self.shows(path):
+            return
         if any(is_within(target, path) for target in self._binds):
             for name in self._filesystem.names(path):
                 self.cover(f"{path}/{name}", empty=empty, nothing=nothing)

@@ -25,9 +25,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from .child import child_command
 from .errors import SandboxSetupError
 from .filesystem import is_within
-from .launchers import native
 from .ownership import give_back
 from .plan import Layout, Plan
 from .sandbox.status import read_status
@@ -214,7 +214,7 @@ def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     uid = status["uid"]
     if status["mode"] == b"separate" and "state" not in status:
         # No PID namespace has ended with the launcher, which was killed.
-        subprocess.run(native.end_command(uid), stdin=subprocess.DEVNULL, check=True, cwd="/")
+        subprocess.run(child_command("--end", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
     for tree in trees:
         fd = os.open(tree, _DIRECTORY & ~os.O_NOFOLLOW)
         try:

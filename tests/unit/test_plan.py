@@ -47,6 +47,7 @@ def plans() -> dict[str, Plan]:
         "range": make_plan(owners=big),
         "mirror": make_plan(owners=big, refused=mapped),
         "shared": make_plan(owners=big, refused=mapped | {Identity.MIRROR}),
+        "separate": make_plan(owners=big, refused=mapped | {Identity.MIRROR, Identity.SHARED}),
         "confined": make_plan(refused=frozenset((Identity.USER,))),
         "network": make_plan(policy=Policy(network=True)),
         "no output": make_plan(call=hook_call("get_requires_for_build_wheel")),
@@ -200,7 +201,7 @@ def test_the_words_say_who_what_and_where(kind: str) -> None:
     words = "\n".join(plan.describe())
     for part in (*plan.argv, plan.cwd, "identity: ", "capabilities: ", "network: ", "namespaces: "):
         assert part in words
-    assert ("CAP_DAC_OVERRIDE and CAP_FOWNER" in words) is bool(plan.capabilities)
+    assert f"capabilities: {' and '.join(plan.capabilities) or 'none'}, " in words
     for name in ("HOME", "TMPDIR", "GIT_CONFIG_VALUE_0"):
         assert name in next(line for line in plan.describe() if line.startswith("environment, made to fit"))
 

@@ -738,6 +738,7 @@ MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
         (ROOT, MAPPED, Identity.MIRROR, (0, 0)),
         (MIXED, MAPPED, Identity.MIRROR, (0, 0)),
         (ROOT, MAPPED | {Identity.MIRROR}, Identity.SHARED, (0, 0)),
+        (ROOT, MAPPED | {Identity.MIRROR, Identity.SHARED}, Identity.SEPARATE, (0, 0)),
         (None, frozenset((Identity.USER,)), Identity.CONFINED, (0, 0)),
     ],
 )
@@ -764,11 +765,12 @@ def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners |
 def test_only_a_tree_of_several_owners_takes_capabilities(identity: Identity) -> None:
     owners = {Identity.USER: None, Identity.CONFINED: None, Identity.RANGE: MIXED}.get(identity, ROOT)
     before = [i for i in Identity if i is not identity]
-    refused = frozenset(before) if identity in (Identity.MIRROR, Identity.SHARED, Identity.CONFINED) else frozenset()
-    plan = make_plan(owners=owners, refused=refused)
+    first = (Identity.USER, Identity.SINGLE, Identity.RANGE)
+    plan = make_plan(owners=owners, refused=frozenset() if identity in first else frozenset(before))
     assert plan.identity is identity
     two = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
-    assert plan.capabilities == (two if identity in (Identity.RANGE, Identity.MIRROR) else ())
+    held = {Identity.RANGE: two, Identity.MIRROR: two, Identity.SEPARATE: two[:1]}
+    assert plan.capabilities == held.get(identity, ())
 
 
 # Without namespaces nothing can be put in the place of anything else.

@@ -90,12 +90,22 @@ def test_hooks_are_checked() -> None:
     assert "hooks" in refused(hooks=[["build_wheel"]])
 
 
-def test_source_and_launcher_refuse_what_is_not_there_yet() -> None:
+def test_source_refuses_what_is_not_there_yet() -> None:
     assert Policy(source="read-only").source == "read-only"
     assert "not supported yet" in refused(source="discard")
     assert "read-write" in refused(source="readonly")
     assert "source" in refused(source=["read-only"])
-    assert "native" in refused(launcher="bubblewrap")
+
+
+@pytest.mark.parametrize("name", ["native", "bubblewrap", "x", "My.Own-launcher_2"])
+def test_of_a_launcher_only_the_form_of_its_name_is_checked(name: str) -> None:
+    assert Policy(launcher=name).launcher == name
+    assert Policy.from_mapping({"launcher": name}, where="here").launcher == name
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "../x", "a\n", None, 7, ["native"], "x" * 101])
+def test_what_cannot_be_the_name_of_a_launcher_is_refused(name: object) -> None:
+    assert "launcher" in refused(launcher=name)
 
 
 @pytest.mark.parametrize("key", ["expose", "writable", "hide"])

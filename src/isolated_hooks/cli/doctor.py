@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import __version__, host
 from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..launchers import list_launchers
 from ..policy import Policy
 from ..protections import Protection, ProtectionState, ProtectionStatus
 from ..runner import check_host
@@ -61,7 +62,8 @@ def examine(policy: Policy) -> dict[str, Any]:
             s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy} for s in statuses
         },
         "facts": {name: {"value": value, "error": error} for name, (value, error) in host.facts().items()},
-        "launchers": ["native"],
+        "launcher": policy.launcher,
+        "launchers": {name: dataclasses.asdict(found) for name, found in list_launchers()},
     }
 
 
@@ -89,9 +91,14 @@ def _print(document: Mapping[str, Any]) -> None:
         value, error = fact["value"], fact["error"]
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         print(f"  {name:38} {shown}" + (f"  ({error})" if error else ""))
-    print(f"\nlaunchers: {', '.join(document['launchers'])}")
+    print("\nLaunchers:")
+    for name, found in document["launchers"].items():
+        _print_row(name, "available" if found["available"] else "unavailable", found["reason"])
+        if found["remedy"]:
+            _print_row("", "", f"remedy: {found['remedy']}")
+    print()
     if document["runs"]:
-        print("Hooks can run under this policy.")
+        print(f"Hooks can run under this policy, by the launcher {document['launcher']}.")
     else:
         print(textwrap.fill(f"Hooks cannot run under this policy: {document['problem']}", _WIDTH))
 

@@ -42,18 +42,7 @@ class Init:
         try:
             die_with_parent(leash)
             self.trial = not argv
-            self._set_up()
-            variables = self._environment()
-            if self.trial:
-                pipes.send(self.report, "exited", 0)
-                return
-            hook = self._start(argv, variables)
-            # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
-            die_with_parent(leash)
-            code = _reap(hook)
-            if self.plan["rules"] is not None:
-                end_children()
-            pipes.send(self.report, "exited", code)
+            self._work(argv, leash)
         except mounts.OperationError as error:
             cause = error.__cause__
             self._fail(cause if isinstance(cause, OSError) else OSError(), os.fsencode(error.operation.target))
@@ -61,6 +50,20 @@ class Init:
             self._fail(error, getattr(error, "path", None) or error.filename)
         finally:
             os._exit(0)
+
+    def _work(self, argv: list[bytes], leash: int) -> None:
+        self._set_up()
+        variables = self._environment()
+        if self.trial:
+            pipes.send(self.report, "exited", 0)
+            return
+        hook = self._start(argv, variables)
+        # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
+        die_with_parent(leash)
+        code = _reap(hook)
+        if self.plan["rules"] is not None:
+            end_children()
+        pipes.send(self.report, "exited", code)
 
     def _fail(self, error: OSError, path: object) -> None:
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
@@ -73,15 +76,21 @@ class Init:
         self.stage = "keyring and terminal"
         self._join_keyring()
         os.setsid()
-        if plan["terminal"] and not self.trial:  # a trial has no terminal to take
+        self._use_terminal()
+        self._use_limits()
+        self._give_up_privileges()
+
+    def _use_terminal(self) -> None:
+        if self.plan["terminal"] and not self.trial:  # a trial has no terminal to take
             _take_terminal()
+
+    def _use_limits(self) -> None:
         self.stage = "working directory"
-        os.chdir(plan["cwd"])
-        if plan["stdin"] == b"null":
+        os.chdir(self.plan["cwd"])
+        if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(plan["limits"])
-        self._give_up_privileges()
+        privileges.limit(self.plan["limits"])
 
     def _give_up_privileges(self) -> None:
         plan = self.plan

@@ -20,6 +20,7 @@ from .status import StatusFile
 from .streams import Streams, descriptors
 
 if False:
+    from collections.abc import Callable
     from typing import Any
 
     from .operations import Operation
@@ -27,8 +28,6 @@ if False:
 _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 # Seconds between asking and forcing, when a time limit has run out.
 _GRACE = 5.0
-# Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
-_PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
 
 
 class SetupError(Exception):
@@ -36,20 +35,24 @@ class SetupError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``WORKSPACE -- COMMAND...`` and return its exit code."""
+    """Run ``[--bubblewrap PROGRAM] WORKSPACE -- COMMAND...`` and return its exit code."""
+    program = b""
+    if arguments[0] == "--bubblewrap":
+        program, arguments = os.fsencode(arguments[1]), arguments[2:]
     workspace, argv = os.fsencode(arguments[0]), [os.fsencode(a) for a in arguments[2:]]
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     with open(workspace + b"/plan", "rb") as file:
         plan = marshal.load(file)
     alive = os.open(workspace + b"/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return Launcher(plan, workspace, alive).run(argv)
+    return Launcher(plan, workspace, alive, program).run(argv)
 
 
 class Launcher:
-    """One launch of one plan."""
+    """One launch of one plan, in namespaces of our own making or, where a program is named, of bubblewrap's."""
 
-    def __init__(self, plan: dict[str, Any], workspace: bytes, alive: int) -> None:
+    def __init__(self, plan: dict[str, Any], workspace: bytes, alive: int, bubblewrap: bytes) -> None:
         self.plan = plan
+        self.bubblewrap = bubblewrap
         self.workspace = workspace
         self.alive = alive
         self.status = StatusFile(workspace + b"/status")
@@ -57,7 +60,6 @@ class Launcher:
         self.pid = 0
         self.parent = os.getppid()
         self.streams: Streams | None = None
-        self.degraded: dict[str, str] = {}
         self.uid = 0
 
     def run(self, argv: list[bytes]) -> int:
@@ -65,8 +67,7 @@ class Launcher:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
-            entered, place = self._enter(operations)
-            report = self._fork(operations, entered, place, argv)
+            report = (self._start_bubblewrap if self.bubblewrap else self._start)(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, os.fsencode(error.operation.target))
         except identity.NoUidLeftError:
@@ -74,6 +75,9 @@ class Launcher:
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"])
+        if self.bubblewrap:
+            supervisor.untold = "bubblewrap"
+            supervisor.guards += (self.outer,)
         outcome = supervisor.watch(self.streams)
         self._end_rest()
         for source in descriptors(self.streams):
@@ -83,10 +87,10 @@ class Launcher:
         return self._finish(outcome)
 
     def _end_rest(self) -> None:
-        """Without a PID namespace, end what pid 1 could not: it may have been killed itself."""
+        """End what pid 1 could not, without a PID namespace or where bubblewrap was killed before it."""
         if self.plan["identity"] == b"separate":
             identity.end_all(self.uid)
-        if self.plan["rules"] is not None:
+        if self.plan["rules"] is not None or self.bubblewrap:
             end_children()
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
@@ -98,23 +102,25 @@ class Launcher:
 
     def _enter(self, operations: list[Operation]) -> tuple[identity.Entered, bytes]:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
-        self.stage = "identity"
         mode = self.plan["identity"]
-        if mode in (b"single", b"range", b"mirror", b"separate"):
-            # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
-            uid, self.lock = identity.take_uid()
-            self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
-        else:
-            uid = os.geteuid()
-        entered = identity.ENTER[mode](self.plan, operations, uid)
+        entered = identity.ENTER[mode](self.plan, operations, self._take_uid())
         self.uid = entered.uid
         if self.plan["rules"] is not None:
             # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
         # Where everything was opened before, the workspace itself is out of reach by now.
-        self.degraded = {"identity": entered.degraded} if entered.degraded else {}
-        return entered, _reachable_place() if entered.trees else self.workspace + b"/root"
+        return entered, mounts.reachable_place() if entered.trees else self.workspace + b"/root"
+
+    def _take_uid(self) -> int:
+        self.stage = "identity"
+        mode = self.plan["identity"]
+        if mode not in (b"single", b"range", b"mirror", b"separate"):
+            return os.geteuid()
+        # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
+        uid, self.lock = identity.take_uid()
+        self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
+        return uid
 
     def _watch_parent(self) -> None:
         """End, with all that was started, when the parent or the frontend does.
@@ -134,10 +140,36 @@ class Launcher:
     def _end(self) -> None:
         if self.pid == 0:
             os._exit(1)
-        os.kill(self.pid, _signal.SIGKILL)
+        _kill(self.pid, _signal.SIGKILL)
 
-    def _fork(self, operations: list[Operation], entered: identity.Entered, place: bytes, argv: list[bytes]) -> int:
-        """Start pid 1 and return the descriptor that it reports through."""
+    def _start(self, operations: list[Operation], argv: list[bytes]) -> int:
+        """Enter namespaces of our own making and start pid 1. Return the descriptor that it reports through."""
+        entered, place = self._enter(operations)
+        report = self._fork(lambda report: Init(self.plan, operations, entered, place, report), argv)
+        for tree in entered.trees.values():
+            os.close(tree)
+        self._supervise(self.pid)
+        return report
+
+    def _start_bubblewrap(self, operations: list[Operation], argv: list[bytes]) -> int:
+        """Have bubblewrap make the namespaces and start pid 1, as :meth:`_start`."""
+        from .bubblewrap import Wrapped, pid_of  # only here: each import costs every hook
+
+        uid = self._take_uid()
+        # Where bwrap is killed, what it has started becomes ours.
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        info, write = os.pipe()
+        program = self.bubblewrap
+        report = self._fork(
+            lambda report: Wrapped(self.plan, operations, uid, report, program=program, info=write), argv
+        )
+        os.close(write)
+        self.outer = os.pidfd_open(self.pid)
+        self._supervise(pid_of(info))
+        return report
+
+    def _fork(self, init: Callable[[int], Init], argv: list[bytes]) -> int:
+        """Fork what is, or becomes, pid 1, and return the descriptor that it reports through. Signals are held back."""
         self.stage = "starting pid 1"
         leash, held = os.pipe()
         report, write = os.pipe()
@@ -151,22 +183,24 @@ class Launcher:
             os.close(report)
             if self.streams is not None:
                 self.streams.take()
-            Init(self.plan, operations, entered, place, write).run(argv, leash)
+            init(write).run(argv, leash)
         os.close(write)
         os.close(leash)
         if self.streams is not None:
             self.streams.release()
         self.held = held
-        self.status.write(pid=self.pid, born=_start_time(self.pid))
-        for tree in entered.trees.values():
-            os.close(tree)
-        for number in _FORWARDED:
-            _signal.signal(number, lambda number, _frame: os.kill(self.pid, number))
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _FORWARDED)
         return report
 
+    def _supervise(self, pid: int) -> None:
+        """Tell who pid 1 is, if there is one, and forward signals to it from now on."""
+        if pid:
+            self.pid = pid
+            self.status.write(pid=pid, born=_start_time(pid))
+        for number in _FORWARDED:
+            _signal.signal(number, lambda number, _frame: _kill(self.pid, number))
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _FORWARDED)
+
     def _finish(self, outcome: dict[str, Any]) -> int:
-        outcome["degraded"] = {**self.degraded, **outcome.get("degraded", {})}
         self.status.write(**outcome)
         if outcome["state"] == "failed":
             return 125
@@ -188,6 +222,8 @@ class Supervisor:
         self.alive = alive
         self.wall_time = wall_time
         self.outcome: dict[str, Any] = {}
+        self.guards: tuple[int, ...] = (alive,)  # when one of them has ended, or hung up, everything ends
+        self.untold = "pid 1 of the sandbox"  # what has failed where nobody says so
 
     def watch(self, streams: Streams | None) -> dict[str, Any]:
         """Return what the status file is to say, after every process of the sandbox is dead.
@@ -196,7 +232,9 @@ class Supervisor:
         """
         poll = select.poll()
         poll.register(self.report, select.POLLIN)
-        poll.register(self.alive, 0)  # POLLHUP alone, which is always reported
+        for guard in self.guards:
+            # Of the FIFO, which nobody writes to, POLLHUP alone; a process that has ended is readable, pidfd_open(2).
+            poll.register(guard, select.POLLIN)
         for source in descriptors(streams):
             poll.register(source, select.POLLIN)
         deadline = None if self.wall_time is None else time.monotonic() + self.wall_time
@@ -206,21 +244,24 @@ class Supervisor:
             left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             events = dict(poll.poll(left))
             if not events:
-                os.kill(self.pid, _signal.SIGKILL if limit else _signal.SIGTERM)
+                _kill(self.pid, _signal.SIGKILL if limit else _signal.SIGTERM)
                 deadline = None if limit else time.monotonic() + _GRACE
                 limit = "wall_time"
-            if self.alive in events:
-                os.kill(self.pid, _signal.SIGKILL)
-                poll.unregister(self.alive)
+            for guard in events.keys() & self.guards:
+                _kill(self.pid, _signal.SIGKILL)
+                poll.unregister(guard)
             self._copy(events, streams, poll)
             if self.report in events:
                 open_report = self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
-        os.waitpid(self.pid, 0)
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # it is bubblewrap's child, which is waited for later
         if "state" not in self.outcome:
             # Without a word about its end, pid 1 was killed: with the hook, or before there was one.
             killed = {"state": "exited", "code": -int(_signal.SIGKILL)}
-            failed = {"state": "failed", "stage": "pid 1 of the sandbox", "syscall": "", "path": b"", "errno": 0}
+            failed = {"state": "failed", "stage": self.untold, "syscall": "", "path": b"", "errno": 0}
             self.outcome.update(killed if self.outcome.get("running") or limit else failed)
         return {**self.outcome, "limit": limit}
 
@@ -247,20 +288,16 @@ class Supervisor:
         return True
 
 
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # bubblewrap has just reaped it
+
+
 def _start_time(pid: int) -> bytes:
     try:
         with open(b"/proc/%d/stat" % pid, "rb") as file:
             return file.read().rpartition(b")")[2].split()[19]
     except OSError:
         return b""  # /proc is mounted with hidepid: nobody will wait by this number
-
-
-def _reachable_place() -> bytes:
-    for place in _PLACES:
-        try:
-            mode = os.stat(place).st_mode
-        except OSError:
-            continue
-        if mode & 0o170001 == 0o040001:
-            return place
-    raise syscalls.SyscallError(2, "stat", _PLACES[0])

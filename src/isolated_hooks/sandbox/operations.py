@@ -185,12 +185,16 @@ class Accounts(Operation):
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}/passwd and group with the user {os.fsdecode(self.name)} alone"
 
-    def execute(self, context: Context) -> None:
-        directory, name, home = map(os.fsencode, (self.target, self.name, self.home))
-        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, context.uid, context.gid, home)
+    def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the name and the content of each file."""
+        name, home = map(os.fsencode, (self.name, self.home))
+        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        _write(context, directory + b"/passwd", user + nobody)
-        _write(context, directory + b"/group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, context.gid))
+        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
+
+    def execute(self, context: Context) -> None:
+        for name, content in self.files(context.uid, context.gid):
+            _write(context, b"%b/%b" % (os.fsencode(self.target), name), content)
 
 
 class Symlink(Operation):

@@ -209,7 +209,7 @@ AUDIT = """
         "from isolated_hooks.cli import main; assert main(['--help']) == 0",
         "from isolated_hooks.cli import main; assert main(['--version']) == 0",
         "import isolated_hooks.frontends.build, isolated_hooks.cli.build, isolated_hooks.cli.run",
-        "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor",
+        "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor, isolated_hooks.cli.selftest",
     ],
 )
 def test_to_import_and_to_ask_for_help_starts_nothing_changes_nothing_and_looks_at_nothing(code: str) -> None:

@@ -14,6 +14,7 @@ from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
+from .filtering import filtered
 
 __all__ = ["own_error", "parser", "run", "swapped"]
 
@@ -26,11 +27,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def swapped(policy: Policy) -> Iterator[list[HookReport]]:
+def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
     """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
 
     build looks the class up in its module at every use. The change is of the whole process: for a command line, not for
     a library that is used by several threads.
+
+    :param raw_output: leave what hooks print as it is; otherwise it is filtered, for a command line
     """
     reports: list[HookReport] = []
 
@@ -38,6 +41,8 @@ def swapped(policy: Policy) -> Iterator[list[HookReport]]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, policy=policy, **kwargs)
             self._isolated_runner.reports = reports
+            if not raw_output:
+                self._isolated_runner.inner = filtered(self._isolated_runner.inner)
 
     original = pyproject_hooks.BuildBackendHookCaller
     pyproject_hooks.BuildBackendHookCaller = HookCaller  # type: ignore[misc]
@@ -47,12 +52,15 @@ def swapped(policy: Policy) -> Iterator[list[HookReport]]:
         pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
 
 
-def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:
+def run(
+    arguments: Sequence[str], policy: Policy, *, prog: str, raw_output: bool = False
+) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
+    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy) as reports:
+    with swapped(policy, raw_output=raw_output) as reports:
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

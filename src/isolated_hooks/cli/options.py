@@ -39,6 +39,9 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
     )
+    group.add_argument(
+        "--deep-check", action="store_true", default=None, help="look into wheels and sdists before handing them over"
+    )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
 
 
@@ -49,7 +52,7 @@ def policy_of(options: argparse.Namespace) -> Policy:
     """
     policy = Policy() if options.config is None else load_policy(options.config).for_package(options.package)
     changes: dict[str, Any] = {}
-    for name in ("network", "source"):
+    for name in ("network", "source", "deep_check"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     for name in ("expose", "writable", "hide"):

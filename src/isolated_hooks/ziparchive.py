@@ -133,10 +133,10 @@ class ZipArchive:
     def _places_of_data(self, begin: int) -> dict[str, int]:
         """Return where each member's data begins, with every byte before the central directory accounted for."""
         ordered = sorted(self.members, key=lambda member: member.offset)
-        ends = [member.offset for member in ordered[1:]] + [begin]
-        if (ordered[0].offset if ordered else begin) != 0:
+        starts = [*(member.offset for member in ordered), begin]
+        if starts[0] != 0:
             raise UntrustedResultError("a ZIP file must begin with its first member")
-        return {m.name: self._place_of_data(m, end) for m, end in zip(ordered, ends, strict=True)}
+        return {m.name: self._place_of_data(m, end) for m, end in zip(ordered, starts[1:], strict=True)}
 
     def _place_of_data(self, member: ZipMember, end: int) -> int:
         place = member.offset + _LOCAL.size

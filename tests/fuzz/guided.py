@@ -26,8 +26,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["isolated_hooks", "packaging", "json", "zipfile", "tarfile", "tomllib"]):
-    import builders
-    import properties
+    import archivebuilders as builders
+    import properties  # which also makes the helpers of tests/unit importable
     from fakes import DIR, Entry, Link
 
 taken = tried = 0

@@ -239,6 +239,9 @@ def _vet_requirement(text: str, allow_urls: bool) -> str:
         raise UntrustedResultError(f"a requirement must not be longer than {MAX_REQUIREMENT} characters", text[:200])
     if not is_visible(text):
         raise UntrustedResultError("a requirement must not contain control or invisible characters", text)
+    # A marker may compare any two strings, and frontends print what they install.
+    if visible(text) != text:
+        raise UntrustedResultError("a requirement must not contain a command to a CI, such as '##vso['", text)
     # pip replaces ${NAME} in a requirements file by the frontend's environment, and joins lines at a backslash.
     if "${" in text or "\\" in text:
         raise UntrustedResultError("a requirement must not contain '${' or a backslash", text)

@@ -26,8 +26,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["isolated_hooks", "packaging", "json", "zipfile", "tarfile", "tomllib"]):
-    import archivebuilders as builders
     import properties  # which also makes the helpers of tests/unit importable
+    from archivebuilders import add, make_sdist, make_wheel, wheel_files
     from fakes import DIR, Entry, Link
 
 taken = tried = 0
@@ -66,7 +66,7 @@ def archives(data: bytes) -> bool:
 def _structured_zip(data: bytes) -> bytes:
     """Return a wheel whose members and whose headers' fields come from the fuzzer, and whose structure mostly fits."""
     given = atheris.FuzzedDataProvider(data)
-    files = list(builders.wheel_files().items())
+    files = list(wheel_files().items())
     for _ in range(given.ConsumeIntInRange(0, 3)):
         files.append((given.ConsumeUnicodeNoSurrogates(20), given.ConsumeBytes(20)))
     body, directory = b"", b""
@@ -175,9 +175,9 @@ def seeds(target: str) -> list[bytes]:
         found = [(b"\0", text) for text in texts] + [(b"\x60", text) for text in wanted]
         return [kind + text.encode() for kind, text in (*found, *((b"\xff", text) for text in tomls))]
     if target == "archives":
-        wheel, sdist = builders.make_wheel(), builders.make_sdist()
-        gnu = builders.make_sdist(builders.add("pkg-1.0/" + "n" * 120, b"x"), format=1)
-        pax = builders.make_sdist(builders.add("pkg-1.0/ü" + "n" * 120, b"x"))
+        wheel, sdist = make_wheel(), make_sdist()
+        gnu = make_sdist(add("pkg-1.0/" + "n" * 120, b"x"), format=1)
+        pax = make_sdist(add("pkg-1.0/ü" + "n" * 120, b"x"))
         tars = [b"\x90" + gzip.decompress(tar) for tar in (sdist, gnu, pax)]
         return [
             b"\0" + wheel,

@@ -151,6 +151,7 @@ def requirement_holds(text: str) -> bool:
             assert text.splitlines() == [text]
             assert text.lstrip()[0].isalnum()
             assert "${" not in text
+            assert visible(text) == text
             Requirement(str(requirement))
     finally:
         os.close(fd)

@@ -161,7 +161,10 @@ def device_node(path, major, minor):
 
 def devices(allowed):
     """Return what is in /dev besides what is allowed."""
-    return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    try:
+        return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    except OSError as error:
+        return {"others": [], "error": name_of(error)}
 
 
 def inherited(directory, file, name, text):

@@ -158,7 +158,7 @@ class World:
     def target(self, directory: str | Path) -> str:
         """Return a path for the backend to create; it is removed afterwards."""
         path = Path(directory) / f"isolated-hooks-written-{self.random}"
-        self._stack.callback(_remove, path)
+        self._stack.callback(path.unlink, missing_ok=True)
         return str(path)
 
     def _make_environment(self) -> None:
@@ -293,11 +293,6 @@ class World:
         fd = os.open(path, flags)
         self._stack.callback(os.close, fd)
         return fd
-
-
-def _remove(path: Path) -> None:
-    if path.exists():  # on a read-only filesystem, as in many containers, what is not there cannot be removed either
-        path.unlink()
 
 
 def make_interpreter(prefix: Path, env: Path) -> Path:

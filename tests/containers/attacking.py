@@ -45,6 +45,7 @@ _STOPPED_BY = {
     "K05": "privileges syscalls",
     "K07": "privileges syscalls",
     "K08": "privileges",
+    "K08-root": "identity",
 }
 
 

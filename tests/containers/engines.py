@@ -7,7 +7,6 @@ this machine alone. Nothing here needs systemd, a login session or a network.
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
 import pwd
@@ -19,11 +18,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Docker", "Engine", "Host", "Podman", "RootlessPodman", "call", "end_process"]
+__all__ = ["DOCKER", "PODMAN", "Docker", "Engine", "Host", "Podman", "RootlessPodman", "call", "end_process"]
 
 IMAGE = "localhost/isolated-hooks-lab:latest"
 #: A cgroup of the lab's own, beneath which the engines put theirs.
 CGROUP = "/isolated-hooks-lab"
+#: Debian's own, whatever else this machine has.
+PODMAN, DOCKER = "/usr/bin/podman", "/usr/bin/docker"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEADLINE = 60.0
 
@@ -113,13 +114,11 @@ class Host(Engine):
 class Podman(Engine):
     """Podman, run by root."""
 
-    program: Sequence[str] = ("podman",)
-
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.store = directory / "podman"
         self.base = [
-            *self.program,
+            PODMAN,
             *("--root", str(self.store / "root"), "--runroot", str(self.store / "run")),
             *("--tmpdir", str(self.store / "tmp"), "--log-level", "error"),
             *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"),
@@ -156,7 +155,7 @@ class RootlessPodman(Engine):
         environ = [f"PATH={_PATH}", f"HOME={self.home}", f"XDG_RUNTIME_DIR={self.runtime}"]
         self.base = [
             *_as_user(user),
-            *("env", "-i", *environ, "--chdir=/", "podman", "--log-level", "error"),
+            *("env", "-i", *environ, "--chdir=/", PODMAN, "--log-level", "error"),
             *("--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file"),
         ]
 
@@ -191,7 +190,7 @@ class Docker(Engine):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.store = directory / "docker"
-        self.base = ["docker", "--host", f"unix://{self.store}/docker.sock", "--config", str(self.store / "config")]
+        self.base = [DOCKER, "--host", f"unix://{self.store}/docker.sock", "--config", str(self.store / "config")]
         self.pidfile = self.store / "docker.pid"
 
     def start(self, image: Path) -> None:
@@ -211,7 +210,15 @@ class Docker(Engine):
     def _daemon(self) -> list[str]:
         store = self.store
         return [
-            *("dockerd", "--host", f"unix://{store}/docker.sock", "--pidfile", str(self.pidfile), "--group", "root"),
+            *(
+                "/usr/sbin/dockerd",
+                "--host",
+                f"unix://{store}/docker.sock",
+                "--pidfile",
+                str(self.pidfile),
+                "--group",
+                "root",
+            ),
             *("--data-root", f"{store}/data", "--exec-root", f"{store}/exec", "--cgroup-parent", CGROUP),
             *("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2"),
         ]
@@ -277,12 +284,3 @@ def crio_seccomp(podman: str) -> str:
 
 def _rule(names: list[str], action: str, *, includes: object = None, args: object = None) -> dict[str, object]:
     return {"names": names, "action": action, "args": args or [], "includes": includes or {}, "excludes": {}}
-
-
-def group_exists(name: str) -> bool:
-    """Say whether there is a group of that name."""
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True

@@ -47,7 +47,9 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         "docker run --security-opt seccomp=/usr/share/containers/seccomp.json, podman's profile",
     ),
     _container("docker-sys-admin", "docker", "--cap-add SYS_ADMIN"),
-    _container("crio", "podman", "--security-opt seccomp={crio-seccomp}", "CRI-O's default seccomp rules, as in OpenShift"),
+    _container(
+        "crio", "podman", "--security-opt seccomp={crio-seccomp}", "CRI-O's default seccomp rules, as in OpenShift"
+    ),
     _container(
         "crio-restricted",
         "podman",

@@ -73,11 +73,13 @@ def _doctor() -> dict[str, Any]:
 def _build(directory: Path, options: Sequence[str]) -> dict[str, Any]:
     """Build the C extension as a user would, install what came of it, and use it."""
     project = shutil.copytree(SHARE / "fixtures/c-extension", directory)
+    before = set(project.rglob("*"))
     command = [*CLI, "build", "--no-isolation", "--wheel", *options, str(project)]
     done = _run(command)
     wheels = sorted(path.name for path in project.glob("dist/*"))
+    new = sorted(str(path.relative_to(project)) for path in set(project.rglob("*")) - before)
     answer = _use(project / "dist" / wheels[0], directory) if len(wheels) == 1 else ""
-    return {**done, "wheels": wheels, "answer": answer, "sources": (project / "setup.py").exists()}
+    return {**done, "wheels": wheels, "new": new, "answer": answer}
 
 
 def _use(wheel: Path, directory: Path) -> str:
@@ -115,8 +117,10 @@ def _hook(tree: Path, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _owners(directory: Path, options: Sequence[str]) -> dict[str, Any]:
+def _owners(directory: Path, options: Sequence[str]) -> dict[str, Any] | None:
     """Build from a tree whose files have many owners and modes, and return those before and after."""
+    if not _may_give_away(directory):
+        return None
     project = shutil.copytree(SHARE / "fixtures/c-extension", directory)
     (project / "data").mkdir()
     for number, owner in enumerate(_OWNERS):
@@ -134,6 +138,18 @@ def _owners(directory: Path, options: Sequence[str]) -> dict[str, Any]:
     after = _kept(project)
     new = {name: (kept[0], kept[1]) for name, kept in after.items() if name not in before}
     return {**done, "before": before, "after": {name: after.get(name) for name in before}, "new": new}
+
+
+def _may_give_away(place: Path) -> bool:
+    path = place.with_name("given")
+    path.touch()
+    try:
+        os.chown(path, *_OWNERS[-1])
+    except PermissionError:
+        return False
+    finally:
+        path.unlink()
+    return True
 
 
 def _kept(top: Path) -> dict[str, tuple[int, int, int]]:

@@ -12,6 +12,7 @@ With ISOLATED_HOOKS_CONTAINERS_CACHE=DIRECTORY the root filesystem is kept there
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import pwd
@@ -19,6 +20,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,6 +44,8 @@ _NOT_IN_IMAGE = (
 )  # fmt: skip
 # What the tests inside import, besides what this package itself needs.
 _REQUIREMENTS = ("pytest", "setuptools>=77")
+# Seconds for which another lab is waited for.
+_PATIENCE = 900.0
 _SHARED = ("tests/attacks", "tests/containers", "fixtures")
 _COPIED = ("pyproject.toml", "setup.cfg", "README.rst", "LICENSE", "src")
 
@@ -78,12 +82,7 @@ class Lab:
 
     def __enter__(self) -> Lab:
         with contextlib.ExitStack() as stack:
-            # One lab at a time on this machine, for they would share the user. The kernel gives the name free again.
-            lock = stack.enter_context(socket.socket(socket.AF_UNIX))
-            try:
-                lock.bind("\0isolated-hooks/lab")
-            except OSError as error:
-                raise RuntimeError("another lab is running on this machine") from error
+            stack.enter_context(_lock())
             self.remove()
             stack.callback(self.remove)
             self._set_up()
@@ -156,7 +155,9 @@ class Lab:
     def _fill_environments(self) -> None:
         """Install the wheels for the containers' Python, within one, and for this machine's own."""
         install = "-m pip install --quiet --disable-pip-version-check --no-index --find-links"
-        script = f"python3 -m venv {{}} && {{}}/bin/python {install} {{}}/wheels isolated-hooks {' '.join(_REQUIREMENTS)}"
+        script = (
+            f"python3 -m venv {{}} && {{}}/bin/python {install} {{}}/wheels isolated-hooks {' '.join(_REQUIREMENTS)}"
+        )
         script = script.replace("setuptools>=77", "'setuptools>=77'")
         share = DIRECTORY / "share"
         env = share / "env"
@@ -165,7 +166,10 @@ class Lab:
         call(self.engines["podman"].command(writable, ["sh", "-euc", script.format(*["/lab/env"] * 2, "/lab")]))
         host_env = f"{share}/host-env"
         environ = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-        call(["sh", "-euc", script.replace("python3 -m", "/usr/bin/python3 -m").format(host_env, host_env, share)], env=environ)
+        call(
+            ["sh", "-euc", script.replace("python3 -m", "/usr/bin/python3 -m").format(host_env, host_env, share)],
+            env=environ,
+        )
 
     def remove(self) -> None:
         """Remove everything. Works also on what is half there."""
@@ -177,6 +181,25 @@ class Lab:
         _remove_cgroups()
         if DIRECTORY.exists():
             shutil.rmtree(DIRECTORY)
+
+
+def _lock() -> socket.socket:
+    """Wait until there is no other lab on this machine: they would share the user and the directory.
+
+    The kernel gives the name free when its last holder has ended, however that was.
+    """
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            lock.bind("\0isolated-hooks/lab")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                lock.close()
+                raise RuntimeError("another lab is running on this machine") from error
+            time.sleep(1)
+        else:
+            return lock
 
 
 def _install_packages() -> None:

@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 _ARM = platform.machine() == "aarch64"
@@ -177,9 +178,9 @@ def _seccomp() -> None:
 
 
 def _cgroup() -> None:
-    lines = [line.rstrip("\n").split(":", 2) for line in open("/proc/self/cgroup")]
-    own = next(path for number, _, path in lines if number == "0")
-    mounts = [line.split() for line in open("/proc/self/mounts")]
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    own = next((path for number, _, path in lines if number == "0"), "")
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     root = next((place for _, place, kind, *_ in mounts if kind == "cgroup2"), None)
     if root is None:
         raise FileNotFoundError(2, "no cgroup2 is mounted")

@@ -21,12 +21,14 @@ from .protections import ProtectionStatus
 from .workspace import Workspace
 
 __all__ = [
+    "bound_sockets",
     "check_platform",
     "degradations",
     "facts",
     "namespaces_refused",
     "refusal",
     "refused_identities",
+    "remedy",
     "require_sandbox",
     "started_with",
 ]
@@ -35,16 +37,25 @@ _MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
 # The stages of the child in which only the host can be to blame.
 _HOST_STAGES = frozenset(
-    ("identity", "starting pid 1", "network and host name", "keyring and terminal", "privileges", "system call filter")
+    (
+        "identity",
+        "starting pid 1",
+        "network and host name",
+        "mounts",
+        "keyring and terminal",
+        "privileges",
+        "system call filter",
+    )
 )
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
+_LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 # Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
 # way, such as a path that is gone: which way is taken must not be up to the hook.
-_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "open_tree", "mount_setattr"))
+_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
-_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.USER)
+_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
 _MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
 
@@ -99,10 +110,17 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
     outcome = _tried[key]
     if _worked(outcome):
         return True
-    if plan.identity in _LADDER and outcome.get("syscall") in _IDENTITY_CALLS and outcome.get("errno") in _REFUSED:
+    if plan.identity in _LADDER and _is_refusal(outcome):
         return False
     del _tried[key]
     raise refusal(outcome)
+
+
+def _is_refusal(outcome: Mapping[str, Any]) -> bool:
+    """Say whether the host refuses an identity as such, or all mounts in a user namespace, as AppArmor may."""
+    if outcome.get("stage") == "mounts":
+        return outcome.get("errno") in (errno.EPERM, errno.EACCES, errno.ENOSYS)
+    return outcome.get("syscall") in _IDENTITY_CALLS and outcome.get("errno") in _REFUSED
 
 
 def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
@@ -171,9 +189,15 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number)
+    missing = [f"{stage}: {syscall or 'it'} fails with {error.strerror}"]
+    if syscall in _LANDLOCK_CALLS:
+        return SandboxUnavailableError(missing, f"{_LANDLOCK_REMEDY}; or {remedy()}")
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
-    return SandboxUnavailableError([f"{stage}: {syscall or 'it'} fails with {error.strerror}"], remedy())
+    return SandboxUnavailableError(missing, remedy())
+
+
+_LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
@@ -189,10 +213,16 @@ def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailabl
 
 def remedy() -> str:
     """Return what to do where user namespaces are refused, by what this host says of them."""
-    for path, bad, advice in _SWITCHES:
-        if _read(path) == bad:
-            return advice
-    if _in_container():
+    unprivileged = os.geteuid() != 0
+    for path, bad, binds_root, advice in _SWITCHES:
+        if _read(path) == bad and (unprivileged or binds_root):
+            return advice.format(python=os.path.realpath(sys.executable))
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return (
+            "give the pod a seccomp profile that allows user namespaces (securityContext.seccompProfile of type "
+            "Localhost, with podman's /usr/share/containers/seccomp.json on the node)"
+        )
+    if _in_container() or _filtered():
         return (
             "start the container with a seccomp profile that allows user namespaces, such as podman's default one "
             "(docker run --security-opt seccomp=/usr/share/containers/seccomp.json ...), or run it with podman"
@@ -200,16 +230,31 @@ def remedy() -> str:
     return "allow unprivileged user namespaces on this host (see user_namespaces(7)), or run as root"
 
 
+# A file, what it holds where it stands in the way, whether it binds root too, and the remedy.
 _SWITCHES = (
-    ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000, as root"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1, as root"),
+    ("/proc/sys/user/max_user_namespaces", "0", True, "sysctl user.max_user_namespaces=15000, as root"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", False, "sysctl kernel.unprivileged_userns_clone=1, as root"),
+    # Ubuntu 24.04: unshare(2) succeeds, and the id map or the first mount is refused.
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, "
-        "or an AppArmor profile with 'userns,' for this Python",
+        False,
+        "AppArmor restricts user namespaces here: sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, or "
+        "an AppArmor profile for this Python: 'abi <abi/4.0>, profile isolated-hooks {python} flags=(unconfined) "
+        "{{ userns, }}' in /etc/apparmor.d/isolated-hooks, loaded with apparmor_parser -r",
     ),
 )
+
+
+def bound_sockets() -> tuple[str, ...]:
+    """Return the paths that unix sockets of this network namespace are bound to, /proc/net/unix of proc(5)."""
+    try:
+        with open("/proc/net/unix", "rb") as file:
+            fields = [line.rstrip(b"\n").split(None, 7) for line in file]
+    except OSError:
+        return ()
+    # The eighth field is the name: of an abstract one it begins with an @, of an unnamed one it is missing.
+    return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))
 
 
 def _read(path: str) -> str:
@@ -218,6 +263,11 @@ def _read(path: str) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _filtered() -> bool:
+    """Say whether this process runs under a seccomp filter, proc_pid_status(5)."""
+    return any(line.split() == ["Seccomp:", "2"] for line in _read("/proc/self/status").splitlines())
 
 
 def _in_container() -> bool:

@@ -27,7 +27,13 @@ class Identity(enum.Enum):
     RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
     MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
     SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
+    SEPARATE = "separate"  # root, no user namespaces: a throw-away uid, one capability, Landlock and seccomp
     CONFINED = "confined"  # no user namespaces: Landlock and seccomp confine the caller's own user
+
+    @property
+    def confined(self) -> bool:
+        """Whether there are no namespaces, so that Landlock and seccomp have to do."""
+        return self in (Identity.SEPARATE, Identity.CONFINED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Situation:
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: unix sockets in the source tree and the writable paths, by real path
+    :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
     :ivar refused: the identities that this host is known to refuse
     """
 
@@ -97,8 +103,8 @@ class Plan:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The capabilities that the hook holds in its own user namespace."""
-        return ("CAP_DAC_OVERRIDE", "CAP_FOWNER") if self.identity in (Identity.RANGE, Identity.MIRROR) else ()
+        """The capabilities that the hook holds: in its own user namespace, where it has one."""
+        return _CAPABILITIES.get(self.identity, ())
 
     def to_wire(self, key: bytes) -> dict[str, Any]:
         """Return the plan as :mod:`marshal` takes it.
@@ -165,17 +171,24 @@ class Plan:
                 yield f"  {('read-only', 'read-write', 'device')[kind]:10}  {path}"
         rules = self.environ.to_dict()
         yield "system calls refused:"
-        for sentence in seccomp.describe():
+        for sentence in seccomp.describe(namespaces=self.rules is None, network=self.policy.network):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
 
 
+_CAPABILITIES = {
+    Identity.RANGE: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
+    Identity.MIRROR: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
+    # Not CAP_FOWNER: Landlock does not confine chmod(2), so that would reach every file of the host.
+    Identity.SEPARATE: ("CAP_DAC_OVERRIDE",),
+}
 _IDENTITIES = {
     Identity.USER: "the caller's own user, as the only one that is mapped",
     Identity.SINGLE: "a throw-away uid; idmapped mounts let it use the caller's files",
     Identity.RANGE: "a throw-away block of ids; idmapped mounts let it use files of every owner",
     Identity.MIRROR: "a throw-away uid in a mirror of the caller's id map",
     Identity.SHARED: "the caller's own uid, because the host lets it become nobody else",
+    Identity.SEPARATE: "a throw-away uid, confined by Landlock and seccomp, as there are no user namespaces",
     Identity.CONFINED: "the caller's own user, confined by Landlock and seccomp, as there are no user namespaces",
 }

@@ -82,7 +82,7 @@ class _Planner:
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
         self.identity, self.owner = choose_identity(situation)
-        self.confined = self.identity is Identity.CONFINED
+        self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
         self._check_source()
         without = (situation.home, *self._neighbours())
@@ -103,7 +103,7 @@ class _Planner:
         """Keep the hook from changing what is run outside of the sandbox, where that is within the source tree.
 
         The interpreter of the frontend and this package itself, in a virtual environment inside the project; git's
-        hooks and configuration, which the next git command obeys; sockets, which a read-only mount does not close.
+        hooks and configuration, which the next git command obeys.
         """
         for path in self.situation.trusted:
             real, _ = resolve(self.situation.filesystem, path)
@@ -116,8 +116,16 @@ class _Planner:
                 self._keep_read_only(real)
         if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
             self._keep_read_only(f"{self.real_source}/.git")
+
+    def _cover(self) -> None:
+        """Take out of view what would do harm even read-only: sockets, and files that modes do not keep from a hook."""
+        fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
         for path in self.situation.sockets:
-            self.view.cover(path, self.layout.nothing)
+            real, _ = resolve(self.situation.filesystem, path)
+            if real is not None and self.view.covers(real):
+                self.view.cover(real, **fill)
+        if self.identity is Identity.MIRROR:
+            self.view.cover_private(**fill)
 
     def _keep_read_only(self, real: str) -> None:
         writable = any(is_within(real, path) for path in self.policy.writable)
@@ -260,6 +268,8 @@ class _Planner:
         if self.confined:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
+        else:
+            self._cover()
         for path in self.policy.hide:
             self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
@@ -297,7 +307,7 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     # An idmapped mount of the block shows the first 65536 ids of the disk.
     mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
     # Files of larger ids are nobody's there: which way is taken must not be up to who made the archive.
-    ladder = [mapped, Identity.MIRROR, Identity.SHARED]
+    ladder = [mapped, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE]
     identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
     return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 

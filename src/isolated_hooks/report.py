@@ -34,6 +34,7 @@ _IDENTITIES = {
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
     Identity.SHARED: "the caller's own uid",
+    Identity.SEPARATE: "a throw-away uid",
     Identity.CONFINED: "the caller's own user",
 }
 _REMEDIES = {
@@ -86,13 +87,16 @@ class HookReport:
         return document
 
 
-def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({})) -> tuple[ProtectionStatus, ...]:
+def protections_of(
+    plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({}), remedy: str = ""
+) -> tuple[ProtectionStatus, ...]:
     """Return the state of every protection under a plan whose every step has succeeded.
 
     :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
+    :param remedy: what to do on this host to get user namespaces
     """
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
-    if plan.capabilities:
+    if plan.capabilities and not plan.identity.confined:
         reasons[Protection.PRIVILEGES] = (
             f"{' and '.join(plan.capabilities)} in its own user namespace alone, because "
             f"{_TWO_CAPABILITIES[plan.identity]}; an empty bounding set, no_new_privs, no further user namespace"
@@ -107,8 +111,8 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
         reason = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
         identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
-    if plan.identity is Identity.CONFINED:
-        statuses |= _confined()
+    if plan.identity.confined:
+        statuses |= _confined(plan, remedy)
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
@@ -120,29 +124,37 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
     return tuple(statuses[p] for p in Protection)
 
 
+_CONFINED_ACTIVE = {
+    Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
+    Protection.IPC: "no unix socket can be connected, and no System V or POSIX IPC be used",
+    Protection.PRIVILEGES: "no capability, no_new_privs",
+    Protection.KEYRING: "keyctl(2) is refused",
+}
 _CONFINED = {
     Protection.FILESYSTEM: "what a hook may not open it can still stat, and change in mode where it is the owner",
     Protection.TEMPORARY: "a home and a directory for temporary files of its own; the shared ones cannot be opened",
     Protection.PROCESSES: "processes outside can be listed, not signalled or traced; what is left is killed at the end",
-    Protection.IPC: "sockets of the host that have a path can be connected to",
     Protection.HOSTNAME: "the host's own",
-    Protection.IDENTITY: "the caller's own user",
+}
+_SEPARATE = {
+    Protection.FILESYSTEM: "what a hook may not open it can still stat",
+    Protection.PRIVILEGES: "CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open; no_new_privs",
 }
 
 
-def _confined() -> dict[Protection, ProtectionStatus]:
-    active = {
-        Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
-        Protection.PRIVILEGES: "no capability, no_new_privs",
-        Protection.KEYRING: "keyctl(2) is refused",
-    }
-    why = "without user namespaces: "
+def _confined(plan: Plan, remedy: str) -> dict[Protection, ProtectionStatus]:
+    """Return what is otherwise where there are no namespaces."""
+    weaker = dict(_CONFINED)
+    if plan.identity is Identity.SEPARATE:
+        weaker.update(_SEPARATE)
+    else:
+        weaker[Protection.IDENTITY] = "the caller's own user"
+    if plan.policy.network:
+        weaker[Protection.IPC] = "unix sockets of the host can be connected to, as the policy allows the network"
+    degraded = ProtectionState.DEGRADED
     return {
-        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in active.items()},
-        **{
-            p: ProtectionStatus(p, ProtectionState.DEGRADED, why + reason, "allow user namespaces on this host")
-            for p, reason in _CONFINED.items()
-        },
+        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in _CONFINED_ACTIVE.items()},
+        **{p: ProtectionStatus(p, degraded, f"without user namespaces: {why}", remedy) for p, why in weaker.items()},
     }
 
 

@@ -43,8 +43,7 @@ from .report import HookReport, protections_of, unprotected
 from .results import Output, read_output, write_output
 from .text import visible
 from .view import refuse_reserved
-from .waiting import wait_for_end
-from .workspace import Workspace, give_back_trees, sweep, workspace_parent
+from .workspace import Workspace, sweep, take_back, workspace_parent
 
 __all__ = ["IsolatedRunner", "SubprocessRunner", "run_command"]
 
@@ -150,7 +149,7 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
-        protections = protections_of(plan, degraded=self.status.get("degraded", {}))
+        protections = _states(plan, self.status.get("degraded", {}))
         for status in protections:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
@@ -176,6 +175,10 @@ class _Run:
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             missing = _missing(plan)
+            if missing and plan.identity is Identity.SEPARATE:
+                # Its one capability may be what the policy does not allow; the caller's own user holds none.
+                refused |= {plan.identity}
+                continue
             if missing and plan.identity is Identity.CONFINED:
                 raise host.namespaces_refused(missing)
             if missing:
@@ -192,9 +195,7 @@ class _Run:
                 self.start(command)
             finally:
                 self.status = workspace.status()
-                wait_for_end(self.status)
-                if plan.identity is Identity.MIRROR and "uid" in self.status:
-                    give_back_trees((plan.source, *self.policy.writable), self.status["uid"])
+                take_back(self.status, (plan.source, *self.policy.writable))
         except BaseException as problem:
             failure = self._failure(problem)
             if failure is None:
@@ -336,7 +337,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         started_with=host.started_with(),
         owners=owners if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
-        sockets=sockets,
+        sockets=(*sockets, *host.bound_sockets()),
     )
 
 
@@ -353,8 +354,9 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         Workspace((source, *policy.writable)) as workspace,
     ):
         run = _CommandRun((), source, policy, lambda _: None)
+        run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)
-        return protections_of(plan, degraded=host.degradations(plan, (source, *policy.writable, workspace.path)))
+        return _states(plan, host.degradations(plan, (source, *policy.writable, workspace.path)))
 
 
 @functools.lru_cache
@@ -373,7 +375,12 @@ def _home() -> str:
 
 
 def _missing(plan: Plan) -> list[ProtectionStatus]:
-    return [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
+    return [s for s in _states(plan, {}) if not plan.policy.permits(s.protection, s.state)]
+
+
+def _states(plan: Plan, degraded: Mapping[str, str]) -> tuple[ProtectionStatus, ...]:
+    remedy = host.remedy() if plan.identity.confined else ""
+    return protections_of(plan, degraded=degraded, remedy=remedy)
 
 
 def _sentence(status: ProtectionStatus) -> str:

@@ -307,7 +307,8 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_what_is_pure_imports_nothing_that_asks_the_system(module: str) -> None:
     allowed = set(
-        "__future__ collections.abc dataclasses difflib enum os posixpath re stat types typing unicodedata".split()
+        """__future__ collections.abc dataclasses difflib enum functools os posixpath re stat types typing
+        unicodedata""".split()
     )
     allowed |= {"subprocess"} if module == "errors" else set()  # for CalledProcessError
     assert {imported for imported in imports_of(module) if not imported.startswith(".")} <= allowed

@@ -83,8 +83,7 @@ def _print(document: Mapping[str, Any]) -> None:
     print(f"{'protection':12} {'state':12} why")
     for name, status in document["protections"].items():
         _print_row(name, status["state"], status["reason"])
-        if status["remedy"] and status["state"] != "active":
-            _print_row("", "", f"remedy: {status['remedy']}")
+    _print_remedies(document["protections"])
     print("\nThis host offers:")
     for name, fact in document["facts"].items():
         value, error = fact["value"], fact["error"]
@@ -95,6 +94,19 @@ def _print(document: Mapping[str, Any]) -> None:
         print("Hooks can run under this policy.")
     else:
         print(textwrap.fill(f"Hooks cannot run under this policy: {document['problem']}", _WIDTH))
+
+
+def _print_remedies(protections: Mapping[str, Mapping[str, str]]) -> None:
+    """Print what would make it better, each remedy once."""
+    remedies: dict[str, list[str]] = {}
+    for name, status in protections.items():
+        if status["remedy"] and status["state"] != "active":
+            remedies.setdefault(status["remedy"], []).append(name)
+    if remedies:
+        print("\nWhat would make it better:")
+    for remedy, names in remedies.items():
+        lines = textwrap.wrap(f"{', '.join(names)}: {remedy}", _WIDTH - 4, break_long_words=False)
+        print("  " + "\n    ".join(lines))
 
 
 def _print_row(name: str, state: str, text: str) -> None:

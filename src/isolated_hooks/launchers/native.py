@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..errors import SandboxUnavailableError
 
-__all__ = ["command", "facts_command"]
+__all__ = ["command", "end_command", "facts_command"]
 
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
@@ -30,6 +30,14 @@ def facts_command() -> list[str]:
     :raises SandboxUnavailableError: as :func:`command`
     """
     return [*_python(), "--facts"]
+
+
+def end_command(uid: int) -> list[str]:
+    """Return the command that ends every process of a throw-away uid, for root whose launcher was killed.
+
+    :raises SandboxUnavailableError: as :func:`command`
+    """
+    return [*_python(), "--end", str(uid)]
 
 
 def _python() -> list[str]:

@@ -89,11 +89,14 @@ class Init:
         if plan["rules"] is None:
             privileges.reduce(self.entered.capabilities)
         else:
-            privileges.reduce_what_can_be()
+            if plan["identity"] == b"separate":
+                privileges.keep_permitted_over_setuid()
+                identity.become(self.entered.uid, self.entered.uid)
+            privileges.reduce_what_can_be(self.entered.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            if not landlock.confine(plan["rules"], network=plan["network"]):
+            if not landlock.confine(plan["rules"], network=plan["network"]) and plan["identity"] != b"separate":
                 reason = (
                     "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
                 )
@@ -113,8 +116,10 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             network.loopback_up()
-        self.stage = "root filesystem"
+        self.stage = "mounts"
         umask = os.umask(0o022)
+        mounts.mount_root(self.place, on_disk=not self.entered.mapped)
+        self.stage = "root filesystem"
         mounts.build_root(self.place, self.operations, self.entered, self.degradations)
         os.umask(umask)
 

@@ -58,6 +58,7 @@ class Launcher:
         self.parent = os.getppid()
         self.streams: Streams | None = None
         self.degraded: dict[str, str] = {}
+        self.uid = 0
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
@@ -74,13 +75,19 @@ class Launcher:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = Supervisor(self.pid, report, self.alive, self.plan["wall_time"])
         outcome = supervisor.watch(self.streams)
-        if self.plan["rules"] is not None:
-            end_children()
+        self._end_rest()
         for source in descriptors(self.streams):
             # All writers are dead, so this ends.
             while self.streams is not None and self.streams.copy(source):
                 pass
         return self._finish(outcome)
+
+    def _end_rest(self) -> None:
+        """Without a PID namespace, end what pid 1 could not: it may have been killed itself."""
+        if self.plan["identity"] == b"separate":
+            identity.end_all(self.uid)
+        if self.plan["rules"] is not None:
+            end_children()
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -93,14 +100,15 @@ class Launcher:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
         self.stage = "identity"
         mode = self.plan["identity"]
-        if mode in (b"single", b"range", b"mirror"):
+        if mode in (b"single", b"range", b"mirror", b"separate"):
             # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
             uid, self.lock = identity.take_uid()
             self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
         else:
             uid = os.geteuid()
         entered = identity.ENTER[mode](self.plan, operations, uid)
-        if mode == b"confined":
+        self.uid = entered.uid
+        if self.plan["rules"] is not None:
             # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)

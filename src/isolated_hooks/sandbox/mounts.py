@@ -49,23 +49,14 @@ def _open_tree(operation: Bind, namespaces: dict[bytes, int]) -> int:
     return tree
 
 
-def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
-    """Run the operations beneath a new root at ``place``, make it the only root, and read-only."""
+def mount_root(place: bytes, *, on_disk: bool) -> None:
+    """Mount an empty new root at ``place``.
+
+    The first mount of all, so what a host refuses to namespaces as a whole, it refuses here.
+
+    :param on_disk: the user namespace has no map
+    """
     syscalls.make_private()
-    _mount_root(place, on_disk=not entered.mapped)
-    context = Context(place, entered, degradations)
-    for operation in operations:
-        try:
-            operation.execute(context)
-        except OSError as error:
-            raise OperationError(operation) from error
-    # The attributes go on the root mount alone: scratch directories beneath it stay writable.
-    syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
-    os.close(context.root)
-    _enter_root(place)
-
-
-def _mount_root(place: bytes, *, on_disk: bool) -> None:
     if not on_disk:
         syscalls.mount(b"root", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
         return
@@ -76,6 +67,20 @@ def _mount_root(place: bytes, *, on_disk: bool) -> None:
     syscalls.move_mount(tree, target, path=place)
     os.close(tree)
     os.close(target)
+
+
+def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
+    """Run the operations beneath the new root at ``place``, make it the only root, and read-only."""
+    context = Context(place, entered, degradations)
+    for operation in operations:
+        try:
+            operation.execute(context)
+        except OSError as error:
+            raise OperationError(operation) from error
+    # The attributes go on the root mount alone: scratch directories beneath it stay writable.
+    syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
+    os.close(context.root)
+    _enter_root(place)
 
 
 def _enter_root(place: bytes) -> None:

@@ -7,7 +7,7 @@ between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than it
 from __future__ import annotations
 
 import os
-from errno import ENOENT, EPERM, ESRCH, EXDEV
+from errno import EACCES, ENOENT, EPERM, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -125,6 +125,27 @@ class Bind(Operation):
             _attach(context, tree, self.target)
         finally:
             os.close(tree)
+
+
+class Cover(Bind):
+    """Put something empty of the caller's over a path that is not to be reached.
+
+    What cannot be reached from here, which is with no fewer rights than the hook will have, or is gone, needs no cover.
+    """
+
+    owned: str = "caller"
+
+    def describe(self) -> str:
+        return f"covered     {os.fsdecode(self.target)}"
+
+    def execute(self, context: Context) -> None:
+        try:
+            os.close(syscalls.open_path(_relative(self.target), beneath=context.root))  # type: ignore[arg-type]
+        except syscalls.SyscallError as error:
+            if error.errno in (ENOENT, EACCES):
+                return
+            raise
+        super().execute(context)
 
 
 class Directory(Operation):
@@ -301,7 +322,7 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls for cls in (Bind, Cover, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
 }
 
 

@@ -40,7 +40,8 @@ def _in_child(probe: Callable[[], int | None]) -> tuple[int, str]:
             value = probe()
             answer = (True if value is None else value, "")
         except OSError as error:
-            answer = (False, f"{getattr(error, 'syscall', 'it')}: {os.strerror(error.errno or 0)}")
+            call = getattr(error, "syscall", "")
+            answer = (False, f"{call}{': ' if call else ''}{os.strerror(error.errno or 0)}")
         finally:
             os.write(write, marshal.dumps(answer))
             os._exit(0)
@@ -103,7 +104,10 @@ def _move_root() -> None:
     _tmpfs()
     os.chdir(_PLACE)
     syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
-    os.chroot(".")
+    try:
+        os.chroot(".")
+    except OSError as error:
+        raise syscalls.SyscallError(error.errno or 0, "chroot") from error
 
 
 def _fresh_proc() -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pyproject_hooks
-from attackrun import call_hook
-from attackworld import HERE, make_interpreter
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.conduct import call_hook
+from isolated_hooks.selftest.world import BACKEND, make_interpreter
+
+HERE = Path(__file__).parent
 
 Attacks = Mapping[str, Mapping[str, Any]]
 
@@ -28,7 +30,7 @@ class Place:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.tree, self.out, self.tmp = (base / name for name in ("tree", "out", "tmp"))
-        shutil.copytree(HERE / "backend", self.tree, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(BACKEND, self.tree, ignore=shutil.ignore_patterns("__pycache__"))
         self.out.mkdir()
         self.tmp.mkdir()
         self.python = make_interpreter(base / "prefix", base / "env")

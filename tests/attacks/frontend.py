@@ -16,10 +16,10 @@ import termios
 from collections.abc import Mapping, Sequence
 
 import pyproject_hooks
-from attackrun import call_hook
 
 from isolated_hooks import IsolatedHookCaller, host
 from isolated_hooks.plan import Identity
+from isolated_hooks.selftest.conduct import call_hook
 
 
 def _through_a_shell(

@@ -22,7 +22,6 @@ import packaging
 import pyproject_hooks
 import pytest
 from attackplace import quiet
-from attackworld import until
 
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError, host
@@ -30,6 +29,7 @@ from isolated_hooks.filesystem import RealFilesystem, resolve
 from isolated_hooks.loader import absolute_libraries
 from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
+from isolated_hooks.selftest.world import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -5,22 +5,29 @@ from __future__ import annotations
 import functools
 
 import pytest
-from attackrun import HOOKS, Outcome, conduct
-from attacktable import ATTACKS, Attack
+
+from isolated_hooks.selftest.conduct import HOOKS, Outcome, conduct
+from isolated_hooks.selftest.table import ATTACKS, QUICK, Attack
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 
 @functools.cache
 def _run(hook: str, sandboxed: bool) -> Outcome:
-    return conduct(hook, sandboxed=sandboxed)
+    return conduct(hook, sandboxed=sandboxed, attacks=_attacks(hook))
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-@pytest.mark.parametrize("hook", HOOKS)
+def _attacks(hook: str) -> tuple[Attack, ...]:
+    """Return what a hook tries. What is seen is the same in all of them, so one of them walks over every file."""
+    return ATTACKS if hook == "build_wheel" else QUICK
+
+
+@pytest.mark.parametrize(
+    ("hook", "attack"), [pytest.param(h, a, id=f"{h}-{a.name}") for h in HOOKS for a in _attacks(h)]
+)
 def test_attack(hook: str, attack: Attack) -> None:
     """The promises of the threat model, one attack each; the table says what is tried."""
-    if attack.needs == "root" and attack.needs_more():
+    if not attack.possible:
         pytest.skip(f"{attack.name}: {attack.needs_more()}")
     inside, outside = _run(hook, True), _run(hook, False)
     assert not inside.succeeded[attack.name], f"{attack.tries}: {inside.evidence[attack.name]}"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from attackplace import Place, processes_naming, sandbox_mounts
-from attackworld import end_processes, processes, until
 
 from isolated_hooks import Policy
 from isolated_hooks.errors import HookTimeoutError
+from isolated_hooks.selftest.world import end_processes, processes, until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

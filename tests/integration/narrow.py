@@ -1,7 +1,8 @@
 """A host that is older or narrower than this one: seccomp filters around a command, which nothing can take off again.
 
 ``python narrow.py WHAT... -- COMMAND...``; each ``WHAT`` is ``CALL=ERROR``, for instance ``unshare=EPERM``, or
-``landlock-abi=N``, for which another process answers the kernel's version by seccomp_unotify(2).
+``landlock-abi=N``, for which another process answers the kernel's version by seccomp_unotify(2), or ``docker``, which
+refuses all that docker's default profile does of namespaces, mounts and keyrings.
 """
 
 from __future__ import annotations
@@ -28,7 +29,20 @@ NUMBERS = {
     "sethostname": (170, 161),
     "pivot_root": (155, 41),
     "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "umount2": (166, 39),
+    "setns": (308, 268),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "clone": (56, 220),
+    "clone3": (435, 435),
 }
+_LIKE_DOCKER = (
+    "unshare setns mount umount2 pivot_root open_tree move_mount fsopen mount_setattr keyctl add_key request_key"
+).split()
+_NEW_NAMESPACES = 0x7E020000  # CLONE_NEW* but for time, which clone(2) cannot make
 _COLUMN = ("x86_64", "aarch64").index(platform.machine()) if platform.machine() in ("x86_64", "aarch64") else 0
 _SECCOMP = (317, 277)
 _ALLOW, _ERRNO, _NOTIFY = 0x7FFF0000, 0x00050000, 0x7FC00000
@@ -43,6 +57,16 @@ def refusing(call: str, error: str) -> list[Line]:
     number = NUMBERS[call][_COLUMN]
     action = _ERRNO | getattr(errno, error)
     return [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, action), (0x06, 0, 0, _ALLOW)]
+
+
+def as_docker() -> list[Line]:
+    """Return a filter that refuses what makes namespaces and mounts: clone(2) by its flags; clone3(2) is missing."""
+    lines: list[Line] = [(0x20, 0, 0, 0)]
+    for name in _LIKE_DOCKER:
+        lines += [(0x15, 0, 1, NUMBERS[name][_COLUMN]), (0x06, 0, 0, _ERRNO | errno.EPERM)]
+    lines += [(0x15, 0, 1, NUMBERS["clone3"][_COLUMN]), (0x06, 0, 0, _ERRNO | errno.ENOSYS)]
+    lines += [(0x15, 0, 3, NUMBERS["clone"][_COLUMN]), (0x20, 0, 0, 16), (0x45, 0, 1, _NEW_NAMESPACES)]
+    return [*lines, (0x06, 0, 0, _ERRNO | errno.EPERM), (0x06, 0, 0, _ALLOW)]
 
 
 def asking_for_the_abi() -> list[Line]:
@@ -109,6 +133,8 @@ def main(arguments: list[str]) -> None:
         name, _, value = item.partition("=")
         if name == "landlock-abi":
             pretend(int(value))
+        elif name == "docker":
+            install(as_docker())
         else:
             install(refusing(name, value))
     os.execvp(command[0], command)

@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import termios
 import time
@@ -85,6 +86,26 @@ def steal_descriptor(pid, descriptor):
     return {"found": canaries(data)}
 
 
+def set_limit(pid):
+    """Set a limit of another process to what it is."""
+    return attempt(lambda: resource.prlimit(pid, resource.RLIMIT_CORE, resource.prlimit(pid, resource.RLIMIT_CORE)))
+
+
+def lower_priority(pid):
+    """Give another process the lowest priority."""
+    return attempt(os.setpriority, os.PRIO_PROCESS, pid, 19)
+
+
+def raise_priority():
+    """Get a priority over all others, of either kind."""
+
+    def get():
+        ordinary = attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)
+        return {"ordinary": ordinary, "real-time": attempt(os.sched_setscheduler, 0, os.SCHED_RR, os.sched_param(1))}
+
+    return in_child(get)
+
+
 def daemon(name):
     """Leave a process behind that has left its session, ignores what asks it to end, and has a name to be found by."""
     read_end, write_end = os.pipe()
@@ -161,8 +182,11 @@ PROBES = {
         end,
         hold_output,
         memory,
+        lower_priority,
         process_files,
+        raise_priority,
         send_signal,
+        set_limit,
         steal_descriptor,
         terminal,
         trace,

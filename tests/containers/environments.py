@@ -37,6 +37,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
     _container("podman-no-caps", "podman", "--cap-drop all"),
     _container("podman-read-only", "podman", "--read-only"),
     _container("podman-no-new-privs", "podman", "--security-opt no-new-privileges"),
+    _container("podman-unmask", "podman", "--security-opt unmask=ALL"),
     _container("rootless", "rootless", "", "podman run, by an ordinary user"),
     _container("docker", "docker", ""),
     _container("docker-user", "docker", "--user 1000"),

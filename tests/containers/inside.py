@@ -5,9 +5,11 @@ Nothing is judged here: that is for the tests, outside.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,19 +20,31 @@ from pathlib import Path
 from typing import Any
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.conduct import conduct
+from isolated_hooks.selftest.table import ATTACKS
 
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parents[1]
 WORD = "no-namespaces"
 CLI = (sys.executable, "-m", "isolated_hooks")
+_VARIABLE = "ISOLATED_HOOKS_LAB_TOKEN"
 # For the trees of mixed owners: root's, those that a tar file or a patch brought, one that is nobody's.
 _OWNERS = ((0, 0), (1001, 105), (4000, 4000))
 _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "witness"\nbackend-path = ["."]\n'
 
 
 def main() -> None:
-    """Do everything and print what was found."""
-    # A way out of the container's own set of limits on what may be read is not what is tried here.
+    """Do everything and print what was found.
+
+    Not as pid 1, which as the leader of its process group would have a number that means every process, kill(2).
+    """
+    if pid := os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    os.setsid()
+    json.dump(_everything(), sys.stdout)
+
+
+def _everything() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ih-lab-") as directory:
         work = Path(directory)
         work.chmod(0o755)
@@ -46,8 +60,7 @@ def main() -> None:
             "owners": lambda: _owners(work / "owners", word),
             "attacks": lambda: _attacks(policy),
         }
-        found = {"doctor": doctor, **{name: _part(part) for name, part in parts.items()}}
-    json.dump(found, sys.stdout)
+        return {"doctor": doctor, **{name: _part(part) for name, part in parts.items()}}
 
 
 def _part(part: Callable[[], Any]) -> Any:
@@ -95,25 +108,40 @@ def _hook(tree: Path, policy: Policy) -> dict[str, Any]:
     tree.mkdir()
     shutil.copy(HERE / "witness.py", tree)
     (tree / "pyproject.toml").write_text(_PYPROJECT)
-    with tempfile.TemporaryDirectory(prefix="ih-secret-", dir="/tmp") as secret:
-        Path(secret).chmod(0o755)
-        os.environ["ISOLATED_HOOKS_LAB_TOKEN"] = value = os.urandom(8).hex()
-        given = {
-            "secret": secret,
-            "name": os.path.basename(secret),
-            "variable": "ISOLATED_HOOKS_LAB_TOKEN",
-            "value": value,
-            "uid": os.getuid(),
-            "user namespace": os.readlink("/proc/self/ns/user"),
-        }
+    with contextlib.ExitStack() as stack:
+        given = _given(stack)
         caller = IsolatedHookCaller(str(tree), "witness", ["."], policy=policy)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            caller.get_requires_for_build_wheel({"given": json.dumps(given)})
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        caller.get_requires_for_build_wheel({"given": json.dumps(given)})
     return {
         "seen": json.loads((tree / "seen.json").read_text()),
         "report": caller.reports[-1].to_dict()["protections"],
         "warned": [str(warning.message) for warning in caught],
+    }
+
+
+def _given(stack: contextlib.ExitStack) -> dict[str, Any]:
+    """Plant what the hook is to look for, each thing open to all, and return what it is told of it."""
+    secret = stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-secret-", dir="/tmp"))
+    os.chmod(secret, 0o755)
+    name = os.path.basename(secret)
+    for address in (f"{secret}/socket", f"\0{name}"):
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(address)
+        listener.listen()
+    os.chmod(f"{secret}/socket", 0o777)
+    os.environ[_VARIABLE] = value = os.urandom(8).hex()
+    stack.callback(os.environ.pop, _VARIABLE)
+    return {
+        "secret": secret,
+        "name": name,
+        "socket": f"{secret}/socket",
+        "abstract socket": name,
+        "variable": _VARIABLE,
+        "value": value,
+        "uid": os.getuid(),
+        "user namespace": os.readlink("/proc/self/ns/user"),
     }
 
 
@@ -159,10 +187,22 @@ def _kept(top: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def _attacks(policy: Policy) -> dict[str, Any]:
-    # Not before it is needed: the suite has more to import.
-    from attacking import attack
-
-    return attack(policy)
+    """Carry every attack out, without the sandbox and in it."""
+    without, within = conduct("build_wheel", sandboxed=False), conduct("build_wheel", sandboxed=True, policy=policy)
+    assert within.report is not None
+    return {
+        "tried": {
+            attack.name: {
+                "outside": without.succeeded[attack.name],
+                "inside": within.succeeded[attack.name],
+                "evidence": within.evidence[attack.name],
+                "stopped by": [protection.value for protection in attack.stopped_by],
+            }
+            for attack in ATTACKS
+            if attack.name in within.succeeded
+        },
+        "report": within.report.to_dict()["protections"],
+    }
 
 
 if __name__ == "__main__":

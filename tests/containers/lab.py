@@ -42,11 +42,11 @@ _IN_IMAGE = "python3,python3-dev,python3-venv,gcc,libc6-dev"
 _NOT_IN_IMAGE = (
     "dev/*", "usr/share/doc/*", "usr/share/locale/*", "usr/share/man/*", "var/cache/apt/*", "var/lib/apt/lists/*"
 )  # fmt: skip
-# What the tests inside import, besides what this package itself needs.
-_REQUIREMENTS = ("pytest", "setuptools>=77")
+# What the C extension needs to be built, besides what this package itself needs.
+_BACKEND = "setuptools>=77"
 # Seconds for which another lab is waited for.
 _PATIENCE = 900.0
-_SHARED = ("tests/attacks", "tests/containers", "fixtures")
+_SHARED = ("tests/containers", "fixtures")
 _COPIED = ("pyproject.toml", "setup.cfg", "README.rst", "LICENSE", "src")
 
 
@@ -148,28 +148,17 @@ class Lab:
         wheels = share / "wheels"
         call([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, DIRECTORY / "project"])
         built = next(wheels.glob("isolated_hooks-*.whl"))
-        call([*pip, "download", "--only-binary=:all:", "--dest", wheels, built, *_REQUIREMENTS])
+        call([*pip, "download", "--only-binary=:all:", "--dest", wheels, built, _BACKEND])
         for path in (share, *share.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _fill_environments(self) -> None:
         """Install the wheels for the containers' Python, within one, and for this machine's own."""
-        install = "-m pip install --quiet --disable-pip-version-check --no-index --find-links"
-        script = (
-            f"python3 -m venv {{}} && {{}}/bin/python {install} {{}}/wheels isolated-hooks {' '.join(_REQUIREMENTS)}"
-        )
-        script = script.replace("setuptools>=77", "'setuptools>=77'")
         share = DIRECTORY / "share"
-        env = share / "env"
-        env.mkdir()
-        writable = ("--volume", f"{env}:/lab/env:rw")
-        call(self.engines["podman"].command(writable, ["sh", "-euc", script.format(*["/lab/env"] * 2, "/lab")]))
-        host_env = f"{share}/host-env"
-        environ = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-        call(
-            ["sh", "-euc", script.replace("python3 -m", "/usr/bin/python3 -m").format(host_env, host_env, share)],
-            env=environ,
-        )
+        (share / "env").mkdir()
+        writable = ("--volume", f"{share}/env:/lab/env:rw")
+        call(self.engines["podman"].command(writable, ["sh", "-euc", _filling("/lab/env", "/lab/wheels")]))
+        call(["sh", "-euc", _filling(f"{share}/host-env", f"{share}/wheels")], env={"PATH": "/usr/bin:/bin"})
 
     def remove(self) -> None:
         """Remove everything. Works also on what is half there."""
@@ -181,6 +170,12 @@ class Lab:
         _remove_cgroups()
         if DIRECTORY.exists():
             shutil.rmtree(DIRECTORY)
+
+
+def _filling(env: str, wheels: str) -> str:
+    """Return the script that makes an environment of the Python that is on PATH, and installs this package in it."""
+    install = f"-m pip install --quiet --disable-pip-version-check --no-index --find-links {wheels}"
+    return f"python3 -m venv {env} && {env}/bin/python {install} isolated-hooks '{_BACKEND}'"
 
 
 def _lock() -> socket.socket:

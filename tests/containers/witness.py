@@ -60,6 +60,20 @@ def _network(_given):
     return False
 
 
+def _ipc(given):
+    """No socket outside can be connected to, neither by a path nor by an abstract name."""
+    return not any(map(_can_connect, (given["socket"], "\0" + given["abstract socket"])))
+
+
+def _can_connect(address):
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(address)
+    except OSError:
+        return False
+    return True
+
+
 def _processes(_given):
     """The numbers in /proc are those of the hook's own PID namespace, in which its parent is the first."""
     return os.getppid() == 1 and os.readlink("/proc/self") == str(os.getpid())
@@ -129,6 +143,7 @@ _LOOKS = {
     "temporary": _temporary,
     "environment": _environment,
     "network": _network,
+    "ipc": _ipc,
     "processes": _processes,
     "hostname": _hostname,
     "identity": _identity,

@@ -18,7 +18,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["DOCKER", "PODMAN", "Docker", "Engine", "Host", "Podman", "RootlessPodman", "call", "end_process"]
+__all__ = [
+    "CGROUP",
+    "DOCKER",
+    "PODMAN",
+    "Docker",
+    "Engine",
+    "Host",
+    "Podman",
+    "RootlessPodman",
+    "call",
+    "crio_seccomp",
+    "end_process",
+    "unmount_beneath",
+]
 
 IMAGE = "localhost/isolated-hooks-lab:latest"
 #: A cgroup of the lab's own, beneath which the engines put theirs.
@@ -54,6 +67,13 @@ def end_process(pid: int) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def _owner(pid: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
 
 
 def _alive(pid: int) -> bool:
@@ -131,7 +151,6 @@ class Podman(Engine):
     def stop(self) -> None:
         if self.store.exists():
             call([*self.base, "rm", "--all", "--force"])
-            _unmount_beneath(self.store)
 
     def command(self, options: Sequence[str], argv: Sequence[str]) -> list[str]:
         return [
@@ -168,9 +187,11 @@ class RootlessPodman(Engine):
         if not self.runtime.exists():
             return
         call([*self.base, "rm", "--all", "--force"])
+        # The process that holds the user and mount namespace in which the storage is mounted.
         for path in self.runtime.rglob("pause.pid"):
-            # It holds the user and mount namespace in which the storage is mounted.
-            end_process(int(path.read_text()))
+            pid = int(path.read_text())
+            if _owner(pid) == pwd.getpwnam(self.user).pw_uid:
+                end_process(pid)
 
     def command(self, options: Sequence[str], argv: Sequence[str]) -> list[str]:
         return [
@@ -225,9 +246,10 @@ class Docker(Engine):
 
     def stop(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            end_process(int(self.pidfile.read_text()))
-        if self.store.exists():
-            _unmount_beneath(self.store)
+            pid = int(self.pidfile.read_text())
+            # After an interrupted run the number may long be another's.
+            if os.fsencode(self.store) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                end_process(pid)
 
     def command(self, options: Sequence[str], argv: Sequence[str]) -> list[str]:
         volume = f"{self.directory}/share:/lab:ro"
@@ -248,7 +270,7 @@ def _limits() -> list[str]:
     return options
 
 
-def _unmount_beneath(directory: Path) -> None:
+def unmount_beneath(directory: Path) -> None:
     """Take away what is mounted beneath a directory of the lab, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     places = [Path(line.split()[4]) for line in lines]

@@ -24,7 +24,18 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engines import CGROUP, Docker, Engine, Host, Podman, RootlessPodman, call, crio_seccomp
+from engines import (
+    CGROUP,
+    Docker,
+    Engine,
+    Host,
+    Podman,
+    RootlessPodman,
+    call,
+    crio_seccomp,
+    end_process,
+    unmount_beneath,
+)
 from environments import ENVIRONMENTS, Environment
 
 __all__ = ["Lab", "cannot_be_set_up"]
@@ -44,6 +55,8 @@ _NOT_IN_IMAGE = (
 )  # fmt: skip
 # What the C extension needs to be built, besides what this package itself needs.
 _BACKEND = "setuptools>=77"
+# Programs of the engines that outlive who started them.
+_DAEMONS = ("conmon", "containerd", "containerd-shim-runc-v2", "dockerd", "podman")
 # Seconds for which another lab is waited for.
 _PATIENCE = 900.0
 _SHARED = ("tests/containers", "fixtures")
@@ -161,15 +174,19 @@ class Lab:
         call(["sh", "-euc", _filling(f"{share}/host-env", f"{share}/wheels")], env={"PATH": "/usr/bin:/bin"})
 
     def remove(self) -> None:
-        """Remove everything. Works also on what is half there."""
-        for engine in self.engines.values():
-            engine.stop()
-        with contextlib.suppress(KeyError):
-            pwd.getpwnam(USER)
-            call(["userdel", USER])
-        _remove_cgroups()
-        if DIRECTORY.exists():
-            shutil.rmtree(DIRECTORY)
+        """Remove everything. Works also on what is half there.
+
+        :raises RuntimeError: something could not be removed; all else was
+        """
+        steps = (*(engine.stop for engine in self.engines.values()), _end_processes, _remove_user, _remove_cgroups)
+        problems = []
+        for step in (*steps, _remove_directory):
+            try:
+                step()
+            except (RuntimeError, OSError) as error:
+                problems.append(f"{getattr(step, '__qualname__', step)}: {error}")
+        if problems:
+            raise RuntimeError("the lab was not removed as a whole:\n" + "\n".join(problems))
 
 
 def _filling(env: str, wheels: str) -> str:
@@ -236,6 +253,37 @@ def _make_user() -> None:
         if not any(name == USER for name, _, _ in lines):
             first = max([100000, *(int(start) + int(count) for _, start, count in lines)])
             call(["usermod", option, f"{first}-{first + 65535}", USER])
+
+
+def _end_processes() -> None:
+    """End what has outlived the engine that started it: the user's processes, and those that name the directory."""
+    try:
+        user = pwd.getpwnam(USER).pw_uid
+    except KeyError:
+        user = None
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            name, *arguments = (path / "cmdline").read_bytes().split(b"\0")
+            owner = path.stat().st_uid
+        except OSError:
+            continue  # it has just ended
+        ours = os.path.basename(os.fsdecode(name)) in _DAEMONS and os.fsencode(DIRECTORY) in b" ".join(arguments)
+        if ours or owner == user:
+            end_process(int(path.name))
+
+
+def _remove_user() -> None:
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        return
+    call(["userdel", USER])
+
+
+def _remove_directory() -> None:
+    if DIRECTORY.exists():
+        unmount_beneath(DIRECTORY)
+        shutil.rmtree(DIRECTORY)
 
 
 def _remove_cgroups() -> None:

@@ -75,16 +75,24 @@ def _hosts() -> Iterator[str]:
 
 
 def _weaker(documents: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is weaker where, in the doctor's own words."""
-    yield "What is less than it could be, in the words of the doctor:"
-    yield ""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    """Yield what is weaker where and what helps, in the doctor's own words."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    remedies: dict[str, dict[str, list[str]]] = {}
     for host, document in documents.items():
         for name, status in document["protections"].items():
             if status["state"] != "active":
-                places.setdefault((name, status["reason"], status["remedy"]), []).append(host)
-    for (name, reason, remedy), hosts in sorted(places.items()):
-        yield from _item(f"*{name}* ({', '.join(hosts)}): {reason}. Remedy: {remedy}.")
+                reasons.setdefault((name, status["reason"]), []).append(host)
+                remedies.setdefault(status["remedy"], {}).setdefault(name, []).append(host)
+    yield "What is less than it could be, in the words of the doctor:"
+    yield ""
+    for (name, reason), hosts in sorted(reasons.items()):
+        yield from _item(f"*{name}* ({', '.join(hosts)}): {reason}")
+    yield ""
+    yield "And what helps:"
+    yield ""
+    for remedy, helped in sorted(remedies.items()):
+        hosts = dict.fromkeys(host for names in helped.values() for host in names)
+        yield from _item(f"for *{', '.join(helped)}* ({', '.join(hosts)}): {remedy}")
 
 
 def _item(text: str) -> Iterator[str]:

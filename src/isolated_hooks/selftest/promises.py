@@ -122,6 +122,7 @@ KINDS = {
     "H04": Kind(_WRITE, _FILES, "CVE-2019-5736"),
     "H10": Kind(Promise.PRIVILEGES, (Protection.TERMINAL,), "here-documents and prompts"),
     "H11": Kind(_REACH, _IPC, "CVE-2024-27297; CVE-2025-46416"),
+    "J14": Kind(Promise.PROCESSES, _PROCESSES, "nsjail: oom_score_adj"),
     "K02": Kind(Promise.PRIVILEGES, _SYSCALLS, "docker's default since 2023; codex"),
     "K03": Kind(Promise.PRIVILEGES, _SYSCALLS, "sandlock"),
     "K04": Kind(Promise.PRIVILEGES, _SYSCALLS, "flatpak"),

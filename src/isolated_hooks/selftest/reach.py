@@ -74,6 +74,14 @@ def _process_attacks() -> Iterable[Attack]:
     yield Attack(name, "set a limit of another process", "set_limit", _victim, done, harmless=True)
     tries = "leave a process that outlives the hook"
     yield Attack("D03-daemon", tries, "daemon", lambda w: {"name": w.daemon}, _daemon_lives, harmless=True)
+    yield Attack(
+        "J14-victim",
+        "have another process killed first when memory is short",
+        "sacrifice",
+        lambda w: {"pid": w.victim.pid, "score": "987"},
+        lambda w, _: w.victim_score() == 987,
+        harmless=True,
+    )
     tries = "make another process wait for all others"
     yield Attack("D11-others", tries, "lower_priority", _victim, done, harmless=True)
     privileges = (Protection.PRIVILEGES,)

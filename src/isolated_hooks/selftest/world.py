@@ -401,6 +401,10 @@ class World:
         except BlockingIOError:
             return False
 
+    def victim_score(self) -> int:
+        """Return what is added to the victim's badness when memory is short, proc_pid_oom_score_adj(5)."""
+        return int(Path(f"/proc/{self.victim.pid}/oom_score_adj").read_text())
+
     def prey_was_signalled(self) -> bool:
         """Say whether a signal had reached the process before its input ended."""
         self.prey.communicate()

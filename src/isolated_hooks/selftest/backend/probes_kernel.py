@@ -189,6 +189,11 @@ def propagation():
     return {"shared": {place: fields for place, fields in optional.items() if fields}}
 
 
+def mount_flags(path):
+    """Return the flags of the mount that a path is on, ST_* of statvfs(3)."""
+    return os.statvfs(path).f_flag
+
+
 def session_key(description):
     """Read a key of the caller's session keyring."""
     ctypes.set_errno(0)
@@ -275,6 +280,7 @@ PROBES = {
         file_handle,
         host_name,
         kernel_log,
+        mount_flags,
         mount_over,
         new_user_namespace,
         old_roots,

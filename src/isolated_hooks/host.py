@@ -10,14 +10,16 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .child import child_command
 from .errors import SandboxSetupError, SandboxUnavailableError
 from .filesystem import is_within
-from .launchers import native
+from .launchers import Launcher
 from .plan import Identity, Plan
 from .protections import ProtectionStatus
+from .text import visible
 from .workspace import Workspace
 
 __all__ = [
@@ -25,12 +27,14 @@ __all__ = [
     "check_platform",
     "degradations",
     "facts",
+    "is_kernel_root",
     "namespaces_refused",
     "refusal",
     "refused_identities",
     "remedy",
     "require_sandbox",
     "started_with",
+    "working_identity",
 ]
 
 _MACHINES = ("x86_64", "aarch64")
@@ -47,6 +51,8 @@ _HOST_STAGES = frozenset(
         "system call filter",
     )
 )
+# What a program that is not ours failed at; it tells only people why.
+_LAUNCHER_STAGES = frozenset(("bubblewrap",))
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
@@ -57,7 +63,7 @@ _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
 _MAPPED = (Identity.SINGLE, Identity.RANGE)
-_tried: dict[tuple[Identity, tuple[int, ...], bool], dict[str, Any]] = {}
+_tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 
 
 def check_platform() -> None:
@@ -89,14 +95,27 @@ def started_with() -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
-def refused_identities(paths: Iterable[str]) -> frozenset[Identity]:
+def is_kernel_root() -> bool:
+    """Say whether this process's user is the kernel's own root, which may change its settings without any capability.
+
+    Its number does not say: in a user namespace 0 may be anybody, and root any number. The settings belong to the
+    kernel's root, and stat(2) shows them as a user of this namespace only if that one is mapped here.
+    """
+    try:
+        return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
+    except OSError:
+        return os.geteuid() == 0
+
+
+def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
     """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
     devices = _devices(paths)
-    return frozenset(i for (i, d, _), o in _tried.items() if i in _LADDER and d in (devices, ()) and not _worked(o))
+    refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
+    return frozenset(i for i, d, name in refused if i in _LADDER and d in (devices, ()) and name == launcher)
 
 
-def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> bool:
-    """Try the plan without a command, once for each kind of identity and set of filesystems.
+def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
+    """Try the plan without a command, once for each kind of identity, set of filesystems and launcher.
 
     :param paths: what is to be mounted idmapped
     :return: whether it worked; ``False`` means that this identity is refused, so another one is to be tried
@@ -106,7 +125,7 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str]) -> b
     mapped = plan.identity in _MAPPED
     key = _key(plan, paths if mapped else ())
     if key not in _tried:
-        _tried[key] = _try(workspace)
+        _tried[key] = _try(workspace, launcher.command(plan, workspace.path, ()))
     outcome = _tried[key]
     if _worked(outcome):
         return True
@@ -130,22 +149,27 @@ def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
     return degraded
 
 
+def working_identity() -> Identity | None:
+    """Return how hooks get a user of their own here, as the last trial that worked has shown."""
+    return next((i for (i, *_), outcome in reversed(_tried.items()) if _worked(outcome)), None)
+
+
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
-    done = subprocess.run(native.facts_command(), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
+    done = subprocess.run(child_command("--facts"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
 
 
-def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool]:
-    return plan.identity, _devices(paths), plan.policy.network
+def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
+    return plan.identity, _devices(paths), plan.policy.network, plan.policy.launcher
 
 
-def _try(workspace: Workspace) -> dict[str, Any]:
+def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            native.command(workspace.path, ()),
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -153,13 +177,13 @@ def _try(workspace: Workspace) -> dict[str, Any]:
             cwd="/",  # nothing of a tree that may be the current directory is to be loaded
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SandboxSetupError("starting the launcher", path=sys.executable, reason=str(error)) from error
+        raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error
     status = workspace.take_status()
     workspace.clear()
+    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
     if not status:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise SandboxSetupError("starting the launcher", path=sys.executable, reason=last or f"exit {done.returncode}")
-    return status
+        raise SandboxSetupError("starting the launcher", path=command[0], reason=last or f"exit {done.returncode}")
+    return {**status, "said": last}
 
 
 def _worked(outcome: dict[str, Any]) -> bool:
@@ -188,13 +212,17 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
-    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number)
-    missing = [f"{stage}: {syscall or 'it'} fails with {error.strerror}"]
+    said = "" if number else visible(str(status.get("said", "")), limit=200)
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    if stage in _LAUNCHER_STAGES:
+        missing = f"the launcher {stage} does not work here: {said or error}"
+        return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
+    missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
     if syscall in _LANDLOCK_CALLS:
-        return SandboxUnavailableError(missing, f"{_LANDLOCK_REMEDY}; or {remedy()}")
+        return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
     if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
         return error
-    return SandboxUnavailableError(missing, remedy())
+    return SandboxUnavailableError([missing], remedy())
 
 
 _LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
@@ -202,7 +230,7 @@ _LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security mo
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
     """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
-    refused = next(o for (i, _, _), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
+    refused = next(o for (i, *_), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
     call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
     names = ", ".join(status.protection.value for status in missing)
     return SandboxUnavailableError(

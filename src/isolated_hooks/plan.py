@@ -10,6 +10,7 @@ from typing import Any
 
 from .environ import EnvironRules
 from .filesystem import Filesystem
+from .limits import Limits
 from .ownership import Owners
 from .policy import Policy
 from .protections import Protection, ProtectionState
@@ -56,7 +57,10 @@ class Situation:
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
     :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
-    :ivar refused: the identities that this host is known to refuse
+    :ivar refused: the identities that this host is known to refuse, or the launcher does not know
+    :ivar inside: paths that the launcher needs in the sandbox for itself
+    :ivar root: the caller is the kernel's own root, whatever number its user namespace shows
+    :ivar remedy: what to do on this host to get user namespaces
     """
 
     filesystem: Filesystem
@@ -67,6 +71,9 @@ class Situation:
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    root: bool = False
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +107,8 @@ class Plan:
     rules: tuple[tuple[str, int], ...] | None = None
     stdin: str = "null"
     terminal: bool = False
+    root: bool = False
+    remedy: str = ""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -134,9 +143,15 @@ class Plan:
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {name: value for name, value in rlimits.items() if value is not None},
-            "wall_time": limits.wall_time,
+            "supervised": _set(limits, "wall_time", "idle_time", "log_size"),
+            "watched": _set(limits, "cpu_time", "memory", "processes", "temp_size", "output_size", "free_space"),
+            "writes": [os.fsencode(path) for path in (*self._written_source, *self.policy.writable)],
             "environ": self.environ.for_child(key, path_roots=roots, path_refused=refused),
         }
+
+    @property
+    def _written_source(self) -> tuple[str, ...]:
+        return (self.source,) if self.policy.source == "read-write" else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
@@ -175,6 +190,12 @@ class Plan:
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
+
+
+def _set(limits: Limits, *names: str) -> dict[str, Any]:
+    """Return those of some limits that there are."""
+    values = {name: getattr(limits, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _CAPABILITIES = {

@@ -100,6 +100,8 @@ class _Planner:
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
         self._search_paths()
+        for path in situation.inside:
+            self._show_read_only(path)
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
             for path in paths:
                 self._expose(path, writable=writable, owned=owned)
@@ -308,6 +310,8 @@ class _Planner:
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
             policy=self.policy,
+            root=self.situation.root,
+            remedy=self.situation.remedy,
             **rest,
         )
 
@@ -328,11 +332,10 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
+        # What ".." leads back from need not exist inside. The last name may be a link that is to be kept, as in a venv.
         directory, name = os.path.split(python)
-        # A path with "..", as sys.executable has it after "../env/bin/python", leads over directories that are not
-        # shown. The name stays: it may be a link, and where it lies says which environment it is of.
-        plain = directory if os.path.normpath(directory) == directory else None
-        return f"{plain or resolve(situation.filesystem, directory)[0] or directory}/{name}"
+        real, _ = resolve(situation.filesystem, directory)
+        return os.path.join(real, name) if ".." in directory.split("/") and real is not None else python
     if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .artefacts import Artefact
 from .plan import Identity, Plan
 from .protections import Protection, ProtectionState, ProtectionStatus
 
-__all__ = ["HookReport", "protections_of", "unprotected"]
+__all__ = ["HookReport", "protections_of", "unprotected", "with_degradations"]
 
 _ACTIVE = {
     Protection.FILESYSTEM: "a root of its own, in which only what the hook needs is visible",
@@ -33,9 +32,15 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid",
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
-    Identity.SHARED: "the caller's own uid",
+    Identity.SHARED: "the caller's own user, who is root in its user namespace alone",
     Identity.SEPARATE: "a throw-away uid",
     Identity.CONFINED: "the caller's own user",
+}
+_KERNEL_ROOT = {
+    Identity.SHARED: (
+        "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
+    ),
+    Identity.USER: "the caller is the kernel's root under another number, and so is the hook, behind a read-only /proc",
 }
 _REMEDIES = {
     Protection.IPC: "network = false, or Linux 6.12",
@@ -62,6 +67,7 @@ class HookReport:
     :ivar artefacts: what was exported
     :ivar error: what went wrong, in words, or an empty text
     :ivar seconds: wall time of the whole call
+    :ivar launcher: what set the sandbox up
     """
 
     hook: str
@@ -72,6 +78,7 @@ class HookReport:
     artefacts: tuple[Artefact, ...] = ()
     error: str = ""
     seconds: float = 0.0
+    launcher: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection."""
@@ -98,14 +105,8 @@ class HookReport:
         return document
 
 
-def protections_of(
-    plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({}), remedy: str = ""
-) -> tuple[ProtectionStatus, ...]:
-    """Return the state of every protection under a plan whose every step has succeeded.
-
-    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
-    :param remedy: what to do on this host to get user namespaces
-    """
+def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection under a plan whose every step has succeeded."""
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
     if plan.capabilities and not plan.identity.confined:
         reasons[Protection.PRIVILEGES] = (
@@ -117,22 +118,33 @@ def protections_of(
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
-    if plan.identity is Identity.SHARED:
+    if plan.root and plan.identity in _KERNEL_ROOT:
         # Known before anything is run, so that a policy that requires an identity refuses it.
-        reason = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
         identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
+        reason = _KERNEL_ROOT[plan.identity]
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
     if plan.identity.confined:
-        statuses |= _confined(plan, remedy)
+        statuses |= _confined(plan)
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
         )
+    return tuple(statuses[p] for p in Protection)
+
+
+def with_degradations(
+    statuses: Iterable[ProtectionStatus], degraded: Mapping[str, str]
+) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection after a run.
+
+    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
+    """
+    found = {status.protection: status for status in statuses}
     for name, reason in degraded.items():
         protection = Protection(name)
         remedy = _REMEDIES.get(protection, "")
-        statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
-    return tuple(statuses[p] for p in Protection)
+        found[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
+    return tuple(found[p] for p in Protection)
 
 
 _CONFINED_ACTIVE = {
@@ -156,7 +168,7 @@ _SEPARATE = {
 }
 
 
-def _confined(plan: Plan, remedy: str) -> dict[Protection, ProtectionStatus]:
+def _confined(plan: Plan) -> dict[Protection, ProtectionStatus]:
     """Return what is otherwise where there are no namespaces."""
     weaker = dict(_CONFINED)
     if plan.identity is Identity.SEPARATE:
@@ -168,7 +180,10 @@ def _confined(plan: Plan, remedy: str) -> dict[Protection, ProtectionStatus]:
     degraded = ProtectionState.DEGRADED
     return {
         **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in _CONFINED_ACTIVE.items()},
-        **{p: ProtectionStatus(p, degraded, f"without user namespaces: {why}", remedy) for p, why in weaker.items()},
+        **{
+            p: ProtectionStatus(p, degraded, f"without user namespaces: {why}", plan.remedy)
+            for p, why in weaker.items()
+        },
     }
 
 

@@ -21,6 +21,7 @@ import pyproject_hooks
 
 from . import host
 from .artefacts import Artefact, export_fallback, export_file, export_metadata
+from .deepcheck import check_artefact, check_metadata
 from .errors import (
     HookKilledError,
     HookProcessError,
@@ -32,15 +33,17 @@ from .errors import (
 )
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
-from .launchers import native
+from .launchers import find_launcher
+from .limits import UNIT
 from .loader import absolute_libraries
 from .outputs import OutputDirectory
 from .ownership import survey
 from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
+from .projects import Expected, check_result, check_unchanged, expected_of
 from .protections import ProtectionState, ProtectionStatus
-from .report import HookReport, protections_of, unprotected
+from .report import HookReport, unprotected, with_degradations
 from .results import Output, read_output, write_output
 from .text import visible
 from .view import refuse_reserved
@@ -111,6 +114,7 @@ class _Run:
         self.name = name
         self.source = source
         self.policy = policy
+        self.launcher = find_launcher(policy.launcher)
         self.done = done
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
@@ -150,7 +154,7 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
-        protections = _states(plan, self.status.get("degraded", {}))
+        protections = with_degradations(self.launcher.protections(plan), self.status.get("degraded", {}))
         for status in protections:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
@@ -165,6 +169,7 @@ class _Run:
                 artefacts=self.artefacts,
                 error=error,
                 seconds=seconds,
+                launcher=self.launcher.name,
             )
         )
 
@@ -172,25 +177,37 @@ class _Run:
         """Return the plan that works on this host, tried without its command."""
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        refused = host.refused_identities(mapped)
+        refused = situation.refused | host.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
-            missing = _missing(plan)
-            if missing and plan.identity is Identity.SEPARATE:
+            if plan.identity is Identity.SEPARATE and self._missing(plan):
                 # Its one capability may be what the policy does not allow; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
-            if missing and plan.identity is Identity.CONFINED:
-                raise host.namespaces_refused(missing)
-            if missing:
-                raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+            self._check(plan)
             workspace.write_plan(plan)
-            if host.require_sandbox(plan, workspace, mapped):
+            if host.require_sandbox(plan, workspace, mapped, self.launcher):
                 return plan
             refused |= {plan.identity}
 
+    def _check(self, plan: Plan) -> None:
+        """Raise SandboxUnavailableError where the plan, under this launcher, is less than what the policy requires."""
+        if plan.identity not in self.launcher.identities:
+            raise SandboxUnavailableError(
+                [f"the launcher {self.launcher.name} has no way to a user of the hook's own that this host allows"],
+                "use the launcher native",
+            )
+        missing = self._missing(plan)
+        if missing and plan.identity is Identity.CONFINED:
+            raise host.namespaces_refused(missing)
+        if missing:
+            raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+
+    def _missing(self, plan: Plan) -> list[ProtectionStatus]:
+        return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
+
     def _launch(self, workspace: Workspace, plan: Plan) -> None:
-        command = native.command(workspace.path, plan.argv)
+        command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
                 self.start(command)
@@ -220,9 +237,13 @@ class _Run:
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
-        if limit == "wall_time":
-            seconds = self.policy.limits.wall_time or 0.0
-            return HookTimeoutError(int(code or 0), command, limit=limit, seconds=seconds)
+        if limit == "watcher":
+            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        if limit:
+            value = getattr(self.policy.limits, limit)
+            if UNIT[limit] == "seconds":
+                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
+            return HookKilledError(int(code or 0), command, limit=limit, value=value)
         if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
             return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
         if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
@@ -248,8 +269,12 @@ class _HookRun(_Run):
         self.inner = inner
         self.extra = extra
         self.output: OutputDirectory | None = None
+        self.expected = Expected()
 
     def run(self) -> None:
+        if not self.policy.allow_other_names:
+            # Before the hook, which may change what it is compared with.
+            self.expected = expected_of(self.source, self.call.metadata_directory)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
                 self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
@@ -273,6 +298,7 @@ class _HookRun(_Run):
         allow_urls = self.policy.allow_url_requirements
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        check_unchanged(self.expected, self.source)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
                 self.artefacts = tuple(self._export(staging, self.output.fd, output))
@@ -280,10 +306,14 @@ class _HookRun(_Run):
 
     def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
         name, limit = str(output.returned), self.policy.limits.output_size
+        check_result(self.call.hook, name, self.expected)
+        check = functools.partial(check_artefact, limit=limit) if self.policy.deep_check else None
         if not self.call.hook.startswith("prepare_metadata"):
-            return [export_file(staging, name, destination, limit=limit)]
+            return [export_file(staging, name, destination, limit=limit, check=check)]
+        if self.policy.deep_check:
+            check_metadata(staging, name)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, limit=limit)
+        export_fallback(staging, destination, limit=limit, check=check)
         return [metadata]
 
 
@@ -341,6 +371,7 @@ def run_command(
 def situation_of(source: str, policy: Policy) -> Situation:
     """Return what a planner has to know of this host and this process, for a source tree."""
     owners, sockets = survey((source, *policy.writable))
+    launcher = find_launcher(policy.launcher)
     return Situation(
         filesystem=RealFilesystem(),
         home=_home(),
@@ -349,6 +380,10 @@ def situation_of(source: str, policy: Policy) -> Situation:
         owners=owners if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
         sockets=(*sockets, *host.bound_sockets()),
+        refused=frozenset(Identity) - launcher.identities,
+        inside=launcher.paths,
+        root=host.is_kernel_root(),
+        remedy=host.remedy(),
     )
 
 
@@ -367,7 +402,8 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         run = _CommandRun((), source, policy, lambda _: None)
         run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)
-        return _states(plan, host.degradations(plan, (source, *policy.writable, workspace.path)))
+        degraded = host.degradations(plan, (source, *policy.writable, workspace.path))
+        return with_degradations(run.launcher.protections(plan), degraded)
 
 
 @functools.lru_cache
@@ -383,15 +419,6 @@ def _home() -> str:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return "/nonexistent"
-
-
-def _missing(plan: Plan) -> list[ProtectionStatus]:
-    return [s for s in _states(plan, {}) if not plan.policy.permits(s.protection, s.state)]
-
-
-def _states(plan: Plan, degraded: Mapping[str, str]) -> tuple[ProtectionStatus, ...]:
-    remedy = host.remedy() if plan.identity.confined else ""
-    return protections_of(plan, degraded=degraded, remedy=remedy)
 
 
 def _sentence(status: ProtectionStatus) -> str:

@@ -25,11 +25,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from .child import child_command
 from .errors import SandboxSetupError
 from .filesystem import is_within
-from .launchers import native
 from .ownership import give_back
 from .plan import Layout, Plan
+from .sandbox import cgroup
 from .sandbox.status import read_status
 from .trees import remove_tree
 from .waiting import wait_for_end
@@ -209,12 +210,21 @@ def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     :param trees: the source tree and the writable paths
     """
     wait_for_end(status)
+    try:
+        _take_back(status, trees)
+    finally:
+        for path in status.get("cgroups", ()):
+            with contextlib.suppress(OSError):
+                cgroup.remove(path)
+
+
+def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     if status.get("mode") not in _LEAVE_FILES:
         return
     uid = status["uid"]
     if status["mode"] == b"separate" and "state" not in status:
         # No PID namespace has ended with the launcher, which was killed.
-        subprocess.run(native.end_command(uid), stdin=subprocess.DEVNULL, check=True, cwd="/")
+        subprocess.run(child_command("--end", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
     for tree in trees:
         fd = os.open(tree, _DIRECTORY & ~os.O_NOFOLLOW)
         try:

@@ -69,7 +69,7 @@ from isolated_hooks.plan import Identity
 
 options = json.loads(sys.argv[1])
 if options.get("mirror"):
-    host.refused_identities = lambda paths: frozenset((Identity.SINGLE, Identity.RANGE))
+    host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
 if "nofile" in options:
     resource.setrlimit(resource.RLIMIT_NOFILE, (options["nofile"],) * 2)
 policy = Policy(writable=options.get("writable", []))
@@ -410,7 +410,7 @@ def _mixed_owners(tree: Path) -> None:
 def _refused(identities: frozenset[Identity]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if identities:
-            patch.setattr(host, "refused_identities", lambda _paths: identities)
+            patch.setattr(host, "refused_identities", lambda *_: identities)
         yield
 
 

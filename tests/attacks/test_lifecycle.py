@@ -24,6 +24,13 @@ _FIRST_THROWAWAY_UID = 61184
 
 
 @pytest.fixture
+def place(place: Place, launcher: str) -> Place:
+    """The place, under each launcher."""
+    place.launcher = launcher
+    return place
+
+
+@pytest.fixture
 def name() -> Iterator[str]:
     """A process name for the backend to take; whatever still has it is ended."""
     chosen = f"ih-{os.urandom(4).hex()}"

@@ -94,7 +94,7 @@ def _state(path: Path) -> tuple[str, int, float]:
 def _host(shape: Shape) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if shape.mirror:
-            patch.setattr(host, "refused_identities", lambda _paths: frozenset((Identity.SINGLE, Identity.RANGE)))
+            patch.setattr(host, "refused_identities", lambda *_: frozenset((Identity.SINGLE, Identity.RANGE)))
         yield
 
 

@@ -16,6 +16,10 @@ if False:
     from .operations import Operation
 
 
+# Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
+_PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
+
+
 class OperationError(Exception):
     """An operation failed: ``operation`` and, as the cause, the OSError."""
 
@@ -47,6 +51,18 @@ def _open_tree(operation: Bind, namespaces: dict[bytes, int]) -> int:
     attributes = operation.attributes() | (syscalls.MOUNT_ATTR_IDMAP if userns else 0)
     syscalls.mount_setattr(tree, attributes, recursive=True, userns=userns, path=source)
     return tree
+
+
+def reachable_place() -> bytes:
+    """Return a directory that every user can reach, to mount over in a mount namespace of our own."""
+    for place in _PLACES:
+        try:
+            mode = os.stat(place).st_mode
+        except OSError:
+            continue
+        if mode & 0o170001 == 0o040001:
+            return place
+    raise syscalls.SyscallError(2, "stat", _PLACES[0])
 
 
 def mount_root(place: bytes, *, on_disk: bool) -> None:

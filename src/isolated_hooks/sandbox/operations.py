@@ -185,12 +185,16 @@ class Accounts(Operation):
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}/passwd and group with the user {os.fsdecode(self.name)} alone"
 
-    def execute(self, context: Context) -> None:
-        directory, name, home = map(os.fsencode, (self.target, self.name, self.home))
-        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, context.uid, context.gid, home)
+    def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the name and the content of each file."""
+        name, home = map(os.fsencode, (self.name, self.home))
+        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        _write(context, directory + b"/passwd", user + nobody)
-        _write(context, directory + b"/group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, context.gid))
+        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
+
+    def execute(self, context: Context) -> None:
+        for name, content in self.files(context.uid, context.gid):
+            _write(context, b"%b/%b" % (os.fsencode(self.target), name), content)
 
 
 class Symlink(Operation):
@@ -300,7 +304,10 @@ class Proc(Operation):
 
 
 class Devpts(Operation):
-    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7."""
+    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7, with a few of the host's terminals.
+
+    How many there can be at all, kernel.pty.max, is one number for the whole host.
+    """
 
     fields = ("target",)
 
@@ -308,7 +315,7 @@ class Devpts(Operation):
         return f"fresh       {os.fsdecode(self.target)}"
 
     def execute(self, context: Context) -> None:
-        options = b"newinstance,ptmxmode=0666,mode=620"
+        options = b"newinstance,ptmxmode=0666,mode=620,max=256"
         flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
         os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
 

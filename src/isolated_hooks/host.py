@@ -34,6 +34,7 @@ __all__ = [
     "remedy",
     "require_sandbox",
     "started_with",
+    "working_identity",
 ]
 
 _MACHINES = ("x86_64", "aarch64")
@@ -148,6 +149,11 @@ def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
     return degraded
 
 
+def working_identity() -> Identity | None:
+    """Return how hooks get a user of their own here, as the last trial that worked has shown."""
+    return next((i for (i, *_), outcome in reversed(_tried.items()) if _worked(outcome)), None)
+
+
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
@@ -209,7 +215,7 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in _LAUNCHER_STAGES:
-        missing = f"the launcher {stage} does not work here: {said or error.strerror}"
+        missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
     if syscall in _LANDLOCK_CALLS:

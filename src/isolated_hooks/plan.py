@@ -10,6 +10,7 @@ from typing import Any
 
 from .environ import EnvironRules
 from .filesystem import Filesystem
+from .limits import Limits
 from .ownership import Owners
 from .policy import Policy
 from .protections import Protection, ProtectionState
@@ -142,9 +143,15 @@ class Plan:
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {name: value for name, value in rlimits.items() if value is not None},
-            "wall_time": limits.wall_time,
+            "supervised": _set(limits, "wall_time", "idle_time", "log_size"),
+            "watched": _set(limits, "cpu_time", "memory", "processes", "temp_size", "output_size", "free_space"),
+            "writes": [os.fsencode(path) for path in (*self._written_source, *self.policy.writable)],
             "environ": self.environ.for_child(key, path_roots=roots, path_refused=refused),
         }
+
+    @property
+    def _written_source(self) -> tuple[str, ...]:
+        return (self.source,) if self.policy.source == "read-write" else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
@@ -183,6 +190,12 @@ class Plan:
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
+
+
+def _set(limits: Limits, *names: str) -> dict[str, Any]:
+    """Return those of some limits that there are."""
+    values = {name: getattr(limits, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _CAPABILITIES = {

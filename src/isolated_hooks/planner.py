@@ -53,14 +53,25 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
 
 
 def plan_command(
-    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: str
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    situation: Situation,
+    layout: Layout,
+    *,
+    stdin: str,
+    terminal: str,
+    python: str = "",
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
+    :param python: an interpreter to show with all that it loads, or empty
     """
     planner = _Planner(policy, situation, layout, {}, cwd)
+    if python:
+        planner.interpreter(python)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
@@ -176,8 +187,10 @@ class _Planner:
         return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
+        started_with = _entries(self.situation.started_with.get("PATH", ""))
         for entry in _entries(self.merged.get("PATH", "")):
-            for path in self._tool_paths(entry):
+            # pip's build environment has a bin only if something in it has programs.
+            for path in self._tool_paths(entry, needed=entry not in started_with):
                 self._show_read_only(path, owned="")
         for entry in _entries(self.merged.get("PYTHONPATH", "")):
             # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
@@ -185,10 +198,10 @@ class _Planner:
             if changed:
                 self._show_read_only(entry)
 
-    def _tool_paths(self, entry: str) -> Iterator[str]:
-        """Yield what a directory of programs needs beside itself."""
+    def _tool_paths(self, entry: str, *, needed: bool) -> Iterator[str]:
+        """Yield what a directory of programs needs beside itself, where it does not exist only if it is needed."""
         filesystem = self.situation.filesystem
-        if filesystem.kind(entry) is None:
+        if filesystem.kind(entry) is None and not needed:
             return
         yield entry
         prefix, name = os.path.split(entry)
@@ -319,7 +332,10 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
-        return python
+        # What ".." leads back from need not exist inside. The last name may be a link that is to be kept, as in a venv.
+        directory, name = os.path.split(python)
+        real, _ = resolve(situation.filesystem, directory)
+        return os.path.join(real, name) if ".." in directory.split("/") and real is not None else python
     if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):

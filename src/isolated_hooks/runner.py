@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import json
@@ -32,6 +33,7 @@ from .errors import (
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
 from .launchers import find_launcher
+from .limits import UNIT
 from .loader import absolute_libraries
 from .outputs import OutputDirectory
 from .ownership import survey
@@ -73,12 +75,12 @@ class IsolatedRunner:
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
 
-    def wrapping(self, inner: SubprocessRunner) -> SubprocessRunner:
+    def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
         if isinstance(inner, IsolatedRunner):
             return inner
-        other = IsolatedRunner(self.policy, inner)
-        other.reports = self.reports
+        other = copy.copy(self)
+        other.inner = inner
         return other
 
     def __call__(
@@ -233,9 +235,13 @@ class _Run:
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
-        if limit == "wall_time":
-            seconds = self.policy.limits.wall_time or 0.0
-            return HookTimeoutError(int(code or 0), command, limit=limit, seconds=seconds)
+        if limit == "watcher":
+            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        if limit:
+            value = getattr(self.policy.limits, limit)
+            if UNIT[limit] == "seconds":
+                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
+            return HookKilledError(int(code or 0), command, limit=limit, value=value)
         if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
             return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
         if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
@@ -308,11 +314,12 @@ class _CommandRun(_Run):
         self.argv = argv
         self.stdin = "inherit"
         self.terminal = ""
+        self.python = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        terminal = self.terminal
-        return plan_command(self.argv, self.source, self.policy, situation, layout, stdin=self.stdin, terminal=terminal)
+        options = {"stdin": self.stdin, "terminal": self.terminal, "python": self.python}
+        return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
@@ -320,18 +327,27 @@ class _CommandRun(_Run):
 
 
 def run_command(
-    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: str = ""
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    start: Callable[[list[str]], None],
+    *,
+    stdin: str = "inherit",
+    terminal: str = "",
+    python: str = "",
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
+    :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
+    :param python: an interpreter to show with all that it loads, if there is one to show
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.terminal = start, terminal
+    run.starter, run.stdin, run.terminal, run.python = start, stdin, terminal, python
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):

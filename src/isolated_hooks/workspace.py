@@ -30,6 +30,7 @@ from .errors import SandboxSetupError
 from .filesystem import is_within
 from .ownership import give_back
 from .plan import Layout, Plan
+from .sandbox import cgroup
 from .sandbox.status import read_status
 from .trees import remove_tree
 from .waiting import wait_for_end
@@ -209,6 +210,15 @@ def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     :param trees: the source tree and the writable paths
     """
     wait_for_end(status)
+    try:
+        _take_back(status, trees)
+    finally:
+        for path in status.get("cgroups", ()):
+            with contextlib.suppress(OSError):
+                cgroup.remove(path)
+
+
+def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     if status.get("mode") not in _LEAVE_FILES:
         return
     uid = status["uid"]

@@ -2,13 +2,13 @@
 
 ``python frontend.py DESCRIPTION``, a JSON object: ``tree``, ``python``, ``hook``, ``out`` and ``attacks``, as the
 backend takes them; ``sandboxed``; ``launcher``; ``mirror``, to have the host refuse idmapped mounts; ``shell``, to have
-a shell stand between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal.
+a shell stand between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal;
+``limits``, of the policy. An error of the sandbox goes to stderr, and 1 is the exit code.
 """
 
 from __future__ import annotations
 
 import fcntl
-import functools
 import json
 import os
 import subprocess
@@ -38,10 +38,12 @@ def main(description: str) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if given.get("mirror"):
         host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
-    isolated = functools.partial(IsolatedHookCaller, policy=Policy(launcher=given.get("launcher", "native")))
-    make = isolated if given.get("sandboxed", True) else pyproject_hooks.BuildBackendHookCaller
     runner = _through_a_shell if given.get("shell") else None
-    caller = make(given["tree"], "hostile", ["."], runner, given["python"])
+    arguments = (given["tree"], "hostile", ["."], runner, given["python"])
+    caller: pyproject_hooks.BuildBackendHookCaller = pyproject_hooks.BuildBackendHookCaller(*arguments)
+    if given.get("sandboxed", True):
+        policy = Policy(launcher=given.get("launcher", "native"), limits=given.get("limits", {}))
+        caller = IsolatedHookCaller(*arguments, policy=policy)
     call_hook(caller, given["hook"], given["out"], {"attacks": json.dumps(given["attacks"])})
 
 

@@ -26,7 +26,8 @@ LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting",
     "errors",
     "entries strictjson policychecks outputs interpreter child",
-    "trees policy",
+    "limits trees",
+    "policy",
     "artefacts hookcall environ view",
     "results plan",
     "planner report workspace",
@@ -34,13 +35,16 @@ LAYERS = (
     "host",
     "runner",
     "caller",
+    "swapping",
     "selftest",
     "frontends",
     "cli",
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 FACADE = ("__init__", "__main__")  # they import whatever they show
-PURE = "text environtables protections errors policychecks environ filesystem interpreter view plan planner".split()
+PURE = (
+    "text environtables protections errors policychecks limits environ filesystem interpreter view plan planner".split()
+)
 
 
 def modules() -> list[str]:

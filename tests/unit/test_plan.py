@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from fakes import CONTROL, DIR, FakeFilesystem, Link, hook_call, host, make_plan
+from fakes import CONTROL, DIR, SOURCE, FakeFilesystem, Link, hook_call, host, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,12 +128,23 @@ def test_what_is_not_dropped_does_not_travel_either_because_the_child_inherits_i
 
 
 def test_the_limits_of_the_policy_travel_and_no_others() -> None:
-    assert wire(make_plan())["limits"] == {}
-    assert wire(make_plan())["wall_time"] is None
-    limits = {"cpu_time": 1, "processes": 2, "open_files": 3, "file_size": 4, "wall_time": 1.5}
-    received = wire(make_plan(policy=Policy(limits=limits)))
+    nothing = {"processes": None, "log_size": None, "free_space": None, "temp_size": 5, "output_size": 6}
+    received = wire(make_plan(policy=Policy(limits=nothing)))
+    assert (received["limits"], received["supervised"]) == ({}, {})
+    assert received["watched"] == {"temp_size": 5, "output_size": 6}
+    limits = {"cpu_time": 1, "processes": 2, "open_files": 3, "file_size": 4, "wall_time": 1.5, "idle_time": 7}
+    more = {"memory": 8, "log_size": 9, "free_space": 10}
+    received = wire(make_plan(policy=Policy(limits=nothing | limits | more)))
     assert received["limits"] == {"CPU": 1, "NPROC": 2, "NOFILE": 3, "FSIZE": 4}
-    assert received["wall_time"] == 1.5
+    assert received["supervised"] == {"wall_time": 1.5, "idle_time": 7.0, "log_size": 9}
+    others = {"cpu_time": 1, "memory": 8, "processes": 2, "free_space": 10}
+    assert received["watched"] == {"temp_size": 5, "output_size": 6, **others}
+
+
+@pytest.mark.parametrize(("source", "writes"), [("read-write", [SOURCE]), ("read-only", [])])
+def test_free_space_is_watched_where_the_hook_can_write(source: Any, writes: list[str]) -> None:
+    received = wire(make_plan(policy=Policy(source=source)))
+    assert received["writes"] == [os.fsencode(path) for path in writes]
 
 
 @pytest.mark.parametrize("network", [False, True])

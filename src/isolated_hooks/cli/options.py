@@ -7,6 +7,7 @@ import dataclasses
 import os
 from typing import Any
 
+from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
 __all__ = ["add_policy_options", "policy_of"]
@@ -43,6 +44,12 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         "--launcher", metavar="NAME", help="what sets the sandbox up: native, bubblewrap, or one that is installed"
     )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
+    group.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        help="set a limit, idle-time=600, memory=8G or processes=none for instance; may be repeated",
+    )
 
 
 def policy_of(options: argparse.Namespace) -> Policy:
@@ -61,6 +68,9 @@ def policy_of(options: argparse.Namespace) -> Policy:
     for name in ("env_keep", "env_delete", "allow_degraded"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *getattr(options, name))
-    if options.time is not None:
-        changes["limits"] = dataclasses.replace(policy.limits, wall_time=options.time)
+    limits: dict[str, Any] = {} if options.time is None else {"wall_time": options.time}
+    for text in options.limit or ():
+        limits |= parse_limit(text)
+    if limits:
+        changes["limits"] = dataclasses.replace(policy.limits, **limits)
     return dataclasses.replace(policy, **changes)

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import build.__main__
-import pyproject_hooks
+import build.env
+import build.util
 
-from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
+from ..swapping import swap
+from .environment import SandboxedEnv, unknown_build
 
-__all__ = ["own_error", "parser", "run", "swapped"]
+__all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -29,22 +31,52 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def swapped(policy: Policy) -> Iterator[list[HookReport]]:
     """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
 
-    build looks the class up in its module at every use. The change is of the whole process: for a command line, not for
-    a library that is used by several threads.
+    build looks the class up in its module at every use, and not at all for ``--version``, say.
     """
-    reports: list[HookReport] = []
+    with swap("pyproject_hooks", policy, unused_ok=True) as made:
+        yield made.reports
 
-    class HookCaller(IsolatedHookCaller):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, policy=policy, **kwargs)
-            self._isolated_runner.reports = reports
 
-    original = pyproject_hooks.BuildBackendHookCaller
-    pyproject_hooks.BuildBackendHookCaller = HookCaller  # type: ignore[misc]
+@contextmanager
+def environments(policy: Policy, reports: list[HookReport] | None = None) -> Iterator[None]:
+    """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
+
+    The change is of the whole process.
+
+    :param reports: where a report for each hook of a build requirement is put
+    :raises SandboxUnavailableError: this version of build makes its environments in another way
+    """
+    original = build.env.DefaultIsolatedEnv
+    places = (build.env, build.__main__, build.util)
+    if any(getattr(place, "DefaultIsolatedEnv", None) is not original for place in places):
+        raise unknown_build()
+
+    class Env(SandboxedEnv):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(policy=policy, **options)
+            self.reports = [] if reports is None else reports
+
+    made = build.ProjectBuilder.__dict__["from_isolated_env"]
+    changes: list[tuple[Any, str, Any, Any]] = [(place, "DefaultIsolatedEnv", original, Env) for place in places]
+    changes.append((build.ProjectBuilder, "from_isolated_env", made, _guarded(made)))
+    for place, name, _, ours in changes:
+        setattr(place, name, ours)
     try:
-        yield reports
+        yield
     finally:
-        pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
+        for place, name, theirs, _ in changes:
+            setattr(place, name, theirs)
+
+
+def _guarded(made: Any) -> Any:
+    """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
+
+    def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(env, SandboxedEnv):
+            raise unknown_build()
+        return made.__func__(cls, env, *args, **options)
+
+    return classmethod(from_isolated_env)
 
 
 def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:
@@ -52,7 +84,7 @@ def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, li
 
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy) as reports:
+    with swapped(policy) as reports, environments(policy, reports):
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

@@ -32,6 +32,7 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
+        self.scoped = False
 
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
@@ -61,6 +62,8 @@ class Init:
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
         code = _reap(hook)
+        if self.scoped:
+            end_scoped()
         if self.plan["rules"] is not None:
             end_children()
         pipes.send(self.report, "exited", code)
@@ -105,7 +108,8 @@ class Init:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            if not landlock.confine(plan["rules"], network=plan["network"]) and plan["identity"] != b"separate":
+            self.scoped = landlock.confine(plan["rules"], network=plan["network"])
+            if not self.scoped and plan["identity"] != b"separate":
                 reason = (
                     "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
                 )
@@ -217,6 +221,17 @@ def _forward(number: int, _frame: object) -> None:
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
         return [int(pid) for pid in file.read().split()]
+
+
+def end_scoped() -> None:
+    """Kill all that this process may signal but itself, in one step that no fork can outrun, kill(2) of -1.
+
+    Only for who may signal nothing beyond the sandbox: by Landlock, where there is no PID namespace.
+    """
+    try:
+        os.kill(-1, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # there is nothing left
 
 
 def end_children() -> None:

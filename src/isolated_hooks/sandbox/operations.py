@@ -304,7 +304,10 @@ class Proc(Operation):
 
 
 class Devpts(Operation):
-    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7."""
+    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7, with a few of the host's terminals.
+
+    How many there can be at all, kernel.pty.max, is one number for the whole host.
+    """
 
     fields = ("target",)
 
@@ -312,7 +315,7 @@ class Devpts(Operation):
         return f"fresh       {os.fsdecode(self.target)}"
 
     def execute(self, context: Context) -> None:
-        options = b"newinstance,ptmxmode=0666,mode=620"
+        options = b"newinstance,ptmxmode=0666,mode=620,max=256"
         flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
         os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
 

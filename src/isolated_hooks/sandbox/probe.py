@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import identity, namespaces, network, privileges, seccomp, syscalls
+from . import cgroup, identity, namespaces, network, privileges, seccomp, syscalls
 
 if False:
     from collections.abc import Callable
@@ -178,6 +178,15 @@ def _cgroup() -> None:
     os.rmdir(path)
 
 
+def _memory_cgroup() -> None:
+    """Make a memory cgroup as one hook gets, and take it away again."""
+    group = cgroup.make(2**30, cgroup.PREFIX + b"probe-%d" % os.getpid())
+    if group is None:
+        raise syscalls.SyscallError(1, "mkdir")
+    group.close()
+    cgroup.remove(group.path)
+
+
 _PROBES: dict[str, Callable[[], int | None]] = {
     "user namespace": _unshare(_USER),
     "mount namespace": _unshare(_MOUNT),
@@ -202,4 +211,5 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "session keyring": syscalls.join_new_session_keyring,
     "resource limits": _limits,
     "own cgroup": _cgroup,
+    "memory cgroup": _memory_cgroup,
 }

@@ -241,6 +241,11 @@ def close_on_exec_from(first: int) -> None:
     _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
 
 
+def close_from(first: int) -> None:
+    """Close every descriptor from ``first`` on, close_range(2)."""
+    _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 0)
+
+
 def capset(capabilities: int) -> None:
     """Make effective, permitted and inheritable just this set of bits, capset(2), version 3."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)

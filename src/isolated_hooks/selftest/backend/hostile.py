@@ -19,6 +19,7 @@ import probes_files
 import probes_kernel
 import probes_processes
 import probes_reach
+import probes_resources
 import probes_sweep
 
 PROBES = {
@@ -26,6 +27,7 @@ PROBES = {
     **probes_kernel.PROBES,
     **probes_processes.PROBES,
     **probes_reach.PROBES,
+    **probes_resources.PROBES,
     **probes_sweep.PROBES,
 }
 METADATA = "Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n"

@@ -133,6 +133,7 @@ GROUPS = {
             Protection.IPC,
             Protection.HOSTNAME,
             Protection.IDENTITY,
+            Protection.PRIVILEGES,
         )
     )
 }

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from typing import Any
 
+from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
 __all__ = ["add_policy_options", "policy_of"]
@@ -40,9 +41,18 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
     )
     group.add_argument(
+        "--launcher", metavar="NAME", help="what sets the sandbox up: native, bubblewrap, or one that is installed"
+    )
+    group.add_argument(
         "--deep-check", action="store_true", default=None, help="look into wheels and sdists before handing them over"
     )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
+    group.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        help="set a limit, idle-time=600, memory=8G or processes=none for instance; may be repeated",
+    )
 
 
 def policy_of(options: argparse.Namespace) -> Policy:
@@ -52,7 +62,7 @@ def policy_of(options: argparse.Namespace) -> Policy:
     """
     policy = Policy() if options.config is None else load_policy(options.config).for_package(options.package)
     changes: dict[str, Any] = {}
-    for name in ("network", "source", "deep_check"):
+    for name in ("network", "source", "launcher", "deep_check"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     for name in ("expose", "writable", "hide"):
@@ -61,6 +71,9 @@ def policy_of(options: argparse.Namespace) -> Policy:
     for name in ("env_keep", "env_delete", "allow_degraded"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *getattr(options, name))
-    if options.time is not None:
-        changes["limits"] = dataclasses.replace(policy.limits, wall_time=options.time)
+    limits: dict[str, Any] = {} if options.time is None else {"wall_time": options.time}
+    for text in options.limit or ():
+        limits |= parse_limit(text)
+    if limits:
+        changes["limits"] = dataclasses.replace(policy.limits, **limits)
     return dataclasses.replace(policy, **changes)

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import build.__main__
-import pyproject_hooks
+import build.env
+import build.util
 
-from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
-from .filtering import filtered
+from ..runner import IsolatedRunner
+from ..swapping import swap
+from .environment import SandboxedEnv, unknown_build
+from .filtering import FilteringRunner
 
-__all__ = ["own_error", "parser", "run", "swapped"]
+__all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -30,26 +33,55 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
     """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
 
-    build looks the class up in its module at every use. The change is of the whole process: for a command line, not for
-    a library that is used by several threads.
+    build looks the class up in its module at every use, and not at all for ``--version``, say.
 
     :param raw_output: leave what hooks print as it is; otherwise it is filtered, for a command line
     """
-    reports: list[HookReport] = []
+    runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
+    with swap("pyproject_hooks", runner=runner, unused_ok=True) as made:
+        yield made.reports
 
-    class HookCaller(IsolatedHookCaller):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, policy=policy, **kwargs)
-            self._isolated_runner.reports = reports
-            if not raw_output:
-                self._isolated_runner.inner = filtered(self._isolated_runner.inner)
 
-    original = pyproject_hooks.BuildBackendHookCaller
-    pyproject_hooks.BuildBackendHookCaller = HookCaller  # type: ignore[misc]
+@contextmanager
+def environments(policy: Policy, reports: list[HookReport] | None = None) -> Iterator[None]:
+    """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
+
+    The change is of the whole process.
+
+    :param reports: where a report for each hook of a build requirement is put
+    :raises SandboxUnavailableError: this version of build makes its environments in another way
+    """
+    original = build.env.DefaultIsolatedEnv
+    places = (build.env, build.__main__, build.util)
+    if any(getattr(place, "DefaultIsolatedEnv", None) is not original for place in places):
+        raise unknown_build()
+
+    class Env(SandboxedEnv):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(policy=policy, **options)
+            self.reports = [] if reports is None else reports
+
+    made = build.ProjectBuilder.__dict__["from_isolated_env"]
+    changes: list[tuple[Any, str, Any, Any]] = [(place, "DefaultIsolatedEnv", original, Env) for place in places]
+    changes.append((build.ProjectBuilder, "from_isolated_env", made, _guarded(made)))
+    for place, name, _, ours in changes:
+        setattr(place, name, ours)
     try:
-        yield reports
+        yield
     finally:
-        pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
+        for place, name, theirs, _ in changes:
+            setattr(place, name, theirs)
+
+
+def _guarded(made: Any) -> Any:
+    """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
+
+    def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(env, SandboxedEnv):
+            raise unknown_build()
+        return made.__func__(cls, env, *args, **options)
+
+    return classmethod(from_isolated_env)
 
 
 def run(
@@ -60,7 +92,7 @@ def run(
     :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy, raw_output=raw_output) as reports:
+    with swapped(policy, raw_output=raw_output) as reports, environments(policy, reports):
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

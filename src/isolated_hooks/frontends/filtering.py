@@ -15,13 +15,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..outputfilter import OutputFilter
-from ..runner import SubprocessRunner
+from ..runner import IsolatedRunner, SubprocessRunner
 
-__all__ = ["filtered", "filtering"]
+__all__ = ["FilteringRunner", "filtered", "filtering"]
 
 _BLOCK = 1 << 16
 # What still holds a stream open when the runner has returned is being ended: an interrupted runner kills its child.
 _SECONDS = 10.0
+
+
+class FilteringRunner(IsolatedRunner):
+    """An :class:`IsolatedRunner` whose hooks print through the filter, whatever runner starts them."""
+
+    def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
+        return inner if isinstance(inner, IsolatedRunner) else super().wrapping(filtered(inner))
 
 
 def filtered(inner: SubprocessRunner) -> SubprocessRunner:

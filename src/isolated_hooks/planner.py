@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from .environ import plan_environ
@@ -53,14 +54,23 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
 
 
 def plan_command(
-    argv: Sequence[str], cwd: str, policy: Policy, situation: Situation, layout: Layout, *, stdin: str, terminal: str
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    situation: Situation,
+    layout: Layout,
+    *,
+    stdin: str,
+    terminal: str,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
+    :param extra: variables that whoever starts it gives it, over the inherited ones
     """
-    planner = _Planner(policy, situation, layout, {}, cwd)
+    planner = _Planner(policy, situation, layout, extra, cwd)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))

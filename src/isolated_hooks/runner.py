@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyproject_hooks
@@ -135,12 +136,16 @@ class _Run:
         _sweep_once(workspace_parent(avoid))
         began = time.monotonic()
         plan, error = None, ""
+        refused: frozenset[Identity] = frozenset()
         try:
-            with Workspace(avoid) as workspace:
-                plan = self.trial(workspace)
-                self.prepare(workspace, plan)
-                self._launch(workspace, plan)
-                self.collect(workspace)
+            while plan is None or plan.identity in refused:
+                with Workspace(avoid) as workspace:
+                    plan = self.trial(workspace, refused)
+                    self.prepare(workspace, plan)
+                    if self._launch(workspace, plan):
+                        self.collect(workspace)
+                    else:
+                        refused |= {plan.identity}
         except BaseException as problem:
             error = visible(str(problem) or type(problem).__name__, limit=2000)
             raise
@@ -168,11 +173,14 @@ class _Run:
             )
         )
 
-    def trial(self, workspace: Workspace) -> Plan:
-        """Return the plan that works on this host, tried without its command."""
+    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+        """Return the plan that works on this host, tried without its command.
+
+        :param refused: identities that the inner runner's own wrapper does not allow
+        """
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        refused = host.refused_identities(mapped)
+        refused |= host.refused_identities(mapped)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             missing = _missing(plan)
@@ -185,7 +193,8 @@ class _Run:
                 return plan
             refused |= {plan.identity}
 
-    def _launch(self, workspace: Workspace, plan: Plan) -> None:
+    def _launch(self, workspace: Workspace, plan: Plan) -> bool:
+        """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
         command = native.command(workspace.path, plan.argv)
         try:
             try:
@@ -196,13 +205,18 @@ class _Run:
                 if plan.identity is Identity.MIRROR and "uid" in self.status:
                     give_back_trees((plan.source, *self.policy.writable), self.status["uid"])
         except BaseException as problem:
+            if isinstance(problem, subprocess.CalledProcessError) and host.refuses_wrapped(self.status, plan):
+                return False
             failure = self._failure(problem)
             if failure is None:
                 raise
             raise failure from problem
+        if host.refuses_wrapped(self.status, plan):
+            return False
         failure = self._failure(None)
         if failure is not None:
             raise failure
+        return True
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
@@ -293,11 +307,20 @@ class _CommandRun(_Run):
         self.argv = argv
         self.stdin = "inherit"
         self.terminal = ""
+        self.extra: Mapping[str, str] = {}
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        terminal = self.terminal
-        return plan_command(self.argv, self.source, self.policy, situation, layout, stdin=self.stdin, terminal=terminal)
+        return plan_command(
+            self.argv,
+            self.source,
+            self.policy,
+            situation,
+            layout,
+            stdin=self.stdin,
+            terminal=self.terminal,
+            extra=self.extra,
+        )
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
@@ -305,18 +328,27 @@ class _CommandRun(_Run):
 
 
 def run_command(
-    argv: Sequence[str], cwd: str, policy: Policy, start: Callable[[list[str]], None], *, terminal: str = ""
+    argv: Sequence[str],
+    cwd: str,
+    policy: Policy,
+    start: Callable[[list[str]], None],
+    *,
+    terminal: str = "",
+    stdin: str = "inherit",
+    extra_environ: Mapping[str, str] = MappingProxyType({}),
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
+    :param stdin: ``"inherit"``: what ``start`` gives it as descriptor 0; ``"null"``: nothing
+    :param extra_environ: variables that ``start`` gives it, over the inherited ones
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.terminal = start, terminal
+    run.starter, run.terminal, run.stdin, run.extra = start, terminal, stdin, extra_environ
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):

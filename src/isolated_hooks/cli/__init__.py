@@ -18,6 +18,7 @@ __all__ = ["exit_code", "main"]
 
 _COMMANDS = {
     "build": "build an sdist and a wheel as 'python -m build' does, every hook in a sandbox",
+    "fromager": "fromager's own command line, every hook in a sandbox",
     "run": "run any command under the same policy, a shell for instance",
     "doctor": "say what this host offers, protection by protection, with remedies",
     "explain": "print the plan of a hook in words, without running it",

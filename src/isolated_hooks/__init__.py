@@ -15,12 +15,14 @@ from .errors import (
     PolicyError,
     SandboxSetupError,
     SandboxUnavailableError,
+    SwapError,
     UntrustedResultError,
 )
 from .policy import Limits, Policy, load_policy
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .report import HookReport
 from .runner import IsolatedRunner
+from .swapping import Swap, swap
 
 __version__ = "0.1.0"
 
@@ -42,6 +44,9 @@ __all__ = [
     "ProtectionStatus",
     "SandboxSetupError",
     "SandboxUnavailableError",
+    "Swap",
+    "SwapError",
     "UntrustedResultError",
     "load_policy",
+    "swap",
 ]

@@ -27,10 +27,7 @@ class IsolatedHooksMixin:
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         given, arguments = _with_runner(inspect.signature(super().__init__), args, kwargs)
-        if isinstance(given, IsolatedRunner) and policy is None:
-            self._isolated_runner = given
-        else:
-            self._isolated_runner = IsolatedRunner(policy, given.inner if isinstance(given, IsolatedRunner) else given)
+        self._isolated_runner = self._runner_of(policy, given)
         super().__init__(*arguments.args, **arguments.kwargs)
         # Whatever that constructor did with its runner, from here on ours is in its place, for good.
         self._own_runner = super().subprocess_runner(self._isolated_runner)  # type: ignore[misc]
@@ -41,6 +38,12 @@ class IsolatedHooksMixin:
     def reports(self) -> list[HookReport]:
         """A report for each hook call so far."""
         return self._isolated_runner.reports
+
+    def _runner_of(self, policy: Policy | None, given: SubprocessRunner | None) -> IsolatedRunner:
+        """Return the runner for all hooks, given the constructor's arguments."""
+        if isinstance(given, IsolatedRunner):
+            return given if policy is None else IsolatedRunner(policy, given.inner)
+        return IsolatedRunner(policy, given)
 
     @contextlib.contextmanager
     def subprocess_runner(self, runner: SubprocessRunner) -> Iterator[None]:

@@ -21,6 +21,7 @@ __all__ = [
     "PolicyError",
     "SandboxSetupError",
     "SandboxUnavailableError",
+    "SwapError",
     "UntrustedResultError",
 ]
 
@@ -121,6 +122,10 @@ class UntrustedResultError(IsolatedHooksError):
 
     def __str__(self) -> str:
         return f"the hook's result was refused: {self.rule}" + (f": {self.text}" if self.text else "")
+
+
+class SwapError(IsolatedHooksError):
+    """There was nothing to swap, or what was swapped was not used: hooks would run without a sandbox, or did."""
 
 
 class IsolationDegradedWarning(UserWarning):

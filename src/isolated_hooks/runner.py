@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import json
@@ -75,12 +76,12 @@ class IsolatedRunner:
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
 
-    def wrapping(self, inner: SubprocessRunner) -> SubprocessRunner:
+    def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
         if isinstance(inner, IsolatedRunner):
             return inner
-        other = IsolatedRunner(self.policy, inner)
-        other.reports = self.reports
+        other = copy.copy(self)
+        other.inner = inner
         return other
 
     def __call__(

@@ -32,6 +32,7 @@ LAYERS = (
     "host",
     "runner",
     "caller",
+    "swapping",
     "frontends",
     "cli",
 )

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import build.__main__
-import pyproject_hooks
 
-from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
+from ..swapping import swap
 
 __all__ = ["own_error", "parser", "run", "swapped"]
 
@@ -29,22 +27,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def swapped(policy: Policy) -> Iterator[list[HookReport]]:
     """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
 
-    build looks the class up in its module at every use. The change is of the whole process: for a command line, not for
-    a library that is used by several threads.
+    build looks the class up in its module at every use, and not at all for ``--version``, say.
     """
-    reports: list[HookReport] = []
-
-    class HookCaller(IsolatedHookCaller):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, policy=policy, **kwargs)
-            self._isolated_runner.reports = reports
-
-    original = pyproject_hooks.BuildBackendHookCaller
-    pyproject_hooks.BuildBackendHookCaller = HookCaller  # type: ignore[misc]
-    try:
-        yield reports
-    finally:
-        pyproject_hooks.BuildBackendHookCaller = original  # type: ignore[misc]
+    with swap("pyproject_hooks", policy, unused_ok=True) as made:
+        yield made.reports
 
 
 def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:

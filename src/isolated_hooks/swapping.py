@@ -1,0 +1,222 @@
+"""The swap, for tools that construct their hook caller by name: found, replaced, watched, and put back.
+
+::
+
+    with isolated_hooks.swap("pdm.builders.base") as swapped:
+        ...                      # whatever makes the tool build
+    swapped.reports              # what each hook was protected by
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType, TracebackType
+from typing import Any, ClassVar, TypeGuard
+
+import pyproject_hooks
+
+from .caller import IsolatedHooksMixin
+from .errors import SwapError
+from .policy import Policy
+from .report import HookReport
+from .runner import IsolatedRunner, SubprocessRunner
+from .text import visible
+
+__all__ = ["Swap", "swap"]
+
+# What a hook caller has in every version of pyproject_hooks, and nothing else has.
+_METHODS = (
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_wheel",
+    "subprocess_runner",
+)
+
+
+class _Swapped(IsolatedHooksMixin):
+    """Comes before the original class, with the swap that made it."""
+
+    _swap: ClassVar[Swap]
+
+    def _runner_of(self, policy: Policy | None, given: SubprocessRunner | None) -> IsolatedRunner:
+        self._swap.constructed += 1
+        if policy is not None:
+            return super()._runner_of(policy, given)
+        inner = given.inner if isinstance(given, IsolatedRunner) else given
+        return self._swap.runner.wrapping(inner or pyproject_hooks.default_subprocess_runner)
+
+
+def _isolated(original: type, made_by: Swap) -> type:
+    members = {"_swap": made_by, "__module__": original.__module__, "__doc__": original.__doc__}
+    return type(original.__name__, (_Swapped, original), members)
+
+
+def _root(caller: type) -> type:
+    """Return the class that every hook caller of this kind is derived from."""
+    return next(base for base in reversed(caller.__mro__) if _is_hook_caller(base))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A name in a module, and the class that it stands for."""
+
+    module: ModuleType
+    name: str
+    original: type
+
+    def __str__(self) -> str:
+        return f"{self.module.__name__}:{self.name}"
+
+
+class Swap:
+    """A swap that is in force, until :meth:`undo` or the end of its ``with`` block. :func:`swap` makes it.
+
+    :ivar runner: what every hook caller's runner is made from
+    :ivar places: what was swapped, as ``module:name``
+    :ivar constructed: how many hook callers the swapped classes have made
+    """
+
+    def __init__(self, target: str, places: Iterable[_Place], runner: IsolatedRunner, *, unused_ok: bool) -> None:
+        self._target = target
+        self.runner = runner
+        self._unused_ok = unused_ok
+        self._places = tuple(places)
+        self._classes = {place.original: _isolated(place.original, self) for place in self._places}
+        self._guards: dict[type, tuple[Callable[..., None], Callable[..., None]]] = {}
+        self._in_force = True
+        self.constructed = 0
+        self.places = tuple(map(str, self._places))
+        for root in dict.fromkeys(_root(place.original) for place in self._places):
+            self._guard(root)
+        for place in self._places:
+            setattr(place.module, place.name, self._classes[place.original])
+
+    @property
+    def reports(self) -> list[HookReport]:
+        """A report for each hook call so far, of all callers."""
+        return self.runner.reports
+
+    def undo(self) -> None:
+        """Put back what was there before. Callers that were made keep their sandbox.
+
+        :raises SwapError: something else has replaced it since, so that nothing was put back
+        """
+        if not self._in_force:
+            return
+        for place in self._places:
+            if getattr(place.module, place.name, None) is not self._classes[place.original]:
+                raise SwapError(f"{place} was replaced again after it was swapped: undo that first")
+        for root, (_, guard) in self._guards.items():
+            if root.__dict__.get("__init__") is not guard:
+                raise SwapError(f"another swap of {root.__module__}:{root.__name__} is in force: undo that first")
+        for place in self._places:
+            setattr(place.module, place.name, place.original)
+        for root, (original, _) in self._guards.items():
+            root.__init__ = original  # type: ignore[misc]
+        self._in_force = False
+
+    def __enter__(self) -> Swap:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.undo()
+        if kind is None and not self.constructed and not self._unused_ok:
+            raise SwapError(
+                f"{' and '.join(self.places)} was swapped, and no hook caller was made from it: if something was "
+                "built, that was in another process or by another class, without a sandbox"
+            )
+
+    def _guard(self, root: type) -> None:
+        """Refuse every hook caller of the same kind that is made past the swap, by a name that it does not know of."""
+        original = root.__init__  # type: ignore[misc]
+        target = self._target
+
+        @functools.wraps(original)
+        def guard(self: object, *args: Any, **kwargs: Any) -> None:
+            if not isinstance(self, IsolatedHooksMixin):
+                name = f"{type(self).__module__}:{type(self).__qualname__}"
+                raise SwapError(
+                    f"{name} was constructed by a name that the swap of {target!r} does not reach, so its hooks would "
+                    "run without a sandbox: swap the module that constructs it, too"
+                )
+            original(self, *args, **kwargs)
+
+        self._guards[root] = (original, guard)
+        root.__init__ = guard  # type: ignore[misc]
+
+
+def swap(
+    target: str, policy: Policy | None = None, *, runner: IsolatedRunner | None = None, unused_ok: bool = False
+) -> Swap:
+    """Replace the hook caller that a tool constructs by name with one whose hooks run in a sandbox.
+
+    The change is of the whole process, for all of its threads. While it is in force, no other hook caller of the same
+    kind can be made. What it returns is a context manager that undoes it, and has :meth:`Swap.undo`.
+
+    :param target: ``module``: every hook caller that this module, or one beneath it that is loaded, names itself or
+        takes from another module; or ``module:Class``
+    :param policy: what hooks may do; the default policy where it is left out
+    :param runner: instead of ``policy``, the runner to make each caller's from
+    :param unused_ok: do not mind at the end of the ``with`` block that no hook caller was made
+    :raises SwapError: there is nothing to swap; at the end of the ``with`` block, that it was not used
+    :raises ValueError: both a policy and a runner were given
+    """
+    if policy is not None and runner is not None:
+        raise ValueError("give a policy or a runner, not both")
+    return Swap(target, _places(target), runner or IsolatedRunner(policy), unused_ok=unused_ok)
+
+
+def _places(target: str) -> list[_Place]:
+    name, colon, attribute = target.partition(":")
+    if colon:
+        return [_named(_import(name, target), attribute, target)]
+    module = _import(name, target)
+    inside = [m for n, m in list(sys.modules.items()) if m is not None and n.startswith(f"{name}.")]
+    searched = [module, *inside]
+    # ``pyproject_hooks.BuildBackendHookCaller(...)``: the name is looked up in that module.
+    used = [value for m in searched for value in list(vars(m).values()) if isinstance(value, ModuleType)]
+    places = [place for m in dict.fromkeys([*searched, *used]) for place in _callers_of(m)]
+    if not places:
+        raise SwapError(
+            f"there is nothing to swap in {visible(target)!r}: neither the module nor what is loaded beneath it names "
+            "a BuildBackendHookCaller. Name the module that constructs it, or the class as 'module:Class'"
+        )
+    return places
+
+
+def _named(module: ModuleType, attribute: str, target: str) -> _Place:
+    found = getattr(module, attribute, None)
+    if not _is_hook_caller(found):
+        what = "does not exist" if found is None else "is no hook caller class"
+        if isinstance(found, type) and issubclass(found, IsolatedHooksMixin):
+            what = "is in a sandbox already"
+        raise SwapError(f"there is nothing to swap: {visible(target)!r} {what}")
+    return _Place(module, attribute, found)
+
+
+def _import(name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, TypeError, ValueError) as error:  # a relative or an empty name
+        raise SwapError(f"there is nothing to swap: {visible(target)!r} cannot be imported: {error}") from error
+
+
+def _callers_of(module: ModuleType) -> Iterator[_Place]:
+    for name, value in list(vars(module).items()):
+        if _is_hook_caller(value):
+            yield _Place(module, name, value)
+
+
+def _is_hook_caller(value: object) -> TypeGuard[type]:
+    return (
+        isinstance(value, type)
+        and not issubclass(value, IsolatedHooksMixin)
+        and all(callable(getattr(value, method, None)) for method in _METHODS)
+    )

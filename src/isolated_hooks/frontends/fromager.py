@@ -26,14 +26,12 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-import pyproject_hooks
-
-from ..caller import IsolatedHookCaller
 from ..errors import PolicyError
 from ..policy import HOOKS, Policy
 from ..protections import ProtectionState
 from ..report import HookReport
-from ..runner import SubprocessRunner, run_command
+from ..runner import IsolatedRunner, SubprocessRunner, run_command
+from ..swapping import swap
 from .build import own_error
 from .fromager_policy import Policies, policy_of_build, policy_of_query, scrubbing
 
@@ -75,12 +73,13 @@ def swapped(policies: Policies) -> Iterator[list[HookReport]]:
     """
     dependencies, environments, commands = (_module(name) for name in _MODULES)
     environment = _part(environments, "BuildEnvironment")
-    scrubbing(Policy(), os.environ)
-    reports = _Reports()
+    runner = _Runner(_policy_for(policies, ""))
+    runner.reports = _Reports()
     queries = {name: _question(_part(environment, name)) for name in _QUERIES}
     with contextlib.ExitStack() as stack:
+        # Not every command of fromager's builds something.
+        stack.enter_context(swap("pyproject_hooks", runner=runner, unused_ok=True))
         for owner, name, new in (
-            (pyproject_hooks, "BuildBackendHookCaller", _caller_class(policies, reports)),
             (dependencies, _FACTORY, _factory(_part(dependencies, _FACTORY), policies)),
             (commands, _WRAPPER, _wrapper(_part(commands, _WRAPPER))),
             (environment, "run", _environment_run(_part(environment, "run"), policies)),
@@ -88,7 +87,7 @@ def swapped(policies: Policies) -> Iterator[list[HookReport]]:
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, new)
-        yield reports
+        yield runner.reports
 
 
 _MODULES = ("dependencies", "build_environment", "external_commands")
@@ -122,17 +121,16 @@ def _policy_for(policies: Policies, name: str) -> Policy:
     return scrubbing(policies(name), os.environ)
 
 
-def _caller_class(policies: Policies, reports: list[HookReport]) -> type[IsolatedHookCaller]:
-    class HookCaller(IsolatedHookCaller):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            policy = _policy.get()
-            # Made by an override of the user's own: nobody says for which package.
-            super().__init__(*args, policy=_policy_for(policies, "") if policy is None else policy, **kwargs)
-            runner = self._isolated_runner
-            runner.reports = reports
-            runner.inner = _without_wrapper(runner.inner, network=runner.policy.network)
+class _Runner(IsolatedRunner):
+    """Has the policy of what is being built; that for no package where an override of the user's own makes a caller."""
 
-    return HookCaller
+    def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
+        """Return a runner around fromager's own."""
+        other = super().wrapping(inner)
+        if other is not inner:
+            other.policy = _policy.get() or self.policy
+            other.inner = _without_wrapper(inner, network=other.policy.network)
+        return other
 
 
 def _factory(original: Callable[..., Any], policies: Policies) -> Callable[..., Any]:

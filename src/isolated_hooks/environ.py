@@ -161,7 +161,7 @@ def plan_environ(
     extra = extra or {}
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = _fitted(policy, home, tmpdir, user, rustup_home)
-    removed = ("XDG_RUNTIME_DIR", *policy.env_remove)
+    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP", *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:

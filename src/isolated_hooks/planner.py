@@ -176,8 +176,10 @@ class _Planner:
         return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
+        started_with = _entries(self.situation.started_with.get("PATH", ""))
         for entry in _entries(self.merged.get("PATH", "")):
-            for path in self._tool_paths(entry):
+            # pip's build environment has a bin only if something in it has programs.
+            for path in self._tool_paths(entry, needed=entry not in started_with):
                 self._show_read_only(path, owned="")
         for entry in _entries(self.merged.get("PYTHONPATH", "")):
             # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
@@ -185,10 +187,10 @@ class _Planner:
             if changed:
                 self._show_read_only(entry)
 
-    def _tool_paths(self, entry: str) -> Iterator[str]:
-        """Yield what a directory of programs needs beside itself."""
+    def _tool_paths(self, entry: str, *, needed: bool) -> Iterator[str]:
+        """Yield what a directory of programs needs beside itself, where it does not exist only if it is needed."""
         filesystem = self.situation.filesystem
-        if filesystem.kind(entry) is None:
+        if filesystem.kind(entry) is None and not needed:
             return
         yield entry
         prefix, name = os.path.split(entry)

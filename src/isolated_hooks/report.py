@@ -76,6 +76,17 @@ class HookReport:
         """Return the state of one protection."""
         return next(s.state for s in self.protections if s.protection is protection)
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> HookReport:
+        """Return the report that :meth:`to_dict` made ``document`` of."""
+        statuses = (
+            ProtectionStatus(Protection(name), ProtectionState(s["state"]), s["reason"], s["remedy"])
+            for name, s in document["protections"].items()
+        )
+        artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
+        changed = {"protections": tuple(statuses), "artefacts": tuple(artefacts), "dropped": tuple(document["dropped"])}
+        return cls(**{**document, **changed})
+
     def to_dict(self) -> Mapping[str, Any]:
         """Return the report as JSON can hold it."""
         document = dataclasses.asdict(self)

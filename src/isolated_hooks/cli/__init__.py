@@ -11,14 +11,15 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError
+from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
 from .output import error
 
-__all__ = ["exit_code", "main"]
+__all__ = ["exit_code", "exit_code_of", "main"]
 
 _COMMANDS = {
     "build": "build an sdist and a wheel as 'python -m build' does, every hook in a sandbox",
     "fromager": "fromager's own command line, every hook in a sandbox",
+    "pip": "run pip, every hook in a sandbox, those of build requirements too",
     "run": "run any command under the same policy, a shell for instance",
     "doctor": "say what this host offers, protection by protection, with remedies",
     "explain": "print the plan of a hook in words, without running it",
@@ -63,9 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def exit_code(problem: BaseException) -> int:
     """Return the exit code that an error of this package stands for."""
-    if isinstance(problem, PolicyError):
+    return exit_code_of(type(problem))
+
+
+def exit_code_of(kind: type[BaseException]) -> int:
+    """Return the exit code that a class of errors stands for."""
+    if issubclass(kind, (PolicyError, SwapError)):
         return 2
-    return 3 if isinstance(problem, (SandboxUnavailableError, SandboxSetupError)) else 1
+    return 3 if issubclass(kind, (SandboxUnavailableError, SandboxSetupError)) else 1
 
 
 def _usage() -> str:

@@ -1,0 +1,57 @@
+"""``isolated-hooks pip``: pip, every hook in a sandbox."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..frontends import pip
+from ..runner import check_host
+from . import exit_code_of, output
+from .options import add_policy_options, policy_of
+
+_PROG = "isolated-hooks pip"
+_COMMANDS = frozenset(
+    """cache check completion config debug download freeze hash help index inspect install list lock search show
+    uninstall wheel""".split()
+)
+_BUILDING = frozenset(("download", "install", "lock", "wheel"))
+_HELP = frozenset(("-h", "--help", "-V", "--version"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        usage=f"{_PROG} [sandbox options] [pip's options] COMMAND ...",
+        description="Run pip, every hook in a sandbox. 'isolated-hooks pip help' is pip's own help.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--pip",
+        metavar="PATH",
+        help="the pip to run: a wheel of pip, or the directory that it is in; by default "
+        "that of the Python that runs isolated-hooks",
+    )
+    add_policy_options(parser)
+    # Some of pip's options have the names of ours, so ours come before pip's command.
+    end = next((i for i, argument in enumerate(arguments) if argument in _COMMANDS), len(arguments))
+    options, general = parser.parse_known_args(arguments[:end])
+    theirs = [*general, *arguments[end:]]
+    policy = policy_of(options)
+    if _BUILDING.intersection(theirs) and not _HELP.intersection(theirs):
+        check_host(policy)
+    outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip)
+    return _finish(outcome)
+
+
+def _finish(outcome: pip.Outcome) -> int:
+    """Print what pip does not, and return the exit code."""
+    told = outcome.told
+    if not told.quiet:
+        output.summary(told.reports)
+    for problem in told.problems[-1:]:
+        output.error(problem.text)
+    codes = [exit_code_of(problem.kind) for problem in told.problems] if outcome.code else []
+    # Of pip's own codes none stands for a sandbox that could not be set up.
+    return next((code for code in codes if code != 1), outcome.code)

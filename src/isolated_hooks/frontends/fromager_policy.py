@@ -77,6 +77,10 @@ def policy_of_build(
     if os.path.realpath(build_dir) != os.path.realpath(sdist_root_dir):
         key = "writable" if policy.source == "read-write" else "expose"
         tree = {key: (*getattr(policy, key), os.path.abspath(sdist_root_dir))}
+        git = os.path.join(os.path.abspath(sdist_root_dir), ".git")
+        if key == "writable" and os.path.isdir(git) and not os.path.islink(git):
+            # As in every source tree: the next git command obeys what stands in there.
+            tree["expose"] = (*policy.expose, git)
     return dataclasses.replace(
         policy,
         # Both have to allow it: fromager's isolation is ours to do, see frontends/fromager.py.

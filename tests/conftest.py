@@ -7,6 +7,7 @@ import os
 import pytest
 
 from isolated_hooks import Policy, SandboxUnavailableError
+from isolated_hooks.launchers import find_launcher
 from isolated_hooks.runner import check_host
 
 
@@ -19,3 +20,23 @@ def sandbox() -> None:
         if os.environ.get("ISOLATED_HOOKS_REQUIRE_SANDBOX") == "1":
             pytest.fail(f"this host has to give a sandbox: {error}")
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def bubblewrap() -> None:
+    """Skip, by name, what needs bubblewrap where it does not work; if it is not installed, as :func:`sandbox`."""
+    found = find_launcher("bubblewrap").availability()
+    if not found.available and os.environ.get("ISOLATED_HOOKS_REQUIRE_SANDBOX") == "1":
+        pytest.fail(f"this host has to have bubblewrap: {found.reason}")
+    try:
+        check_host(Policy(launcher="bubblewrap"))
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["native", "bubblewrap"])
+def launcher(request: pytest.FixtureRequest) -> str:
+    """The name of each launcher of our own that works here."""
+    if request.param == "bubblewrap":
+        request.getfixturevalue("bubblewrap")
+    return str(request.param)

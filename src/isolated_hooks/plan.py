@@ -10,6 +10,7 @@ from typing import Any
 
 from .environ import EnvironRules
 from .filesystem import Filesystem
+from .limits import Limits
 from .ownership import Owners
 from .policy import Policy
 from .protections import Protection, ProtectionState
@@ -27,7 +28,13 @@ class Identity(enum.Enum):
     RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
     MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
     SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
+    SEPARATE = "separate"  # root, no user namespaces: a throw-away uid, one capability, Landlock and seccomp
     CONFINED = "confined"  # no user namespaces: Landlock and seccomp confine the caller's own user
+
+    @property
+    def confined(self) -> bool:
+        """Whether there are no namespaces, so that Landlock and seccomp have to do."""
+        return self in (Identity.SEPARATE, Identity.CONFINED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +56,11 @@ class Situation:
     :ivar environ: the frontend's environment now; :ivar started_with: when its process started
     :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
     :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: unix sockets in the source tree and the writable paths, by real path
-    :ivar refused: the identities that this host is known to refuse
+    :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
+    :ivar refused: the identities that this host is known to refuse, or the launcher does not know
+    :ivar inside: paths that the launcher needs in the sandbox for itself
+    :ivar root: the caller is the kernel's own root, whatever number its user namespace shows
+    :ivar remedy: what to do on this host to get user namespaces
     """
 
     filesystem: Filesystem
@@ -61,6 +71,9 @@ class Situation:
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    root: bool = False
+    remedy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,11 +107,13 @@ class Plan:
     rules: tuple[tuple[str, int], ...] | None = None
     stdin: str = "null"
     terminal: bool = False
+    root: bool = False
+    remedy: str = ""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The capabilities that the hook holds in its own user namespace."""
-        return ("CAP_DAC_OVERRIDE", "CAP_FOWNER") if self.identity in (Identity.RANGE, Identity.MIRROR) else ()
+        """The capabilities that the hook holds: in its own user namespace, where it has one."""
+        return _CAPABILITIES.get(self.identity, ())
 
     def to_wire(self, key: bytes) -> dict[str, Any]:
         """Return the plan as :mod:`marshal` takes it.
@@ -128,9 +143,15 @@ class Plan:
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {name: value for name, value in rlimits.items() if value is not None},
-            "wall_time": limits.wall_time,
+            "supervised": _set(limits, "wall_time", "idle_time", "log_size"),
+            "watched": _set(limits, "cpu_time", "memory", "processes", "temp_size", "output_size", "free_space"),
+            "writes": [os.fsencode(path) for path in (*self._written_source, *self.policy.writable)],
             "environ": self.environ.for_child(key, path_roots=roots, path_refused=refused),
         }
+
+    @property
+    def _written_source(self) -> tuple[str, ...]:
+        return (self.source,) if self.policy.source == "read-write" else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON can hold it."""
@@ -165,17 +186,30 @@ class Plan:
                 yield f"  {('read-only', 'read-write', 'device')[kind]:10}  {path}"
         rules = self.environ.to_dict()
         yield "system calls refused:"
-        for sentence in seccomp.describe():
+        for sentence in seccomp.describe(namespaces=self.rules is None, network=self.policy.network):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
 
 
+def _set(limits: Limits, *names: str) -> dict[str, Any]:
+    """Return those of some limits that there are."""
+    values = {name: getattr(limits, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_CAPABILITIES = {
+    Identity.RANGE: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
+    Identity.MIRROR: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
+    # Not CAP_FOWNER: Landlock does not confine chmod(2), so that would reach every file of the host.
+    Identity.SEPARATE: ("CAP_DAC_OVERRIDE",),
+}
 _IDENTITIES = {
     Identity.USER: "the caller's own user, as the only one that is mapped",
     Identity.SINGLE: "a throw-away uid; idmapped mounts let it use the caller's files",
     Identity.RANGE: "a throw-away block of ids; idmapped mounts let it use files of every owner",
     Identity.MIRROR: "a throw-away uid in a mirror of the caller's id map",
     Identity.SHARED: "the caller's own uid, because the host lets it become nobody else",
+    Identity.SEPARATE: "a throw-away uid, confined by Landlock and seccomp, as there are no user namespaces",
     Identity.CONFINED: "the caller's own user, confined by Landlock and seccomp, as there are no user namespaces",
 }

@@ -63,14 +63,18 @@ def plan_command(
     stdin: str,
     terminal: str,
     extra: Mapping[str, str] = MappingProxyType({}),
+    python: str = "",
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
     :param extra: variables that whoever starts it gives it, over the inherited ones
+    :param python: an interpreter to show with all that it loads, or empty
     """
     planner = _Planner(policy, situation, layout, extra, cwd)
+    if python:
+        planner.interpreter(python)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
@@ -92,13 +96,15 @@ class _Planner:
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
         self.identity, self.owner = choose_identity(situation)
-        self.confined = self.identity is Identity.CONFINED
+        self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
         self._check_source()
         without = (situation.home, *self._neighbours())
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
         self._search_paths()
+        for path in situation.inside:
+            self._show_read_only(path)
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
             for path in paths:
                 self._expose(path, writable=writable, owned=owned)
@@ -113,7 +119,7 @@ class _Planner:
         """Keep the hook from changing what is run outside of the sandbox, where that is within the source tree.
 
         The interpreter of the frontend and this package itself, in a virtual environment inside the project; git's
-        hooks and configuration, which the next git command obeys; sockets, which a read-only mount does not close.
+        hooks and configuration, which the next git command obeys.
         """
         for path in self.situation.trusted:
             real, _ = resolve(self.situation.filesystem, path)
@@ -126,8 +132,16 @@ class _Planner:
                 self._keep_read_only(real)
         if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
             self._keep_read_only(f"{self.real_source}/.git")
+
+    def _cover(self) -> None:
+        """Take out of view what would do harm even read-only: sockets, and files that modes do not keep from a hook."""
+        fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
         for path in self.situation.sockets:
-            self.view.cover(path, self.layout.nothing)
+            real, _ = resolve(self.situation.filesystem, path)
+            if real is not None and self.view.covers(real):
+                self.view.cover(real, **fill)
+        if self.identity is Identity.MIRROR:
+            self.view.cover_private(**fill)
 
     def _keep_read_only(self, real: str) -> None:
         writable = any(is_within(real, path) for path in self.policy.writable)
@@ -272,6 +286,8 @@ class _Planner:
         if self.confined:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
+        else:
+            self._cover()
         for path in self.policy.hide:
             self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
@@ -297,6 +313,8 @@ class _Planner:
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
             policy=self.policy,
+            root=self.situation.root,
+            remedy=self.situation.remedy,
             **rest,
         )
 
@@ -309,7 +327,7 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
     # An idmapped mount of the block shows the first 65536 ids of the disk.
     mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
     # Files of larger ids are nobody's there: which way is taken must not be up to who made the archive.
-    ladder = [mapped, Identity.MIRROR, Identity.SHARED]
+    ladder = [mapped, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE]
     identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
     return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
 
@@ -317,7 +335,10 @@ def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
 def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
     """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
     if os.path.isabs(python):
-        return python
+        # What ".." leads back from need not exist inside. The last name may be a link that is to be kept, as in a venv.
+        directory, name = os.path.split(python)
+        real, _ = resolve(situation.filesystem, directory)
+        return os.path.join(real, name) if ".." in directory.split("/") and real is not None else python
     if python and "/" not in python:
         path = extra.get("PATH", situation.environ.get("PATH", ""))
         for entry in _entries(path):

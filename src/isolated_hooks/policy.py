@@ -10,7 +10,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,14 +18,10 @@ from packaging.utils import canonicalize_name
 
 from . import policychecks as checks
 from .errors import PolicyError
+from .limits import Limits, limit_values
 from .policychecks import parse_size
 from .protections import Protection, ProtectionState
 from .text import visible
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["DEFAULT_REQUIRE", "HOOKS", "Limits", "Policy", "PolicyFile", "Source", "load_policy", "parse_size"]
 
@@ -62,47 +58,11 @@ _AT_LEAST_DEGRADED = frozenset((Protection.PROCESSES, Protection.IDENTITY))
 
 Source = Literal["read-write", "read-only"]
 _SOURCES = ("read-write", "read-only")
-_GIB = 1024**3
+_NO_OTHER_LIMITS = Limits()
 _TABLE = "tool.isolated-hooks"
 # The name of a project, from the core metadata specification.
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
-
-_LIMIT_CHECKS: Mapping[str, checks.Check] = {
-    "wall_time": checks.optional(checks.seconds),
-    "cpu_time": checks.optional(checks.whole_seconds),
-    "processes": checks.optional(checks.count),
-    "open_files": checks.optional(checks.count),
-    "file_size": checks.optional(checks.size),
-    "temp_size": checks.size,
-    "output_size": checks.size,
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one hook call may use. ``None`` is no limit.
-
-    :ivar wall_time: seconds on the clock
-    :ivar cpu_time: whole seconds of one process's processor time
-    :ivar processes: processes and threads at one time
-    :ivar open_files: descriptors of one process
-    :ivar file_size: bytes of one file
-    :ivar temp_size: bytes of all temporary files together
-    :ivar output_size: bytes of everything that the hook hands over
-    :raises PolicyError: where a limit is not a positive number of its kind
-    """
-
-    wall_time: float | None = None
-    cpu_time: int | None = None
-    processes: int | None = None
-    open_files: int | None = None
-    file_size: int | None = None
-    temp_size: int = 4 * _GIB
-    output_size: int = 4 * _GIB
-
-    def __post_init__(self) -> None:
-        for name, check in _LIMIT_CHECKS.items():
-            object.__setattr__(self, name, check(f"policy: limits.{name}", getattr(self, name)))
+_LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -124,7 +84,8 @@ class Policy:
     :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
         what is named there, since it is the more particular word of the two
     :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
-    :ivar launcher: what sets the sandbox up
+    :ivar launcher: the name of what sets the sandbox up: ``native``, ``bubblewrap``, or one that another distribution
+        brings; whether there is one of that name is found out when it is needed
 
     Paths are absolute; they are normalised as text (so ``a/..`` goes) and links in them stay as they are.
 
@@ -159,7 +120,7 @@ class Policy:
         env_keep: Iterable[str] = (),
         env_delete: Iterable[str] = (),
         env_remove: Iterable[str] = (),
-        limits: Limits | Mapping[str, object] = Limits(),
+        limits: Limits | Mapping[str, object] = _NO_OTHER_LIMITS,
         require: Iterable[Protection | str] = DEFAULT_REQUIRE,
         allow_degraded: Iterable[Protection | str] = (),
         allow_url_requirements: bool = False,
@@ -238,6 +199,12 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
 
     :raises PolicyError: where the file cannot be read or is not valid; the text names the file and the key
     """
+    # Here, because a frontend that is run by another interpreter has no tomli there, and reads no file.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:
@@ -298,19 +265,9 @@ def _values(mapping: Mapping[str, object], where: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, (key, value) in checks.named(mapping, _CHECKS, where, checks.hyphened).items():
         if name == "limits" and not isinstance(value, Limits):
-            values[name] = _limit_values(f"{where}: limits", value, checks.hyphened)
+            values[name] = limit_values(f"{where}: limits", value, checks.hyphened)
         else:
             values[name] = _CHECKS[name](f"{where}: {key}", value)
-    return values
-
-
-def _limit_values(label: str, value: object, spell: Callable[[str], str]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for name, (key, limit) in checks.named(checks.mapping(label, value), _LIMIT_CHECKS, label, spell).items():
-        if isinstance(limit, str) and name.endswith("_size"):
-            values[name] = parse_size(limit, label=f"{label}.{key}")
-        else:
-            values[name] = _LIMIT_CHECKS[name](f"{label}.{key}", limit)
     return values
 
 
@@ -336,15 +293,16 @@ def _check_source(label: str, value: object) -> str:
 
 
 def _check_launcher(label: str, value: object) -> str:
-    if value != "native":
-        raise checks.wrong(label, value, "only 'native', no other launcher is supported yet")
-    return "native"
+    # Only the form: which launchers there are is not known without asking the system.
+    if not isinstance(value, str) or not _LAUNCHER.fullmatch(value):
+        raise checks.wrong(label, value, "the name of a launcher, such as native or bubblewrap")
+    return value
 
 
 def _check_limits(label: str, value: object) -> Limits:
     if isinstance(value, Limits):
         return value
-    values: dict[str, Any] = _limit_values(label, value, str)
+    values: dict[str, Any] = limit_values(label, value, str)
     return Limits(**values)
 
 

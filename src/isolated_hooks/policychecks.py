@@ -134,6 +134,7 @@ GROUPS = {
             Protection.IPC,
             Protection.HOSTNAME,
             Protection.IDENTITY,
+            Protection.PRIVILEGES,
         )
     )
 }

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .artefacts import Artefact
 from .plan import Identity, Plan
 from .protections import Protection, ProtectionState, ProtectionStatus
 
-__all__ = ["HookReport", "protections_of", "unprotected"]
+__all__ = ["HookReport", "protections_of", "unprotected", "with_degradations"]
 
 _ACTIVE = {
     Protection.FILESYSTEM: "a root of its own, in which only what the hook needs is visible",
@@ -33,8 +32,15 @@ _IDENTITIES = {
     Identity.SINGLE: "a throw-away uid",
     Identity.RANGE: "a throw-away block of ids",
     Identity.MIRROR: "a throw-away uid",
-    Identity.SHARED: "the caller's own uid",
+    Identity.SHARED: "the caller's own user, who is root in its user namespace alone",
+    Identity.SEPARATE: "a throw-away uid",
     Identity.CONFINED: "the caller's own user",
+}
+_KERNEL_ROOT = {
+    Identity.SHARED: (
+        "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
+    ),
+    Identity.USER: "the caller is the kernel's root under another number, and so is the hook, behind a read-only /proc",
 }
 _REMEDIES = {
     Protection.IPC: "network = false, or Linux 6.12",
@@ -61,6 +67,7 @@ class HookReport:
     :ivar artefacts: what was exported
     :ivar error: what went wrong, in words, or an empty text
     :ivar seconds: wall time of the whole call
+    :ivar launcher: what set the sandbox up
     """
 
     hook: str
@@ -71,6 +78,7 @@ class HookReport:
     artefacts: tuple[Artefact, ...] = ()
     error: str = ""
     seconds: float = 0.0
+    launcher: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection."""
@@ -97,13 +105,10 @@ class HookReport:
         return document
 
 
-def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType({})) -> tuple[ProtectionStatus, ...]:
-    """Return the state of every protection under a plan whose every step has succeeded.
-
-    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
-    """
+def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection under a plan whose every step has succeeded."""
     reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
-    if plan.capabilities:
+    if plan.capabilities and not plan.identity.confined:
         reasons[Protection.PRIVILEGES] = (
             f"{' and '.join(plan.capabilities)} in its own user namespace alone, because "
             f"{_TWO_CAPABILITIES[plan.identity]}; an empty bounding set, no_new_privs, no further user namespace"
@@ -113,46 +118,71 @@ def protections_of(plan: Plan, *, degraded: Mapping[str, str] = MappingProxyType
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
-    if plan.identity is Identity.SHARED:
+    if plan.root and plan.identity in _KERNEL_ROOT:
         # Known before anything is run, so that a policy that requires an identity refuses it.
-        reason = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
         identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
+        reason = _KERNEL_ROOT[plan.identity]
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
-    if plan.identity is Identity.CONFINED:
-        statuses |= _confined()
+    if plan.identity.confined:
+        statuses |= _confined(plan)
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
         )
-    for name, reason in degraded.items():
-        protection = Protection(name)
-        remedy = _REMEDIES.get(protection, "")
-        statuses[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
     return tuple(statuses[p] for p in Protection)
 
 
+def with_degradations(
+    statuses: Iterable[ProtectionStatus], degraded: Mapping[str, str]
+) -> tuple[ProtectionStatus, ...]:
+    """Return the state of every protection after a run.
+
+    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
+    """
+    found = {status.protection: status for status in statuses}
+    for name, reason in degraded.items():
+        protection = Protection(name)
+        remedy = _REMEDIES.get(protection, "")
+        found[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, remedy)
+    return tuple(found[p] for p in Protection)
+
+
+_CONFINED_ACTIVE = {
+    Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
+    Protection.IPC: "no unix socket can be connected, and no System V or POSIX IPC be used",
+    Protection.PRIVILEGES: "no capability, no_new_privs",
+    Protection.KEYRING: "keyctl(2) is refused",
+}
 _CONFINED = {
-    Protection.FILESYSTEM: "what a hook may not open it can still stat, and change in mode where it is the owner",
+    Protection.FILESYSTEM: (
+        "what a hook may not open it can still stat, and change in mode and times where it is the owner; .git in the "
+        "source tree can be written to"
+    ),
     Protection.TEMPORARY: "a home and a directory for temporary files of its own; the shared ones cannot be opened",
     Protection.PROCESSES: "processes outside can be listed, not signalled or traced; what is left is killed at the end",
-    Protection.IPC: "sockets of the host that have a path can be connected to",
     Protection.HOSTNAME: "the host's own",
-    Protection.IDENTITY: "the caller's own user",
+}
+_SEPARATE = {
+    Protection.FILESYSTEM: ("what a hook may not open it can still stat; .git in the source tree can be written to"),
+    Protection.PRIVILEGES: "CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open; no_new_privs",
 }
 
 
-def _confined() -> dict[Protection, ProtectionStatus]:
-    active = {
-        Protection.NETWORK: "no socket but unix ones can be made, so there is no loopback either",
-        Protection.PRIVILEGES: "no capability, no_new_privs",
-        Protection.KEYRING: "keyctl(2) is refused",
-    }
-    why = "without user namespaces: "
+def _confined(plan: Plan) -> dict[Protection, ProtectionStatus]:
+    """Return what is otherwise where there are no namespaces."""
+    weaker = dict(_CONFINED)
+    if plan.identity is Identity.SEPARATE:
+        weaker.update(_SEPARATE)
+    else:
+        weaker[Protection.IDENTITY] = "the caller's own user"
+    if plan.policy.network:
+        weaker[Protection.IPC] = "unix sockets of the host can be connected to, as the policy allows the network"
+    degraded = ProtectionState.DEGRADED
     return {
-        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in active.items()},
+        **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in _CONFINED_ACTIVE.items()},
         **{
-            p: ProtectionStatus(p, ProtectionState.DEGRADED, why + reason, "allow user namespaces on this host")
-            for p, reason in _CONFINED.items()
+            p: ProtectionStatus(p, degraded, f"without user namespaces: {why}", plan.remedy)
+            for p, why in weaker.items()
         },
     }
 

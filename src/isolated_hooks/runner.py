@@ -33,7 +33,8 @@ from .errors import (
 )
 from .filesystem import RealFilesystem
 from .hookcall import HookCall
-from .launchers import native
+from .launchers import find_launcher
+from .limits import UNIT
 from .loader import absolute_libraries
 from .outputs import OutputDirectory
 from .ownership import survey
@@ -41,12 +42,11 @@ from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
 from .protections import ProtectionState, ProtectionStatus
-from .report import HookReport, protections_of, unprotected
+from .report import HookReport, unprotected, with_degradations
 from .results import Output, read_output, write_output
 from .text import visible
 from .view import refuse_reserved
-from .waiting import wait_for_end
-from .workspace import Workspace, give_back_trees, sweep, workspace_parent
+from .workspace import Workspace, sweep, take_back, workspace_parent
 
 __all__ = ["IsolatedRunner", "SubprocessRunner", "run_command"]
 
@@ -113,6 +113,7 @@ class _Run:
         self.name = name
         self.source = source
         self.policy = policy
+        self.launcher = find_launcher(policy.launcher)
         self.done = done
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
@@ -156,7 +157,7 @@ class _Run:
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
-        protections = protections_of(plan, degraded=self.status.get("degraded", {}))
+        protections = with_degradations(self.launcher.protections(plan), self.status.get("degraded", {}))
         for status in protections:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
@@ -171,6 +172,7 @@ class _Run:
                 artefacts=self.artefacts,
                 error=error,
                 seconds=seconds,
+                launcher=self.launcher.name,
             )
         )
 
@@ -181,30 +183,44 @@ class _Run:
         """
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        refused |= host.refused_identities(mapped)
+        refused |= situation.refused | host.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
-            missing = _missing(plan)
-            if missing and plan.identity is Identity.CONFINED:
-                raise host.namespaces_refused(missing)
-            if missing:
-                raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+            if plan.identity is Identity.SEPARATE and self._missing(plan):
+                # Its one capability may be what the policy does not allow; the caller's own user holds none.
+                refused |= {plan.identity}
+                continue
+            self._check(plan)
             workspace.write_plan(plan)
-            if host.require_sandbox(plan, workspace, mapped):
+            if host.require_sandbox(plan, workspace, mapped, self.launcher):
                 return plan
             refused |= {plan.identity}
 
+    def _check(self, plan: Plan) -> None:
+        """Raise SandboxUnavailableError where the plan, under this launcher, is less than what the policy requires."""
+        if plan.identity not in self.launcher.identities:
+            raise SandboxUnavailableError(
+                [f"the launcher {self.launcher.name} has no way to a user of the hook's own that this host allows"],
+                "use the launcher native",
+            )
+        missing = self._missing(plan)
+        if missing and plan.identity is Identity.CONFINED:
+            raise host.namespaces_refused(missing)
+        if missing:
+            raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+
+    def _missing(self, plan: Plan) -> list[ProtectionStatus]:
+        return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
+
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
-        command = native.command(workspace.path, plan.argv)
+        command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
                 self.start(command)
             finally:
                 self.status = workspace.status()
-                wait_for_end(self.status)
-                if plan.identity is Identity.MIRROR and "uid" in self.status:
-                    give_back_trees((plan.source, *self.policy.writable), self.status["uid"])
+                take_back(self.status, (plan.source, *self.policy.writable))
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and host.refuses_wrapped(self.status, plan):
                 return False
@@ -233,9 +249,13 @@ class _Run:
             started = problem is None or isinstance(problem, subprocess.CalledProcessError)
             reason = "it ended without a word"
             return SandboxSetupError("starting the launcher", reason=reason) if started else None
-        if limit == "wall_time":
-            seconds = self.policy.limits.wall_time or 0.0
-            return HookTimeoutError(int(code or 0), command, limit=limit, seconds=seconds)
+        if limit == "watcher":
+            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        if limit:
+            value = getattr(self.policy.limits, limit)
+            if UNIT[limit] == "seconds":
+                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
+            return HookKilledError(int(code or 0), command, limit=limit, value=value)
         if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
             return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
         if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
@@ -309,19 +329,17 @@ class _CommandRun(_Run):
         self.stdin = "inherit"
         self.terminal = ""
         self.extra: Mapping[str, str] = {}
+        self.python = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        return plan_command(
-            self.argv,
-            self.source,
-            self.policy,
-            situation,
-            layout,
-            stdin=self.stdin,
-            terminal=self.terminal,
-            extra=self.extra,
-        )
+        options: dict[str, Any] = {
+            "stdin": self.stdin,
+            "terminal": self.terminal,
+            "python": self.python,
+            "extra": self.extra,
+        }
+        return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
@@ -334,22 +352,30 @@ def run_command(
     policy: Policy,
     start: Callable[[list[str]], None],
     *,
-    terminal: str = "",
     stdin: str = "inherit",
+    terminal: str = "",
+    python: str = "",
     extra_environ: Mapping[str, str] = MappingProxyType({}),
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
+    :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
-    :param stdin: ``"inherit"``: what ``start`` gives it as descriptor 0; ``"null"``: nothing
     :param extra_environ: variables that ``start`` gives it, over the inherited ones
+    :param python: an interpreter to show with all that it loads, if there is one to show
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.terminal, run.stdin, run.extra = start, terminal, stdin, extra_environ
+    run.starter, run.stdin, run.terminal, run.python, run.extra = (
+        start,
+        stdin,
+        terminal,
+        python,
+        extra_environ,
+    )
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):
@@ -362,6 +388,7 @@ def run_command(
 def situation_of(source: str, policy: Policy) -> Situation:
     """Return what a planner has to know of this host and this process, for a source tree."""
     owners, sockets = survey((source, *policy.writable))
+    launcher = find_launcher(policy.launcher)
     return Situation(
         filesystem=RealFilesystem(),
         home=_home(),
@@ -369,7 +396,11 @@ def situation_of(source: str, policy: Policy) -> Situation:
         started_with=host.started_with(),
         owners=owners if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.abspath(__file__))),
-        sockets=sockets,
+        sockets=(*sockets, *host.bound_sockets()),
+        refused=frozenset(Identity) - launcher.identities,
+        inside=launcher.paths,
+        root=host.is_kernel_root(),
+        remedy=host.remedy(),
     )
 
 
@@ -386,8 +417,10 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         Workspace((source, *policy.writable)) as workspace,
     ):
         run = _CommandRun((), source, policy, lambda _: None)
+        run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)
-        return protections_of(plan, degraded=host.degradations(plan, (source, *policy.writable, workspace.path)))
+        degraded = host.degradations(plan, (source, *policy.writable, workspace.path))
+        return with_degradations(run.launcher.protections(plan), degraded)
 
 
 @functools.lru_cache
@@ -403,10 +436,6 @@ def _home() -> str:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         return "/nonexistent"
-
-
-def _missing(plan: Plan) -> list[ProtectionStatus]:
-    return [s for s in protections_of(plan) if not plan.policy.permits(s.protection, s.state)]
 
 
 def _sentence(status: ProtectionStatus) -> str:

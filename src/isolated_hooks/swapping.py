@@ -127,7 +127,9 @@ class Swap:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.undo()
-        if kind is None and not self.constructed and not self._unused_ok:
+        # A command line ends by SystemExit when all is well, too.
+        well = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+        if well and not self.constructed and not self._unused_ok:
             raise SwapError(
                 f"{' and '.join(self.places)} was swapped, and no hook caller was made from it: if something was "
                 "built, that was in another process or by another class, without a sandbox"

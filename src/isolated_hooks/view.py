@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from .errors import PolicyError
 from .filesystem import Filesystem, is_within, resolve
 from .sandbox.landlock import DEVICE, READ, WRITE
-from .sandbox.operations import Accounts, Bind, Devpts, File, Operation, Proc, Scratch, Symlink
+from .sandbox.operations import Accounts, Bind, Cover, Devpts, File, Operation, Proc, Scratch, Symlink
 from .text import visible
 
 __all__ = ["HOME", "SCRATCH", "USER", "View"]
@@ -170,12 +170,24 @@ class View:
             self._binds = {t: b for t, b in self._binds.items() if not is_within(t, target)}
             self._own = {t: o for t, o in self._own.items() if not is_within(t, target)}
         if real is not None and self.covers(real):
-            source = empty if self._filesystem.kind(real) == "directory" else nothing
-            self._own[real] = Bind(source, real, owned="caller")
+            self.cover(real, empty=empty, nothing=nothing)
 
-    def cover(self, path: str, nothing: str) -> None:
-        """Put an empty file over a file, by its real path."""
-        self._own[path] = Bind(nothing, path, owned="caller")
+    def cover(self, path: str, *, empty: str, nothing: str) -> None:
+        """Put something empty over a file or directory, by its real path, but not over what else is shown in there."""
+        if self.shows(path):
+            return
+        if any(is_within(target, path) for target in self._binds):
+            for name in self._filesystem.names(path):
+                self.cover(f"{path}/{name}", empty=empty, nothing=nothing)
+        else:
+            source = empty if self._filesystem.kind(path) == "directory" else nothing
+            self._own[path] = Cover(source, path)
+
+    def cover_private(self, *, empty: str, nothing: str) -> None:
+        """Cover what not everybody may read of the system, for a hook that modes do not keep out."""
+        for bind in [b for b in self._binds.values() if not (b.owned or b.writable or b.device)]:
+            for path in self._filesystem.private(bind.source):
+                self.cover(path, empty=empty, nothing=nothing)
 
     def read_only_roots(self) -> tuple[str, ...]:
         """Return what is shown read-only, the links that lead to it included."""

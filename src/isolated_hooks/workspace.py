@@ -19,23 +19,27 @@ import marshal
 import os
 import secrets
 import stat
+import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from .child import child_command
 from .errors import SandboxSetupError
 from .filesystem import is_within
 from .ownership import give_back
 from .plan import Layout, Plan
+from .sandbox import cgroup
 from .sandbox.status import read_status
 from .trees import remove_tree
 from .waiting import wait_for_end
 
-__all__ = ["Workspace", "give_back_trees", "sweep", "workspace_parent"]
+__all__ = ["Workspace", "sweep", "take_back", "workspace_parent"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
 _UNFINISHED = ".isolated-hooks-"
+_LEAVE_FILES = (b"mirror", b"separate")  # the identities whose new files are to be given back
 _OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -168,7 +172,7 @@ def sweep(parent: str | None = None) -> None:
             if entry.name.startswith(_PREFIX) and _is_abandoned(entry.path):
                 # A frontend that was killed early has left half a plan, or none.
                 with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
-                    _give_back_files(entry.path)
+                    _take_back_abandoned(entry.path)
                 # The FIFO goes last: what cannot be removed today is found again tomorrow.
                 with contextlib.suppress(OSError):
                     for name in set(os.listdir(entry.path)) - {"alive"}:
@@ -192,17 +196,35 @@ def _is_abandoned(path: str) -> bool:
         os.close(fd)
 
 
-def _give_back_files(path: str) -> None:
+def _take_back_abandoned(path: str) -> None:
     status = read_status(f"{path}/status")
-    if status.get("mode") == b"mirror":
-        wait_for_end(status)
-        with open(f"{path}/plan", "rb") as file:
-            trees = marshal.load(file)["trees"]
-        give_back_trees([os.fsdecode(tree) for tree in trees], status["uid"])
+    with open(f"{path}/plan", "rb") as file:
+        trees = marshal.load(file)["trees"]
+    take_back(status, [os.fsdecode(tree) for tree in trees])
 
 
-def give_back_trees(trees: Iterable[str], uid: int) -> None:
-    """Give the files of the source tree and of writable paths that belong to a throw-away uid to the caller."""
+def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
+    """End what is left of a sandbox, and give what belongs to its throw-away uid in some trees to the caller.
+
+    :param status: what the launcher said
+    :param trees: the source tree and the writable paths
+    """
+    wait_for_end(status)
+    try:
+        _take_back(status, trees)
+    finally:
+        for path in status.get("cgroups", ()):
+            with contextlib.suppress(OSError):
+                cgroup.remove(path)
+
+
+def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
+    if status.get("mode") not in _LEAVE_FILES:
+        return
+    uid = status["uid"]
+    if status["mode"] == b"separate" and "state" not in status:
+        # No PID namespace has ended with the launcher, which was killed.
+        subprocess.run(child_command("--end", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
     for tree in trees:
         fd = os.open(tree, _DIRECTORY & ~os.O_NOFOLLOW)
         try:

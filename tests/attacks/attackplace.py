@@ -14,21 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import pyproject_hooks
-from attackrun import call_hook
-from attackworld import HERE, make_interpreter
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.conduct import call_hook
+from isolated_hooks.selftest.world import BACKEND, make_interpreter
+
+HERE = Path(__file__).parent
 
 Attacks = Mapping[str, Mapping[str, Any]]
 
 
 class Place:
-    """A source tree with the hostile backend, a build environment, an output directory, and a TMPDIR of its own."""
+    """A source tree with the hostile backend, a build environment, an output directory, and a TMPDIR of its own.
 
-    def __init__(self, base: Path) -> None:
+    :param launcher: what sets the sandbox up
+    """
+
+    def __init__(self, base: Path, launcher: str = "native") -> None:
         self.base = base
+        self.launcher = launcher
         self.tree, self.out, self.tmp = (base / name for name in ("tree", "out", "tmp"))
-        shutil.copytree(HERE / "backend", self.tree, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(BACKEND, self.tree, ignore=shutil.ignore_patterns("__pycache__"))
         self.out.mkdir()
         self.tmp.mkdir()
         self.python = make_interpreter(base / "prefix", base / "env")
@@ -39,7 +45,9 @@ class Place:
         """Return a hook caller for the tree."""
         arguments = (str(self.tree), "hostile", ["."], runner or quiet, str(self.python))
         if sandboxed:
-            return IsolatedHookCaller(*arguments, policy=policy)
+            return IsolatedHookCaller(
+                *arguments, policy=dataclasses.replace(policy or Policy(), launcher=self.launcher)
+            )
         return pyproject_hooks.BuildBackendHookCaller(*arguments)
 
     def call(self, attacks: Attacks, *, hook: str = "get_requires_for_build_wheel", **named: Any) -> dict[str, Any]:
@@ -56,6 +64,7 @@ class Place:
             "hook": "get_requires_for_build_wheel",
             "out": str(self.out),
             "attacks": attacks,
+            "launcher": self.launcher,
             **options,
         }
         environ = {**os.environ, "TMPDIR": str(self.tmp)}

@@ -22,7 +22,6 @@ import packaging
 import pyproject_hooks
 import pytest
 from attackplace import quiet
-from attackworld import until
 
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError, host
@@ -30,6 +29,7 @@ from isolated_hooks.filesystem import RealFilesystem, resolve
 from isolated_hooks.loader import absolute_libraries
 from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
+from isolated_hooks.selftest.world import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -69,7 +69,7 @@ from isolated_hooks.plan import Identity
 
 options = json.loads(sys.argv[1])
 if options.get("mirror"):
-    host.refused_identities = lambda paths: frozenset((Identity.SINGLE, Identity.RANGE))
+    host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
 if "nofile" in options:
     resource.setrlimit(resource.RLIMIT_NOFILE, (options["nofile"],) * 2)
 policy = Policy(writable=options.get("writable", []))
@@ -410,7 +410,7 @@ def _mixed_owners(tree: Path) -> None:
 def _refused(identities: frozenset[Identity]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if identities:
-            patch.setattr(host, "refused_identities", lambda _paths: identities)
+            patch.setattr(host, "refused_identities", lambda *_: identities)
         yield
 
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attackplace import Place, Traces, traces
-from attackworld import until
+
+from isolated_hooks.selftest.world import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

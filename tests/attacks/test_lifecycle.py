@@ -13,14 +13,21 @@ from typing import Any
 
 import pytest
 from attackplace import Place, processes_naming, sandbox_mounts
-from attackworld import end_processes, processes, until
 
 from isolated_hooks import Policy
 from isolated_hooks.errors import HookTimeoutError
+from isolated_hooks.selftest.world import end_processes, processes, until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 _FIRST_THROWAWAY_UID = 61184
+
+
+@pytest.fixture
+def place(place: Place, launcher: str) -> Place:
+    """The place, under each launcher."""
+    place.launcher = launcher
+    return place
 
 
 @pytest.fixture

@@ -1,10 +1,15 @@
-"""What is told at the end of a run of the integration tests."""
+"""What is told at the end of a run of the integration tests, and the fixtures that several of them use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from index import Index, serve
+from projects import cannot_run, run_text
 
 _UNSTABLE = pytest.StashKey[list[str]]()
 
@@ -24,3 +29,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def tell_unstable(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """Return what adds a member to the list at the end."""
     return pytestconfig.stash[_UNSTABLE].append
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    """An index of the test's own."""
+    with serve(tmp_path / "index") as served:
+        yield served
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A directory that no sandbox shows: whatever runs outside can leave a mark there."""
+    path = tmp_path / "canary"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(params=["pip", "uv"])
+def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, uv: str) -> str:
+    """Each of the installers, which is then found on PATH."""
+    if request.param == "uv":
+        monkeypatch.setenv("PATH", f"{uv}:{os.environ.get('PATH', os.defpath)}")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The directory of uv's program."""
+    target = tmp_path_factory.mktemp("uv")
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--target", os.fspath(target), "uv"]
+    if run_text(argv).returncode:
+        cannot_run("uv cannot be installed")
+    return os.fspath(target / "bin")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
+import shutil
 import sys
 import tarfile
+import textwrap
+import venv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from projects import WHEEL, command, facts, run_text, write_project
 
 from isolated_hooks import Policy
-from isolated_hooks.frontends.pip import pip_command
+from isolated_hooks.frontends import piprunner
+from isolated_hooks.frontends.pip import Records, pip_command
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -119,6 +125,214 @@ def test_a_build_requirement_that_exists_as_hostile_sdist_alone(by_us: bool, tmp
 
 
 def test_the_command_for_others(project: Path, tmp_path: Path) -> None:
-    done = run_text([*pip_command(Policy()), "wheel", *OFFLINE, "-w", tmp_path / "out", project])
+    with Records() as records:
+        argv = [*pip_command(Policy(env_keep=["KEPT"]), records=records), "wheel", *OFFLINE, "-w", tmp_path, project]
+        done = run_text(argv)
+        told = records.read()
     assert done.returncode == 0, done.stderr
     assert facts(project)[0] == {"home": "/sandbox"}
+    assert [report.hook for report in told.reports][-1] == "build_wheel"
+    assert told.problems == ()
+
+
+def test_pip_in_the_process_of_another_program(project: Path, tmp_path: Path) -> None:
+    program = f"""
+        import sys
+        from isolated_hooks import Policy
+        from isolated_hooks.frontends.pip import embedded
+        with embedded(Policy()) as reports:
+            from pip._internal.cli.main import main
+            code = main(["wheel", "--no-index", "-w", {os.fspath(tmp_path)!r}, {os.fspath(project)!r}])
+        print(len(reports), "told")
+        from pip._internal.req import req_install
+        print(req_install.ConfiguredBuildBackendHookCaller.__mro__[1].__name__)
+        sys.exit(code)
+    """
+    done = run_text([sys.executable, "-c", textwrap.dedent(program)])
+    assert done.returncode == 0, done.stderr
+    assert facts(project)[0] == {"home": "/sandbox"}
+    assert done.stdout.splitlines()[-2:] == ["3 told", "BuildBackendHookCaller"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """The interpreter of a virtual environment without pip."""
+    venv.create(tmp_path / "environment", with_pip=False, symlinks=True)
+    return tmp_path / "environment" / "bin" / "python"
+
+
+def test_an_editable_install_into_another_environment(project: Path, environment: Path) -> None:
+    """pip runs itself again by that interpreter, which has nothing of ours, and the swap is not lost."""
+    (project / "example_module.py").write_text("ANSWER = 42\n")
+    (project / "backend.py").write_text((project / "backend.py").read_text() + SANDBOXED.replace("_wheel", "_editable"))
+    done = command("pip", "--python", environment, "install", "--no-index", "-e", project)
+    assert done.returncode == 0, done.stderr
+    assert "* Ran 4 hooks in a sandbox: _supported_features, get_requires_for_build_editable" in done.stderr
+    assert {"home": "/sandbox"} in facts(project)
+    imported = run_text([environment, "-c", "import example_module; print(example_module.ANSWER)"], cwd="/")
+    assert imported.stdout == "42\n", imported.stderr
+    assert "isolated" not in command("pip", "--python", environment, "list").stdout
+
+
+def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) -> None:
+    done = command("pip", "install", "--no-index", "--target", tmp_path / "target", project)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "target" / "example.py").exists()
+    assert "* Ran 3 hooks in a sandbox" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "code", "said"),
+    [
+        ("def build_wheel(d, c=None, m=None):\n    return '../x.whl'\n", (), 1, "one plain path component: ../x.whl"),
+        ("def build_wheel(d, c=None, m=None):\n    time.sleep(60)\n", ("--time-limit", "1"), 1, "ended after 1 second"),
+        ("def build_wheel(d, c=None, m=None):\n    raise ValueError('no')\n", (), 1, "Failed building wheel"),
+        ("def prepare_metadata_for_build_wheel(d, c=None):\n    return '..'\n", (), 1, "name must"),
+        (
+            "",
+            (
+                "--env-keep",
+                "=",
+            ),
+            2,
+            "env_keep",
+        ),
+        ("", ("--config", "/nonexistent"), 2, "cannot be read"),
+        ("", ("--pip", "/nonexistent"), 2, "there is no pip in"),
+        ("", ("--bogus",), 2, "no such option"),
+    ],
+)
+def test_what_goes_wrong_is_told(extra: str, options: Sequence[str], code: int, said: str, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=SANDBOXED + extra)
+    done = command("pip", *options, "wheel", *OFFLINE, "-w", tmp_path / "out", project)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr.replace("Traceback (most recent call last):\n        File", "")
+
+
+def test_quiet_and_verbose(project: Path, tmp_path: Path) -> None:
+    quiet = command("pip", "-q", "wheel", *OFFLINE, "-w", tmp_path, project)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    (project / "backend.py").write_text((project / "backend.py").read_text() + "\nprint('said by the backend')\n")
+    for options, shown in ((("-v",), True), ((), False)):
+        done = command("pip", "wheel", *options, *OFFLINE, "-w", tmp_path, project)
+        assert ("said by the backend" in done.stdout + done.stderr) == shown, done
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--version",), 0, "pip "),
+        (("--help",), 0, "sandbox options"),
+        (("help", "wheel"), 0, "isolated-hooks pip wheel"),
+        (("wheel", "--help"), 0, "isolated-hooks pip wheel"),
+        (("list",), 0, "pip"),
+        (("wheel",), 1, "You must give at least one requirement"),
+        (("wheel", "--bogus"), 2, "no such option"),
+        (("nothing",), 1, "unknown command"),
+    ],
+)
+def test_what_builds_nothing_is_as_ever(arguments: Sequence[str], code: int, said: str) -> None:
+    done = command("pip", *arguments)
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
+    assert "in a sandbox: " not in done.stderr
+
+
+def fake_pip(directory: Path, files: Mapping[str, str]) -> Path:
+    """Write a package that calls itself pip."""
+    needed = ("__init__", "_internal/__init__", "_internal/cli/__init__", "_internal/commands/__init__")
+    needed += ("_internal/req/__init__", "_internal/utils/__init__")
+    for name, text in {**dict.fromkeys(needed, ""), **files}.items():
+        path = directory / "pip" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory
+
+
+STARTER = "def get_runnable_pip(): return '/bin/false'\n"
+REQUIREMENT = "from pip._internal.caller import ConfiguredBuildBackendHookCaller\ndef load_pyproject_toml(): ...\n"
+CALLER = """
+class BuildBackendHookCaller:
+    def __init__(self, source_dir, build_backend, runner=None):
+        self.source_dir = source_dir
+    def build_wheel(self): ...
+    build_sdist = get_requires_for_build_wheel = prepare_metadata_for_build_wheel = subprocess_runner = build_wheel
+
+class ConfiguredBuildBackendHookCaller(BuildBackendHookCaller): ...
+"""
+FAKE = {
+    "__init__": "__version__ = '99.0'\n",
+    "_internal/exceptions": "class InstallationError(Exception): ...\n",
+    "_internal/caller": CALLER,
+    "_internal/build_env": STARTER,
+    "_internal/cli/main_parser": STARTER,
+    "_internal/req/req_install": REQUIREMENT,
+    **{
+        f"_internal/commands/{name}": "import pip._internal.req.req_install\n"
+        for name in ("download", "install", "wheel")
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"_internal/req/req_install": "def load_pyproject_toml(): ...\n"},
+            "ConfiguredBuildBackendHookCaller' does not exist",
+        ),
+        ({"_internal/build_env": ""}, "pip 99.0 is not one that can be run"),
+        ({"_internal/cli/main_parser": ""}, "starts further pips in a way that is not known"),
+        ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in a way"),
+        ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
+    ],
+)
+def test_a_pip_in_which_there_is_nothing_to_swap_is_refused(changes: dict[str, str], said: str, tmp_path: Path) -> None:
+    main = "print('it was run')\ndef main(args): print('it was run')\n"
+    whole = fake_pip(tmp_path / "whole", {**FAKE, "_internal/cli/main": main})
+    assert "it was run" in command("pip", "--pip", whole, "list").stdout, "the fake is none"
+    broken = fake_pip(tmp_path / "broken", {**FAKE, "_internal/cli/main": main, **changes})
+    done = command("pip", "--pip", broken, "list")
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("main", "said"),
+    [
+        ("subprocess.run([sys.executable, '-c', 'print(\"outside\")'])", "outside of any hook that is known"),
+        ("os.execv(sys.executable, [sys.executable, '-c', 'print(\"outside\")'])", "outside of any hook that is known"),
+        (
+            "from pip._internal.caller import BuildBackendHookCaller; BuildBackendHookCaller('.', 'x')",
+            "without a sandbox",
+        ),
+    ],
+)
+def test_what_gets_past_the_swap_is_refused(main: str, said: str, tmp_path: Path) -> None:
+    text = f"import os, subprocess, sys\ndef main(args):\n    {main}\n"
+    fake = fake_pip(tmp_path, {**FAKE, "_internal/cli/main": text})
+    done = command("pip", "--pip", fake, "list")
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_pip_within_the_source_tree_is_refused(project: Path, tmp_path: Path) -> None:
+    """A hook could change it, and the next pip that it starts would run that."""
+    shutil.copytree(os.path.dirname(importlib.util.find_spec("pip").origin), project / "pip")  # type: ignore[union-attr,type-var]
+    done = command("pip", "--pip", project, "wheel", *OFFLINE, "-w", tmp_path, project)
+    assert done.returncode == 2
+    assert "where a hook could change it" in done.stderr
+    assert facts(project) == []
+
+
+def test_a_pip_in_the_current_directory_is_not_run(project: Path) -> None:
+    fake_pip(project, {"_internal/cli/main": "raise SystemExit('of the source tree')\n"})
+    done = command("pip", "--version", cwd=project)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_runner_says_by_itself_what_it_is() -> None:
+    done = run_text([sys.executable, piprunner.__file__, "list"])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run 'isolated-hooks pip'" in done.stderr

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-from projects import write_project
+from projects import clean_environ, write_project
 
 from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host
 from isolated_hooks.plan import Identity
@@ -53,9 +58,9 @@ def get_requires_for_build_sdist(config_settings=None):
 @pytest.fixture
 def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this host be known as one that refuses every identity that needs a user namespace."""
-    monkeypatch.setattr(host, "refused_identities", lambda _paths: ALL)
+    monkeypatch.setattr(host, "refused_identities", lambda *_: ALL)
     monkeypatch.setattr(
-        host, "_tried", {(Identity.USER, (), False): {"syscall": "unshare", "errno": 1, "stage": "identity"}}
+        host, "_tried", {(Identity.USER, (), False, "native"): {"syscall": "unshare", "errno": 1, "stage": "identity"}}
     )
 
 
@@ -115,7 +120,7 @@ def test_a_policy_that_requires_an_identity_refuses_the_callers_own(
     if os.geteuid() != 0:
         pytest.skip("only root can be the one who may become nobody else")
     refused = frozenset((Identity.SINGLE, Identity.RANGE, Identity.MIRROR))
-    monkeypatch.setattr(host, "refused_identities", lambda _paths: refused)
+    monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
     project = write_project(tmp_path / "project")
     with pytest.raises(SandboxUnavailableError, match="identity is degraded"):
         caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=Policy(require=["identity"]))
@@ -134,3 +139,127 @@ def test_the_network_can_be_allowed_there_too(tmp_path: Path, monkeypatch: pytes
             caller.get_requires_for_build_sdist()
     assert eval((project / "found").read_text())["tcp"] == "done"
     assert caller.reports[-1].state(Protection.NETWORK) is ProtectionState.DISABLED
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+_OTHER_USER = """
+import os
+
+def get_requires_for_build_sdist(config_settings=None):
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    found = {"uid": os.getuid(), "groups": os.getgroups(), "caps": status["CapEff"].strip(), "bound": status["CapBnd"]}
+    for name, what in {
+        "write theirs": lambda: open("foreign", "a").write("more"),
+        "replace": lambda: os.replace("foreign", "renamed") or os.replace("renamed", "foreign"),
+        "mode": lambda: os.chmod("/etc/shadow", 0o644),
+        "mode of the tree": lambda: os.chmod("foreign", 0o777),
+        "owner": lambda: os.chown("foreign", 0, 0),
+        "shadow": lambda: open("/etc/shadow").read(),
+        "core": lambda: open("/proc/sys/kernel/core_pattern", "w"),
+        "back": lambda: os.setresuid(0, 0, 0),
+    }.items():
+        try:
+            what()
+            found[name] = "done"
+        except OSError as error:
+            found[name] = type(error).__name__
+    open("found", "w").write(repr(found))
+    if os.path.exists("wait"):
+        if os.fork() == 0:
+            os.setsid()
+            open("grandchild", "w").write(str(os.getpid()))
+            __import__("time").sleep(600)
+        __import__("time").sleep(600)
+    return []
+"""
+
+
+def _foreign_tree(tmp_path: Path) -> Path:
+    project = write_project(tmp_path / "project", extra=_OTHER_USER)
+    foreign = project / "foreign"
+    foreign.write_text("text")
+    foreign.chmod(0o600)
+    os.chown(foreign, 1001, 105)
+    return project
+
+
+@root_only
+@pytest.mark.usefixtures("no_namespaces")
+def test_root_becomes_a_throw_away_user_with_one_capability(tmp_path: Path) -> None:
+    project = _foreign_tree(tmp_path)
+    policy = Policy(allow_degraded=["no-namespaces"], require=["identity"])
+    caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=policy)
+    with pytest.warns(UserWarning, match="degraded"):
+        caller.get_requires_for_build_sdist()
+    found = eval((project / "found").read_text())
+    assert found.pop("uid") in range(61184, 65520)
+    assert (found.pop("groups"), int(found.pop("caps"), 16)) == ([], 1 << 1)  # CAP_DAC_OVERRIDE
+    assert int(found.pop("bound"), 16) == 0
+    assert found.pop("write theirs") == found.pop("replace") == "done"
+    assert set(found.values()) == {"PermissionError"}
+    status = (project / "foreign").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1001, 105, 0o600)
+    assert (project / "found").stat().st_uid == 0  # new files are given to the caller
+    report = caller.reports[-1]
+    assert report.state(Protection.IDENTITY) is ProtectionState.ACTIVE
+    assert report.state(Protection.PRIVILEGES) is ProtectionState.DEGRADED
+
+
+@root_only
+@pytest.mark.usefixtures("no_namespaces")
+def test_where_the_one_capability_is_not_allowed_the_callers_own_user_holds_none(tmp_path: Path) -> None:
+    project = _foreign_tree(tmp_path)
+    allowed = ["filesystem", "temporary", "processes", "hostname", "identity"]
+    caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=Policy(allow_degraded=allowed))
+    with pytest.warns(UserWarning, match="degraded"):
+        caller.get_requires_for_build_sdist()
+    found = eval((project / "found").read_text())
+    assert (found["uid"], int(found["caps"], 16)) == (0, 0)
+    assert found["core"] == found["shadow"] == "PermissionError"
+    report = caller.reports[-1]
+    assert report.state(Protection.IDENTITY) is ProtectionState.DEGRADED
+    assert report.state(Protection.PRIVILEGES) is ProtectionState.ACTIVE
+
+
+_FRONTEND = """
+import sys, warnings
+from isolated_hooks import IsolatedHookCaller, Policy
+warnings.simplefilter("ignore")
+policy = Policy(allow_degraded=["no-namespaces"])
+IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=policy).get_requires_for_build_sdist()
+"""
+
+
+@root_only
+@pytest.mark.parametrize("victim", ["frontend", "both"])
+def test_killed_half_way_nothing_runs_on_and_the_next_call_gives_the_files_back(victim: str, tmp_path: Path) -> None:
+    project = _foreign_tree(tmp_path)
+    (project / "wait").touch()
+    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    environ = clean_environ(TMPDIR=os.fspath(tmp_path))
+    argv = [sys.executable, narrow, "unshare=EPERM", "--", sys.executable, "-c", _FRONTEND, os.fspath(project)]
+    with subprocess.Popen(argv, env=environ, start_new_session=True) as frontend:
+        pid = _number(project / "grandchild")
+        os.kill(frontend.pid, signal.SIGKILL) if victim == "frontend" else os.killpg(frontend.pid, signal.SIGKILL)
+    (project / "wait").unlink()
+    while victim == "frontend" and not _has_ended(pid):
+        time.sleep(0.02)  # the launcher sees to it
+    subprocess.run(argv, env=environ, check=True)
+    assert _has_ended(pid)
+    assert {p.stat().st_uid for p in project.rglob("*")} == {0, 1001}
+    assert [name for name in os.listdir(tmp_path) if name.startswith("isolated-hooks-")] == []
+
+
+def _number(path: Path) -> int:
+    while not path.exists() or not path.read_text():
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def _has_ended(pid: int) -> bool:
+    """Say whether a process is gone, or dead and not yet reaped by whoever inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

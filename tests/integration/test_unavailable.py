@@ -79,26 +79,14 @@ def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, pro
     assert not (project / "ran").exists()
 
 
-# seccomp(2): load the number of the system call, return EPERM for unshare, allow the rest.
-_NO_UNSHARE = """\
-import ctypes, os, platform, struct, sys
-number = {"x86_64": 272, "aarch64": 97}[platform.machine()]
-code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 1), (0x06, 0, 0, 0x7FFF0000)]
-program = b"".join(struct.pack("HBBI", *line) for line in code)
-memory = ctypes.create_string_buffer(program)
-header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(memory)))
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, header):
-    sys.exit("no filter: " + os.strerror(ctypes.get_errno()))
-os.execv(sys.argv[1], sys.argv[1:])
-"""
+_NARROW = Path(__file__).parent / "narrow.py"
 _NO_NAMESPACES = 'echo 0 > /proc/sys/user/max_user_namespaces || { echo cannot-prepare; exit 99; }; exec "$@"'
 
 
 def without_user_namespaces(how: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command where no user namespace can be made; what is changed for it goes with its process."""
     if how == "filter":
-        argv = [sys.executable, "-c", _NO_UNSHARE, *argv]
+        argv = [sys.executable, os.fspath(_NARROW), "unshare=EPERM", "--", *argv]
     else:
         argv = ["unshare", "--user", "--map-root-user", "sh", "-c", _NO_NAMESPACES, "sh", *argv]
     environ = clean_environ(TMPDIR=os.environ.get("TMPDIR", tempfile.gettempdir()))

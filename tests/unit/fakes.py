@@ -64,7 +64,11 @@ class FakeFilesystem:
     """The filesystem of a dictionary from absolute path to text of a file, :class:`Link` or :class:`Node`.
 
     The parents of what is named are directories. Links on the way are followed as by the kernel.
+
+    :ivar not_for_all: the paths that not everybody may read
     """
+
+    not_for_all: tuple[str, ...] = ()
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self.entries: dict[str, Entry] = {"/": DIR}
@@ -108,6 +112,9 @@ class FakeFilesystem:
     def size(self, path: str) -> int:
         entry = self.entries[self._walk(path, follow=False) or ""]
         return len(entry) if isinstance(entry, str) else 0
+
+    def private(self, path: str) -> tuple[str, ...]:
+        return tuple(p for p in self.not_for_all if p.startswith(f"{path}/"))
 
     def real(self, path: str) -> str | None:
         """Return the path without links, as realpath(3) would."""

@@ -10,6 +10,7 @@ from isolated_hooks.sandbox.operations import (
     OPERATIONS,
     Accounts,
     Bind,
+    Cover,
     Devpts,
     Directory,
     File,
@@ -24,6 +25,7 @@ ODD = "/a b/ä\n:\udcff"
 
 EXAMPLES: dict[str, Operation] = {
     "Bind": Bind("/s" + ODD, "/t" + ODD, writable=True, owned="tree", device=True),
+    "Cover": Cover("/ws/empty", "/t" + ODD),
     "Directory": Directory("/d" + ODD, 0o700),
     "File": File("/etc/hosts", "127.0.0.1 localhost\n"),
     "Accounts": Accounts("/etc", "sandbox", "/home/sandbox"),
@@ -36,7 +38,7 @@ EXAMPLES: dict[str, Operation] = {
 
 def test_there_is_an_example_of_every_operation() -> None:
     assert set(EXAMPLES) == set(OPERATIONS)
-    assert set(OPERATIONS.values()) == set(Operation.__subclasses__())
+    assert set(OPERATIONS.values()) == {*Operation.__subclasses__(), *Bind.__subclasses__()}
     assert all(OPERATIONS[name] is type(example) for name, example in EXAMPLES.items())
 
 

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from fakes import CONTROL, DIR, FakeFilesystem, Link, hook_call, host, make_plan
+from fakes import CONTROL, DIR, SOURCE, FakeFilesystem, Link, hook_call, host, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +47,7 @@ def plans() -> dict[str, Plan]:
         "range": make_plan(owners=big),
         "mirror": make_plan(owners=big, refused=mapped),
         "shared": make_plan(owners=big, refused=mapped | {Identity.MIRROR}),
+        "separate": make_plan(owners=big, refused=mapped | {Identity.MIRROR, Identity.SHARED}),
         "confined": make_plan(refused=frozenset((Identity.USER,))),
         "network": make_plan(policy=Policy(network=True)),
         "no output": make_plan(call=hook_call("get_requires_for_build_wheel")),
@@ -127,12 +128,23 @@ def test_what_is_not_dropped_does_not_travel_either_because_the_child_inherits_i
 
 
 def test_the_limits_of_the_policy_travel_and_no_others() -> None:
-    assert wire(make_plan())["limits"] == {}
-    assert wire(make_plan())["wall_time"] is None
-    limits = {"cpu_time": 1, "processes": 2, "open_files": 3, "file_size": 4, "wall_time": 1.5}
-    received = wire(make_plan(policy=Policy(limits=limits)))
+    nothing = {"processes": None, "log_size": None, "free_space": None, "temp_size": 5, "output_size": 6}
+    received = wire(make_plan(policy=Policy(limits=nothing)))
+    assert (received["limits"], received["supervised"]) == ({}, {})
+    assert received["watched"] == {"temp_size": 5, "output_size": 6}
+    limits = {"cpu_time": 1, "processes": 2, "open_files": 3, "file_size": 4, "wall_time": 1.5, "idle_time": 7}
+    more = {"memory": 8, "log_size": 9, "free_space": 10}
+    received = wire(make_plan(policy=Policy(limits=nothing | limits | more)))
     assert received["limits"] == {"CPU": 1, "NPROC": 2, "NOFILE": 3, "FSIZE": 4}
-    assert received["wall_time"] == 1.5
+    assert received["supervised"] == {"wall_time": 1.5, "idle_time": 7.0, "log_size": 9}
+    others = {"cpu_time": 1, "memory": 8, "processes": 2, "free_space": 10}
+    assert received["watched"] == {"temp_size": 5, "output_size": 6, **others}
+
+
+@pytest.mark.parametrize(("source", "writes"), [("read-write", [SOURCE]), ("read-only", [])])
+def test_free_space_is_watched_where_the_hook_can_write(source: Any, writes: list[str]) -> None:
+    received = wire(make_plan(policy=Policy(source=source)))
+    assert received["writes"] == [os.fsencode(path) for path in writes]
 
 
 @pytest.mark.parametrize("network", [False, True])
@@ -200,7 +212,7 @@ def test_the_words_say_who_what_and_where(kind: str) -> None:
     words = "\n".join(plan.describe())
     for part in (*plan.argv, plan.cwd, "identity: ", "capabilities: ", "network: ", "namespaces: "):
         assert part in words
-    assert ("CAP_DAC_OVERRIDE and CAP_FOWNER" in words) is bool(plan.capabilities)
+    assert f"capabilities: {' and '.join(plan.capabilities) or 'none'}, " in words
     for name in ("HOME", "TMPDIR", "GIT_CONFIG_VALUE_0"):
         assert name in next(line for line in plan.describe() if line.startswith("environment, made to fit"))
 

@@ -189,6 +189,26 @@ def test_a_socket_in_the_source_tree_is_covered() -> None:
     assert made.reveals(f"{SOURCE}/run/agent.sock") == []
 
 
+def test_a_socket_in_what_everybody_sees_is_covered_and_one_elsewhere_is_left_alone() -> None:
+    files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
+    made = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
+    assert made.reveals("/opt/service/agent.sock") == []
+    assert not made.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
+
+
+def test_what_not_everybody_may_read_is_covered_where_modes_keep_nobody_out() -> None:
+    python = "/opt/private/python"
+    files = host({"/opt/a/key": "secret", "/opt/private/notes": "secret", f"{python}/bin/python3": "",
+                  f"{python}/lib/python3.12/os.py": ""})  # fmt: skip
+    files.not_for_all = ("/opt/a/key", "/opt/private")
+    call = hook_call(python=f"{python}/bin/python3")
+    refused = frozenset((Identity.SINGLE, Identity.RANGE))
+    mirror = look(files, call=call, owners=Owners((0, 0), 0), refused=refused)
+    assert mirror.reveals("/opt/a/key") == mirror.reveals("/opt/private/notes") == []
+    assert mirror.reveals(f"{python}/lib/python3.12/os.py") != []
+    assert look(files, call=call).reveals("/opt/a/key") != []  # where its mode does
+
+
 # Search paths.
 
 
@@ -718,6 +738,7 @@ MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
         (ROOT, MAPPED, Identity.MIRROR, (0, 0)),
         (MIXED, MAPPED, Identity.MIRROR, (0, 0)),
         (ROOT, MAPPED | {Identity.MIRROR}, Identity.SHARED, (0, 0)),
+        (ROOT, MAPPED | {Identity.MIRROR, Identity.SHARED}, Identity.SEPARATE, (0, 0)),
         (None, frozenset((Identity.USER,)), Identity.CONFINED, (0, 0)),
     ],
 )
@@ -744,11 +765,12 @@ def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners |
 def test_only_a_tree_of_several_owners_takes_capabilities(identity: Identity) -> None:
     owners = {Identity.USER: None, Identity.CONFINED: None, Identity.RANGE: MIXED}.get(identity, ROOT)
     before = [i for i in Identity if i is not identity]
-    refused = frozenset(before) if identity in (Identity.MIRROR, Identity.SHARED, Identity.CONFINED) else frozenset()
-    plan = make_plan(owners=owners, refused=refused)
+    first = (Identity.USER, Identity.SINGLE, Identity.RANGE)
+    plan = make_plan(owners=owners, refused=frozenset() if identity in first else frozenset(before))
     assert plan.identity is identity
     two = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
-    assert plan.capabilities == (two if identity in (Identity.RANGE, Identity.MIRROR) else ())
+    held = {Identity.RANGE: two, Identity.MIRROR: two, Identity.SEPARATE: two[:1]}
+    assert plan.capabilities == held.get(identity, ())
 
 
 # Without namespaces nothing can be put in the place of anything else.

@@ -5,7 +5,7 @@ from fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Lin
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.filesystem import is_within
-from isolated_hooks.sandbox.operations import Accounts, Bind, File, Operation, Proc, Scratch, Symlink
+from isolated_hooks.sandbox.operations import Accounts, Bind, Cover, File, Operation, Proc, Scratch, Symlink
 from isolated_hooks.view import HOME as HOME_INSIDE
 from isolated_hooks.view import SCRATCH, View, refuse_reserved
 
@@ -147,11 +147,11 @@ def test_a_hidden_directory_is_empty_and_a_hidden_file_too() -> None:
     made = view()
     made.show("/a")
     hide(made, "/a/b/c")
-    assert by_target(made)["/a/b/c"] == Bind("/ws/empty", "/a/b/c", owned="caller")
+    assert by_target(made)["/a/b/c"] == Cover("/ws/empty", "/a/b/c")
     made = view()
     made.show("/a")
     hide(made, "/a/b/c/file")
-    assert by_target(made)["/a/b/c/file"] == Bind("/ws/nothing", "/a/b/c/file", owned="caller")
+    assert by_target(made)["/a/b/c/file"] == Cover("/ws/nothing", "/a/b/c/file")
 
 
 def test_hiding_takes_away_what_is_beneath_too() -> None:

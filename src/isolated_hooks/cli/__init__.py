@@ -22,6 +22,7 @@ _COMMANDS = {
     "pip": "run pip, every hook in a sandbox, those of build requirements too",
     "run": "run any command under the same policy, a shell for instance",
     "doctor": "say what this host offers, protection by protection, with remedies",
+    "selftest": "run harmless attacks on this host, and say attack by attack what held",
     "explain": "print the plan of a hook in words, without running it",
 }
 

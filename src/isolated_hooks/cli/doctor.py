@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import platform
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 from .. import __version__, host
 from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..launchers import list_launchers
+from ..limits import UNIT, means_of
 from ..policy import Policy
 from ..protections import Protection, ProtectionState, ProtectionStatus
 from ..runner import check_host
@@ -60,8 +63,10 @@ def examine(policy: Policy) -> dict[str, Any]:
         "protections": {
             s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy} for s in statuses
         },
+        "limits": _limits(policy),
         "facts": {name: {"value": value, "error": error} for name, (value, error) in host.facts().items()},
-        "launchers": ["native"],
+        "launcher": policy.launcher,
+        "launchers": {name: dataclasses.asdict(found) for name, found in list_launchers()},
     }
 
 
@@ -77,24 +82,62 @@ def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception |
         return tuple(ProtectionStatus(p, unavailable, reason, remedy) for p in Protection), error
 
 
+def _limits(policy: Policy) -> dict[str, Any]:
+    """Return each limit of the policy with the means that it has here; nothing where no hook can run."""
+    identity = host.working_identity()
+    if identity is None:
+        return {}
+    means = means_of(policy.limits, identity=identity.value, root=os.geteuid() == 0, facts=host.facts())
+    return {name: dataclasses.asdict(m) for name, m in means.items()}
+
+
 def _print(document: Mapping[str, Any]) -> None:
     facts = document["host"]
     print(f"isolated-hooks {document['isolated-hooks']}, Linux {facts['kernel']}, {facts['machine']}\n")
     print(f"{'protection':12} {'state':12} why")
     for name, status in document["protections"].items():
         _print_row(name, status["state"], status["reason"])
-        if status["remedy"] and status["state"] != "active":
-            _print_row("", "", f"remedy: {status['remedy']}")
+    _print_remedies(document["protections"])
+    if document["limits"]:
+        print(f"\n{'limit':12} {'value':12} by what")
+    for name, limit in document["limits"].items():
+        _print_row(name, _value(name, limit["value"]), limit["how"])
     print("\nThis host offers:")
     for name, fact in document["facts"].items():
         value, error = fact["value"], fact["error"]
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         print(f"  {name:38} {shown}" + (f"  ({error})" if error else ""))
-    print(f"\nlaunchers: {', '.join(document['launchers'])}")
+    print("\nLaunchers:")
+    for name, found in document["launchers"].items():
+        _print_row(name, "available" if found["available"] else "unavailable", found["reason"])
+        if found["remedy"]:
+            _print_row("", "", f"remedy: {found['remedy']}")
+    print()
     if document["runs"]:
-        print("Hooks can run under this policy.")
+        print(f"Hooks can run under this policy, by the launcher {document['launcher']}.")
     else:
         print(textwrap.fill(f"Hooks cannot run under this policy: {document['problem']}", _WIDTH))
+
+
+def _value(name: str, value: float | int | None) -> str:
+    if value is None:
+        return "none"
+    if UNIT[name] == "bytes":
+        return f"{value / 2**20:g} MiB"
+    return f"{value:g} s" if UNIT[name] == "seconds" else f"{value}"
+
+
+def _print_remedies(protections: Mapping[str, Mapping[str, str]]) -> None:
+    """Print what would make it better, each remedy once."""
+    remedies: dict[str, list[str]] = {}
+    for name, status in protections.items():
+        if status["remedy"] and status["state"] != "active":
+            remedies.setdefault(status["remedy"], []).append(name)
+    if remedies:
+        print("\nWhat would make it better:")
+    for remedy, names in remedies.items():
+        lines = textwrap.wrap(f"{', '.join(names)}: {remedy}", _WIDTH - 4, break_long_words=False)
+        print("  " + "\n    ".join(lines))
 
 
 def _print_row(name: str, state: str, text: str) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
 __all__ = ["add_policy_options", "leading_options", "policies_of", "policy_of"]
@@ -43,7 +44,16 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
     )
+    group.add_argument(
+        "--launcher", metavar="NAME", help="what sets the sandbox up: native, bubblewrap, or one that is installed"
+    )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
+    group.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        help="set a limit, idle-time=600, memory=8G or processes=none for instance; may be repeated",
+    )
 
 
 def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -82,7 +92,7 @@ def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:
 
 def _over(policy: Policy, options: argparse.Namespace) -> Policy:
     changes: dict[str, Any] = {}
-    for name in ("network", "source"):
+    for name in ("network", "source", "launcher"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     for name in ("expose", "writable", "hide"):
@@ -91,6 +101,9 @@ def _over(policy: Policy, options: argparse.Namespace) -> Policy:
     for name in ("env_keep", "env_delete", "env_remove", "allow_degraded"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *getattr(options, name))
-    if options.time is not None:
-        changes["limits"] = dataclasses.replace(policy.limits, wall_time=options.time)
+    limits: dict[str, Any] = {} if options.time is None else {"wall_time": options.time}
+    for text in options.limit or ():
+        limits |= parse_limit(text)
+    if limits:
+        changes["limits"] = dataclasses.replace(policy.limits, **limits)
     return dataclasses.replace(policy, **changes)

@@ -8,22 +8,24 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from typing import Any
 
 from ..errors import PolicyError
 from ..policy import Policy
+from ..report import HookReport
 from ..text import visible
 from . import piprunner
 from .piprecords import Problem, Records, Told, tell
 from .pipseams import PipRunner, swapped
 
-__all__ = ["Outcome", "Problem", "Records", "Told", "main", "pip_command", "run"]
+__all__ = ["Outcome", "Problem", "Records", "Told", "embedded", "main", "pip_command", "run"]
 
 _RUNNABLE = os.path.abspath(piprunner.__file__)
-# What a pip under another interpreter has to find of this one's. tomli is a part of newer ones, as tomllib.
-_PACKAGES = ("isolated_hooks", "packaging", "pyproject_hooks", "tomli")
+# What a pip under another interpreter has to find of this one's.
+_PACKAGES = ("isolated_hooks", "packaging", "pyproject_hooks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,30 @@ def main(arguments: Sequence[str]) -> int:
                 quiet = logging.getLogger().level > logging.INFO and logging.getLogger().hasHandlers()
                 tell(state["records"], runner.reports, runner.problems, quiet=quiet)
     return code
+
+
+@contextmanager
+def embedded(policy: Policy) -> Iterator[list[HookReport]]:
+    """Have what a program builds by the pip in its own process, as pip-tools does, built in a sandbox.
+
+    The change is of the whole process, and undone at the end of the context.
+
+    :return: a report for each hook; those of the pips that pip starts come at the end of the context
+    :raises SwapError: this pip cannot be run so
+    """
+    with Records() as records:
+        state = _state(policy, None, records)
+        before = os.environ.get(piprunner.STATE)
+        os.environ[piprunner.STATE] = json.dumps(state)
+        runner = PipRunner(policy, state["packages"].values())
+        try:
+            with swapped(runner, _RUNNABLE):
+                yield runner.reports
+        finally:
+            os.environ.pop(piprunner.STATE)
+            if before is not None:
+                os.environ[piprunner.STATE] = before
+            runner.reports.extend(records.read().reports)
 
 
 def _run_pip(arguments: Sequence[str]) -> int:

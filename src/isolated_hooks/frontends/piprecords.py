@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from .. import errors
 from ..errors import IsolatedHooksError
@@ -30,6 +30,12 @@ class Problem:
 
     text: str
     kind: type[IsolatedHooksError]
+
+    def error(self) -> IsolatedHooksError:
+        """Return an error of that class, and of its text alone: what else it had was left behind in that process."""
+        text = self.text
+        told = type(self.kind.__name__, (self.kind,), {"__str__": lambda _: text})
+        return cast(IsolatedHooksError, told.__new__(told, text))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,20 +35,32 @@ def find_packages(roots: "dict[str, str]") -> None:
     sys.meta_path.insert(0, Finder)
 
 
-def _main() -> "int | str":
+def _main() -> int:
     if sys.version_info < (3, 10):  # noqa: UP036  # whoever says --python may name an old one
-        return "isolated-hooks needs Python 3.10 or newer; {} is older".format(sys.executable)  # noqa: UP032
+        return _refuse("it is older than Python 3.10")
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path and sys.path[0] == here:
         del sys.path[0]  # its pip.py is not pip
     if len(sys.argv) > 1 and sys.argv[1].startswith(OPTION):
         os.environ[STATE] = sys.argv.pop(1)[len(OPTION) :]
     if STATE not in os.environ:
-        return "this is a part of isolated-hooks: run 'isolated-hooks pip'"
+        return _refuse("this file is a part of isolated-hooks: run 'isolated-hooks pip'")
     find_packages(json.loads(os.environ[STATE])["packages"])
-    # Not by a relative import: this file is run by its path.
-    code = importlib.import_module("isolated_hooks.frontends.pip").main(sys.argv[1:])
-    return int(code)
+    try:
+        # Not by a relative import: this file is run by its path.
+        pip = importlib.import_module("isolated_hooks.frontends.pip")
+        errors = importlib.import_module("isolated_hooks.errors")
+    except ImportError as error:
+        return _refuse(str(error))
+    try:
+        return int(pip.main(sys.argv[1:]))
+    except errors.IsolatedHooksError as error:
+        return _refuse(str(error))
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write("ERROR: isolated-hooks cannot run pip by {}: {}\n".format(sys.executable, reason))  # noqa: UP032
+    return 2
 
 
 if __name__ == "__main__":

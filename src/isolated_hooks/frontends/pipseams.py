@@ -182,10 +182,12 @@ class _Watch:
         program = os.fsdecode(args[0] or argv[0])
         by_python = any(_PYTHON.fullmatch(os.path.basename(path)) for path in (program, os.path.realpath(program)))
         if by_python and argv[1:2] != [self.runnable]:
-            raise SwapError(
-                f"pip was about to run {' '.join(argv)!r} by Python, outside of any hook that is known, so without a "
-                "sandbox: nothing was run"
+            problem = SwapError(
+                f"pip was about to run {visible(' '.join(argv), limit=300)!r} by Python, outside of any hook that is "
+                "known, so without a sandbox: it was not run"
             )
+            self.runner.problems.append(problem)
+            raise _installation_error(str(problem)) from problem
 
 
 @contextlib.contextmanager

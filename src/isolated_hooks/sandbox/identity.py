@@ -8,6 +8,7 @@ a uid that any visible process runs under is passed over as well.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
 import _socket
 import os
 from errno import EADDRINUSE, EPERM
@@ -91,6 +92,23 @@ def become(uid: int, gid: int) -> None:
         raise syscalls.SyscallError(error.errno or 0, "setresuid") from error
 
 
+def end_all(uid: int) -> None:
+    """Kill every process that runs under a throw-away uid, in one step that no fork can outrun, kill(2) of -1.
+
+    By a process of that uid: it reaches no other one, and root itself may lack CAP_KILL.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            become(uid, uid)
+            os.kill(-1, _signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # there is none
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
 class Entered:
     """What came of taking on an identity.
 
@@ -98,7 +116,6 @@ class Entered:
     :ivar trees: mount trees that were opened before, by target
     :ivar capabilities: what the hook keeps, in its own user namespace
     :ivar mapped: the user namespace has a map
-    :ivar degraded: why this is less than a user of its own, or an empty text
     """
 
     def __init__(
@@ -108,13 +125,11 @@ class Entered:
         capabilities: tuple[int, ...] = (),
         *,
         mapped: bool = True,
-        degraded: str = "",
     ) -> None:
         self.uid = uid
         self.trees = trees
         self.capabilities = capabilities
         self.mapped = mapped
-        self.degraded = degraded
 
 
 _TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
@@ -128,15 +143,19 @@ def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
     """One owner: idmapped mounts show its files as the throw-away uid's, and that is the one uid that is mapped."""
+    trees = mounts.open_trees(operations, single_spaces(plan, uid))
+    become(uid, uid)
+    _map_one(plan, uid, uid)
+    return Entered(SANDBOX_UID, trees)
+
+
+def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
+    """Return the user namespaces by which the caller's files, and those of the tree, show as a throw-away uid's."""
 
     def namespace(owner: tuple[int, int]) -> int:
         return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
 
-    spaces = {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
-    trees = mounts.open_trees(operations, spaces)
-    become(uid, uid)
-    _map_one(plan, uid, uid)
-    return Entered(SANDBOX_UID, trees)
+    return {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
 
 
 def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:
@@ -168,7 +187,6 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
     """Root that may not become anybody else: its own uid, mapped to another number where the host lets us."""
-    why = "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
     try:
         _map_one(plan, uid, os.getegid())
     except syscalls.SyscallError as error:
@@ -176,8 +194,15 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
         # overflow uid.
         if error.syscall != "write" or error.errno != EPERM:
             raise
-        return Entered(os.getuid(), {}, mapped=False, degraded=why)
-    return Entered(SANDBOX_UID, {}, degraded=why)
+        return Entered(os.getuid(), {}, mapped=False)
+    return Entered(SANDBOX_UID, {})
+
+
+def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
+    """No namespaces, root: pid 1 takes on the uid, and this process stays root, out of the hook's reach."""
+    if not privileges.holds(privileges.CAP_KILL):
+        raise syscalls.SyscallError(EPERM, "kill")  # the supervisor could not end what it watches
+    return Entered(uid, {}, (privileges.CAP_DAC_OVERRIDE,), mapped=False)
 
 
 def _enter_nothing(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -191,5 +216,6 @@ ENTER: dict[bytes, Callable[[dict[str, Any], Sequence[Operation], int], Entered]
     b"range": _enter_range,
     b"mirror": _enter_mirror,
     b"shared": _enter_shared,
+    b"separate": _enter_separate,
     b"confined": _enter_nothing,
 }

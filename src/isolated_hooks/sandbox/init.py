@@ -32,6 +32,7 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
+        self.scoped = False
 
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
@@ -42,18 +43,7 @@ class Init:
         try:
             die_with_parent(leash)
             self.trial = not argv
-            self._set_up()
-            variables = self._environment()
-            if self.trial:
-                pipes.send(self.report, "exited", 0)
-                return
-            hook = self._start(argv, variables)
-            # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
-            die_with_parent(leash)
-            code = _reap(hook)
-            if self.plan["rules"] is not None:
-                end_children()
-            pipes.send(self.report, "exited", code)
+            self._work(argv, leash)
         except mounts.OperationError as error:
             cause = error.__cause__
             self._fail(cause if isinstance(cause, OSError) else OSError(), os.fsencode(error.operation.target))
@@ -61,6 +51,22 @@ class Init:
             self._fail(error, getattr(error, "path", None) or error.filename)
         finally:
             os._exit(0)
+
+    def _work(self, argv: list[bytes], leash: int) -> None:
+        self._set_up()
+        variables = self._environment()
+        if self.trial:
+            pipes.send(self.report, "exited", 0)
+            return
+        hook = self._start(argv, variables)
+        # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
+        die_with_parent(leash)
+        code = _reap(hook)
+        if self.scoped:
+            end_scoped()
+        if self.plan["rules"] is not None:
+            end_children()
+        pipes.send(self.report, "exited", code)
 
     def _fail(self, error: OSError, path: object) -> None:
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
@@ -73,15 +79,21 @@ class Init:
         self.stage = "keyring and terminal"
         self._join_keyring()
         os.setsid()
-        if plan["terminal"] and not self.trial:  # a trial has no terminal to take
+        self._use_terminal()
+        self._use_limits()
+        self._give_up_privileges()
+
+    def _use_terminal(self) -> None:
+        if self.plan["terminal"] and not self.trial:  # a trial has no terminal to take
             _take_terminal()
+
+    def _use_limits(self) -> None:
         self.stage = "working directory"
-        os.chdir(plan["cwd"])
-        if plan["stdin"] == b"null":
+        os.chdir(self.plan["cwd"])
+        if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(plan["limits"])
-        self._give_up_privileges()
+        privileges.limit(self.plan["limits"])
 
     def _give_up_privileges(self) -> None:
         plan = self.plan
@@ -89,11 +101,15 @@ class Init:
         if plan["rules"] is None:
             privileges.reduce(self.entered.capabilities)
         else:
-            privileges.reduce_what_can_be()
+            if plan["identity"] == b"separate":
+                privileges.keep_permitted_over_setuid()
+                identity.become(self.entered.uid, self.entered.uid)
+            privileges.reduce_what_can_be(self.entered.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            if not landlock.confine(plan["rules"], network=plan["network"]):
+            self.scoped = landlock.confine(plan["rules"], network=plan["network"])
+            if not self.scoped and plan["identity"] != b"separate":
                 reason = (
                     "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
                 )
@@ -113,8 +129,10 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             network.loopback_up()
-        self.stage = "root filesystem"
+        self.stage = "mounts"
         umask = os.umask(0o022)
+        mounts.mount_root(self.place, on_disk=not self.entered.mapped)
+        self.stage = "root filesystem"
         mounts.build_root(self.place, self.operations, self.entered, self.degradations)
         os.umask(umask)
 
@@ -203,6 +221,17 @@ def _forward(number: int, _frame: object) -> None:
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
         return [int(pid) for pid in file.read().split()]
+
+
+def end_scoped() -> None:
+    """Kill all that this process may signal but itself, in one step that no fork can outrun, kill(2) of -1.
+
+    Only for who may signal nothing beyond the sandbox: by Landlock, where there is no PID namespace.
+    """
+    try:
+        os.kill(-1, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # there is nothing left
 
 
 def end_children() -> None:

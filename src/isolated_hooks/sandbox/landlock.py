@@ -25,6 +25,7 @@ _FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _KNOWN = {1: 13, 2: 14, 3: 15, 4: 15}
 _ALL_KNOWN = 16
 MINIMUM_ABI = 2
+_SCOPES = 6
 
 READ, WRITE, DEVICE = range(3)
 
@@ -35,6 +36,21 @@ def scope_abstract_sockets() -> None:
     :raises SyscallError: the kernel's Landlock is older, or off
     """
     syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_ABSTRACT_UNIX_SOCKET))
+
+
+def scope_signals() -> bool:
+    """Have this process, and all that come from it, signal none but each other; say whether this kernel can do that.
+
+    Without a PID namespace that is what lets kill(2) of -1 end a hook, and nothing else, in one step. It needs either
+    no_new_privs or CAP_SYS_ADMIN.
+    """
+    try:
+        if syscalls.landlock_abi() < _SCOPES:
+            return False
+        syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_SIGNAL))
+    except syscalls.SyscallError:
+        return False
+    return True
 
 
 def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> bool:
@@ -51,7 +67,7 @@ def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> bool:
     handled = (1 << _KNOWN.get(abi, _ALL_KNOWN)) - 1
     # Binding and connecting TCP sockets: no rule allows either.
     net = 3 if abi >= 4 and not network else 0
-    scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= 6 else 0
+    scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= _SCOPES else 0
     ruleset = syscalls.landlock_ruleset(handled, net, scoped)
     for path, kind in rules:
         _allow(ruleset, path, kind, handled)

@@ -16,6 +16,10 @@ if False:
     from .operations import Operation
 
 
+# Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
+_PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
+
+
 class OperationError(Exception):
     """An operation failed: ``operation`` and, as the cause, the OSError."""
 
@@ -49,23 +53,26 @@ def _open_tree(operation: Bind, namespaces: dict[bytes, int]) -> int:
     return tree
 
 
-def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
-    """Run the operations beneath a new root at ``place``, make it the only root, and read-only."""
-    syscalls.make_private()
-    _mount_root(place, on_disk=not entered.mapped)
-    context = Context(place, entered, degradations)
-    for operation in operations:
+def reachable_place() -> bytes:
+    """Return a directory that every user can reach, to mount over in a mount namespace of our own."""
+    for place in _PLACES:
         try:
-            operation.execute(context)
-        except OSError as error:
-            raise OperationError(operation) from error
-    # The attributes go on the root mount alone: scratch directories beneath it stay writable.
-    syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
-    os.close(context.root)
-    _enter_root(place)
+            mode = os.stat(place).st_mode
+        except OSError:
+            continue
+        if mode & 0o170001 == 0o040001:
+            return place
+    raise syscalls.SyscallError(2, "stat", _PLACES[0])
 
 
-def _mount_root(place: bytes, *, on_disk: bool) -> None:
+def mount_root(place: bytes, *, on_disk: bool) -> None:
+    """Mount an empty new root at ``place``.
+
+    The first mount of all, so what a host refuses to namespaces as a whole, it refuses here.
+
+    :param on_disk: the user namespace has no map
+    """
+    syscalls.make_private()
     if not on_disk:
         syscalls.mount(b"root", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
         return
@@ -76,6 +83,20 @@ def _mount_root(place: bytes, *, on_disk: bool) -> None:
     syscalls.move_mount(tree, target, path=place)
     os.close(tree)
     os.close(target)
+
+
+def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
+    """Run the operations beneath the new root at ``place``, make it the only root, and read-only."""
+    context = Context(place, entered, degradations)
+    for operation in operations:
+        try:
+            operation.execute(context)
+        except OSError as error:
+            raise OperationError(operation) from error
+    # The attributes go on the root mount alone: scratch directories beneath it stay writable.
+    syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
+    os.close(context.root)
+    _enter_root(place)
 
 
 def _enter_root(place: bytes) -> None:

@@ -7,7 +7,7 @@ between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than it
 from __future__ import annotations
 
 import os
-from errno import ENOENT, EPERM, ESRCH, EXDEV
+from errno import EACCES, ENOENT, EPERM, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -127,6 +127,27 @@ class Bind(Operation):
             os.close(tree)
 
 
+class Cover(Bind):
+    """Put something empty of the caller's over a path that is not to be reached.
+
+    What cannot be reached from here, which is with no fewer rights than the hook will have, or is gone, needs no cover.
+    """
+
+    owned: str = "caller"
+
+    def describe(self) -> str:
+        return f"covered     {os.fsdecode(self.target)}"
+
+    def execute(self, context: Context) -> None:
+        try:
+            os.close(syscalls.open_path(_relative(self.target), beneath=context.root))  # type: ignore[arg-type]
+        except syscalls.SyscallError as error:
+            if error.errno in (ENOENT, EACCES):
+                return
+            raise
+        super().execute(context)
+
+
 class Directory(Operation):
     """Make an empty directory."""
 
@@ -164,12 +185,16 @@ class Accounts(Operation):
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}/passwd and group with the user {os.fsdecode(self.name)} alone"
 
-    def execute(self, context: Context) -> None:
-        directory, name, home = map(os.fsencode, (self.target, self.name, self.home))
-        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, context.uid, context.gid, home)
+    def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the name and the content of each file."""
+        name, home = map(os.fsencode, (self.name, self.home))
+        user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        _write(context, directory + b"/passwd", user + nobody)
-        _write(context, directory + b"/group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, context.gid))
+        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
+
+    def execute(self, context: Context) -> None:
+        for name, content in self.files(context.uid, context.gid):
+            _write(context, b"%b/%b" % (os.fsencode(self.target), name), content)
 
 
 class Symlink(Operation):
@@ -279,7 +304,10 @@ class Proc(Operation):
 
 
 class Devpts(Operation):
-    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7."""
+    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7, with a few of the host's terminals.
+
+    How many there can be at all, kernel.pty.max, is one number for the whole host.
+    """
 
     fields = ("target",)
 
@@ -287,7 +315,7 @@ class Devpts(Operation):
         return f"fresh       {os.fsdecode(self.target)}"
 
     def execute(self, context: Context) -> None:
-        options = b"newinstance,ptmxmode=0666,mode=620"
+        options = b"newinstance,ptmxmode=0666,mode=620,max=256"
         flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
         os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
 
@@ -301,7 +329,7 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls for cls in (Bind, Cover, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
 }
 
 

@@ -9,6 +9,7 @@ from . import seccomp, syscalls
 
 CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
+CAP_KILL = 5
 _CAP_SETPCAP = 1 << 8
 
 # securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
@@ -23,6 +24,18 @@ _CORE_LIMIT = 1
 def keep_capabilities_over_setuid() -> None:
     """Let setresuid(2) leave the capabilities of this process as they are, capabilities(7)."""
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, NO_SETUID_FIXUP)
+
+
+def keep_permitted_over_setuid() -> None:
+    """Let setresuid(2) leave the permitted set as it is, prctl(2) with PR_SET_KEEPCAPS; this takes no privilege."""
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+
+
+def holds(capability: int) -> bool:
+    """Return whether this process holds a capability in effect, proc_pid_status(5)."""
+    with open("/proc/self/status", "rb") as file:
+        effective = next(line.split()[1] for line in file if line.startswith(b"CapEff:"))
+    return bool(int(effective, 16) >> capability & 1)
 
 
 def reduce(keep: tuple[int, ...]) -> None:
@@ -42,15 +55,17 @@ def reduce(keep: tuple[int, ...]) -> None:
     syscalls.capset(bits)
 
 
-def reduce_what_can_be() -> None:
-    """Empty every set of capabilities; the bounding set only where that is allowed: with no_new_privs nothing can be
-    gained from it, capabilities(7).
+def reduce_what_can_be(keep: tuple[int, ...]) -> None:
+    """As :func:`reduce`, but the bounding set only where that is allowed: with no_new_privs nothing can be gained from
+    it, capabilities(7).
     """
     try:
-        reduce(())
+        reduce(keep)
     except syscalls.SyscallError:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
-        syscalls.capset(0)
+        syscalls.capset(sum(1 << capability for capability in keep))
+        for capability in keep:
+            syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
 def forbid(*, namespaces: bool, network: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import identity, namespaces, network, privileges, seccomp, syscalls
+from . import cgroup, identity, namespaces, network, privileges, seccomp, syscalls
 
 if False:
     from collections.abc import Callable
@@ -40,7 +40,8 @@ def _in_child(probe: Callable[[], int | None]) -> tuple[int, str]:
             value = probe()
             answer = (True if value is None else value, "")
         except OSError as error:
-            answer = (False, f"{getattr(error, 'syscall', 'it')}: {os.strerror(error.errno or 0)}")
+            call = getattr(error, "syscall", "")
+            answer = (False, f"{call}{': ' if call else ''}{os.strerror(error.errno or 0)}")
         finally:
             os.write(write, marshal.dumps(answer))
             os._exit(0)
@@ -103,7 +104,10 @@ def _move_root() -> None:
     _tmpfs()
     os.chdir(_PLACE)
     syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
-    os.chroot(".")
+    try:
+        os.chroot(".")
+    except OSError as error:
+        raise syscalls.SyscallError(error.errno or 0, "chroot") from error
 
 
 def _fresh_proc() -> None:
@@ -174,6 +178,15 @@ def _cgroup() -> None:
     os.rmdir(path)
 
 
+def _memory_cgroup() -> None:
+    """Make a memory cgroup as one hook gets, and take it away again."""
+    group = cgroup.make(2**30, cgroup.PREFIX + b"probe-%d" % os.getpid())
+    if group is None:
+        raise syscalls.SyscallError(1, "mkdir")
+    group.close()
+    cgroup.remove(group.path)
+
+
 _PROBES: dict[str, Callable[[], int | None]] = {
     "user namespace": _unshare(_USER),
     "mount namespace": _unshare(_MOUNT),
@@ -198,4 +211,5 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "session keyring": syscalls.join_new_session_keyring,
     "resource limits": _limits,
     "own cgroup": _cgroup,
+    "memory cgroup": _memory_cgroup,
 }

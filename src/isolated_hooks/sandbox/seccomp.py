@@ -71,7 +71,7 @@ _MISSING: tuple[Row, ...] = (((), ENOSYS, ""),)
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x80
 _PTRACE_ATTACH, _PTRACE_SEIZE = 16, 0x4206
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _NETLINK_ROUTE = 1, 2, 10, 16, 0
-_SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _SET_ID = 0o6000
 _S_IFMT, _S_IFCHR, _S_IFBLK = 0o170000, 0o020000, 0o060000
@@ -212,6 +212,7 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
     "mq_open": (240, 180), "mq_unlink": (241, 181), "msgctl": (71, 187), "msgget": (68, 186), "msgrcv": (70, 188),
     "msgsnd": (69, 189), "semctl": (66, 191), "semget": (64, 190), "semop": (65, 193), "semtimedop": (220, 192),
     "shmat": (30, 196), "shmctl": (31, 195), "shmget": (29, 194),
+    "connect": (42, 203), "sendto": (44, 206),
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chmod": (90, None),
     "chroot": (161, 51), "clock_adjtime": (305, 266), "clock_settime": (227, 112), "clone": (56, 220),
     "clone3": (435, 435), "creat": (85, None), "delete_module": (176, 106), "fanotify_init": (300, 262),
@@ -239,19 +240,39 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
 WITHOUT_NAMESPACES: tuple[Rule, ...] = (
     ("shmget shmat shmctl semget semop semtimedop semctl msgget msgsnd msgrcv msgctl", _REFUSED, "IPC of the host"),
     ("mq_open mq_unlink", _REFUSED, "POSIX message queues of the host"),
-    (
-        "socket",
-        (((_is(0, _AF_UNIX),), ALLOW, ""), ((), EAFNOSUPPORT, "for any family but unix")),
-        "the network is the host's",
-    ),
 )
+_CONNECTED: tuple[Row, ...] = (
+    ((_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
+    ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected"),
+    ((), EAFNOSUPPORT, "for any family but unix"),
+)
+# The same for the network, unless the policy gives the caller's. A unix socket with a path is reached by whoever sees
+# the path, and Landlock does not confine that before ABI 9: so none can be connected. The address of sendmsg(2) lies
+# behind a pointer, hence no datagram sockets.
+WITHOUT_NETWORK: tuple[Rule, ...] = (
+    ("socket socketpair", _CONNECTED, "the network, and every socket that has a path, is the host's"),
+    ("connect", _REFUSED, "as socket; a pair of sockets needs none"),
+    ("sendto", ((_null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
+)
+
+
+def rules(*, namespaces: bool = True, network: bool = False) -> tuple[Rule, ...]:
+    """The rules that apply.
+
+    :param namespaces: the hook is in namespaces of its own; without them more is refused
+    :param network: without them, internet sockets are allowed all the same
+    """
+    if namespaces:
+        return RULES
+    more = (*WITHOUT_NAMESPACES, *(() if network else WITHOUT_NETWORK))
+    stricter = {name for names, _, _ in more for name in names.split()}
+    return (*(rule for rule in RULES if rule[0] not in stricter), *more)
 
 
 def filter_program(machine: str, *, namespaces: bool = True, network: bool = False) -> bytes:
     """The filter as an array of struct sock_filter, ready for seccomp(2).
 
-    :param namespaces: the hook is in namespaces of its own; without them more is refused
-    :param network: without them, internet sockets are allowed all the same
+    :param namespaces, network: as for :func:`rules`
     :param machine: as ``os.uname().machine`` gives it; a 32-bit interpreter on such a machine is killed at once
     :raises UnsupportedMachine: there is no filter for it, and so no sandbox
     """
@@ -261,8 +282,7 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
     assembler = _Assembler()
     allow = assembler.give(ALLOW)
     targets: dict[int, int] = {}
-    more = () if namespaces else tuple(rule for rule in WITHOUT_NAMESPACES if not network or rule[0] != "socket")
-    for names, rows, _ in (*RULES, *more):
+    for names, rows, _ in rules(namespaces=namespaces, network=network):
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = SYSCALLS[name][column]
@@ -274,10 +294,13 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
     return assembler.program()
 
 
-def describe() -> list[str]:
-    """What the filter refuses, a sentence for each rule, from the same tables that the filter is made of."""
+def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
+    """What the filter refuses, a sentence for each rule, from the same tables that the filter is made of.
+
+    :param namespaces, network: as for :func:`rules`
+    """
     sentences = []
-    for names, rows, reason in RULES:
+    for names, rows, reason in rules(namespaces=namespaces, network=network):
         refusals = [f"{ACTIONS[action]} {words}".rstrip() for _, action, words in rows if action != ALLOW]
         sentences.append(f"{names.replace(' ', ', ')}: {'; '.join(refusals)} ({reason})")
     sentences.append(f"any call with a number above {NEWEST}, x32 calls among them: {ACTIONS[ENOSYS]} (not known here)")

@@ -6,6 +6,7 @@ Marshalled dictionaries, because :mod:`json` costs a hook ten milliseconds. Both
 ``state``  ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``), ``running`` or ``exited``
 ``code``   of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
 ``limit``  the limit that ended it, or an empty text
+``cgroups`` where there may be a cgroup of the hook's own, to be removed when all is over
 ``mode``   how the identity was made; ``uid``: the caller's number of the hook's user
 ``dropped`` the names of the environment variables that were taken out
 ========== =============================================================================================

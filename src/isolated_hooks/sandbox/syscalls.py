@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from errno import ELOOP, ENOSYS, EPERM, EXDEV
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -50,6 +51,7 @@ RESOLVE_BENEATH = 0x08
 # prctl(2)
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
 PR_CAPBSET_DROP = 24
 PR_SET_SECUREBITS = 28
@@ -146,7 +148,37 @@ def open_path(path: bytes, *, beneath: int | None = None) -> int:
     resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (RESOLVE_BENEATH if beneath is not None else 0)
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, resolve)
     directory = AT_FDCWD if beneath is None else beneath
-    return _call("openat2", directory, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
+    try:
+        return _call("openat2", directory, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
+    except SyscallError as error:
+        if error.errno not in (EPERM, ENOSYS):
+            raise
+    # A seccomp filter does not know the call, or refuses it as ours does, whose flags lie behind a pointer.
+    return _walk(path, beneath)
+
+
+def _walk(path: bytes, beneath: int | None) -> int:
+    """Open ``path`` as :func:`open_path`, one name after the other: no link can lead elsewhere between two of them."""
+    names = [name for name in path.split(b"/") if name not in (b"", b".")]
+    if b".." in names or (beneath is not None and path.startswith(b"/")):
+        raise SyscallError(EXDEV, "openat", path)
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(b"/" if path.startswith(b"/") else b".", flags, dir_fd=beneath)
+        for name in names:
+            above, fd = fd, -1
+            try:
+                fd = os.open(name, flags, dir_fd=above)
+            finally:
+                os.close(above)
+            if os.fstat(fd).st_mode & 0o170000 == 0o120000:
+                os.close(fd)
+                raise SyscallError(ELOOP, "openat", path)
+        return fd
+    except SyscallError:
+        raise
+    except OSError as error:
+        raise SyscallError(error.errno or 0, "openat", path) from error
 
 
 def clone_tree(path: bytes) -> int:
@@ -207,6 +239,11 @@ def join_new_session_keyring() -> None:
 def close_on_exec_from(first: int) -> None:
     """Have every descriptor from ``first`` on closed by execve(2), close_range(2) with CLOSE_RANGE_CLOEXEC."""
     _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from ``first`` on, close_range(2)."""
+    _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 0)
 
 
 def capset(capabilities: int) -> None:

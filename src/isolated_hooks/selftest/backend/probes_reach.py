@@ -5,7 +5,7 @@ import os
 import socket
 
 from probes_files import attempt, canaries, name_of
-from probes_kernel import LIBC
+from probes_kernel import LIBC, call
 
 _FAMILIES = {"alg": 38, "bluetooth": 31, "can": 29, "packet": 17, "rds": 21, "tipc": 30, "vsock": 40, "xdp": 44}
 _NETLINK_KOBJECT_UEVENT = 15
@@ -27,15 +27,45 @@ def _connect(family, kind, address, token):
         sock.sendall(token.encode())
 
 
+def hand_over(address, path):
+    """Hand an open file to whoever listens."""
+    with socket.socket(socket.AF_UNIX) as sock, open(path, "rb") as file:
+        return attempt(_hand_over, sock, address, file.fileno())
+
+
+def _hand_over(sock, address, descriptor):
+    sock.settimeout(10)
+    sock.connect(address)
+    socket.send_fds(sock, [b"x"], [descriptor])
+
+
 def route(address):
     """Ask the kernel for a way to an address: connecting a datagram socket sends nothing."""
+    return attempt(_route, address)
+
+
+def _route(address):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return attempt(sock.connect, (address, 9))
+        sock.connect((address, 9))
+
+
+def name_servers():
+    """Find a way to each name server but those on the loopback, by which a name that is asked for is a message."""
+    try:
+        with open("/etc/resolv.conf") as file:
+            words = [line.split() for line in file]
+    except OSError as error:
+        return [name_of(error)]
+    servers = {fields[1] for fields in words if fields[:1] == ["nameserver"] and len(fields) > 1}
+    return [route(server.partition("%")[0]) for server in sorted(servers) if not server.startswith(("127.", "::1"))]
 
 
 def interfaces():
     """Return the network interfaces but the loopback."""
-    return {"others": sorted(name for _, name in socket.if_nameindex() if name != "lo")}
+    try:
+        return {"others": sorted(name for _, name in socket.if_nameindex() if name != "lo")}
+    except OSError as error:
+        return {"others": [], "error": name_of(error)}
 
 
 def family(name):
@@ -79,7 +109,46 @@ def shared_memory(identifier):
     return {"found": found}
 
 
+def semaphore(identifier):
+    """Raise a System V semaphore."""
+    operation = (ctypes.c_short * 3)(0, 1, 0o4000)  # number, change, IPC_NOWAIT
+    return call(LIBC.semop, identifier, operation, ctypes.c_size_t(1))
+
+
+def message_queue(identifier):
+    """Take a message out of a System V queue."""
+    buffer = ctypes.create_string_buffer(128)
+    result = call(LIBC.msgrcv, identifier, buffer, ctypes.c_size_t(64), ctypes.c_long(0), 0o4000)
+    return {"found": canaries(buffer.raw), "call": result}
+
+
+def named_queue(name):
+    """Take a message out of a POSIX queue."""
+    libc = LIBC if hasattr(LIBC, "mq_open") else ctypes.CDLL("librt.so.1", use_errno=True)
+    queue = libc.mq_open(name.encode(), os.O_RDONLY | os.O_NONBLOCK)
+    if queue < 0:
+        return {"found": [], "error": os.strerror(ctypes.get_errno())}
+    buffer = ctypes.create_string_buffer(8192)
+    libc.mq_receive(queue, buffer, ctypes.c_size_t(len(buffer)), None)
+    os.close(queue)
+    return {"found": canaries(buffer.raw)}
+
+
 PROBES = {
     function.__name__: function
-    for function in (connect, device_events, family, interfaces, own_loopback, raw_socket, route, shared_memory)
+    for function in (
+        connect,
+        device_events,
+        family,
+        hand_over,
+        interfaces,
+        message_queue,
+        name_servers,
+        named_queue,
+        own_loopback,
+        raw_socket,
+        route,
+        semaphore,
+        shared_memory,
+    )
 }

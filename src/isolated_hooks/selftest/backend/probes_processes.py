@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import termios
 import time
@@ -85,6 +86,72 @@ def steal_descriptor(pid, descriptor):
     return {"found": canaries(data)}
 
 
+def set_limit(pid):
+    """Set a limit of another process to what it is."""
+    return attempt(lambda: resource.prlimit(pid, resource.RLIMIT_CORE, resource.prlimit(pid, resource.RLIMIT_CORE)))
+
+
+def lower_priority(pid):
+    """Give another process the lowest priority."""
+    return attempt(os.setpriority, os.PRIO_PROCESS, pid, 19)
+
+
+def raise_priority():
+    """Get a priority over all others, of either kind."""
+
+    def get():
+        ordinary = attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)
+        return {"ordinary": ordinary, "real-time": attempt(os.sched_setscheduler, 0, os.SCHED_RR, os.sched_param(1))}
+
+    return in_child(get)
+
+
+def sacrifice(pid, score):
+    """Have another process killed first when memory is short."""
+    return attempt(_write, f"/proc/{pid}/oom_score_adj", score)
+
+
+def _write(path, text):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def orphans(count):
+    """Leave processes that end at once and that nobody waits for; return how many of this one's are left as zombies."""
+    for _ in range(count):
+        if os.fork() == 0:
+            if os.fork() == 0:
+                os._exit(0)
+            os._exit(0)
+        os.wait()
+    end = time.monotonic() + 30
+    while (left := sum(map(_is_zombie, filter(str.isdigit, os.listdir("/proc"))))) and time.monotonic() < end:
+        time.sleep(0.02)
+    return {"left": left}
+
+
+def _is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+def own_semaphore():
+    """Make a lock between processes, as builds do that run several."""
+    import multiprocessing
+
+    try:
+        with multiprocessing.Lock():
+            return "done"
+    except OSError as error:
+        return name_of(error)
+
+
 def daemon(name):
     """Leave a process behind that has left its session, ignores what asks it to end, and has a name to be found by."""
     read_end, write_end = os.pipe()
@@ -161,8 +228,14 @@ PROBES = {
         end,
         hold_output,
         memory,
+        lower_priority,
+        orphans,
+        own_semaphore,
         process_files,
+        raise_priority,
+        sacrifice,
         send_signal,
+        set_limit,
         steal_descriptor,
         terminal,
         trace,

@@ -1,10 +1,13 @@
 """Attacks on files. Each returns what it found or achieved; a failed step is an error's name, never an exception."""
 
 import errno
+import fcntl
 import os
 import re
+import socket
 import stat
 
+_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10  # FS_IOC_GETFLAGS and so on, linux/fs.h
 _CANARY = re.compile(rb"CANARY-[0-9a-f]{16}")
 
 
@@ -50,6 +53,16 @@ def _open_and_read(path):
         os.read(fd, 8192)  # /dev/kmsg gives a whole record or nothing
     finally:
         os.close(fd)
+
+
+def look_at(paths):
+    """Ask whether files exist, without opening them."""
+    return {path: attempt(os.lstat, path) for path in paths}
+
+
+def search_path():
+    """Return the directories in which programs are looked up."""
+    return {"entries": os.environ.get("PATH", "").split(":")}
 
 
 def list_names(paths):
@@ -136,9 +149,9 @@ def rewrite(path):
 
 def set_user_id(path):
     """Leave a file with the set-user-ID bit, by every call that can set it."""
-    with open(path, "w"):
-        pass
-    return {"chmod": attempt(os.chmod, path, 0o4755), "fchmod": attempt(_fchmod, path), "open": attempt(_open, path)}
+    made = attempt(_create, path, "")
+    chmod, fchmod = attempt(os.chmod, path, 0o4755), attempt(_fchmod, path)
+    return {"made": made, "chmod": chmod, "fchmod": fchmod, "open": attempt(_open, path)}
 
 
 def _fchmod(path):
@@ -153,6 +166,19 @@ def _open(path):
     os.close(os.open(path + "-new", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o4755))
 
 
+def make_immutable(path):
+    """Make a file that not even root can remove, and take that back."""
+    return attempt(_make_immutable, path)
+
+
+def _make_immutable(path):
+    flags = bytearray(8)
+    with open(path, "w") as file:
+        fcntl.ioctl(file, _GET_FLAGS, flags)
+        fcntl.ioctl(file, _SET_FLAGS, bytes([flags[0] | _IMMUTABLE]) + bytes(flags[1:]))
+        fcntl.ioctl(file, _SET_FLAGS, bytes(flags))
+
+
 def device_node(path, major, minor):
     """Make a block device and open it."""
     made = attempt(os.mknod, path, 0o600 | stat.S_IFBLK, os.makedev(major, minor))
@@ -161,11 +187,14 @@ def device_node(path, major, minor):
 
 def devices(allowed):
     """Return what is in /dev besides what is allowed."""
-    return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    try:
+        return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
+    except OSError as error:
+        return {"others": [], "error": name_of(error)}
 
 
-def inherited(directory, file, name, text):
-    """Use descriptors that the frontend left open: a directory, and a file that was opened for reading."""
+def inherited(directory, file, socket, name, text, token):
+    """Use descriptors that the frontend left open: a directory, a file that was opened for reading, and a socket."""
     found, reopened = [], "EBADF"
     try:
         with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as opened:
@@ -174,7 +203,12 @@ def inherited(directory, file, name, text):
         reopened = name_of(error)
     for descriptor in (f"/proc/self/fd/{file}", f"/dev/fd/{file}"):
         reopened = attempt(_append, descriptor, text)
-    return {"found": found, "reopened": reopened}
+    return {"found": found, "reopened": reopened, "sent": attempt(_send, socket, token)}
+
+
+def _send(descriptor, token):
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        sock.send(token.encode())
 
 
 def descriptors():
@@ -216,12 +250,15 @@ PROBES = {
         environment,
         inherited,
         list_names,
+        look_at,
+        make_immutable,
         open_for_reading,
         open_for_writing,
         read,
         remove,
         replace,
         rewrite,
+        search_path,
         set_user_id,
         standard_input,
     )

@@ -151,11 +151,14 @@ def change_root(directory, outside):
 
     def escape():
         _own_namespaces()
-        start = os.open("..", os.O_RDONLY)
+        try:
+            start = os.open("..", os.O_PATH)
+        except OSError as error:
+            return {"found": [], "error": name_of(error)}
         result = attempt(os.chroot, directory)
-        os.fchdir(start)
+        attempt(os.fchdir, start)
         for _ in range(64):
-            os.chdir("..")
+            attempt(os.chdir, "..")
         return {"chroot": result, **read([outside.lstrip("/")])}
 
     return in_child(escape)
@@ -177,6 +180,18 @@ def enter_mount_namespace(pid, path):
 def old_roots(names, path):
     """Look for the host's root where careless sandboxes leave it."""
     return read([f"{name}{path}" for name in names])
+
+
+def propagation():
+    """Return the mounts that share with the host what is mounted there later, or it with them."""
+    with open("/proc/self/mountinfo") as file:
+        optional = {line.split()[4]: line.split(" - ")[0].split()[6:] for line in file}
+    return {"shared": {place: fields for place, fields in optional.items() if fields}}
+
+
+def mount_flags(path):
+    """Return the flags of the mount that a path is on, ST_* of statvfs(3)."""
+    return os.statvfs(path).f_flag
 
 
 def session_key(description):
@@ -265,12 +280,14 @@ PROBES = {
         file_handle,
         host_name,
         kernel_log,
+        mount_flags,
         mount_over,
         new_user_namespace,
         old_roots,
         page_faults,
         performance_counters,
         programs,
+        propagation,
         ring,
         session_key,
         status,

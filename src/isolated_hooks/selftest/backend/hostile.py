@@ -1,8 +1,9 @@
 """A hostile in-tree backend: every hook carries out the attacks that the frontend's test describes, then does its work.
 
 An attack is ``{"probe": NAME, "arguments": {...}}``. They come by ``config_settings``, and for the hook without those
-from ``attacks.json`` in the source tree. What came of them goes to ``evidence.json`` there. That is material: what an
-attack has achieved is judged by the test, from outside.
+from ``attacks.json`` in the source tree. What came of them goes to ``evidence.json`` there, or to standard output where
+the tree cannot be written to, and into the artefact. That is material: what an attack has achieved is judged from
+outside.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import probes_files
 import probes_kernel
 import probes_processes
 import probes_reach
+import probes_resources
+import probes_sweep
 
 PROBES = {
     **probes_files.PROBES,
     **probes_kernel.PROBES,
     **probes_processes.PROBES,
     **probes_reach.PROBES,
+    **probes_resources.PROBES,
+    **probes_sweep.PROBES,
 }
 METADATA = "Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n"
 
@@ -49,15 +54,15 @@ def prepare_metadata_for_build_editable(metadata_directory, config_settings=None
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    return _attacked(config_settings, _wheel(wheel_directory))
+    return _attacked(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
 
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    return _attacked(config_settings, _wheel(wheel_directory))
+    return _attacked(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
 
 
 def build_sdist(sdist_directory, config_settings=None):
-    return _attacked(config_settings, _sdist(sdist_directory))
+    return _attacked(config_settings, lambda evidence: _sdist(sdist_directory, evidence))
 
 
 def _attacked(config_settings, result):
@@ -67,8 +72,8 @@ def _attacked(config_settings, result):
         with open("evidence.json", "w") as file:
             json.dump(evidence, file)
     except OSError:
-        pass  # where the policy makes the source tree read-only, the test looks at what changed and at nothing else
-    return result
+        print(f"\nisolated-hooks-evidence: {json.dumps(evidence)}", flush=True)
+    return result(evidence) if callable(result) else result
 
 
 def _described():
@@ -90,17 +95,19 @@ def _metadata(directory):
     return "hostile-1.0.dist-info"
 
 
-def _wheel(directory):
+def _wheel(directory, evidence):
     with zipfile.ZipFile(os.path.join(directory, "hostile-1.0-py3-none-any.whl"), "w") as wheel:
         wheel.writestr("hostile-1.0.dist-info/METADATA", METADATA)
+        wheel.writestr("hostile/stolen.json", json.dumps(evidence))  # whoever installs the wheel hands it on
     return "hostile-1.0-py3-none-any.whl"
 
 
-def _sdist(directory):
+def _sdist(directory, evidence):
     with tarfile.open(os.path.join(directory, "hostile-1.0.tar.gz"), "w:gz") as sdist:
-        member = tarfile.TarInfo("hostile-1.0/PKG-INFO")
-        member.size = len(METADATA)
-        sdist.addfile(member, io.BytesIO(METADATA.encode()))
+        for name, text in {"PKG-INFO": METADATA, "stolen.json": json.dumps(evidence)}.items():
+            member = tarfile.TarInfo(f"hostile-1.0/{name}")
+            member.size = len(text)
+            sdist.addfile(member, io.BytesIO(text.encode()))
     return "hostile-1.0.tar.gz"
 
 

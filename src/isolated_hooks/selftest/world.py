@@ -1,7 +1,8 @@
 """The world of one attack run: what an attacker would like to have, each thing with a canary of its own.
 
 Everything is made for one run and removed after it. A canary is a text that exists nowhere else; whoever has it has
-been where it was. :class:`World` plants them, and looks from outside at what came of it.
+been where it was. :class:`World` plants them, and looks from outside at what came of it. Whatever it plants a
+:class:`~isolated_hooks.selftest.janitor.Janitor` removes, also where this process is killed.
 """
 
 from __future__ import annotations
@@ -24,14 +25,30 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from ..filesystem import is_within
+from ..policy import Policy
+from .janitor import Janitor, library
 
-HERE = Path(__file__).parent
-LIBC = ctypes.CDLL(None, use_errno=True)
-# add_key, keyctl on x86_64 and aarch64.
-_ADD_KEY, _KEYCTL = (217, 219) if platform.machine() == "aarch64" else (248, 250)
-_SESSION_KEYRING, _KEYCTL_UNLINK = -3, 9
-_IPC_PRIVATE, _IPC_RMID = 0, 0
+__all__ = [
+    "BACKEND",
+    "HOME_FILES",
+    "TEXT",
+    "VARIABLES",
+    "World",
+    "end_processes",
+    "make_interpreter",
+    "processes",
+    "until",
+]
+
+#: The source tree of the hostile backend, to be copied.
+BACKEND = Path(__file__).parent / "backend"
+# add_key(2) on x86_64 and aarch64.
+_ADD_KEY = 217 if platform.machine() == "aarch64" else 248
+_SESSION_KEYRING = -3
+_IPC_PRIVATE, _SETVAL = 0, 16
+_LONGEST_BASE = 60  # the path of a unix socket has at most 107 bytes
+#: What the backend writes wherever it can.
 TEXT = "written by the hostile backend"
 
 #: What people keep in their homes (attacks.md A01-A08, A13).
@@ -48,6 +65,8 @@ HOME_FILES = {
 }
 #: Variables that CI services and people have, none of which a build needs (A12).
 VARIABLES = ("TWINE_PASSWORD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "NETRC", "SSH_AUTH_SOCK", "COMPANY_NOTES")
+# What makes programs load something (B05); nobody has what these name.
+_LOADING = ("BASH_ENV", "GCONV_PATH", "GIT_SSH_COMMAND", "PERL5LIB", "PYTHONSTARTUP")
 # A process to attack: it says where in its memory the canary is, and ends when its input ends.
 _VICTIM = """
 import ctypes, sys
@@ -64,6 +83,38 @@ def canary() -> str:
     return f"CANARY-{secrets.token_hex(8)}"
 
 
+# What lies beside the build, by the name of its canary.
+_BESIDE = {
+    "other-build": "work/other-build/secret",
+    "parent": "work/.env",
+    "pip.conf": "venv/pip.conf",
+    "credentials": "credentials/token",
+    "event": "ci/event.json",
+    "control": "tmp/tmpcontrol/input.json",
+}
+
+
+@contextlib.contextmanager
+def _restored_environment() -> Iterator[None]:
+    """Give this process its environment back at the end, and what it knows of its directory of temporary files."""
+    variables, directory = dict(os.environ), tempfile.tempdir
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(variables):
+            del os.environ[name]
+        os.environ.update(variables)
+        tempfile.tempdir = directory
+
+
+def _directory_for_sockets() -> Path:
+    """Return a directory for temporary files whose path is short enough for the sockets in it."""
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if len(os.fsencode(place)) <= _LONGEST_BASE and os.access(place, os.W_OK):
+            return Path(place)
+    return Path(tempfile.gettempdir())
+
+
 def _home_of_account() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
@@ -72,13 +123,22 @@ def _home_of_account() -> str:
 
 
 class World:
-    """See the module. A context manager; ``base`` is gone afterwards, and so is what was planted elsewhere."""
+    """See the module. A context manager; what was planted is gone afterwards.
 
-    def __init__(self) -> None:
+    :param policy: of the sandbox that the hook will be in, ``None`` where it will be in none
+    :param harmless: plant nothing where it might be noticed: not in /etc and /srv, where root could
+    """
+
+    def __init__(self, *, policy: Policy | None = None, harmless: bool = False) -> None:
+        self.policy = policy
+        self.harmless = harmless
         self._stack = contextlib.ExitStack()
         self.canaries: dict[str, str] = {}
+        self.places: dict[str, str] = {}
         self.random = secrets.token_hex(4)
         self.signals: list[int] = []
+        self.began = time.time()
+        self.output = b""
 
     def __enter__(self) -> World:
         with contextlib.ExitStack() as stack:
@@ -96,13 +156,16 @@ class World:
         return self.canaries[name]
 
     def _make(self) -> None:
-        self.patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        self._janitor = Janitor()
+        self._stack.callback(self._janitor.close)
+        self._stack.enter_context(_restored_environment())
         self._stack.callback(os.umask, os.umask(0o022))
-        self.base = Path(tempfile.mkdtemp(prefix="ih-"))
-        self._stack.callback(shutil.rmtree, self.base)
+        # Named before it is made, and by this process alone, so the name is free.
+        self.base = _directory_for_sockets() / f"ih-{secrets.token_hex(8)}"
+        self._janitor.told("tree", str(self.base))
         # Where the caller is root the hook is somebody else. What is planted is open to all, as otherwise modes alone
         # would keep the hook out, and that the sandbox does too would not be shown.
-        self.base.chmod(0o755)
+        self.base.mkdir(mode=0o755)
         self._make_build()
         self._make_home()
         self._make_elsewhere()
@@ -116,58 +179,76 @@ class World:
         self.tree, self.prefix, self.env, self.out, self.tmp = (
             self.base / name for name in ("work/pkg", "prefix", "env", "out", "tmp")
         )
-        shutil.copytree(HERE / "backend", self.tree, ignore=shutil.ignore_patterns("__pycache__"))
-        for directory in (self.out, self.tmp, self.tree / "mountpoint"):
-            directory.mkdir()
+        shutil.copytree(BACKEND, self.tree, ignore=shutil.ignore_patterns("__pycache__"))
+        for directory in (self.out, self.tmp, self.tree / "mountpoint", self.tree / ".git/hooks"):
+            directory.mkdir(parents=True)
+        (self.tree / ".git/config").touch()
         self.python = make_interpreter(self.prefix, self.env)
+        (self.prefix / "bin/tool").write_text("#!/bin/sh\n")
         self.site = self.env / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
         for name in ("requirement.py", "replaced.py", "metadata.py"):
             (self.site / name).write_text("x = 1\n")
-        self.planted(self.base / "work/other-build/secret", "other-build")
-        self.planted(self.base / "work/.env", "parent")
         (self.base / "work" / self.new("sibling")).mkdir()
+        for name, path in _BESIDE.items():
+            self.planted(self.base / path, name)
 
     def planted(self, path: Path, name: str) -> Path:
         """Write a file that holds a new canary."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.new(name) + "\n")
+        self.places[name] = str(path)
         return path
+
+    def gives(self, what: str) -> bool:
+        """Say whether the policy gives the hook this path or variable, or whatever the canary of this name is in."""
+        if self.policy is None:
+            return False
+        path, shown = self.places.get(what, what), (*self.policy.expose, *self.policy.writable)
+        kept = any(what == n or (n.endswith("*") and what.startswith(n[:-1])) for n in self.policy.env_keep)
+        return kept or any(is_within(path, top) for top in shown)
 
     def _make_home(self) -> None:
         self.home = self.base / "home"
-        for attack, names in HOME_FILES.items():
+        for kind, names in HOME_FILES.items():
             for name in names:
-                self.planted(self.home / name, f"{attack}/{name}")
-        for name in (".bashrc", ".cache/pip/wheel", "github-env", "opened"):
+                self.planted(self.home / name, f"{kind}/{name}")
+        for name in (".bashrc", ".cache/pip/wheel", "github-env", "opened", "metadata"):
             self.planted(self.home / name, name)
+        (self.home / ".config/systemd/user").mkdir(parents=True)
         (self.home / "opened").chmod(0o666)
-        self.patch.setenv("HOME", str(self.home))
 
     def _make_elsewhere(self) -> None:
         """Canaries outside of the run's own directory, with names that nothing else has."""
         self.real_home = Path(_home_of_account())
-        places = {"real-home": self.real_home, "run": Path("/run"), "opt-less": Path("/srv"), "etc": Path("/etc")}
-        shared = {"/tmp": Path("/tmp"), "/var/tmp": Path("/var/tmp"), "/dev/shm": Path("/dev/shm")}
+        places = {"real-home": self.real_home, "run": Path("/run")}
+        places |= {name: Path(name) for name in ("/tmp", "/var/tmp", "/dev/shm")}
+        if not self.harmless:
+            places |= {"srv": Path("/srv"), "etc": Path("/etc")}
         self.elsewhere: dict[str, Path] = {}
-        for name, place in {**places, **shared}.items():
+        for name, place in places.items():
             if os.access(place, os.W_OK):
-                path = place / f".isolated-hooks-canary-{self.random}"
-                self.elsewhere[name] = self.planted(path, name)
-                self._stack.callback(path.unlink, missing_ok=True)
+                self.elsewhere[name] = self.planted(self._outside(place, "canary"), name)
+
+    def _outside(self, place: Path, what: str) -> Path:
+        """Return the path of something to be made outside of the run's own directory."""
+        path = place / f".isolated-hooks-{what}-{self.random}"
+        self._janitor.told("file", str(path))
+        return path
 
     def target(self, directory: str | Path) -> str:
         """Return a path for the backend to create; it is removed afterwards."""
-        path = Path(directory) / f"isolated-hooks-written-{self.random}"
-        self._stack.callback(path.unlink, missing_ok=True)
-        return str(path)
+        path = str(Path(directory) / f"isolated-hooks-written-{self.random}")
+        self._janitor.told("file", path)
+        return path
 
     def _make_environment(self) -> None:
-        for name in VARIABLES:
-            self.patch.setenv(name, self.new(name))
-        self.patch.setenv("PIP_INDEX_URL", f"https://user:{self.new('PIP_INDEX_URL')}@index.invalid/simple")
-        self.patch.setenv("GITHUB_ENV", str(self.home / "github-env"))
-        self.patch.setenv("TMPDIR", str(self.tmp))
-        self.patch.setattr(tempfile, "tempdir", None)
+        values = {name: self.new(name) for name in (*VARIABLES, *_LOADING)}
+        values["PIP_INDEX_URL"] = f"https://user:{self.new('PIP_INDEX_URL')}@index.invalid/simple"
+        files = {"GITHUB_ENV": "home/github-env", "GITHUB_EVENT_PATH": "ci/event.json"}
+        files |= {"CREDENTIALS_DIRECTORY": "credentials", "HOME": "home", "TMPDIR": "tmp"}
+        os.environ.update(values, **{name: str(self.base / path) for name, path in files.items()})
+        os.environ["PATH"] = f".:{self.tree}/bin:{os.environ.get('PATH', os.defpath)}"
+        tempfile.tempdir = None
 
     def _make_processes(self) -> None:
         memory, argument = self.new("memory"), self.new("argument")
@@ -185,7 +266,11 @@ class World:
         self._stack.callback(signal.signal, signal.SIGUSR2, earlier)
 
     def _process(self, command: Sequence[str], **named: Any) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **named)
+        """Start a process that ends with its input. It is in a session of its own, out of an interrupt's way."""
+        pipe = subprocess.PIPE
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, start_new_session=True, stdin=pipe, stdout=pipe, **named
+        )
         self._stack.callback(process.communicate)
         return process
 
@@ -197,16 +282,18 @@ class World:
         self._listen("tcp6", socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0))
         self._listen("abstract", socket.AF_UNIX, socket.SOCK_STREAM, f"\0isolated-hooks-test-{self.random}")
         self._listen("path", socket.AF_UNIX, socket.SOCK_STREAM, str(self.home / "agent.sock"))
+        self._listen("accomplice", socket.AF_UNIX, socket.SOCK_STREAM, str(self.home / "accomplice.sock"))
         self._listen("datagram", socket.AF_UNIX, socket.SOCK_DGRAM, str(self.base / "log.sock"))
+        self._listen("shared", socket.AF_UNIX, socket.SOCK_STREAM, str(self._outside(Path("/tmp"), "socket")))
 
     def _listen(self, name: str, family: int, kind: int, address: Any) -> None:
-        sock = self._stack.enter_context(socket.socket(family, kind))
         try:
+            sock = self._stack.enter_context(socket.socket(family, kind))
             sock.bind(address)
         except OSError:
-            if name != "tcp6":
+            if name not in ("tcp6", "shared"):
                 raise
-            return  # a host without IPv6
+            return  # a host without IPv6, or one whose /tmp is closed
         if isinstance(address, str) and address.startswith("/"):
             os.chmod(address, 0o777)
         if kind == socket.SOCK_STREAM:
@@ -217,30 +304,60 @@ class World:
     def address_of(self, name: str) -> Any:
         """Return a listener's address as JSON can hold it."""
         if name not in self.listeners:
-            return ["::1", 9]
+            return ["::1", 9] if name == "tcp6" else "/nonexistent"
         address = self.listeners[name].getsockname()
         return "@" + address[1:].decode() if isinstance(address, bytes) else address
 
     def _make_ipc(self) -> None:
-        self.segment = LIBC.shmget(_IPC_PRIVATE, 4096, 0o666)
-        assert self.segment >= 0
-        self._stack.callback(LIBC.shmctl, self.segment, _IPC_RMID, None)
-        LIBC.shmat.restype = ctypes.c_void_p
-        address = LIBC.shmat(self.segment, None, 0)
-        ctypes.memmove(address, self.new("segment").encode(), len(self.canaries["segment"]))
-        LIBC.shmdt(ctypes.c_void_p(address))
+        libc = library()
+        self.identifiers = {
+            "segment": libc.shmget(_IPC_PRIVATE, 4096, 0o666),
+            "semaphore": libc.semget(_IPC_PRIVATE, 1, 0o666),
+            "queue": libc.msgget(_IPC_PRIVATE, 0o666),
+        }
+        for kind, identifier in self.identifiers.items():
+            if identifier >= 0:
+                self._janitor.told(kind, identifier)
+        libc.shmat.restype = ctypes.c_void_p
+        address = libc.shmat(self.identifiers["segment"], None, 0)
+        if address not in (None, ctypes.c_void_p(-1).value):
+            ctypes.memmove(address, self.new("segment").encode(), len(self.canaries["segment"]))
+            libc.shmdt(ctypes.c_void_p(address))
+        text = self.new("queue").encode()
+        message = ctypes.create_string_buffer(bytes(ctypes.c_long(1)) + text)
+        libc.msgsnd(self.identifiers["queue"], message, ctypes.c_size_t(len(text)), 0)
+        self._make_named_queue()
+        self._make_key()
+
+    def _make_named_queue(self) -> None:
+        self.queue_name = f"/isolated-hooks-{self.random}"
+        try:
+            libc = library("mq_open", "mq_send")
+        except OSError:
+            return  # the attack on it will not work without the sandbox either, and say so
+        self._janitor.told("named queue", self.queue_name)
+        size = (ctypes.c_long * 8)(0, 1, 64)
+        queue = libc.mq_open(self.queue_name.encode(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, size)
+        if queue >= 0:
+            os.fchmod(queue, 0o666)
+            text = self.new("named-queue").encode()
+            libc.mq_send(queue, text, ctypes.c_size_t(len(text)), 0)
+            os.close(queue)
+
+    def _make_key(self) -> None:
         self.key_name = f"isolated-hooks-{self.random}"
         secret = self.new("key").encode()
         keyring = ctypes.c_long(_SESSION_KEYRING)
-        key = LIBC.syscall(_ADD_KEY, b"user", self.key_name.encode(), secret, ctypes.c_size_t(len(secret)), keyring)
+        size = ctypes.c_size_t(len(secret))
+        key = library().syscall(_ADD_KEY, b"user", self.key_name.encode(), secret, size, keyring)
         if key >= 0:
-            self._stack.callback(LIBC.syscall, _KEYCTL, _KEYCTL_UNLINK, key, keyring)
+            self._janitor.told("key", key)
 
     def handle(self, path: Path) -> tuple[int, str]:
         """Return the type and the bytes of a file's handle, name_to_handle_at(2)."""
         buffer = (ctypes.c_ubyte * 136)(128)
         mount = ctypes.c_int()
-        if LIBC.name_to_handle_at(-100, str(path).encode(), buffer, ctypes.byref(mount), 0) != 0:
+        if library().name_to_handle_at(-100, str(path).encode(), buffer, ctypes.byref(mount), 0) != 0:
             return 0, ""
         data = bytes(buffer)
         size = int.from_bytes(data[:4], sys.byteorder)
@@ -264,6 +381,30 @@ class World:
         except BlockingIOError:
             return False
 
+    def was_handed_a_file(self) -> bool:
+        """Say whether an open file arrived at the accomplice."""
+        try:
+            connection, _ = self.listeners["accomplice"].accept()
+            with connection:
+                connection.setblocking(False)
+                _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        except BlockingIOError:
+            return False
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return bool(descriptors)
+
+    def inherited_was_used(self) -> bool:
+        """Say whether something came through the socket that the frontend left open."""
+        try:
+            return self.canaries["inherited-token"] in self._our_end.recv(1024).decode()
+        except BlockingIOError:
+            return False
+
+    def victim_score(self) -> int:
+        """Return what is added to the victim's badness when memory is short, proc_pid_oom_score_adj(5)."""
+        return int(Path(f"/proc/{self.victim.pid}/oom_score_adj").read_text())
+
     def prey_was_signalled(self) -> bool:
         """Say whether a signal had reached the process before its input ended."""
         self.prey.communicate()
@@ -274,18 +415,25 @@ class World:
 
         The shell is there so that the hook's parent, without the sandbox, has the frontend's environment to be read.
         """
-        directory = self._descriptor(self.home, os.O_RDONLY | os.O_DIRECTORY)
-        file = self._descriptor(self.home / "opened", os.O_RDONLY)
-        self.inherited = (directory, file)
+        descriptors = {
+            "directory": self._descriptor(self.home, os.O_RDONLY | os.O_DIRECTORY),
+            "file": self._descriptor(self.home / "opened", os.O_RDONLY),
+        }
+        self._our_end, theirs = (self._stack.enter_context(end) for end in socket.socketpair())
+        self._our_end.setblocking(False)
+        self.new("inherited-token")
+        self.inherited = {**descriptors, "socket": theirs.fileno()}
         typed = self.planted(self.base / "typed", "typed")
 
         def run(cmd: Sequence[str], cwd: str | None = None, extra_environ: Any = None) -> None:
             environ = {**os.environ, **(extra_environ or {})}
             command = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *cmd]
+            left_open = tuple(self.inherited.values())
             with typed.open() as stdin:
-                subprocess.run(
-                    command, cwd=cwd, env=environ, stdin=stdin, pass_fds=self.inherited, capture_output=True, check=True
+                done = subprocess.run(
+                    command, cwd=cwd, env=environ, stdin=stdin, pass_fds=left_open, capture_output=True, check=True
                 )
+            self.output = done.stdout
 
         return run
 

@@ -1,0 +1,139 @@
+"""``isolated-hooks selftest``: run harmless attacks on this host, only on what is planted for them, and say what held.
+
+Exit codes: 0 all that the policy promises held; 1 something did not; 3 the sandbox is unavailable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import platform
+import subprocess
+import textwrap
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .. import __version__
+from ..errors import IsolationDegradedWarning, PolicyError
+from ..policy import HOOKS, Policy
+from ..runner import check_host
+from ..selftest.conduct import Outcome, conduct
+from ..selftest.findings import Finding, Result, findings
+from ..selftest.promises import Promise
+from ..selftest.table import HARMLESS
+from ..text import visible
+from . import output
+from .options import add_policy_options, policy_of
+
+#: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
+VERSION = 1
+_WIDTH = 100
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="isolated-hooks selftest",
+        description="Attack the sandbox on this host: a hostile backend tries, first without it and then in it, to "
+        "reach files, processes and sockets that are made for it and removed afterwards. Nothing else is touched.",
+    )
+    parser.add_argument("--json", action="store_true", help="print a document instead of a table")
+    parser.add_argument("--list", action="store_true", help="say what would be tried, and try nothing")
+    add_policy_options(parser)
+    options = parser.parse_args(arguments)
+    policy = policy_of(options)
+    if options.list:
+        print("\n".join(f"{attack.name:24} {attack.tries}" for attack in HARMLESS))
+        return 0
+    hook = _hook(policy)
+    check_host(policy)
+    try:
+        document = _document(hook, *_tried(hook, policy))
+    except subprocess.CalledProcessError as problem:
+        last = (problem.stderr or b"").decode(errors="replace").strip()[-2000:]
+        output.error(f"the hostile backend did not come to its end, so nothing can be said: {problem}\n{last}")
+        return 1
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _print(document)
+    return 0 if document["held"] else 1
+
+
+def _hook(policy: Policy) -> str:
+    """Return the hook to do it in: one that the policy has in the sandbox."""
+    for hook in ("build_wheel", *HOOKS):
+        if hook in policy.hooks:
+            return hook
+    raise PolicyError("policy: hooks: none is named, so there is no sandbox to be tested; name at least one")
+
+
+def _tried(hook: str, policy: Policy) -> tuple[Outcome, tuple[Finding, ...]]:
+    output.note(f"Trying {len(HARMLESS)} attacks without the sandbox, to see which of them work on this host")
+    without = conduct(hook, sandboxed=False, attacks=HARMLESS)
+    output.note("Trying them in the sandbox")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IsolationDegradedWarning)  # the table says it
+        within = conduct(hook, sandboxed=True, attacks=HARMLESS, policy=policy)
+    return within, findings(HARMLESS, without, within)
+
+
+def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str, Any]:
+    assert within.report is not None
+    attacks = [
+        {
+            "name": finding.attack.name,
+            "tries": finding.attack.tries,
+            "promise": finding.attack.promise.name.lower(),
+            "stopped-by": [protection.value for protection in finding.attack.stopped_by],
+            "origin": finding.attack.origin,
+            "result": finding.result.value,
+            "why": finding.why,
+        }
+        for finding in found
+    ]
+    return {
+        "version": VERSION,
+        "isolated-hooks": __version__,
+        "host": {"kernel": platform.release(), "machine": platform.machine(), "python": platform.python_version()},
+        "hook": hook,
+        "held": all(attack["result"] != Result.BROKEN.value for attack in attacks),
+        "protections": within.report.to_dict()["protections"],
+        "attacks": attacks,
+    }
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    attacks = document["attacks"]
+    for promise in Promise:
+        concerned = [attack for attack in attacks if attack["promise"] == promise.name.lower()]
+        if concerned:
+            print(f"{promise.value}")
+            for attack in concerned:
+                print(f"  {attack['result']:8} {attack['name']:24} {attack['tries']}")
+                _print_why(attack)
+            print()
+    counts = collections.Counter(attack["result"] for attack in attacks)
+    print(", ".join(f"{counts[result.value]} {_WORDS[result]}" for result in Result if counts[result.value]))
+    if document["held"]:
+        print("All that the policy promises held.")
+    else:
+        print("Something that the policy promises did not hold: see 'broken' above, and please report it.")
+
+
+_WORDS = {
+    Result.HELD: "held",
+    Result.OPEN: "open, as reported",
+    Result.GIVEN: "given by the policy",
+    Result.BROKEN: "broken",
+    Result.UNSHOWN: "not shown: they do not work on this host without the sandbox either",
+    Result.UNTRIED: "not tried: they take root",
+}
+
+
+def _print_why(attack: Mapping[str, Any]) -> None:
+    if attack["why"] and attack["result"] not in (Result.UNTRIED.value, Result.HELD.value):
+        for line in textwrap.wrap(visible(attack["why"]), _WIDTH - 36):
+            print(f"{'':36}{line}")

@@ -1,0 +1,245 @@
+"""What a hostile backend may try and no attack of the suite does: the tests that do, or why it is out of scope.
+
+The ids are those of :data:`isolated_hooks.selftest.promises.KINDS`, which has the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["ROWS", "Row"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kind.
+
+    :ivar tries: what the backend does
+    :ivar tests: the tests, as pytest names them; empty where it is out of scope
+    :ivar scope: why it is out of scope
+    """
+
+    tries: str
+    tests: tuple[str, ...] = ()
+    scope: str = ""
+
+
+def _tested(tries: str, *tests: str) -> Row:
+    return Row(tries, tuple(f"tests/{test}" for test in tests))
+
+
+def _out(tries: str, scope: str) -> Row:
+    return Row(tries, scope=scope)
+
+
+_INSIDE = "what is inside the artefact that was asked for is the matter of whoever uses it"
+_NO_FEATURE = "there is no list of hosts that a hook may reach: the network is off, or it is on"
+
+ROWS = {
+    "A18": _tested(
+        "put what it has found into the wheel, for whoever downloads that",
+        "attacks/test_hostile_backend.py::test_nothing_is_smuggled_out_in_an_artefact",
+    ),
+    "B01": _tested(
+        "put modules into the source tree that the launcher would import",
+        "attacks/test_launcher_injection.py::test_modules_in_the_working_directory",
+        "attacks/test_found_by_attack.py::test_the_launcher_loads_nothing_from_the_tree",
+    ),
+    "B02": _tested(
+        "name a backend path outside of the source tree",
+        "integration/test_caller.py::test_a_backend_path_out_of_the_tree_is_refused",
+        "attacks/test_backend_paths.py::test_a_neighbour_by_the_prefix_of_its_name_is_not_loaded",
+    ),
+    "B04": _tested(
+        "name a backend path that is a link to elsewhere",
+        "attacks/test_backend_paths.py::test_a_link_out_of_the_tree_is_not_followed",
+    ),
+    "C08": _tested(
+        "rewrite the project's own files, so that a later step misbehaves",
+        "attacks/test_lifecycle.py::test_a_read_only_source_tree_stays_as_it_is",
+    ),
+    "C09": _tested(
+        "leave configuration of editors and agents in the source tree",
+        "attacks/test_lifecycle.py::test_a_read_only_source_tree_stays_as_it_is",
+    ),
+    "D04": _tested(
+        "leave a process that keeps the frontend waiting for the end of its output",
+        "attacks/test_lifecycle.py::test_a_process_that_keeps_output_open_does_not_block_the_caller",
+    ),
+    "D05": _tested(
+        "ignore every signal",
+        "attacks/test_lifecycle.py::test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit",
+    ),
+    "D06": _tested(
+        "live on when the frontend is killed",
+        "attacks/test_lifecycle.py::test_everything_ends_with_the_frontend",
+    ),
+    "D08": _tested(
+        "end without an answer, or badly after one",
+        "integration/test_failures.py::test_a_hook_that_leaves_nothing",
+        "integration/test_failures.py::test_a_hook_that_ends_before_it_has_answered",
+        "integration/test_failures.py::test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails",
+    ),
+    "D10": _tested(
+        "leave ten thousand processes that nobody waits for",
+        "attacks/test_hostile_backend.py::test_orphans_are_reaped",
+    ),
+    "E03": _tested(
+        "read shared memory that has a name; locks of its own have to work",
+        "attacks/test_hostile_backend.py::test_attack",
+        "attacks/test_hostile_backend.py::test_semaphores_of_its_own_work",
+    ),
+    "E12": _tested("make system calls by io_uring, past the filter", "attacks/test_hostile_backend.py::test_attack"),
+    "E15": _out("get past a proxy with a list of hosts", _NO_FEATURE),
+    "E16": _out("publish by a host that it may reach", _NO_FEATURE),
+    "E17": _out(
+        "lock files that it can read, or watch them",
+        "a read-only mount stops neither flock(2) nor inotify(7): what is shown to hooks can be locked and watched",
+    ),
+    "F12": _tested(
+        "profit from a /proc that a container has covered",
+        "integration/test_narrow_hosts.py::test_refused_by_default_and_run_with_one_word",
+    ),
+    "G08": _tested("mount by the new calls", "attacks/test_hostile_backend.py::test_attack"),
+    "G10": _tested(
+        "write through a mount beneath one that is read-only",
+        "attacks/test_mounts.py::test_a_mount_beneath_the_build_environment_is_read_only_too",
+    ),
+    "G11": _tested(
+        "profit from flags that a mount has lost",
+        "attacks/test_mounts.py::test_a_mount_keeps_its_flags",
+    ),
+    "G15": _tested(
+        "swap a directory for a link while the sandbox is set up",
+        "unit/test_outputs.py::test_a_hook_that_moves_the_directory_away_changes_nothing",
+        "unit/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+        "unit/test_artefacts.py::test_a_directory_swapped_for_a_link_is_not_followed",
+    ),
+    "G17": _out("plant something in an overlay", "nothing is an overlay here"),
+    "G18": _out("mount a file system that never answers", "it takes a mount, which every hook is refused: G03, G04"),
+    "G19": _tested(
+        "use up mounts and namespaces",
+        "attacks/test_leftovers.py::test_two_hundred_calls_in_a_row_leave_nothing",
+    ),
+    "H05": _tested(
+        "type into the frontend's terminal",
+        "attacks/test_terminal.py::test_a_hook_cannot_type_into_the_terminal",
+    ),
+    "H06": _tested("paste into a virtual console", "unit/test_seccomp.py::test_rules"),
+    "H07": _tested(
+        "write to the terminal on the side, or leave it in another mode",
+        "attacks/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
+        "attacks/test_found_by_attack.py::test_a_terminal_as_stdout_is_not_the_hooks",
+    ),
+    "H08": _tested(
+        "steer the terminal by what is logged",
+        "unit/test_text.py::test_every_control_and_direction_character_of_unicode_is_hidden",
+        "unit/test_results.py::test_texts_are_strings_made_visible_and_cut",
+    ),
+    "H09": _tested(
+        "give commands to a CI service by what is logged",
+        "unit/test_text.py::test_what_could_steer_a_terminal_becomes_an_escape",
+    ),
+    "I01": _tested("leave a link as its answer", "unit/test_results.py::test_a_link_is_not_followed"),
+    "I02": _tested("leave a FIFO as its answer", "unit/test_results.py::test_a_fifo_is_refused_and_not_waited_for"),
+    "I03": _tested(
+        "leave an endless answer",
+        "unit/test_results.py::test_a_sparse_file_of_ten_gigabytes_is_refused_unread",
+    ),
+    "I04": _tested(
+        "leave an answer that crashes its reader",
+        "unit/test_results.py::test_what_is_not_a_plain_object_is_refused",
+        "unit/test_results.py::test_a_directory_is_refused",
+        "unit/test_results.py::test_a_frontend_whose_stack_is_nearly_used_up_gets_a_refusal",
+    ),
+    "I05": _tested("return a path in place of a name", "unit/test_results.py::test_hostile_names_are_refused"),
+    "I07": _tested(
+        "have the frontend read a file by the file name of a warning",
+        "unit/test_results.py::test_a_warning_never_names_a_file_to_the_frontend",
+        "unit/test_results.py::test_pyproject_hooks_forwards_warnings_without_opening_a_file",
+    ),
+    "I08": _tested(
+        "ask for a requirement that is an option and a file",
+        "unit/test_results.py::test_what_is_not_one_requirement_is_refused",
+    ),
+    "I09": _tested(
+        "ask for another index, or a requirement by URL",
+        "unit/test_results.py::test_what_is_not_one_requirement_is_refused",
+        "unit/test_results.py::test_requirements_with_a_url_need_the_policy",
+    ),
+    "I10": _tested(
+        "send texts as the reason of a failure",
+        "unit/test_results.py::test_texts_are_strings_made_visible_and_cut",
+    ),
+    "I11": _tested(
+        "leave an artefact that is a link, FIFO or device",
+        "unit/test_artefacts.py::test_a_hostile_artefact_is_refused_and_the_earlier_one_stays",
+    ),
+    "I12": _tested(
+        "swap the artefact after it was vetted",
+        "unit/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+    ),
+    "I15": _tested("return what is not of its kind", "unit/test_results.py::test_names_of_another_kind_are_refused"),
+    "I16": _out("put hostile members into the wheel", _INSIDE),
+    "I17": _out("put hostile members into the sdist", _INSIDE),
+    "I18": _tested(
+        "leave links and endless files in the metadata",
+        "unit/test_artefacts.py::test_hostile_metadata_is_refused_and_the_earlier_stays",
+    ),
+    "I20": _tested(
+        "have the frontend remove or open something else when it cleans up",
+        "unit/test_artefacts.py::test_a_hostile_tree_is_removed_and_nothing_else",
+        "unit/test_workspace.py::test_hostile_content_is_removed_and_no_link_is_followed",
+    ),
+    "J01": _tested(
+        "fork without end",
+        "attacks/test_resources.py::test_j01_processes",
+        "attacks/test_resources.py::test_j01_a_fork_bomb_ends_with_its_time",
+        "integration/test_limits.py::test_processes",
+    ),
+    "J02": _tested(
+        "use up memory",
+        "attacks/test_resources.py::test_j02_memory",
+        "integration/test_limits.py::test_temp_size_is_one_for_all_places",
+    ),
+    "J03": _tested(
+        "fill the disk",
+        "attacks/test_resources.py::test_j03_temporary_files",
+        "attacks/test_resources.py::test_j03_free_space",
+        "integration/test_limits.py::test_temp_size_is_one_for_all_places",
+        "integration/test_limits.py::test_output_size",
+    ),
+    "J04": _tested("print without end", "attacks/test_resources.py::test_j04_output_without_end"),
+    "J05": _tested(
+        "sleep for ever, or say nothing for ever",
+        "attacks/test_resources.py::test_j05_silence",
+        "integration/test_limits.py::test_wall_time",
+    ),
+    "J06": _tested(
+        "compute for ever",
+        "attacks/test_resources.py::test_j06_processor_time",
+        "integration/test_limits.py::test_cpu_time",
+    ),
+    "J07": _tested(
+        "open files without end",
+        "attacks/test_resources.py::test_j07_descriptors",
+        "attacks/test_resources.py::test_j07_terminals",
+        "integration/test_limits.py::test_open_files",
+    ),
+    "J09": _tested(
+        "leave what cannot be removed by its modes",
+        "attacks/test_resources.py::test_j09_what_is_hard_to_remove",
+        "integration/test_failures.py::test_files_that_cannot_be_removed_by_their_mode_are_removed",
+    ),
+    "J11": _tested(
+        "hold on to a directory that is to be removed",
+        "attacks/test_lifecycle.py::test_nothing_is_left_of_a_hook_that_failed",
+    ),
+    "K12": _out("use a bug of the kernel", "the kernel is trusted"),
+    "L": _tested(
+        "nothing: layouts of interpreters, trees and hosts that must work or be refused clearly",
+        "integration/test_odd_paths.py::test_names_of_source_and_output",
+        "integration/test_odd_modes.py::test_a_tree_of_foreign_owners",
+        "integration/test_corpus.py::test_the_wheel_is_the_same",
+    ),
+}

@@ -1,0 +1,88 @@
+"""What lies in the directories that every hook sees and is not for everybody: files that modes protect, sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isolated_hooks import Policy, filesystem, host
+from isolated_hooks.plan import Identity
+from isolated_hooks.runner import run_command
+
+pytestmark = [
+    pytest.mark.usefixtures("sandbox"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can put something into /opt"),
+]
+_PROBE = """
+import socket, sys
+place = sys.argv[1]
+found = []
+for name in ("open", "key", "private/key"):
+    try:
+        found.append(name + ":" + open(f"{place}/{name}").read())
+    except OSError as error:
+        found.append(name + ":" + str(error.errno))
+for name in ("socket", "private/socket"):
+    try:
+        socket.socket(socket.AF_UNIX).connect(f"{place}/{name}")
+        found.append(name + ":connected")
+    except OSError as error:
+        found.append(name + ":refused")
+print(*found)
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory of /opt with files that are root's alone, and two services that listen there."""
+    directory = Path(tempfile.mkdtemp(prefix="isolated-hooks-test-", dir="/opt"))
+    directory.chmod(0o755)
+    filesystem._private.cache_clear()  # it is walked once in the life of a process
+    try:
+        (directory / "private").mkdir(mode=0o700)
+        for name, mode in (("open", 0o644), ("key", 0o600), ("private/key", 0o600)):
+            (directory / name).write_text("text")
+            (directory / name).chmod(mode)
+        with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+            for service, name in ((one, "socket"), (two, "private/socket")):
+                service.bind(os.fspath(directory / name))
+                os.chmod(directory / name, 0o777)
+                service.listen()
+            yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def _inside(place: Path, source: Path) -> str:
+    source.mkdir()
+    with open(source / "out", "wb") as out:
+        argv = [sys.executable, "-I", "-c", _PROBE, os.fspath(place)]
+        run_command(argv, os.fspath(source), Policy(), lambda command: subprocess.run(command, stdout=out, check=False))
+    return (source / "out").read_text()
+
+
+def test_without_the_sandbox_all_of_it_is_open(place: Path) -> None:
+    argv = [sys.executable, "-I", "-c", _PROBE, os.fspath(place)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert said == "open:text key:text private/key:text socket:connected private/socket:connected\n"
+
+
+@pytest.mark.parametrize("refused", [(), (Identity.SINGLE, Identity.RANGE)], ids=["idmapped", "mirror"])
+def test_a_hook_sees_what_is_for_everybody(
+    place: Path, tmp_path: Path, refused: tuple[Identity, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the mirrored id map it holds CAP_DAC_OVERRIDE, so that modes keep it from nothing."""
+    monkeypatch.setattr(host, "refused_identities", lambda _paths: frozenset(refused))
+    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    said = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
+    assert said.pop("open") == "text"
+    assert said.pop("socket") == said.pop("private/socket") == "refused"
+    assert "text" not in said.values(), said

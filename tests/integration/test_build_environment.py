@@ -1,0 +1,184 @@
+"""The environment of a build as library users have it, with every version of build, and where build is unknown."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import build
+import build.__main__
+import build.env
+import build.util
+import pytest
+from index import Index, backend_sdist, write_wheel
+from projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text
+from requirements import hostile_wheel, mark, write_needy
+
+from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError
+from isolated_hooks.frontends.build import environments
+from isolated_hooks.frontends.environment import SandboxedEnv
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+VERSIONS = ("1.3.0", "1.4.4", "1.5.0")
+
+
+@pytest.fixture
+def indexed(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    """The test's own index, for installers that this process starts."""
+    for name, value in index.environ().items():
+        monkeypatch.setenv(name, value)
+    yield index
+
+
+def test_an_environment_for_library_users(installer: str, indexed: Index, canary: Path, tmp_path: Path) -> None:
+    hostile_wheel(indexed, canary)
+    write_wheel(indexed.project("second"), "second")
+    project = write_needy(tmp_path / "project", ["hostile"], ["second"])
+    runner = IsolatedRunner()
+    with nothing_left(tmp_path), SandboxedEnv(installer=installer) as env:
+        builder = build.ProjectBuilder.from_isolated_env(env, project, runner)
+        env.install(builder.build_system_requires)
+        env.install(builder.get_requires_for_build("wheel"))
+        assert os.path.basename(builder.build("wheel", tmp_path / "out")) == WHEEL
+    assert [report.hook for report in runner.reports] == ["get_requires_for_build_wheel", "build_wheel"]
+    assert os.listdir(canary) == []
+    assert facts(project)[-1]
+
+
+def test_an_environment_tells_what_its_sdists_were_built_by(indexed: Index, tmp_path: Path) -> None:
+    backend_sdist(indexed.project("outer"), "outer")
+    with nothing_left(tmp_path), SandboxedEnv() as env:
+        env.install(["outer"])
+        assert [report.hook for report in env.reports if report.hook == "build_wheel"] == ["build_wheel"]
+        env.install(["outer"])
+        assert len([report for report in env.reports if report.hook == "build_wheel"]) == 1
+
+
+def test_the_metadata_of_a_wheel(indexed: Index, canary: Path, tmp_path: Path) -> None:
+    hostile_wheel(indexed, canary)
+    write_wheel(indexed.project("second"), "second")
+    project = write_needy(tmp_path / "project", ["hostile"], ["second"])
+    runner = IsolatedRunner()
+    original = build.util.DefaultIsolatedEnv
+    with nothing_left(tmp_path), environments(Policy()):
+        metadata = build.util.project_wheel_metadata(project, runner=runner)
+    assert (metadata["Name"], metadata["Version"]) == ("example", "1.0")
+    assert len(runner.reports) == 2
+    assert os.listdir(canary) == []
+    assert build.util.DefaultIsolatedEnv is build.env.DefaultIsolatedEnv is original
+    # By the same function without the swap, which is what counts here, it runs outside.
+    build.util.project_wheel_metadata(project, runner=runner)
+    assert os.listdir(canary) != []
+
+
+def test_the_option_metadata(index: Index, canary: Path, tmp_path: Path) -> None:
+    if "--metadata" not in run_text([sys.executable, "-m", "build", "--help"]).stdout:
+        pytest.skip("this version of build has no --metadata")
+    hostile_wheel(index, canary)
+    write_wheel(index.project("second"), "second")
+    project = write_needy(tmp_path / "project", ["hostile"], ["second"])
+    with nothing_left(tmp_path):
+        done = command("build", "--metadata", project, cwd=tmp_path, environ=index.environ())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["name"] == "example"
+    assert os.listdir(canary) == []
+
+
+def test_what_the_user_has_there_is_not_written_to(index: Index, tmp_path: Path) -> None:
+    """The cache of pip is pip's own: what is built in a sandbox finds none."""
+    look = "import os; os.makedirs(os.path.expanduser('~/.cache/pip/poisoned'))"
+    backend_sdist(index.project("outer"), "outer", extra=look)
+    project = write_needy(tmp_path / "project", ["outer"])
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {**index.environ(), "HOME": str(home), "XDG_CACHE_HOME": ""}
+    del environ["PIP_NO_CACHE_DIR"]
+    for _ in range(2):
+        done = command("build", "-w", "-o", tmp_path / "out", project, cwd=tmp_path, environ=environ)
+        assert done.returncode == 0, done.stderr
+    assert os.path.isdir(home / ".cache" / "pip")
+    assert not os.path.exists(home / ".cache" / "pip" / "poisoned")
+    # The second time pip has taken the wheel from its cache: it was built once.
+    assert len([path for path in index.asked if path.endswith(".tar.gz")]) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_other_versions_of_build(version: str, index: Index, canary: Path, tmp_path: Path) -> None:
+    libraries = tmp_path / "libraries"
+    argv = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(libraries), f"build=={version}"]
+    if run_text(argv).returncode:
+        cannot_run(f"build {version} cannot be installed")
+    hostile_wheel(index, canary)
+    write_wheel(index.project("second"), "second")
+    backend_sdist(index.project("inner"), "inner", extra=mark(canary, "inner-"))
+    project = write_needy(tmp_path / "project", ["hostile"], ["second", "inner"])
+    environ = {**index.environ(), "PYTHONPATH": str(libraries)}
+    shown = run_text([sys.executable, "-m", "isolated_hooks", "build", "--version"], tmp_path, environ).stdout
+    assert shown.startswith(f"build {version} ")
+    with nothing_left(tmp_path):
+        done = command("build", "-w", "-o", tmp_path / "out", project, cwd=tmp_path, environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(canary) == []
+    told = facts(project)
+    assert told[-1].get("hook") == "build_wheel" or told[-1]
+    assert [entry["installed"] for entry in told if "installed" in entry][-1].keys() == {"hostile", "second", "inner"}
+
+
+def test_a_build_that_installs_in_another_way_is_refused(
+    indexed: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = build.env._PipBackend
+    monkeypatch.setattr(backend, "sync_dependencies", backend.install_dependencies, raising=False)
+    for place in (backend, build.env._EnvBackend):
+        monkeypatch.delattr(place, "install_dependencies")
+    with nothing_left(tmp_path), pytest.raises(SandboxUnavailableError, match="installs build requirements in a way"):
+        SandboxedEnv().__enter__()
+
+
+def test_a_build_that_makes_environments_in_another_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build.__main__, "DefaultIsolatedEnv", object)
+    with pytest.raises(SandboxUnavailableError, match=build.__version__), environments(Policy()):
+        pass
+    assert build.util.DefaultIsolatedEnv is build.env.DefaultIsolatedEnv
+
+
+def test_a_python_without_pip_is_told_so(indexed: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import isolated_hooks.frontends.pip as pip
+
+    monkeypatch.setattr(pip, "_find_pip", lambda _path: None)
+    with nothing_left(tmp_path), SandboxedEnv() as env, pytest.raises(build.BuildException) as caught:
+        env.install(["needed"])
+    assert isinstance(caught.value.exception, PolicyError)  # type: ignore[attr-defined]
+    assert "ensurepip" in str(caught.value)
+
+
+def test_limits_hold_for_sdists_of_requirements(indexed: Index, tmp_path: Path) -> None:
+    backend_sdist(indexed.project("slow"), "slow", extra="import time; time.sleep(600)")
+    policy = Policy(limits=Limits(wall_time=1))
+    with nothing_left(tmp_path), SandboxedEnv(policy=policy) as env, pytest.raises(build.BuildException, match="slow"):
+        env.install(["slow"])
+    assert "limit 'wall_time'" in env.reports[-1].error
+
+
+def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> None:
+    backend_sdist(index.project("slow"), "slow", extra="import time; open('started', 'w'); time.sleep(600)")
+    project = write_needy(tmp_path / "project", ["slow"])
+    with nothing_left(tmp_path) as temporary:
+        environ = clean_environ(**index.environ(), TMPDIR=str(temporary))
+        argv = [*CLI, "build", "-w", os.fspath(project)]
+        process = subprocess.Popen(
+            argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        until = time.monotonic() + 90
+        while not list(temporary.rglob("started")) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert list(temporary.rglob("started"))
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(60) != 0

@@ -1,0 +1,62 @@
+"""The remedy for a host without user namespaces: what is named is what stands in the way."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from isolated_hooks import host
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_in_container", lambda: False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    _says(monkeypatch)
+
+
+def _says(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    """Have files of /proc, by the end of their names, hold something."""
+    monkeypatch.setattr(host, "_read", lambda path: values.get(os.path.basename(path), ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "uid", "said"),
+    [
+        ("max_user_namespaces", "0", 1000, "sysctl user.max_user_namespaces="),
+        ("max_user_namespaces", "0", 0, "sysctl user.max_user_namespaces="),
+        ("unprivileged_userns_clone", "0", 1000, "sysctl kernel.unprivileged_userns_clone=1"),
+        ("apparmor_restrict_unprivileged_userns", "1", 1000, "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("status", "Name:\tpython\nSeccomp:\t2", 1000, "seccomp=/usr/share/containers/seccomp.json"),
+        ("status", "Name:\tpython\nSeccomp:\t0", 1000, "user_namespaces(7)"),
+    ],
+)
+def test_what_stands_in_the_way_is_named(
+    name: str, value: str, uid: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _says(monkeypatch, **{name: value})
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert said in host.remedy()
+
+
+@pytest.mark.parametrize("name", ["unprivileged_userns_clone", "apparmor_restrict_unprivileged_userns"])
+def test_what_does_not_bind_root_is_not_named_to_root(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _says(monkeypatch, **{name: "0" if name.startswith("unprivileged") else "1"})
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert name not in host.remedy()
+
+
+def test_the_apparmor_profile_names_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    _says(monkeypatch, apparmor_restrict_unprivileged_userns="1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.executable", "/usr/bin/python-of-this-test")
+    assert "/usr/bin/python-of-this-test flags=(unconfined)" in host.remedy()
+    assert "userns," in host.remedy()
+
+
+def test_a_pod_and_a_container_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_in_container", lambda: True)
+    assert "docker run --security-opt seccomp=" in host.remedy()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert "securityContext.seccompProfile" in host.remedy()

@@ -1,0 +1,131 @@
+"""How wheels and trees are put into an environment. That it is done in a sandbox is for the integration tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import installer
+import pytest
+
+from isolated_hooks.frontends.installation import scheme_of
+from isolated_hooks.frontends.unpacking import main
+
+LIBRARY = os.path.dirname(os.path.dirname(installer.__file__))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    (tmp_path / "environment" / "bin").mkdir(parents=True)
+    return tmp_path / "environment"
+
+
+def unpack(environment: Path, monkeypatch: pytest.MonkeyPatch, **order: Any) -> int:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    scheme = scheme_of(str(environment))
+    given = {"replaced": [], "wheels": [], "tree": "", "shebang": "/twin/bin/python", **order}
+    python = str(environment / "bin" / "python")
+    return main(json.dumps({"library": LIBRARY, "scheme": scheme, "python": python, **given}))
+
+
+def site(environment: Path) -> Path:
+    return Path(scheme_of(str(environment))["purelib"])
+
+
+def wheel(directory: Path, name: str, files: dict[str, str], version: str = "1.0") -> str:
+    info = f"{name}-{version}.dist-info"
+    files = {**files, f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    path = directory / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in files.items():
+            archive.writestr(member, text)
+        archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
+    return str(path)
+
+
+def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "one/__init__.py": "",
+        "one-1.0.data/scripts/tool": "#!python\n",
+        "one-1.0.data/data/share/one": "data",
+        "one-1.0.data/headers/one.h": "header",
+        "one-1.0.dist-info/entry_points.txt": "[console_scripts]\nentry = one:main\n",
+    }
+    assert unpack(environment, monkeypatch, wheels=[wheel(tmp_path, "one", files)]) == 0
+    python = f"#!{environment}/bin/python"
+    assert (environment / "bin" / "tool").read_text().splitlines()[0] == python
+    assert (environment / "bin" / "entry").read_text().splitlines()[0] == python
+    assert os.access(environment / "bin" / "entry", os.X_OK)
+    assert (environment / "share" / "one").read_text() == "data"
+    assert (Path(scheme_of(str(environment))["headers"]) / "one" / "one.h").read_text() == "header"
+    assert (site(environment) / "one-1.0.dist-info" / "INSTALLER").read_text() == "isolated-hooks\n"
+
+
+def test_two_wheels_with_one_file_in_common(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = [wheel(tmp_path, name, {"shared/__init__.py": name}) for name in ("one", "two")]
+    assert unpack(environment, monkeypatch, wheels=wheels) == 0
+    assert (site(environment) / "shared" / "__init__.py").read_text() == "two"
+
+
+def test_another_version_takes_the_place(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = [wheel(tmp_path, "One_two", {"one/old.py": ""})]
+    first.append(wheel(tmp_path, "other", {"one/kept.py": ""}))
+    assert unpack(environment, monkeypatch, wheels=first) == 0
+    second = wheel(tmp_path, "One_two", {"one/new.py": ""}, "2.0")
+    assert unpack(environment, monkeypatch, wheels=[second], replaced=["one-two"]) == 0
+    assert sorted(os.listdir(site(environment) / "one")) == ["kept.py", "new.py"]
+    infos = {name for name in os.listdir(site(environment)) if name.endswith("info")}
+    assert infos == {"One_two-2.0.dist-info", "other-1.0.dist-info"}
+
+
+@pytest.mark.parametrize("member", ["../escaped", "one-1.0.data/scripts/../../../escaped", "/escaped"])
+def test_a_wheel_that_leaves_its_place_is_named(
+    member: str, environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert unpack(environment, monkeypatch, wheels=[wheel(tmp_path, "one", {member: ""})]) == 1
+    assert "one-1.0-py3-none-any.whl: " in capsys.readouterr().err
+    assert list(tmp_path.rglob("escaped")) == []
+
+
+def test_what_is_no_wheel_is_named(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one-1.0-py3-none-any.whl").write_text("no archive")
+    assert unpack(environment, monkeypatch, wheels=[str(tmp_path / "one-1.0-py3-none-any.whl")]) == 1
+    assert "one-1.0-py3-none-any.whl: BadZipFile" in capsys.readouterr().err
+
+
+def test_a_tree(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "tree"
+    inside = tree / site(environment).relative_to(environment)
+    (inside / "one").mkdir(parents=True)
+    (inside / "one" / "text.py").write_text("#!/twin/bin/python\n")
+    (tree / "bin").mkdir()
+    long = "#!/bin/sh\n'''exec' '/twin/bin/python' \"$0\" \"$@\"\n' '''\nprint('/twin/bin/python')\n"
+    (tree / "bin" / "short").write_text("#!/twin/bin/python\nprint('/twin/bin/python')\n")
+    (tree / "bin" / "long").write_text(long)
+    (tree / "bin" / "binary").write_bytes(b"\x7fELF\n/twin/bin/python")
+    for script in (tree / "bin").iterdir():
+        script.chmod(0o755)
+    assert unpack(environment, monkeypatch, tree=str(tree)) == 0
+    python = f"{environment}/bin/python"
+    assert (environment / "bin" / "short").read_text() == f"#!{python}\nprint('/twin/bin/python')\n"
+    assert (environment / "bin" / "long").read_text() == long.replace("/twin/bin/python", python, 1)
+    assert (environment / "bin" / "binary").read_bytes() == b"\x7fELF\n/twin/bin/python"
+    assert os.access(environment / "bin" / "binary", os.X_OK)
+    assert (site(environment) / "one" / "text.py").read_text() == "#!/twin/bin/python\n"
+
+
+def test_a_tree_with_a_link_is_refused(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "link").symlink_to("/etc/hostname")
+    assert unpack(environment, monkeypatch, tree=str(tmp_path / "tree")) == 1
+    assert "link is a link" in capsys.readouterr().err
+    assert not os.path.lexists(environment / "link")

@@ -75,7 +75,7 @@ class PlantedHost:
     @property
     def environ(self) -> dict[str, str]:
         """The environment: the canaries, and this process's own where a program needs it."""
-        kept = ("PATH", "LANG", "PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "ISOLATED_HOOKS_REQUIRE_SANDBOX")
+        kept = ("PATH", "LANG", "LD_LIBRARY_PATH", "PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE")
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
             "HOME": os.fspath(self.home),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -161,7 +162,7 @@ def test_what_fromager_says_and_exits_with_is_its_own(world: World) -> None:
 
 @pytest.mark.parametrize(("word", "code"), [("", 1), ("0", 1), ("1", 0), ("yes", 2), ("/nonexistent/policy.toml", 2)])
 def test_the_command_of_the_entry_point_says_what_is_done(tmp_path: Path, word: str, code: int) -> None:
-    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ISOLATED_HOOKS_FROMAGER": word}
+    environ = {**os.environ, "HOME": str(tmp_path), "ISOLATED_HOOKS_FROMAGER": word}
     done = subprocess.run(
         [*PLAIN, "isolated-hooks"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
     )

@@ -77,12 +77,15 @@ class Policy:
     :ivar hide: paths to take out of the view again; it has the last word
     :ivar env_keep: ambient variables to keep, as ``NAME`` or ``PREFIX_*``, case-sensitive, looked at before env_delete
     :ivar env_delete: variables to drop, in any case; ``*`` alone drops whatever env_keep does not name
+    :ivar env_remove: variables to take out, as ``NAME``, whoever set them and whatever env_keep says
     :ivar limits: what one hook call may use
     :ivar require: the protections that must be active: whatever is given is *added* to :data:`DEFAULT_REQUIRE`,
         because naming one more must not quietly give up another
     :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
         what is named there, since it is the more particular word of the two
     :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
+    :ivar allow_other_names: whether what a hook returns may be named after another project than pyproject.toml says
+    :ivar deep_check: whether wheels and sdists are looked into before they are handed over
     :ivar launcher: the name of what sets the sandbox up: ``native``, ``bubblewrap``, or one that another distribution
         brings; whether there is one of that name is found out when it is needed
 
@@ -99,10 +102,13 @@ class Policy:
     hide: tuple[str, ...]
     env_keep: tuple[str, ...]
     env_delete: tuple[str, ...]
+    env_remove: tuple[str, ...]
     limits: Limits
     require: frozenset[Protection]
     allow_degraded: frozenset[Protection]
     allow_url_requirements: bool
+    allow_other_names: bool
+    deep_check: bool
     launcher: str
 
     # Not the generated one: callers may pass lists, paths and names, readers get exactly one type.
@@ -117,10 +123,13 @@ class Policy:
         hide: Iterable[str | os.PathLike[str]] = (),
         env_keep: Iterable[str] = (),
         env_delete: Iterable[str] = (),
+        env_remove: Iterable[str] = (),
         limits: Limits | Mapping[str, object] = _NO_OTHER_LIMITS,
         require: Iterable[Protection | str] = DEFAULT_REQUIRE,
         allow_degraded: Iterable[Protection | str] = (),
         allow_url_requirements: bool = False,
+        allow_other_names: bool = False,
+        deep_check: bool = False,
         launcher: str = "native",
     ) -> None:
         given = {
@@ -132,10 +141,13 @@ class Policy:
             "hide": hide,
             "env_keep": env_keep,
             "env_delete": env_delete,
+            "env_remove": env_remove,
             "limits": limits,
             "require": require,
             "allow_degraded": allow_degraded,
             "allow_url_requirements": allow_url_requirements,
+            "allow_other_names": allow_other_names,
+            "deep_check": deep_check,
             "launcher": launcher,
         }
         for name, value in given.items():
@@ -315,9 +327,12 @@ _CHECKS: Mapping[str, checks.Check] = {
     "hide": checks.paths,
     "env_keep": checks.keep_patterns,
     "env_delete": checks.patterns,
+    "env_remove": checks.names,
     "limits": _check_limits,
     "require": _check_required,
     "allow_degraded": checks.protections,
     "allow_url_requirements": checks.flag,
+    "allow_other_names": checks.flag,
+    "deep_check": checks.flag,
     "launcher": _check_launcher,
 }

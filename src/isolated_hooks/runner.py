@@ -15,12 +15,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyproject_hooks
 
 from . import host
 from .artefacts import Artefact, export_fallback, export_file, export_metadata
+from .deepcheck import check_artefact, check_metadata
 from .errors import (
     HookKilledError,
     HookProcessError,
@@ -40,6 +42,7 @@ from .ownership import survey
 from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
+from .projects import Expected, check_result, check_unchanged, expected_of
 from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, unprotected, with_degradations
 from .results import Output, read_output, write_output
@@ -137,12 +140,16 @@ class _Run:
         _sweep_once(workspace_parent(avoid))
         began = time.monotonic()
         plan, error = None, ""
+        refused: frozenset[Identity] = frozenset()
         try:
-            with Workspace(avoid) as workspace:
-                plan = self.trial(workspace)
-                self.prepare(workspace, plan)
-                self._launch(workspace, plan)
-                self.collect(workspace)
+            while plan is None or plan.identity in refused:
+                with Workspace(avoid) as workspace:
+                    plan = self.trial(workspace, refused)
+                    self.prepare(workspace, plan)
+                    if self._launch(workspace, plan):
+                        self.collect(workspace)
+                    else:
+                        refused |= {plan.identity}
         except BaseException as problem:
             error = visible(str(problem) or type(problem).__name__, limit=2000)
             raise
@@ -171,11 +178,14 @@ class _Run:
             )
         )
 
-    def trial(self, workspace: Workspace) -> Plan:
-        """Return the plan that works on this host, tried without its command."""
+    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+        """Return the plan that works on this host, tried without its command.
+
+        :param refused: identities that the inner runner's own wrapper does not allow
+        """
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        refused = situation.refused | host.refused_identities(mapped, self.launcher.name)
+        refused |= situation.refused | host.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             if plan.identity is Identity.SEPARATE and self._missing(plan):
@@ -204,7 +214,8 @@ class _Run:
     def _missing(self, plan: Plan) -> list[ProtectionStatus]:
         return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
 
-    def _launch(self, workspace: Workspace, plan: Plan) -> None:
+    def _launch(self, workspace: Workspace, plan: Plan) -> bool:
+        """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
@@ -213,13 +224,18 @@ class _Run:
                 self.status = workspace.status()
                 take_back(self.status, (plan.source, *self.policy.writable))
         except BaseException as problem:
+            if isinstance(problem, subprocess.CalledProcessError) and host.refuses_wrapped(self.status, plan):
+                return False
             failure = self._failure(problem)
             if failure is None:
                 raise
             raise failure from problem
+        if host.refuses_wrapped(self.status, plan):
+            return False
         failure = self._failure(None)
         if failure is not None:
             raise failure
+        return True
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
@@ -267,8 +283,12 @@ class _HookRun(_Run):
         self.inner = inner
         self.extra = extra
         self.output: OutputDirectory | None = None
+        self.expected = Expected()
 
     def run(self) -> None:
+        if not self.policy.allow_other_names:
+            # Before the hook, which may change what it is compared with.
+            self.expected = expected_of(self.source, self.call.metadata_directory)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
                 self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
@@ -292,6 +312,7 @@ class _HookRun(_Run):
         allow_urls = self.policy.allow_url_requirements
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        check_unchanged(self.expected, self.source)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
                 self.artefacts = tuple(self._export(staging, self.output.fd, output))
@@ -299,10 +320,14 @@ class _HookRun(_Run):
 
     def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
         name, limit = str(output.returned), self.policy.limits.output_size
+        check_result(self.call.hook, name, self.expected)
+        check = functools.partial(check_artefact, limit=limit) if self.policy.deep_check else None
         if not self.call.hook.startswith("prepare_metadata"):
-            return [export_file(staging, name, destination, limit=limit)]
+            return [export_file(staging, name, destination, limit=limit, check=check)]
+        if self.policy.deep_check:
+            check_metadata(staging, name)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, limit=limit)
+        export_fallback(staging, destination, limit=limit, check=check)
         return [metadata]
 
 
@@ -314,11 +339,17 @@ class _CommandRun(_Run):
         self.argv = argv
         self.stdin = "inherit"
         self.terminal = ""
+        self.extra: Mapping[str, str] = {}
         self.python = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        options = {"stdin": self.stdin, "terminal": self.terminal, "python": self.python}
+        options: dict[str, Any] = {
+            "stdin": self.stdin,
+            "terminal": self.terminal,
+            "python": self.python,
+            "extra": self.extra,
+        }
         return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
@@ -335,19 +366,27 @@ def run_command(
     stdin: str = "inherit",
     terminal: str = "",
     python: str = "",
+    extra_environ: Mapping[str, str] = MappingProxyType({}),
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
+    :param extra_environ: variables that ``start`` gives it, over the inherited ones
     :param python: an interpreter to show with all that it loads, if there is one to show
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.stdin, run.terminal, run.python = start, stdin, terminal, python
+    run.starter, run.stdin, run.terminal, run.python, run.extra = (
+        start,
+        stdin,
+        terminal,
+        python,
+        extra_environ,
+    )
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):

@@ -46,6 +46,8 @@ def test_defaults_are_the_strict_ones() -> None:
     assert policy.required == policy.require == DEFAULT_REQUIRE
     assert policy.allow_degraded == frozenset()
     assert policy.allow_url_requirements is False
+    assert policy.allow_other_names is False
+    assert policy.deep_check is False
     assert policy.launcher == "native"
 
 
@@ -73,7 +75,7 @@ def test_a_policy_can_be_replaced_compared_and_hashed() -> None:
         dataclasses.replace(policy, source="discard")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("key", ["network", "allow_url_requirements"])
+@pytest.mark.parametrize("key", ["network", "allow_url_requirements", "allow_other_names", "deep_check"])
 @pytest.mark.parametrize("value", [1, 0, "false", "yes", None])
 def test_flags_take_nothing_that_only_counts_as_true(key: str, value: object) -> None:
     message = refused(**{key: value})
@@ -425,3 +427,9 @@ def test_a_home_is_expanded_in_files_only(tmp_path: pathlib.Path, monkeypatch: p
 def test_a_home_that_is_not_absolute_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "relative")
     assert "absolute" in load_refused(tmp_path, "expose = ['~/a']")
+
+
+def test_what_is_removed_is_named_whole() -> None:
+    assert Policy(env_remove=["A", "B", "A"]).env_remove == ("A", "B")
+    for name in ("*", "A_*", "A B", ""):
+        assert "env_remove" in refused(env_remove=[name])

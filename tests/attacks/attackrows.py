@@ -32,7 +32,6 @@ def _out(tries: str, scope: str) -> Row:
     return Row(tries, scope=scope)
 
 
-_INSIDE = "what is inside the artefact that was asked for is the matter of whoever uses it"
 _NO_FEATURE = "there is no list of hosts that a hook may reach: the network is off, or it is on"
 
 ROWS = {
@@ -132,56 +131,85 @@ ROWS = {
         "attacks/test_found_by_attack.py::test_a_terminal_as_stdout_is_not_the_hooks",
     ),
     "H08": _tested(
-        "steer the terminal by what is logged",
-        "unit/test_text.py::test_every_control_and_direction_character_of_unicode_is_hidden",
-        "unit/test_results.py::test_texts_are_strings_made_visible_and_cut",
+        "steer the terminal by what is printed, logged or raised",
+        "attacks/test_results.py::test_texts_that_steer_a_terminal_or_a_ci",
+        "attacks/test_results.py::test_a_refusal_shows_what_it_refuses_escaped",
+        "unit/test_outputfilter.py::test_what_steers_a_terminal_is_written_as_an_escape",
     ),
     "H09": _tested(
-        "give commands to a CI service by what is logged",
-        "unit/test_text.py::test_what_could_steer_a_terminal_becomes_an_escape",
+        "give commands to a CI service by what is printed",
+        "attacks/test_results.py::test_texts_that_steer_a_terminal_or_a_ci",
+        "unit/test_outputfilter.py::test_what_a_ci_takes_for_a_command_is_none_any_more",
     ),
-    "I01": _tested("leave a link as its answer", "unit/test_results.py::test_a_link_is_not_followed"),
-    "I02": _tested("leave a FIFO as its answer", "unit/test_results.py::test_a_fifo_is_refused_and_not_waited_for"),
+    "I01": _tested(
+        "leave a link as its answer",
+        "attacks/test_results.py::test_output_json_as_link_to_a_secret",
+        "unit/test_results.py::test_a_link_is_not_followed",
+    ),
+    "I02": _tested(
+        "leave a FIFO as its answer",
+        "attacks/test_results.py::test_output_json_as_fifo",
+        "unit/test_results.py::test_a_fifo_is_refused_and_not_waited_for",
+    ),
     "I03": _tested(
         "leave an endless answer",
+        "attacks/test_results.py::test_output_json_without_end",
         "unit/test_results.py::test_a_sparse_file_of_ten_gigabytes_is_refused_unread",
     ),
     "I04": _tested(
         "leave an answer that crashes its reader",
+        "attacks/test_results.py::test_output_json_that_is_none",
         "unit/test_results.py::test_what_is_not_a_plain_object_is_refused",
-        "unit/test_results.py::test_a_directory_is_refused",
-        "unit/test_results.py::test_a_frontend_whose_stack_is_nearly_used_up_gets_a_refusal",
     ),
-    "I05": _tested("return a path in place of a name", "unit/test_results.py::test_hostile_names_are_refused"),
+    "I05": _tested(
+        "return a path in place of a name",
+        "attacks/test_results.py::test_a_returned_name_that_is_none",
+        "unit/test_results.py::test_hostile_names_are_refused",
+    ),
     "I07": _tested(
         "have the frontend read a file by the file name of a warning",
-        "unit/test_results.py::test_a_warning_never_names_a_file_to_the_frontend",
-        "unit/test_results.py::test_pyproject_hooks_forwards_warnings_without_opening_a_file",
+        "attacks/test_results.py::test_a_warning_that_quotes_a_file",
+        "attacks/test_results.py::test_a_warning_whose_file_has_no_end",
     ),
     "I08": _tested(
         "ask for a requirement that is an option and a file",
-        "unit/test_results.py::test_what_is_not_one_requirement_is_refused",
+        "attacks/test_results.py::test_a_requirement_that_has_pip_quote_a_file",
+        "attacks/test_results.py::test_a_requirement_that_is_an_option_or_a_place",
     ),
     "I09": _tested(
         "ask for another index, or a requirement by URL",
-        "unit/test_results.py::test_what_is_not_one_requirement_is_refused",
-        "unit/test_results.py::test_requirements_with_a_url_need_the_policy",
+        "attacks/test_results.py::test_a_requirement_that_is_an_option_or_a_place",
+        "attacks/test_results.py::test_a_url_is_a_matter_of_policy",
     ),
     "I10": _tested(
-        "send texts as the reason of a failure",
+        "send texts and wrong kinds as the reason of a failure",
+        "attacks/test_results.py::test_flags_of_a_wrong_kind",
         "unit/test_results.py::test_texts_are_strings_made_visible_and_cut",
     ),
     "I11": _tested(
         "leave an artefact that is a link, FIFO or device",
-        "unit/test_artefacts.py::test_a_hostile_artefact_is_refused_and_the_earlier_one_stays",
+        "attacks/test_results.py::test_an_artefact_that_is_no_plain_file",
     ),
     "I12": _tested(
         "swap the artefact after it was vetted",
         "unit/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
     ),
-    "I15": _tested("return what is not of its kind", "unit/test_results.py::test_names_of_another_kind_are_refused"),
-    "I16": _out("put hostile members into the wheel", _INSIDE),
-    "I17": _out("put hostile members into the sdist", _INSIDE),
+    "I15": _tested(
+        "return what is of another project, or stale",
+        "attacks/test_results.py::test_what_is_named_after_another_project",
+        "attacks/test_results.py::test_another_version_than_was_prepared",
+        "attacks/test_results.py::test_a_stale_file_is_not_returned",
+    ),
+    "I16": _tested(
+        "put members into the wheel that lead elsewhere (an optional check)",
+        "unit/test_wheels.py::test_a_name_that_leads_elsewhere_is_refused",
+        "unit/test_wheels.py::test_a_second_end_record_is_refused",
+    ),
+    "I17": _tested(
+        "put members into the sdist that lead elsewhere (an optional check)",
+        "unit/test_sdists.py::test_a_link_that_leads_out_is_refused",
+        "unit/test_sdists.py::test_two_sizes_of_a_member_are_refused",
+    ),
     "I18": _tested(
         "leave links and endless files in the metadata",
         "unit/test_artefacts.py::test_hostile_metadata_is_refused_and_the_earlier_stays",

@@ -58,6 +58,8 @@ _LAUNCHER_STAGES = frozenset(("bubblewrap",))
 _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
+# What runs out, or is limited by the policy or the caller, and is no word of the host on what it allows.
+_SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 # Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
 # way, such as a path that is gone: which way is taken must not be up to the hook.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree", "mount_setattr"))
@@ -235,7 +237,7 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
     if syscall in _LANDLOCK_CALLS:
         return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
-    if stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS):
+    if number in _SCARCE or (stage not in _HOST_STAGES and not (syscall in _HOST_CALLS and number in _REFUSALS)):
         return error
     return SandboxUnavailableError([missing], remedy())
 

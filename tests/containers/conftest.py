@@ -28,7 +28,8 @@ def places(pytestconfig: pytest.Config) -> Iterator[Places]:
     with Lab() as lab:
         made = Places(lab)
         yield made
-        pytestconfig.stash[_TABLE] = table.render(made.all_found(), table.versions())
+        if made.complete:
+            pytestconfig.stash[_TABLE] = table.render(made.all_found(), table.versions())
     assert _traces() == before, "the lab has left something behind"
     assert not DIRECTORY.exists()
 

@@ -24,6 +24,11 @@ class Places:
             self._found[name] = _find(self.lab, _named(name))
         return self._found[name]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every environment has been entered."""
+        return len(self._found) == len(ENVIRONMENTS)
+
     def all_found(self) -> dict[str, dict[str, Any]]:
         """Return what was found everywhere, by the names of the environments."""
         return {environment.name: self.found(environment.name) for environment in ENVIRONMENTS}

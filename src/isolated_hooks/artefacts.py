@@ -24,6 +24,7 @@ from .trees import remove_tree
 
 __all__ = [
     "Artefact",
+    "Check",
     "export_fallback",
     "export_file",
     "export_metadata",
@@ -39,6 +40,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
 _MARKER = re.compile(rb"[A-Z0-9_]+")
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Check = Callable[[int, str], None]
+"""Looks at the content of an artefact, by a descriptor and its name, and raises what is wrong with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +84,25 @@ def vet_dist_info_name(name: str) -> str:
     return _vet("a metadata directory must be named NAME-VERSION.dist-info", name, _is_dist_info_name)
 
 
-def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int) -> Artefact:
+def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int, check: Check | None = None) -> Artefact:
     """Copy one artefact from staging to the destination; an earlier one of that name is replaced in one step.
 
     A link of that name in the destination is replaced too, and not followed.
 
     :param limit: the most bytes that it may have
+    :param check: called with a descriptor of the copy and its name, before it has that name
     :raises UntrustedResultError: where it is not a regular file with one link and without special mode bits, is too
-        large, changes its size, or has an impossible name
+        large, changes its size, or has an impossible name, or ``check`` refuses it
     :raises OSError: of the destination; a directory of that name there is ``IsADirectoryError``
     """
     entry = entry_name(name)
     temporary = temporary_name()
     try:
         size, digest = _copy_file(staging_fd, entry, destination_fd, temporary, limit=limit)
+        if check is not None:
+            # The copy, which nothing but this process has ever had open.
+            with _opened(temporary, destination_fd, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
+                check(copied, name)
         os.rename(temporary, entry, src_dir_fd=destination_fd, dst_dir_fd=destination_fd)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -128,13 +137,14 @@ def export_metadata(
     return Artefact(name, copy.size, copy.digest())
 
 
-def export_fallback(staging_fd: int, destination_fd: int, *, limit: int) -> tuple[str, ...]:
+def export_fallback(staging_fd: int, destination_fd: int, *, limit: int, check: Check | None = None) -> tuple[str, ...]:
     """Export what pyproject_hooks leaves when it answers ``prepare_metadata_for_build_*`` by building a wheel.
 
     That is the wheel, and an empty marker file in capital letters whose name depends on pyproject_hooks' version.
     Only exactly one of each is exported; of anything else nothing, and ``build_wheel`` builds again.
 
     :param limit: the most bytes that the wheel may have
+    :param check: of the wheel, as for :func:`export_file`
     :returns: the names that were exported
     :raises UntrustedResultError: where the two are there and :func:`export_file` refuses one
     :raises OSError: of the destination
@@ -152,7 +162,7 @@ def export_fallback(staging_fd: int, destination_fd: int, *, limit: int) -> tupl
     if len(wheels) != 1 or len(markers) != 1:
         return ()
     # The wheel first: without the marker nobody looks at it.
-    export_file(staging_fd, wheels[0], destination_fd, limit=limit)
+    export_file(staging_fd, wheels[0], destination_fd, limit=limit, check=check)
     export_file(staging_fd, markers[0], destination_fd, limit=0)
     return wheels[0], markers[0]
 
@@ -245,8 +255,8 @@ def _replace(directory: int, temporary: bytes, name: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _opened(name: bytes, parent: int) -> Iterator[int]:
-    fd = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+def _opened(name: bytes, parent: int, flags: int = _DIRECTORY_FLAGS) -> Iterator[int]:
+    fd = os.open(name, flags, dir_fd=parent)
     try:
         yield fd
     finally:

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from .errors import UntrustedResultError
-from .text import visible
+from .text import is_visible
 
 __all__ = [
     "TEMPORARY_PREFIX",
@@ -77,7 +77,7 @@ def entry_name(name: str) -> bytes:
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise UntrustedResultError("a file name must be one plain path component", name[:NAME_MAX] or "(empty)")
-    if visible(name) != name:
+    if not is_visible(name):
         raise UntrustedResultError("a file name must not contain control or invisible characters", name[:NAME_MAX])
     encoded = name.encode()
     if len(encoded) > NAME_MAX:

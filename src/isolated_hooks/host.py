@@ -230,7 +230,7 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in _LAUNCHER_STAGES:
-        missing = f"the launcher {stage} does not work here: {said or error.strerror}"
+        missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
     if syscall in _LANDLOCK_CALLS:

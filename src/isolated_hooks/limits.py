@@ -153,7 +153,7 @@ def means_of(limits: Limits, *, identity: str, root: bool, facts: Mapping[str, t
 
 def _memory(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
     if facts.get("memory cgroup", (False, ""))[0]:
-        return "a memory cgroup of the hook's own; out of memory means that a process of the hook is killed", True
+        return "a memory cgroup of the hook's own; where the kernel kills a process in it, the hook is ended", True
     what = "the proportional set sizes of all processes; memory that no process has mapped is not seen"
     return f"RLIMIT_DATA for each process; for their sum {_LOOK}: {what}", False
 

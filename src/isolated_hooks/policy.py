@@ -84,6 +84,8 @@ class Policy:
     :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
         what is named there, since it is the more particular word of the two
     :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
+    :ivar allow_other_names: whether what a hook returns may be named after another project than pyproject.toml says
+    :ivar deep_check: whether wheels and sdists are looked into before they are handed over
     :ivar launcher: the name of what sets the sandbox up: ``native``, ``bubblewrap``, or one that another distribution
         brings; whether there is one of that name is found out when it is needed
 
@@ -105,6 +107,8 @@ class Policy:
     require: frozenset[Protection]
     allow_degraded: frozenset[Protection]
     allow_url_requirements: bool
+    allow_other_names: bool
+    deep_check: bool
     launcher: str
 
     # Not the generated one: callers may pass lists, paths and names, readers get exactly one type.
@@ -124,6 +128,8 @@ class Policy:
         require: Iterable[Protection | str] = DEFAULT_REQUIRE,
         allow_degraded: Iterable[Protection | str] = (),
         allow_url_requirements: bool = False,
+        allow_other_names: bool = False,
+        deep_check: bool = False,
         launcher: str = "native",
     ) -> None:
         given = {
@@ -140,6 +146,8 @@ class Policy:
             "require": require,
             "allow_degraded": allow_degraded,
             "allow_url_requirements": allow_url_requirements,
+            "allow_other_names": allow_other_names,
+            "deep_check": deep_check,
             "launcher": launcher,
         }
         for name, value in given.items():
@@ -324,5 +332,7 @@ _CHECKS: Mapping[str, checks.Check] = {
     "require": _check_required,
     "allow_degraded": checks.protections,
     "allow_url_requirements": checks.flag,
+    "allow_other_names": checks.flag,
+    "deep_check": checks.flag,
     "launcher": _check_launcher,
 }

@@ -20,7 +20,7 @@ from .artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
 from .entries import open_file
 from .errors import UntrustedResultError
 from .strictjson import parse_object
-from .text import visible
+from .text import is_visible, visible
 from .trees import remove_tree
 
 __all__ = ["HOOKS", "Output", "read_output", "write_output"]
@@ -237,8 +237,11 @@ def _vet_requirement(text: str, allow_urls: bool) -> str:
     """Vet one requirement, which frontends write into a requirements file or pass as an argument to an installer."""
     if len(text) > MAX_REQUIREMENT:
         raise UntrustedResultError(f"a requirement must not be longer than {MAX_REQUIREMENT} characters", text[:200])
-    if visible(text) != text:
+    if not is_visible(text):
         raise UntrustedResultError("a requirement must not contain control or invisible characters", text)
+    # A marker may compare any two strings, and frontends print what they install.
+    if visible(text) != text:
+        raise UntrustedResultError("a requirement must not contain a command to a CI, such as '##vso['", text)
     # pip replaces ${NAME} in a requirements file by the frontend's environment, and joins lines at a backslash.
     if "${" in text or "\\" in text:
         raise UntrustedResultError("a requirement must not contain '${' or a backslash", text)

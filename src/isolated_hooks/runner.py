@@ -22,6 +22,7 @@ import pyproject_hooks
 
 from . import host
 from .artefacts import Artefact, export_fallback, export_file, export_metadata
+from .deepcheck import check_artefact, check_metadata
 from .errors import (
     HookKilledError,
     HookProcessError,
@@ -41,6 +42,7 @@ from .ownership import survey
 from .plan import Identity, Layout, Plan, Situation
 from .planner import plan_command, plan_hook
 from .policy import Policy
+from .projects import Expected, check_result, check_unchanged, expected_of
 from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, unprotected, with_degradations
 from .results import Output, read_output, write_output
@@ -281,8 +283,12 @@ class _HookRun(_Run):
         self.inner = inner
         self.extra = extra
         self.output: OutputDirectory | None = None
+        self.expected = Expected()
 
     def run(self) -> None:
+        if not self.policy.allow_other_names:
+            # Before the hook, which may change what it is compared with.
+            self.expected = expected_of(self.source, self.call.metadata_directory)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
                 self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
@@ -306,6 +312,7 @@ class _HookRun(_Run):
         allow_urls = self.policy.allow_url_requirements
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        check_unchanged(self.expected, self.source)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
                 self.artefacts = tuple(self._export(staging, self.output.fd, output))
@@ -313,10 +320,14 @@ class _HookRun(_Run):
 
     def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
         name, limit = str(output.returned), self.policy.limits.output_size
+        check_result(self.call.hook, name, self.expected)
+        check = functools.partial(check_artefact, limit=limit) if self.policy.deep_check else None
         if not self.call.hook.startswith("prepare_metadata"):
-            return [export_file(staging, name, destination, limit=limit)]
+            return [export_file(staging, name, destination, limit=limit, check=check)]
+        if self.policy.deep_check:
+            check_metadata(staging, name)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, limit=limit)
+        export_fallback(staging, destination, limit=limit, check=check)
         return [metadata]
 
 

@@ -139,9 +139,10 @@ def _frontend(chosen: Column) -> Iterator[list[Any]]:
 
 
 def _outcome(command: list[Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, cwd="/", timeout=300
-    )
+    # Of a developer's own search path hooks see every installation, and the sweep walks through all of it.
+    environ = {**os.environ, "PATH": os.defpath}
+    argv = [str(part) for part in command]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, cwd="/", timeout=300)
     assert done.returncode == 0, done.stderr
     outcome: dict[str, Any] = json.loads(done.stdout)
     return outcome

@@ -33,8 +33,9 @@ from corpus_builds import (
     told,
 )
 
-from isolated_hooks import IsolatedRunner, ProtectionState
+from isolated_hooks import IsolatedRunner, Policy, ProtectionState
 from isolated_hooks.policy import DEFAULT_REQUIRE
+from isolated_hooks.sdists import check_sdist
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
@@ -63,6 +64,8 @@ def test_the_wheel_is_the_same(package: Package, directory: Path, tell_unstable:
     if missing := missing_programs(package):
         pytest.skip(f"{package} needs {' and '.join(missing)}, which this user cannot run")
     sdist = _fetch(package, directory)
+    with sdist.open("rb") as file:
+        check_sdist(file.fileno(), sdist.name, limit=1 << 30)
     with DefaultIsolatedEnv(installer="pip") as env:
         workshop = Workshop(package, sdist, env, directory)
         workshop.equip(env)
@@ -92,7 +95,8 @@ def _fetch(package: Package, directory: Path) -> Path:
 
 
 def _compare(package: Package, workshop: Workshop, tell_unstable: Tell) -> None:
-    runner = IsolatedRunner()
+    # What real backends make has to stand the deep check, or nobody could ask for it.
+    runner = IsolatedRunner(Policy(deep_check=True))
     plain = workshop.build(pyproject_hooks.default_subprocess_runner)
     sandboxed = workshop.build(runner)
     _check_reports(runner)

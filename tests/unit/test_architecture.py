@@ -24,10 +24,13 @@ BACKEND = pathlib.Path("selftest/backend")
 # cli stand for all their modules; within one of those its modules may import each other.
 LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting",
-    "errors",
+    "errors outputfilter",
     "entries strictjson policychecks outputs interpreter child",
     "limits trees",
-    "policy",
+    "policy archives",
+    "ziparchive tararchive projects",
+    "wheels sdists",
+    "deepcheck",
     "artefacts hookcall environ view",
     "results plan",
     "planner report workspace",
@@ -42,9 +45,8 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 FACADE = ("__init__", "__main__")  # they import whatever they show
-PURE = (
-    "text environtables protections errors policychecks limits environ filesystem interpreter view plan planner".split()
-)
+PURE = """text outputfilter environtables protections errors policychecks limits environ filesystem interpreter view
+    plan planner""".split()
 
 
 def modules() -> list[str]:
@@ -209,7 +211,7 @@ AUDIT = """
         "from isolated_hooks.cli import main; assert main(['--help']) == 0",
         "from isolated_hooks.cli import main; assert main(['--version']) == 0",
         "import isolated_hooks.frontends.build, isolated_hooks.cli.build, isolated_hooks.cli.run",
-        "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor",
+        "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor, isolated_hooks.cli.selftest",
     ],
 )
 def test_to_import_and_to_ask_for_help_starts_nothing_changes_nothing_and_looks_at_nothing(code: str) -> None:
@@ -315,7 +317,7 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_what_is_pure_imports_nothing_that_asks_the_system(module: str) -> None:
     allowed = set(
-        """__future__ collections.abc dataclasses difflib enum functools os posixpath re stat types typing
+        """__future__ codecs collections.abc dataclasses difflib enum functools os posixpath re stat types typing
         unicodedata""".split()
     )
     allowed |= {"subprocess"} if module == "errors" else set()  # for CalledProcessError

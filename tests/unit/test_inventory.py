@@ -38,6 +38,7 @@ def put(prefix: Path, name: str, version: str, requires: Iterable[str] = (), dir
         ("needy[unknown]", True),
         ("broken", False),
         ("above", False),
+        ("invalid", False),
         ("circle", True),
         ("plain @ https://localhost/plain.whl", False),
     ],
@@ -48,6 +49,7 @@ def test_which_requirements_are_met(text: str, met: bool, tmp_path: Path) -> Non
     more = ("absent; extra == 'more'", "plain>=1; extra == 'less'", "absent; sys_platform == 'other'")
     put(tmp_path, "needy", "3", ["plain", *more])
     put(tmp_path, "broken", "3", ["plain>=2"])
+    put(tmp_path, "invalid", "3", ["plain (>=1"])
     put(tmp_path, "above", "3", ["needy", "broken"])
     put(tmp_path, "circle", "1", ["round"])
     put(tmp_path, "round", "1", ["circle", "plain"])
@@ -60,7 +62,10 @@ def test_what_has_no_proper_name_or_version_is_not_installed(tmp_path: Path) -> 
     put(tmp_path, "--index-url", "1.0", directory="bad-1.dist-info")
     put(tmp_path, "bad", "1.0 --index-url=x", directory="bad-2.dist-info")
     put(tmp_path, "ba d", "1.0", directory="bad-3.dist-info")
-    (Path(scheme_of(str(tmp_path))["purelib"]) / "empty-1.0.dist-info").mkdir()
+    site = Path(scheme_of(str(tmp_path))["purelib"])
+    (site / "empty-1.0.dist-info").mkdir()
+    (site / "latin-1.0.dist-info").mkdir()
+    (site / "latin-1.0.dist-info" / "METADATA").write_bytes(b"Name: latin\nVersion: 1.0\nSummary: \xff\n")
     assert set(installed_in(str(tmp_path))) == {"good"}
 
 

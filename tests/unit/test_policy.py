@@ -46,6 +46,8 @@ def test_defaults_are_the_strict_ones() -> None:
     assert policy.required == policy.require == DEFAULT_REQUIRE
     assert policy.allow_degraded == frozenset()
     assert policy.allow_url_requirements is False
+    assert policy.allow_other_names is False
+    assert policy.deep_check is False
     assert policy.launcher == "native"
 
 
@@ -73,7 +75,7 @@ def test_a_policy_can_be_replaced_compared_and_hashed() -> None:
         dataclasses.replace(policy, source="discard")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("key", ["network", "allow_url_requirements"])
+@pytest.mark.parametrize("key", ["network", "allow_url_requirements", "allow_other_names", "deep_check"])
 @pytest.mark.parametrize("value", [1, 0, "false", "yes", None])
 def test_flags_take_nothing_that_only_counts_as_true(key: str, value: object) -> None:
     message = refused(**{key: value})

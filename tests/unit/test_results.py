@@ -396,6 +396,12 @@ def test_what_is_not_one_requirement_is_refused(tmp_path: Path, item: str, allow
     refused(tmp_path, {"return_val": ["good", item]}, GET_REQUIRES, allow_url_requirements=allowed)
 
 
+@pytest.mark.parametrize("item", ['a; "##vso[task.setvariable variable=A]b" == "c"', "a @ https://x/##[add-path]y"])
+def test_a_requirement_that_is_a_command_to_a_ci_where_it_is_printed_is_refused(tmp_path: Path, item: str) -> None:
+    rule = refused(tmp_path, {"return_val": [item]}, GET_REQUIRES, allow_url_requirements=True)
+    assert "command to a CI" in rule
+
+
 @pytest.mark.parametrize(
     "item", ["a @ https://h.invalid/a.whl", "a[x] @ file:///etc/a.whl ; os_name == 'posix'", "a@git+ssh://h.invalid/a"]
 )

@@ -29,7 +29,9 @@ def unpack(environment: Path, monkeypatch: pytest.MonkeyPatch, **order: Any) -> 
     scheme = scheme_of(str(environment))
     given = {"replaced": [], "wheels": [], "tree": "", "shebang": "/twin/bin/python", **order}
     python = str(environment / "bin" / "python")
-    return main(json.dumps({"library": LIBRARY, "scheme": scheme, "python": python, **given}))
+    path = environment.parent / "order.json"
+    path.write_text(json.dumps({"library": LIBRARY, "scheme": scheme, "python": python, **given}))
+    return main(str(path))
 
 
 def site(environment: Path) -> Path:

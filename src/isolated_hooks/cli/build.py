@@ -16,11 +16,11 @@ _PROG = "isolated-hooks build"
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     own = argparse.ArgumentParser(prog=_PROG, add_help=False, allow_abbrev=False)
-    add_policy_options(own)
+    _add_options(own)
     options, theirs = own.parse_known_args(arguments)
     if _asks(theirs, "-h", "--help"):
         parser = build.parser(_PROG)
-        add_policy_options(parser)
+        _add_options(parser)
         parser.print_help()
         return 0
     quiet = False
@@ -29,10 +29,19 @@ def main(arguments: Sequence[str]) -> int:
         # build's own parser speaks first: a usage error is one on any host.
         quiet = build.parser(_PROG).parse_args(theirs).verbosity < 0
         check_host(policy)
-    code, reports = build.run(theirs, policy, prog=_PROG)
+    code, reports = build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)
     if not quiet:
         output.summary(reports)
     return code
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_policy_options(parser)
+    parser.add_argument(
+        "--raw-output",
+        action="store_true",
+        help="print what hooks print as it is; by default nothing in it but colours can steer the terminal or the CI",
+    )
 
 
 def _asks(arguments: Sequence[str], *flags: str) -> bool:

@@ -47,6 +47,9 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--launcher", metavar="NAME", help="what sets the sandbox up: native, bubblewrap, or one that is installed"
     )
+    group.add_argument(
+        "--deep-check", action="store_true", default=None, help="look into wheels and sdists before handing them over"
+    )
     group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
     group.add_argument(
         "--limit",
@@ -92,7 +95,7 @@ def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:
 
 def _over(policy: Policy, options: argparse.Namespace) -> Policy:
     changes: dict[str, Any] = {}
-    for name in ("network", "source", "launcher"):
+    for name in ("network", "source", "launcher", "deep_check"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     for name in ("expose", "writable", "hide"):

@@ -2,6 +2,9 @@
 
 Exit codes: the command's own; 124 it ran into the time limit; 125 the sandbox could not be set up; 126 it cannot be
 run; 127 there is no such command; 128+N it was ended by signal N.
+
+What the command prints reaches the terminal as it is, unlike the output of hooks in ``isolated-hooks build``: it is
+meant for interactive use, where a program draws on the terminal. In a log, pipe it through a filter of your own.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
-from ..errors import IsolationDegradedWarning, PolicyError
+from ..errors import IsolationDegradedWarning
 from ..policy import HOOKS, Policy
 from ..runner import check_host
 from ..selftest.conduct import Outcome, conduct
@@ -63,11 +63,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _hook(policy: Policy) -> str:
-    """Return the hook to do it in: one that the policy has in the sandbox."""
-    for hook in ("build_wheel", *HOOKS):
-        if hook in policy.hooks:
-            return hook
-    raise PolicyError("policy: hooks: none is named, so there is no sandbox to be tested; name at least one")
+    """Return the hook to do it in: one that the policy has in the sandbox, of which there is at least one."""
+    return next(hook for hook in ("build_wheel", *HOOKS) if hook in policy.hooks)
 
 
 def _tried(hook: str, policy: Policy) -> tuple[Outcome, tuple[Finding, ...]]:

@@ -14,8 +14,10 @@ import build.util
 from ..errors import IsolatedHooksError
 from ..policy import Policy
 from ..report import HookReport
+from ..runner import IsolatedRunner
 from ..swapping import swap
 from .environment import SandboxedEnv, unknown_build
+from .filtering import FilteringRunner
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
@@ -28,12 +30,15 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def swapped(policy: Policy) -> Iterator[list[HookReport]]:
+def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
     """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
 
     build looks the class up in its module at every use, and not at all for ``--version``, say.
+
+    :param raw_output: leave what hooks print as it is; otherwise it is filtered, for a command line
     """
-    with swap("pyproject_hooks", policy, unused_ok=True) as made:
+    runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
+    with swap("pyproject_hooks", runner=runner, unused_ok=True) as made:
         yield made.reports
 
 
@@ -56,21 +61,38 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
             super().__init__(policy=policy, **options)
             self.reports = [] if reports is None else reports
 
-    for place in places:
-        place.DefaultIsolatedEnv = Env  # type: ignore[attr-defined]
+    made = build.ProjectBuilder.__dict__["from_isolated_env"]
+    changes: list[tuple[Any, str, Any, Any]] = [(place, "DefaultIsolatedEnv", original, Env) for place in places]
+    changes.append((build.ProjectBuilder, "from_isolated_env", made, _guarded(made)))
+    for place, name, _, ours in changes:
+        setattr(place, name, ours)
     try:
         yield
     finally:
-        for place in places:
-            place.DefaultIsolatedEnv = original  # type: ignore[attr-defined]
+        for place, name, theirs, _ in changes:
+            setattr(place, name, theirs)
 
 
-def run(arguments: Sequence[str], policy: Policy, *, prog: str) -> tuple[int, list[HookReport]]:
+def _guarded(made: Any) -> Any:
+    """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
+
+    def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(env, SandboxedEnv):
+            raise unknown_build()
+        return made.__func__(cls, env, *args, **options)
+
+    return classmethod(from_isolated_env)
+
+
+def run(
+    arguments: Sequence[str], policy: Policy, *, prog: str, raw_output: bool = False
+) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
+    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy) as reports, environments(policy, reports):
+    with swapped(policy, raw_output=raw_output) as reports, environments(policy, reports):
         try:
             build.__main__.main(arguments, prog)
         except SystemExit as end:

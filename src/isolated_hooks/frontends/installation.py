@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 
 import installer
@@ -69,12 +70,21 @@ def install(fetched: Fetched, environment: str, policy: Policy, *, replaced: Col
     shown = (fetched.directory, script, os.path.dirname(os.path.abspath(installer.__file__)))
     inside = dataclasses.replace(policy, network=False, source="read-write", expose=shown, writable=())
     said: list[str] = []
-    argv = [sys.executable, "-I", "-S", script, json.dumps(order)]
+    # What was given as "../env/bin/python" leads over directories that are not shown.
+    python = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
+    argv = [python, "-I", "-S", script, _written(order, fetched.directory)]
     report = run_command(
         argv, environment, inside, functools.partial(_start, said), stdin="null", python=sys.executable
     )
     if report.returncode:
         raise RequirementsError(f"build requirements cannot be installed: {visible(said[0], limit=2000)}")
+
+
+def _written(order: Mapping[str, object], directory: str) -> str:
+    descriptor, path = tempfile.mkstemp(".json", "order-", directory)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(order, file)
+    return path
 
 
 def _start(said: list[str], command: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..text import visible
 from .installation import RequirementsError, scheme_of
@@ -28,8 +28,12 @@ def installed_in(prefix: str) -> dict[str, Distribution]:
     scheme = scheme_of(prefix)
     found: dict[str, Distribution] = {}
     for one in distributions(path=[*dict.fromkeys((scheme["purelib"], scheme["platlib"]))]):
-        name = canonicalize_name(one.metadata["Name"] or "")
-        if _NAME.fullmatch(name) and _is_version(one.version):
+        try:
+            name = canonicalize_name(one.metadata["Name"] or "")
+            Version(one.version)
+        except (ValueError, TypeError):  # not UTF-8, no version, or none at all
+            continue
+        if _NAME.fullmatch(name):
             found.setdefault(name, one)
     return found
 
@@ -57,7 +61,10 @@ def parsed(text: str, *, local: bool = False) -> Requirement:
 
 def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> bool:
     """Return whether a requirement and all that follows from it is installed, or is not for this interpreter."""
-    return _is_met(requirement, installed, extra="", seen=set())
+    try:
+        return _is_met(requirement, installed, extra="", seen=set())
+    except ValueError:
+        return False  # by metadata that is not valid, which is for the installer to judge
 
 
 def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, extra: str, seen: set[str]) -> bool:
@@ -71,11 +78,3 @@ def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, 
     seen.add(str(requirement))
     extras = ("", *requirement.extras)
     return all(_is_met(Requirement(r), installed, extra=e, seen=seen) for r in one.requires or () for e in extras)
-
-
-def _is_version(text: str) -> bool:
-    try:
-        Version(text)
-    except (InvalidVersion, TypeError):
-        return False
-    return True

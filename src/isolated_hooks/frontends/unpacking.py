@@ -18,9 +18,10 @@ from typing import Any
 __all__ = ["main"]
 
 
-def main(argument: str) -> int:
-    """Do what a document of :func:`isolated_hooks.frontends.installation.install` says, and return an exit code."""
-    order: Mapping[str, Any] = json.loads(argument)
+def main(path: str) -> int:
+    """Do what a file of :func:`isolated_hooks.frontends.installation.install` says, and return an exit code."""
+    with open(path, encoding="utf-8") as file:
+        order: Mapping[str, Any] = json.load(file)
     sys.path.insert(0, order["library"])
     scheme: Mapping[str, str] = order["scheme"]
     try:

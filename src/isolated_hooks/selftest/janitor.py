@@ -23,7 +23,7 @@ from typing import Any
 __all__ = ["Janitor", "library"]
 
 _IPC_RMID = 0
-_SESSION_KEYRING, _KEYCTL_UNLINK = -3, 9
+_SESSION_KEYRING, _KEYCTL_GET_KEYRING_ID, _KEYCTL_UNLINK = -3, 0, 9
 #: keyctl(2) on x86_64 and on aarch64.
 KEYCTL = 219 if platform.machine() == "aarch64" else 250
 _SECONDS = 20.0
@@ -39,6 +39,8 @@ class Janitor:
     """The maker's end: started at once, told of each thing, closed at the end."""
 
     def __init__(self) -> None:
+        # Where this process has no session keyring it gets one by the first key, and the janitor has to have the same.
+        library().syscall(KEYCTL, _KEYCTL_GET_KEYRING_ID, ctypes.c_long(_SESSION_KEYRING), 1)
         # Neither the user's modules nor this package's path: only the standard library. Not in the terminal's group,
         # so that an interrupt does not reach it.
         command = [sys.executable, "-I", "-S", "-B", __file__]

@@ -69,9 +69,9 @@ def fill_memory(size):
     return "done"
 
 
-def fill_disk(place, size, pause=0.0):
+def fill_disk(where, size, pause=0.0):
     """Write files of a MiB until so many bytes are there, or the disk is full."""
-    place = _place(place)
+    place = _place(where)
     os.makedirs(place, exist_ok=True)
     try:
         for number in range(size // _MIB):
@@ -154,9 +154,9 @@ def oom_score(pid):
     return found
 
 
-def litter(place):
+def litter(where, depth):
     """Leave what is hard to remove: depth, odd names, no rights, sockets, FIFOs, links that lead away."""
-    place = _place(place)
+    place = _place(where)
     os.makedirs(place, exist_ok=True)
     here = os.open(place, os.O_RDONLY)
     for name in (b"\xff\xfe", b"new\nline", b"-rf", b" ", b"\x1b[2J", b"x" * 255):
@@ -167,7 +167,7 @@ def litter(place):
     os.mknod("socket", 0o140000, dir_fd=here)
     os.symlink("/", "root", dir_fd=here)
     os.symlink("..", "up", dir_fd=here)
-    for _ in range(5000):
+    for _ in range(depth):
         os.mkdir("d", dir_fd=here)
         deeper = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)

@@ -1,0 +1,69 @@
+"""The lab, set up once for all tests of this directory, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import table
+from lab import CGROUP, DIRECTORY, USER, Lab, cannot_be_set_up
+from places import Places
+
+_SWITCH = "ISOLATED_HOOKS_REQUIRE_CONTAINERS"
+_TABLE = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def places(pytestconfig: pytest.Config) -> Iterator[Places]:
+    """The environments. Setting them up installs packages and takes minutes, so it is done only where asked for."""
+    if os.environ.get(_SWITCH) != "1":
+        pytest.skip(f"real containers are tried with {_SWITCH}=1, by root on Debian")
+    if problem := cannot_be_set_up():
+        pytest.fail(problem, pytrace=False)
+    before = _traces()
+    with Lab() as lab:
+        made = Places(lab)
+        yield made
+        pytestconfig.stash[_TABLE] = table.render(made.all_found(), table.versions())
+    assert _traces() == before, "the lab has left something behind"
+    assert not DIRECTORY.exists()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table."""
+    if text := config.stash.get(_TABLE, ""):
+        terminalreporter.section("what each host gives")
+        terminalreporter.write_line(text)
+
+
+def _traces() -> dict[str, Any]:
+    """Return what a lab could leave: its user, mounts, cgroups and processes."""
+    accounts = [Path(f"/etc/{name}").read_text() for name in ("passwd", "group", "subuid", "subgid")]
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            commands.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue  # it has just ended
+    return {
+        "accounts": [line for text in accounts for line in text.splitlines() if USER in line],
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(DIRECTORY) in line],
+        "cgroups": sorted(map(str, Path("/sys/fs/cgroup").glob(f"**{CGROUP}"))),
+        "processes": [line for line in commands if str(DIRECTORY) in line],
+    }
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Show what is not equal as JSON, which is how it was found."""
+    if op == "==" and isinstance(left, dict) and isinstance(right, dict):
+        keys = {*left, *right}
+        return ["they are not the same:"] + [
+            f"{key}: {json.dumps(left.get(key), default=str)} and {json.dumps(right.get(key), default=str)}"
+            for key in sorted(keys)
+            if left.get(key) != right.get(key)
+        ]
+    return None

@@ -85,6 +85,12 @@ class World:
         self.write_sdist("cyfast", _CYTHON)
         self.write_sdist("pure", _PURE)
         self.write_sdist("startup", startup)
+        # As that, and it is built where the other is installed.
+        pyproject, backend = (
+            _IN_TREE.replace("requires = []", 'requires = ["startup"]'),
+            _BACKEND.replace("startup", "needy"),
+        )
+        self.write_sdist("needy", {"pyproject.toml": pyproject, "backend.py": backend, "needy.pth": ""})
 
     def write_sdist(self, name: str, files: Mapping[str, str]) -> None:
         """Write an sdist of version 1.0 into the index."""
@@ -135,7 +141,17 @@ class World:
         """
         directory = output / "settings"
         directory.mkdir(parents=True)
-        for package in ("markupsafe", "flit-core", "cyfast", "pure", "startup", "build-attack", "setuptools", "cython"):
+        for package in (
+            "markupsafe",
+            "flit-core",
+            "cyfast",
+            "pure",
+            "startup",
+            "needy",
+            "build-attack",
+            "setuptools",
+            "cython",
+        ):
             text = f"resolver_dist:\n  sdist_server_url: {self.url}\n"
             if any(pin.startswith(f"{package}=") for pin in PREBUILT):
                 text += f"variants:\n  cpu:\n    pre_built: true\n    wheel_server_url: {self.url}\n"

@@ -40,10 +40,10 @@ def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param in ("shared", "confined") and os.geteuid() != 0:
         pytest.skip("only root can be somebody else, or not")
     if refused is not None:
-        monkeypatch.setattr(host, "refused_identities", lambda _paths: refused)
+        monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
         unshare = {"syscall": "unshare", "errno": 1, "stage": "identity"}
         monkeypatch.setattr(
-            host, "_tried", {(Identity.USER, (), False): unshare} if "shared" not in request.param else {}
+            host, "_tried", {(Identity.USER, (), False, "native"): unshare} if "shared" not in request.param else {}
         )
     return str(request.param)
 

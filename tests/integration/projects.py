@@ -227,8 +227,7 @@ def run_text(
         check=False,
         text=True,
         errors="surrogateescape",
-        timeout=120,
-        **options,
+        **{"timeout": 120, **options},
     )
 
 

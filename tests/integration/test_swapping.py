@@ -137,6 +137,14 @@ def test_a_swap_that_was_not_used_is_an_error(tool: Any) -> None:
     assert swapped.constructed == 0
 
 
+@pytest.mark.parametrize("code", [None, 0])
+def test_a_command_line_that_ends_well_without_having_used_it_is_an_error_too(code: int | None, tool: Any) -> None:
+    with pytest.raises(SwapError, match="no hook caller was made"), swap("a_tool"):
+        raise SystemExit(code)
+    with pytest.raises(SystemExit), swap("a_tool"):
+        raise SystemExit(1)
+
+
 def test_the_error_of_the_block_is_not_covered(tool: Any) -> None:
     with pytest.raises(ZeroDivisionError), swap("a_tool"):
         raise ZeroDivisionError

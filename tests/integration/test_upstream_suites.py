@@ -70,8 +70,9 @@ AS_ROOT = f"{_BUILDER}test_init_permission_error[False]"  # fails for root with 
 def test_their_suite_passes(name: str, version: str, tmp_path: Path) -> None:
     root = _unpack(name, version, tmp_path)
     python = _environment(tmp_path / "environment", [f"{name}=={version}", *REQUIREMENTS[name]])
-    argv = [python, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider", "-m", "not network"]
-    argv += [f"--deselect={AS_ROOT}"] if name == "build" and os.geteuid() == 0 else []
+    argv = [python, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider"]
+    if name == "build":
+        argv += ["-m", "not network", *([f"--deselect={AS_ROOT}"] if os.geteuid() == 0 else [])]
     done = subprocess.run(
         [*argv, *FILES[name]],
         cwd=root,
@@ -81,7 +82,8 @@ def test_their_suite_passes(name: str, version: str, tmp_path: Path) -> None:
         text=True,
         timeout=600,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode:
+        pytest.fail((done.stdout + done.stderr)[-10_000:], pytrace=False)
     callers, hooks = map(int, re.findall(r"SWAPPED (\d+) callers, (\d+) hooks", done.stdout)[0])
     assert min(callers, hooks) > 5, done.stdout
 
@@ -100,7 +102,8 @@ def _environment(directory: Path, requirements: list[str]) -> Path:
     venv.create(directory, with_pip=True, symlinks=True)
     python = directory / "bin" / "python"
     install = [python, "-m", "pip", "install", "-q", "pytest", "build", "packaging", "pyproject_hooks", *requirements]
-    installed = run_text(install)
+    # Without the time limit of the other commands: this is downloads.
+    installed = subprocess.run(install, capture_output=True, check=False, text=True)
     if installed.returncode:
         cannot_run(f"the requirements of the tests cannot be installed: {installed.stderr}")
     library = next(directory.glob("lib/python*/site-packages"))

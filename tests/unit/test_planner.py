@@ -337,6 +337,17 @@ def test_the_search_path_of_the_call_counts_before_the_ambient_one() -> None:
     assert made.origin("/srv/a/bin/x") is None
 
 
+def test_a_build_environment_without_programs_is_shown_where_the_frontend_put_it_into_the_path() -> None:
+    files = host({"/srv/env/overlay/lib/python3.12/site-packages/setuptools.py": "", "/srv/env/pip.conf": ""})
+    module = "/srv/env/overlay/lib/python3.12/site-packages/setuptools.py"
+    environ = {"PATH": f"/srv/env/overlay/bin:{PATH}"}
+    made = look(files, environ=environ, started_with={"PATH": PATH})
+    assert made.origin(module)
+    assert not made.writable(module)
+    assert made.origin("/srv/env/pip.conf") is None
+    assert look(files, environ=environ, started_with=environ).origin(module) is None
+
+
 def test_a_directory_of_programs_behind_a_link_is_there_by_either_name() -> None:
     files = host({"/tools": Link("/srv/real"), "/srv/real/bin/x": ""})
     plan = make_plan(files, path=f"/tools/bin:{PATH}")
@@ -474,6 +485,14 @@ def test_an_interpreter_that_is_not_found_is_refused(python: str) -> None:
     with pytest.raises(PolicyError, match="name it by an absolute path") as caught:
         make_plan(files, call=hook_call(python=python), path=f":.:bin:{PATH}")
     assert "\x1b" not in str(caught.value)
+
+
+def test_an_interpreter_named_by_way_of_what_is_not_visible() -> None:
+    files = host({**python_at("/srv/a"), "/srv/elsewhere/x": "", "/link": Link("/srv/a/bin")})
+    assert make_plan(files, call=hook_call(python="/srv/elsewhere/../a/bin/python3")).argv[0] == "/srv/a/bin/python3"
+    # Of a link ".." is the parent of where it leads.
+    assert make_plan(files, call=hook_call(python="/link/../bin/python3")).argv[0] == "/srv/a/bin/python3"
+    assert make_plan(files, call=hook_call(python="/srv/a/bin/python3")).argv[0] == "/srv/a/bin/python3"
 
 
 def test_the_hook_is_called_as_the_frontend_asked_for() -> None:

@@ -70,7 +70,9 @@ def install(fetched: Fetched, environment: str, policy: Policy, *, replaced: Col
     shown = (fetched.directory, script, os.path.dirname(os.path.abspath(installer.__file__)))
     inside = dataclasses.replace(policy, network=False, source="read-write", expose=shown, writable=())
     said: list[str] = []
-    argv = [sys.executable, "-I", "-S", script, _written(order, fetched.directory)]
+    # What was given as "../env/bin/python" leads over directories that are not shown.
+    python = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
+    argv = [python, "-I", "-S", script, _written(order, fetched.directory)]
     report = run_command(
         argv, environment, inside, functools.partial(_start, said), stdin="null", python=sys.executable
     )

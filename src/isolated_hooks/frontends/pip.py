@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     state = json.loads(os.environ[piprunner.STATE])
     runner = PipRunner(Policy(**state["policy"]), state["packages"].values())
-    with swapped(runner, _RUNNABLE):
+    with swapped(runner, _RUNNABLE, alone=True):
         try:
             code = _run_pip(arguments)
         finally:
@@ -106,7 +106,7 @@ def embedded(policy: Policy) -> Iterator[list[HookReport]]:
         os.environ[piprunner.STATE] = json.dumps(state)
         runner = PipRunner(policy, state["packages"].values())
         try:
-            with swapped(runner, _RUNNABLE):
+            with swapped(runner, _RUNNABLE, alone=False):
                 yield runner.reports
         finally:
             os.environ.pop(piprunner.STATE)

@@ -1,7 +1,7 @@
 """What the pips of one command tell the first of them: pip runs further pips, for build requirements and ``--python``.
 
-The records are in an anonymous file that the first process holds, memfd_create(2). The others open it by its name in
-``/proc``, which a hook cannot: it sees no process outside.
+The records are in a file without a name that the first process holds. The others open it by way of ``/proc``, which a
+hook cannot: it sees no process outside.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, cast
@@ -51,14 +52,14 @@ class Told:
 
 
 class Records:
-    """The anonymous file, as a context manager that closes it.
+    """The file, as a context manager that closes it.
 
     :ivar path: how another process of this user opens it, as long as this one lives
     """
 
     def __init__(self) -> None:
-        self._fd = os.memfd_create("isolated-hooks")
-        self.path = f"/proc/{os.getpid()}/fd/{self._fd}"
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # __exit__ closes it
+        self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
 
     def read(self) -> Told:
         """Return what has been told so far."""
@@ -77,7 +78,7 @@ class Records:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        self._file.close()
 
 
 def tell(path: str, reports: Iterable[HookReport], problems: Iterable[IsolatedHooksError], *, quiet: bool) -> None:

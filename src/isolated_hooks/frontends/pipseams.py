@@ -76,9 +76,10 @@ def _installation_error(text: str) -> Exception:
 
 
 @contextlib.contextmanager
-def swapped(runner: PipRunner, runnable: str) -> Iterator[None]:
+def swapped(runner: PipRunner, runnable: str, *, alone: bool) -> Iterator[None]:
     """Have all that pip builds in this process built through ``runner``, and the pips that it starts run ``runnable``.
 
+    :param alone: this process does nothing else, so that nothing else may be started by Python
     :raises SwapError: this pip has not what is to be changed
     """
     modules = _load()
@@ -87,7 +88,8 @@ def swapped(runner: PipRunner, runnable: str) -> Iterator[None]:
         for module, name, value in _changes(modules, runnable):
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)
-        stack.enter_context(_watch(runner, runnable))
+        if alone:
+            stack.enter_context(_watch(runner, runnable))
         yield
 
 

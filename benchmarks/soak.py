@@ -51,7 +51,9 @@ def used(temporary: Path) -> dict[str, int]:
     gc.collect()
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     named = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != str(os.getpid()) and _names(pid, temporary)]
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    # Those of a sandbox: other programs on this host mount things too.
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = [line for line in lines if " - tmpfs root " in line or os.fspath(temporary) in line]
     groups = [
         path
         for parent, _ in cgroup.places()

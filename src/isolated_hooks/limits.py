@@ -162,7 +162,7 @@ def _processes(identity: str, root: bool) -> tuple[str, bool]:
     if identity == "shared" or (identity == "confined" and root):
         return f"{_LOOK}: RLIMIT_NPROC does not bind root", False
     if identity == "confined":
-        return f"{_LOOK}; RLIMIT_NPROC, with room for the caller's other processes, which it counts as well", False
+        return f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {_LOOK}", False
     if identity == "separate":
         return "RLIMIT_NPROC, which counts the processes of the throw-away uid", True
     return "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace", True

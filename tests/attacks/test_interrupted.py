@@ -220,7 +220,7 @@ def test_no_more_processes(place: Place) -> None:
     }
     code = (
         "import os, resource, sys, runpy\n"
-        "resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[1]), resource.RLIM_INFINITY))\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[1]),) * 2)\n"
         "sys.path.insert(0, os.path.dirname(sys.argv[2])); sys.argv = sys.argv[2:]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )

@@ -203,8 +203,8 @@ def test_hosts_that_refuse_something(
     if os.geteuid() != 0 and identity is not Identity.CONFINED:
         pytest.skip("only root is given another uid")
     refused = frozenset([*Identity][: [*Identity].index(identity)])
-    monkeypatch.setattr(host, "refused_identities", lambda _paths: refused)
-    first = (Identity.USER, (), False)
+    monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
+    first = (Identity.USER, (), False, "native")
     monkeypatch.setattr(host, "_tried", {first: {"syscall": "unshare", "errno": 1, "stage": "identity"}})
     hostile_wheel(indexed, canary)
     write_wheel(indexed.project("second"), "second", files={"second-1.0.data/scripts/tool": "#!python\n"})

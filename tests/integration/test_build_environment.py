@@ -195,7 +195,9 @@ def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> No
         assert process.wait(60) != 0
 
 
-@pytest.mark.parametrize("identity", [Identity.MIRROR, Identity.SHARED, Identity.CONFINED], ids=lambda i: i.value)
+@pytest.mark.parametrize(
+    "identity", [Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.CONFINED], ids=lambda i: i.value
+)
 @pytest.mark.filterwarnings("ignore::isolated_hooks.IsolationDegradedWarning")
 def test_hosts_that_refuse_something(
     identity: Identity, installer: str, indexed: Index, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,14 +7,15 @@ is kept. So it is decided here what to drop, and applied in the child, where the
 For each ambient variable the first of these that applies decides:
 
 1. It is made to fit, or has no meaning inside: replaced or removed, even if it was injected or ``env_keep`` names it.
-2. The runner call itself passed it in ``extra_environ``: kept, whatever its name.
-3. ``env_keep`` names it: kept.
-4. ``env_delete`` names it: dropped, also where it was injected.
-5. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
-6. Its name or its value looks like a credential: dropped.
-7. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
-8. It is in ``NEVER``: dropped.
-9. It is in one of the other tables: kept. Anything else: dropped.
+2. ``env_remove`` names it: dropped, and taken out again whoever has set it. So are the injected ones.
+3. The runner call itself passed it in ``extra_environ``: kept, whatever its name.
+4. ``env_keep`` names it: kept.
+5. ``env_delete`` names it: dropped, also where it was injected.
+6. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
+7. Its name or its value looks like a credential: dropped.
+8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
+9. It is in ``NEVER``: dropped.
+10. It is in one of the other tables: kept. Anything else: dropped.
 
 ``PATH`` and ``LD_LIBRARY_PATH`` are filtered entry by entry, whoever set them, to directories that are visible and not
 writable inside. The latter because compilers under /opt, and interpreters that were moved, do not start without it, and
@@ -160,12 +161,12 @@ def plan_environ(
     extra = extra or {}
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = _fitted(policy, home, tmpdir, user, rustup_home)
-    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP")
+    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP", *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:
         if name in fitted or name in removed:
-            return Decision(False, "replaced" if name in fitted else "removed")
+            return Decision(False, "replaced" if name in fitted else _removal(name, policy))
         if not copied and extra.get(name) == value:
             return Decision(True, "passed")
         if matches(os.fsencode(name), keep):
@@ -187,6 +188,10 @@ def plan_environ(
         _delete=policy.env_delete,
         _ambient=MappingProxyType(dict(ambient)),
     )
+
+
+def _removal(name: str, policy: Policy) -> str:
+    return "deleted" if name in policy.env_remove else "removed"
 
 
 def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:

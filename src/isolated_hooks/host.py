@@ -31,6 +31,7 @@ __all__ = [
     "namespaces_refused",
     "refusal",
     "refused_identities",
+    "refuses_wrapped",
     "remedy",
     "require_sandbox",
     "started_with",
@@ -62,6 +63,9 @@ _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
+# What root tries before its own uid, and the calls that are refused where the ids for it are not mapped.
+_WRAPPED = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
+_ID_CALLS = frozenset(("write", "setresuid"))
 _MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 
@@ -131,8 +135,19 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], laun
         return True
     if plan.identity in _LADDER and _is_refusal(outcome):
         return False
-    del _tried[key]
+    _tried.pop(key, None)  # another thread may have come to the same
     raise refusal(outcome)
+
+
+def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
+    """Say whether an identity that works here was refused where the launcher was started, so that nothing was run.
+
+    The inner runner may have entered a user namespace of its own first, as ``unshare --map-root-user`` does, where one
+    id is mapped and no other can be taken. Only what maps and changes ids counts: that is not up to a source tree.
+    """
+    call, number = status.get("syscall"), status.get("errno")
+    failed = status.get("state") == "failed" and plan.identity in _WRAPPED
+    return failed and call in _ID_CALLS and number in (errno.EPERM, errno.EINVAL)
 
 
 def _is_refusal(outcome: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from .environ import plan_environ
@@ -61,15 +62,17 @@ def plan_command(
     *,
     stdin: str,
     terminal: str,
+    extra: Mapping[str, str] = MappingProxyType({}),
     python: str = "",
 ) -> Plan:
     """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
+    :param extra: variables that whoever starts it gives it, over the inherited ones
     :param python: an interpreter to show with all that it loads, or empty
     """
-    planner = _Planner(policy, situation, layout, {}, cwd)
+    planner = _Planner(policy, situation, layout, extra, cwd)
     if python:
         planner.interpreter(python)
     if terminal:

@@ -77,6 +77,7 @@ class Policy:
     :ivar hide: paths to take out of the view again; it has the last word
     :ivar env_keep: ambient variables to keep, as ``NAME`` or ``PREFIX_*``, case-sensitive, looked at before env_delete
     :ivar env_delete: variables to drop, in any case; ``*`` alone drops whatever env_keep does not name
+    :ivar env_remove: variables to take out, as ``NAME``, whoever set them and whatever env_keep says
     :ivar limits: what one hook call may use
     :ivar require: the protections that must be active: whatever is given is *added* to :data:`DEFAULT_REQUIRE`,
         because naming one more must not quietly give up another
@@ -101,6 +102,7 @@ class Policy:
     hide: tuple[str, ...]
     env_keep: tuple[str, ...]
     env_delete: tuple[str, ...]
+    env_remove: tuple[str, ...]
     limits: Limits
     require: frozenset[Protection]
     allow_degraded: frozenset[Protection]
@@ -121,6 +123,7 @@ class Policy:
         hide: Iterable[str | os.PathLike[str]] = (),
         env_keep: Iterable[str] = (),
         env_delete: Iterable[str] = (),
+        env_remove: Iterable[str] = (),
         limits: Limits | Mapping[str, object] = _NO_OTHER_LIMITS,
         require: Iterable[Protection | str] = DEFAULT_REQUIRE,
         allow_degraded: Iterable[Protection | str] = (),
@@ -138,6 +141,7 @@ class Policy:
             "hide": hide,
             "env_keep": env_keep,
             "env_delete": env_delete,
+            "env_remove": env_remove,
             "limits": limits,
             "require": require,
             "allow_degraded": allow_degraded,
@@ -323,6 +327,7 @@ _CHECKS: Mapping[str, checks.Check] = {
     "hide": checks.paths,
     "env_keep": checks.keep_patterns,
     "env_delete": checks.patterns,
+    "env_remove": checks.names,
     "limits": _check_limits,
     "require": _check_required,
     "allow_degraded": checks.protections,

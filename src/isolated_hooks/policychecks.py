@@ -26,6 +26,7 @@ __all__ = [
     "keep_patterns",
     "mapping",
     "named",
+    "names",
     "nearest",
     "optional",
     "parse_size",
@@ -183,6 +184,15 @@ def keep_patterns(label: str, value: object) -> tuple[str, ...]:
     found = patterns(label, value)
     if "*" in found:
         raise wrong(label, "*", "NAME or PREFIX_*; '*' alone would keep every credential, so name what is needed")
+    return found
+
+
+def names(label: str, value: object) -> tuple[str, ...]:
+    """As :func:`patterns`, but whole names alone."""
+    found = patterns(label, value)
+    for name in found:
+        if name.endswith("*"):
+            raise wrong(label, name, "names of variables as NAME; PREFIX_* belongs into env_delete")
     return found
 
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pyproject_hooks
@@ -139,12 +140,16 @@ class _Run:
         _sweep_once(workspace_parent(avoid))
         began = time.monotonic()
         plan, error = None, ""
+        refused: frozenset[Identity] = frozenset()
         try:
-            with Workspace(avoid) as workspace:
-                plan = self.trial(workspace)
-                self.prepare(workspace, plan)
-                self._launch(workspace, plan)
-                self.collect(workspace)
+            while plan is None or plan.identity in refused:
+                with Workspace(avoid) as workspace:
+                    plan = self.trial(workspace, refused)
+                    self.prepare(workspace, plan)
+                    if self._launch(workspace, plan):
+                        self.collect(workspace)
+                    else:
+                        refused |= {plan.identity}
         except BaseException as problem:
             error = visible(str(problem) or type(problem).__name__, limit=2000)
             raise
@@ -173,11 +178,14 @@ class _Run:
             )
         )
 
-    def trial(self, workspace: Workspace) -> Plan:
-        """Return the plan that works on this host, tried without its command."""
+    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+        """Return the plan that works on this host, tried without its command.
+
+        :param refused: identities that the inner runner's own wrapper does not allow
+        """
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
-        refused = situation.refused | host.refused_identities(mapped, self.launcher.name)
+        refused |= situation.refused | host.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             if plan.identity is Identity.SEPARATE and self._missing(plan):
@@ -206,7 +214,8 @@ class _Run:
     def _missing(self, plan: Plan) -> list[ProtectionStatus]:
         return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
 
-    def _launch(self, workspace: Workspace, plan: Plan) -> None:
+    def _launch(self, workspace: Workspace, plan: Plan) -> bool:
+        """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
@@ -215,13 +224,18 @@ class _Run:
                 self.status = workspace.status()
                 take_back(self.status, (plan.source, *self.policy.writable))
         except BaseException as problem:
+            if isinstance(problem, subprocess.CalledProcessError) and host.refuses_wrapped(self.status, plan):
+                return False
             failure = self._failure(problem)
             if failure is None:
                 raise
             raise failure from problem
+        if host.refuses_wrapped(self.status, plan):
+            return False
         failure = self._failure(None)
         if failure is not None:
             raise failure
+        return True
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
@@ -325,11 +339,17 @@ class _CommandRun(_Run):
         self.argv = argv
         self.stdin = "inherit"
         self.terminal = ""
+        self.extra: Mapping[str, str] = {}
         self.python = ""
         self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
-        options = {"stdin": self.stdin, "terminal": self.terminal, "python": self.python}
+        options: dict[str, Any] = {
+            "stdin": self.stdin,
+            "terminal": self.terminal,
+            "python": self.python,
+            "extra": self.extra,
+        }
         return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
@@ -346,19 +366,27 @@ def run_command(
     stdin: str = "inherit",
     terminal: str = "",
     python: str = "",
+    extra_environ: Mapping[str, str] = MappingProxyType({}),
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
     :param start: what runs the launcher's command to its end; it need not raise
     :param stdin: ``"inherit"`` or ``"null"``
     :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
+    :param extra_environ: variables that ``start`` gives it, over the inherited ones
     :param python: an interpreter to show with all that it loads, if there is one to show
     :raises HookTimeoutError: it ran into a time limit
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.stdin, run.terminal, run.python = start, stdin, terminal, python
+    run.starter, run.stdin, run.terminal, run.python, run.extra = (
+        start,
+        stdin,
+        terminal,
+        python,
+        extra_environ,
+    )
     try:
         run.run()
     except (HookTimeoutError, HookKilledError):

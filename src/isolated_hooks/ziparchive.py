@@ -213,7 +213,7 @@ def _central_member(entry: tuple[Any, ...], raw: bytes, extra: bytes) -> ZipMemb
     if flags & ~_FLAGS or method not in (_STORED, _DEFLATED):
         raise UntrustedResultError("a member must be stored or deflated, and not encrypted", name)
     size, packed = _sizes(extra, size, packed, name)
-    if method == _STORED and (size != packed or flags & _DESCRIPTOR_FOLLOWS):
+    if method == _STORED and (size != packed or (size and flags & _DESCRIPTOR_FOLLOWS)):
         raise UntrustedResultError("a stored member must say its size before its data", name)
     directory = name.endswith("/")
     _check_mode(attributes >> 16, name, directory=directory)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from attackcolumn import COLUMNS, Entry, column
+from attackcolumn import COLUMNS, column
 from attackrows import ROWS
 
 from isolated_hooks import host
@@ -22,6 +23,8 @@ from isolated_hooks.selftest.table import ATTACKS, HARMLESS
 
 PAGE = Path(__file__).parents[2] / "docs/attacks.rst"
 COMMAND = "python tests/attacks/attackpage.py"
+Words = Mapping[str, Mapping[str, str]]
+
 _HEADINGS = ("attack", "what it tries to", *(column.title for column in COLUMNS.values()))
 
 _BEGINNING = """\
@@ -69,25 +72,28 @@ Out of scope
 """
 
 
-def entries() -> dict[str, dict[str, Entry]]:
-    """Return the columns that can be had here, by name."""
-    return {name: column(name) for name, chosen in COLUMNS.items() if not chosen.unavailable()}
+def ran() -> Words:
+    """Return the words of a run."""
+    columns = {name: column(name) for name in COLUMNS}
+    return {a.name: {name: columns[name][a.name].word for name in COLUMNS} for a in ATTACKS}
 
 
-def page(columns: Mapping[str, Mapping[str, Entry]]) -> str:
+def page(words: Words, kernel: str, abi: int) -> str:
     """Return the text of the page.
 
-    :param columns: all of them
+    :param words: of every attack, and of every column
+    :param kernel: where it was run
+    :param abi: of Landlock there
     """
     parts = [
         _BEGINNING.format(
             command=COMMAND,
             number=len(ATTACKS),
             harmless=len(HARMLESS),
-            kernel=platform.release().split("-")[0],
-            abi=landlock_abi(),
+            kernel=kernel,
+            abi=abi,
         ),
-        _table(_HEADINGS, _attack_rows(columns), widths=(16, 30, 12, 12, 15, 15)),
+        _table(_HEADINGS, _attack_rows(words), widths=(16, 30, 12, 12, 15, 15)),
         _PROMISES,
         _table(("kind", "promise", "stopped by", "seen in"), _kind_rows(), widths=(6, 40, 20, 34)),
         _ELSEWHERE,
@@ -98,11 +104,17 @@ def page(columns: Mapping[str, Mapping[str, Entry]]) -> str:
     return "\n".join(parts)
 
 
+def made_with() -> tuple[str, int]:
+    """Return the kernel and the Landlock ABI that the page was made with, as it says."""
+    found = re.search(r"made on Linux (\S+) with Landlock ABI (\d+)\.", PAGE.read_text(encoding="utf-8"))
+    assert found is not None, "the page does not say where it was made"
+    return found[1], int(found[2])
+
+
 def committed() -> dict[str, dict[str, str]]:
     """Return the first table as it is in the page: the words of each column, by the attack's name."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(".. csv-table::"))
-    body = [line.strip() for line in lines[start:] if line.startswith("   ")]
     end = lines.index("What each kind tests", start)
     body = [line.strip() for line in lines[start:end] if line.startswith('   "')]
     return {name: dict(zip(COLUMNS, words, strict=True)) for name, _, *words in csv.reader(body)}
@@ -113,9 +125,9 @@ def landlock_abi() -> int:
     return host.facts()["Landlock ABI"][0]
 
 
-def _attack_rows(columns: Mapping[str, Mapping[str, Entry]]) -> Iterator[Iterable[str]]:
+def _attack_rows(words: Words) -> Iterator[Iterable[str]]:
     for attack in ATTACKS:
-        yield attack.name, attack.tries, *(columns[name][attack.name].word for name in COLUMNS)
+        yield attack.name, attack.tries, *(words[attack.name][name] for name in COLUMNS)
 
 
 def _kind_rows() -> Iterator[Iterable[str]]:
@@ -157,7 +169,7 @@ def main(arguments: list[str]) -> int:
         if why := chosen.unavailable():
             print(f"{COMMAND}: there can be no column {chosen.title!r} here: {why}", file=sys.stderr)
             return 2
-    text = page(entries())
+    text = page(ran(), platform.release().split("-")[0], landlock_abi())
     if arguments == ["--check"]:
         return 0 if PAGE.read_text(encoding="utf-8") == text else 1
     PAGE.parent.mkdir(exist_ok=True)

@@ -20,11 +20,11 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from attackplace import processes_naming, quiet
-from attackworld import until
 from build.env import DefaultIsolatedEnv
 from packaging.version import Version
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
+from isolated_hooks.selftest.world import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -365,7 +365,7 @@ def test_a_refusal_shows_what_it_refuses_escaped(tree: Path) -> None:
     [
         "os.unlink(path); os.symlink({secret!r}, path)",
         "os.unlink(path); os.mkfifo(path)",
-        "os.unlink(path); socket.socket(socket.AF_UNIX).bind(path)",
+        "os.unlink(path); os.chdir(directory); socket.socket(socket.AF_UNIX).bind(returned)",
         "os.unlink(path); os.mkdir(path)",
         "os.link(path, path + '.again')",
     ],

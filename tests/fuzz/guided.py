@@ -63,12 +63,32 @@ def archives(data: bytes) -> bool:
     return properties.archive_holds(_structured_zip(rest), properties.WHEEL)
 
 
+_STEPS = (
+    "pkg",
+    "a",
+    "A",
+    "..",
+    ".",
+    "",
+    "pkg-1.0.dist-info",
+    "pkg-1.0.data",
+    "scripts",
+    "\\",
+    "C:",
+    "entry_points.txt",
+)
+
+
 def _structured_zip(data: bytes) -> bytes:
     """Return a wheel whose members and whose headers' fields come from the fuzzer, and whose structure mostly fits."""
     given = atheris.FuzzedDataProvider(data)
-    files = list(wheel_files().items())
+    more: dict[str, str] = {}
     for _ in range(given.ConsumeIntInRange(0, 3)):
-        files.append((given.ConsumeUnicodeNoSurrogates(20), given.ConsumeBytes(20)))
+        parts = [given.PickValueInList(list(_STEPS)) for _ in range(given.ConsumeIntInRange(1, 4))]
+        parts += [given.ConsumeUnicodeNoSurrogates(6)] * (given.ConsumeProbability() < 0.3)
+        more["/".join(parts)] = given.ConsumeUnicodeNoSurrogates(10)
+    # With RECORD as it has to be, so that this is no wall either.
+    files = list(wheel_files(more).items()) if given.ConsumeProbability() < 0.95 else []
     body, directory = b"", b""
     for name, content in files:
         raw, flags, packed, method = name.encode(), 1 << 11, content, 0
@@ -79,7 +99,7 @@ def _structured_zip(data: bytes) -> bytes:
         local, central = [20, flags, method, 0, 33, *sizes], [20, 20, flags, method, 0, 33, *sizes]
         rest = [0, 0, 0, 0, 0o100644 << 16, len(body)]
         for numbers in (local, central, rest):
-            if given.ConsumeProbability() < 0.1 and numbers:
+            if given.ConsumeProbability() < 0.05:
                 numbers[given.ConsumeIntInRange(0, len(numbers) - 1)] = given.ConsumeIntInRange(0, 1 << 16)
         body += struct.pack("<4s5H3L2H", b"PK\3\4", *[n & 0xFFFF for n in local[:5]], *local[5:], len(raw), 0)
         body += raw + packed

@@ -576,3 +576,13 @@ def test_the_child_imports_next_to_nothing() -> None:
     command = [sys.executable, "-I", "-S", "-B", "-c", code, str(package.parent)]
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert set(names) <= {"__future__", "_blake2", "sandbox", "sandbox.environ"}
+
+
+def test_what_is_to_be_removed_is_taken_out_whoever_set_it() -> None:
+    ambient = {"CC": "gcc"}
+    assert "CC" not in hook_environ(ambient, env_remove=["CC"], env_keep=["CC", "C*"])
+    assert "CC" not in hook_environ({}, extra=ambient, env_remove=["CC"])
+    assert "CC" not in run(plan({}, env_remove=["CC"]), {"CC": "injected"})
+    assert plan(ambient, env_remove=["CC"]).dropped == ("CC",)
+    assert hook_environ(ambient, env_remove=["CXX"])["CC"] == "gcc"
+    assert hook_environ({}, env_remove=["HOME"])["HOME"] == FITTED["HOME"]

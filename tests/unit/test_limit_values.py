@@ -87,4 +87,4 @@ def test_every_limit_has_its_means_on_every_host(identity: str, root: bool, cgro
     assert all(mean.how for mean in means.values())
     assert means["memory"].exact is cgroup
     assert means["processes"].exact is (identity not in ("shared", "confined"))
-    assert means["temp_size"].exact is (identity not in ("shared", "confined"))
+    assert means["temp_size"].exact is (identity not in ("shared", "confined", "separate"))

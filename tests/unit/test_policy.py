@@ -427,3 +427,9 @@ def test_a_home_is_expanded_in_files_only(tmp_path: pathlib.Path, monkeypatch: p
 def test_a_home_that_is_not_absolute_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "relative")
     assert "absolute" in load_refused(tmp_path, "expose = ['~/a']")
+
+
+def test_what_is_removed_is_named_whole() -> None:
+    assert Policy(env_remove=["A", "B", "A"]).env_remove == ("A", "B")
+    for name in ("*", "A_*", "A B", ""):
+        assert "env_remove" in refused(env_remove=[name])

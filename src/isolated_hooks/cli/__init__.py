@@ -18,6 +18,7 @@ __all__ = ["exit_code", "exit_code_of", "main"]
 
 _COMMANDS = {
     "build": "build an sdist and a wheel as 'python -m build' does, every hook in a sandbox",
+    "fromager": "fromager's own command line, every hook in a sandbox",
     "pip": "run pip, every hook in a sandbox, those of build requirements too",
     "run": "run any command under the same policy, a shell for instance",
     "doctor": "say what this host offers, protection by protection, with remedies",

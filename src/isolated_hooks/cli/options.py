@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
-__all__ = ["add_policy_options", "policy_of"]
+__all__ = ["add_policy_options", "leading_options", "policies_of", "policy_of"]
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,9 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
             f"--{name}", metavar="NAME", action="append", help=f"{text} variables, NAME or PREFIX_*; may be repeated"
         )
     group.add_argument(
+        "--env-remove", metavar="NAME", action="append", help="take a variable out, whoever set it; may be repeated"
+    )
+    group.add_argument(
         "--allow-degraded",
         metavar="NAME",
         action="append",
@@ -55,12 +59,41 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the parser's own options at the beginning of the arguments, and the rest, which is another program's.
+
+    A ``--`` between the two is left out.
+    """
+    position = 0
+    while position < len(arguments):
+        name, equals, _ = arguments[position].partition("=")
+        action = parser._option_string_actions.get(name)
+        if action is None:
+            break
+        position += 1 if equals or action.nargs == 0 else 2
+    rest = list(arguments[position:])
+    return list(arguments[:position]), rest[1:] if rest[:1] == ["--"] else rest
+
+
 def policy_of(options: argparse.Namespace) -> Policy:
     """Return the policy that the options make, over that of the file they name.
 
     :raises PolicyError: it is not valid
     """
-    policy = Policy() if options.config is None else load_policy(options.config).for_package(options.package)
+    return policies_of(options)(options.package)
+
+
+def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:
+    """Return what gives the policy for a package, by name: the options, over the file they name, which is read once.
+
+    :raises PolicyError: one of them is not valid
+    """
+    file = None if options.config is None else load_policy(options.config)
+    _over(Policy() if file is None else file.default, options)
+    return lambda name: _over(Policy() if file is None else file.for_package(name), options)
+
+
+def _over(policy: Policy, options: argparse.Namespace) -> Policy:
     changes: dict[str, Any] = {}
     for name in ("network", "source", "launcher", "deep_check"):
         if getattr(options, name) is not None:
@@ -68,7 +101,7 @@ def policy_of(options: argparse.Namespace) -> Policy:
     for name in ("expose", "writable", "hide"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *(os.path.abspath(path) for path in getattr(options, name)))
-    for name in ("env_keep", "env_delete", "allow_degraded"):
+    for name in ("env_keep", "env_delete", "env_remove", "allow_degraded"):
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *getattr(options, name))
     limits: dict[str, Any] = {} if options.time is None else {"wall_time": options.time}

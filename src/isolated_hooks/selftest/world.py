@@ -269,7 +269,7 @@ class World:
         """Start a process that ends with its input. It is in a session of its own, out of an interrupt's way."""
         pipe = subprocess.PIPE
         process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, start_new_session=True, stdin=pipe, stdout=pipe, **named
+            command, start_new_session=True, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, **named
         )
         self._stack.callback(process.communicate)
         return process

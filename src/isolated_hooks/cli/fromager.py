@@ -1,0 +1,46 @@
+"""``isolated-hooks fromager``: fromager's own command line, every hook in a sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from ..errors import PolicyError
+from ..frontends import fromager
+from ..frontends.fromager_policy import SWITCH
+from ..runner import check_host
+from . import output
+from .options import add_policy_options, leading_options, policies_of
+
+_PROG = "isolated-hooks fromager"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        add_help=False,
+        allow_abbrev=False,
+        usage=f"{_PROG} [sandbox options] [fromager's options] COMMAND [ARGUMENT ...]",
+    )
+    add_policy_options(parser)
+    own, theirs = leading_options(parser, arguments)
+    options = parser.parse_args(own)
+    if options.package is not None:
+        raise PolicyError("--package: fromager builds many packages; the table of each in --config is used by itself")
+    options.config = options.config or _configured()
+    policies = policies_of(options)
+    if theirs[:1] == ["--help"]:
+        print(parser.format_help())
+    elif theirs and not {"--help", "--version"} & {*theirs}:
+        check_host(policies(None))
+    code, reports = fromager.run(theirs, policies, prog=_PROG)
+    output.summary(reports)
+    return code
+
+
+def _configured() -> str | None:
+    """Take the policy file of :data:`SWITCH`, and the switch out: this command is what swaps."""
+    word = os.environ.pop(SWITCH, "")
+    return word if os.path.isabs(word) else None

@@ -195,7 +195,9 @@ def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> No
         assert process.wait(60) != 0
 
 
-@pytest.mark.parametrize("identity", [Identity.MIRROR, Identity.SHARED, Identity.CONFINED], ids=lambda i: i.value)
+@pytest.mark.parametrize(
+    "identity", [Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.CONFINED], ids=lambda i: i.value
+)
 @pytest.mark.filterwarnings("ignore::isolated_hooks.IsolationDegradedWarning")
 def test_hosts_that_refuse_something(
     identity: Identity, installer: str, indexed: Index, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,8 +205,8 @@ def test_hosts_that_refuse_something(
     if os.geteuid() != 0 and identity is not Identity.CONFINED:
         pytest.skip("only root is given another uid")
     refused = frozenset([*Identity][: [*Identity].index(identity)])
-    monkeypatch.setattr(host, "refused_identities", lambda _paths: refused)
-    first = (Identity.USER, (), False)
+    monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
+    first = (Identity.USER, (), False, "native")
     monkeypatch.setattr(host, "_tried", {first: {"syscall": "unshare", "errno": 1, "stage": "identity"}})
     hostile_wheel(indexed, canary)
     write_wheel(indexed.project("second"), "second", files={"second-1.0.data/scripts/tool": "#!python\n"})

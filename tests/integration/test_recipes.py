@@ -44,7 +44,7 @@ def recipe(name: str, directory: Path) -> Path:
 def install(directory: Path, *requirements: str) -> Path:
     """Make an environment with a tool and this package as it is here, and return its directory of programs."""
     venv.create(directory, with_pip=True, symlinks=True)
-    ours = ("build", "packaging", "pyproject_hooks", "tomli")
+    ours = ("build", "installer", "packaging", "pyproject_hooks", "tomli")
     # Without the time limit of the other commands: this is downloads.
     argv = [directory / "bin" / "python", "-m", "pip", "install", "-q", *requirements, *ours]
     done = subprocess.run(argv, capture_output=True, check=False, text=True)
@@ -145,9 +145,11 @@ def test_uv_builds_nothing_and_takes_what_was_built(project: Path, tmp_path: Pat
     uv = programs / "uv"
     into = ("pip", "install", "--no-index", "--target", tmp_path / "target")
     environ = home(tmp_path, UV_NO_BUILD="1", UV_CACHE_DIR=os.fspath(tmp_path / "cache"))
-    refused = run_text([uv, *into, project], "/", environ)
+    sdist = command("build", "--sdist", "--no-isolation", "--outdir", tmp_path / "sdists", project)
+    assert sdist.returncode == 0, sdist.stderr
+    refused = run_text([uv, *into, "--find-links", tmp_path / "sdists", "example"], "/", environ)
     assert refused.returncode != 0, "uv builds all the same"
-    assert facts(project) == []
+    assert not (tmp_path / "target" / "example.py").exists()
     built = command("pip", "wheel", "--no-index", "-w", tmp_path / "wheels", project, environ=environ)
     assert built.returncode == 0, built.stderr
     done = run_text([uv, *into, "--find-links", tmp_path / "wheels", "example"], "/", environ)

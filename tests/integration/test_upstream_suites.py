@@ -59,9 +59,18 @@ FILES = {
     "pyproject_hooks": ["tests"],
     "build": [f"tests/test_{name}.py" for name in ("projectbuilder", "util", "module")],
 }
+# Since 77 setuptools warns of what their samples say, and their configuration makes warnings errors.
 REQUIREMENTS = {
     "pyproject_hooks": ["testpath", "setuptools>=30", "tomli"],
-    "build": ["pytest-mock", "pytest-rerunfailures", "filelock", "setuptools>=67.8", "wheel", "virtualenv", "tomli"],
+    "build": [
+        "pytest-mock",
+        "pytest-rerunfailures",
+        "filelock",
+        "setuptools>=67.8,<77",
+        "wheel",
+        "virtualenv",
+        "tomli",
+    ],
 }
 AS_ROOT = f"{_BUILDER}test_init_permission_error[False]"  # fails for root with their own class, too
 
@@ -101,7 +110,19 @@ def _environment(directory: Path, requirements: list[str]) -> Path:
     """Make an environment with the requirements, pytest, and this package as it is here."""
     venv.create(directory, with_pip=True, symlinks=True)
     python = directory / "bin" / "python"
-    install = [python, "-m", "pip", "install", "-q", "pytest", "build", "packaging", "pyproject_hooks", *requirements]
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "pytest",
+        "build",
+        "installer",
+        "packaging",
+        "pyproject_hooks",
+        *requirements,
+    ]
     # Without the time limit of the other commands: this is downloads.
     installed = subprocess.run(install, capture_output=True, check=False, text=True)
     if installed.returncode:

@@ -143,8 +143,8 @@ def test_tools_that_run_python_m_build(project: Path, tmp_path: Path) -> None:
 def test_uv_builds_nothing_and_takes_what_was_built(project: Path, tmp_path: Path) -> None:
     programs = install(tmp_path / "environment", "uv")
     uv = programs / "uv"
-    into = ("pip", "install", "--no-index", "--target", tmp_path / "target")
-    environ = home(tmp_path, UV_NO_BUILD="1", UV_CACHE_DIR=os.fspath(tmp_path / "cache"))
+    into = ("pip", "install", "--only-binary", ":all:", "--no-index", "--target", tmp_path / "target")
+    environ = home(tmp_path, UV_CACHE_DIR=os.fspath(tmp_path / "cache"))
     sdist = command("build", "--sdist", "--no-isolation", "--outdir", tmp_path / "sdists", project)
     assert sdist.returncode == 0, sdist.stderr
     refused = run_text([uv, *into, "--find-links", tmp_path / "sdists", "example"], "/", environ)

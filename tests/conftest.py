@@ -7,8 +7,8 @@ import os
 import pytest
 
 from isolated_hooks import Policy, SandboxUnavailableError
+from isolated_hooks.command import check_host
 from isolated_hooks.launchers import find_launcher
-from isolated_hooks.runner import check_host
 
 
 @pytest.fixture(scope="session")

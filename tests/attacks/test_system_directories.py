@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from isolated_hooks import Policy, filesystem, host
+from isolated_hooks.command import run_command
 from isolated_hooks.plan import Identity
-from isolated_hooks.runner import run_command
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ..command import check_host
 from ..frontends import build
-from ..runner import check_host
 from . import output
 from .options import add_policy_options, policy_of
 

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import __version__, host
+from ..command import check_host
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import list_launchers
 from ..limits import UNIT, means_of
 from ..policy import Policy
 from ..protections import Protection, ProtectionState, ProtectionStatus
-from ..runner import check_host
 from .options import add_policy_options, policy_of
 
 #: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.

@@ -15,7 +15,7 @@ from ..hookcall import HookCall
 from ..plan import Layout
 from ..planner import plan_hook
 from ..policy import HOOKS
-from ..runner import situation_of
+from ..situation import situation_of
 from ..text import visible
 from .options import add_policy_options, policy_of
 

@@ -6,10 +6,10 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from ..command import check_host
 from ..errors import PolicyError
 from ..frontends import fromager
 from ..frontends.fromager_policy import SWITCH
-from ..runner import check_host
 from . import output
 from .options import add_policy_options, leading_options, policies_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ..command import check_host
 from ..frontends import pip
-from ..runner import check_host
 from . import exit_code_of, output
 from .options import add_policy_options, policy_of
 

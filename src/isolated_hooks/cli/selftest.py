@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
+from ..command import check_host
 from ..errors import IsolationDegradedWarning
 from ..policy import HOOKS, Policy
-from ..runner import check_host
 from ..selftest.conduct import Outcome, conduct
 from ..selftest.findings import Finding, Result, findings
 from ..selftest.promises import Promise

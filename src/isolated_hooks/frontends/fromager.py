@@ -26,11 +26,12 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from ..command import run_command
 from ..errors import PolicyError
 from ..policy import HOOKS, Policy
 from ..protections import ProtectionState
 from ..report import HookReport
-from ..runner import IsolatedRunner, SubprocessRunner, run_command
+from ..runner import IsolatedRunner, SubprocessRunner
 from ..swapping import swap
 from .build import own_error
 from .fromager_policy import Policies, policy_of_build, policy_of_query, scrubbing

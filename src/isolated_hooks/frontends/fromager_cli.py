@@ -12,8 +12,8 @@ import os
 import sys
 from typing import Any
 
+from ..command import check_host
 from ..errors import IsolatedHooksError, PolicyError
-from ..runner import check_host
 from .fromager import swapped
 from .fromager_policy import SWITCH, Policies, requested
 

@@ -12,9 +12,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from ..command import check_host, run_command
 from ..errors import HookProcessError, HookTimeoutError
 from ..policy import HOOKS, Policy
-from ..runner import IsolatedRunner, SubprocessRunner, check_host, run_command
+from ..runner import IsolatedRunner, SubprocessRunner
 from .fromager_policy import policy_of_build, requested, scrubbing
 
 __all__ = ["run_sandboxed", "run_unconfined", "setup_sandbox", "teardown_sandbox"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -336,3 +337,31 @@ def test_the_runner_says_by_itself_what_it_is() -> None:
     done = run_text([sys.executable, piprunner.__file__, "list"])
     assert (done.returncode, done.stdout) == (2, "")
     assert "run 'isolated-hooks pip'" in done.stderr
+
+
+_TALKING = """
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    print("::set-env name=X::1")
+    print("\\x1b]0;title\\x07 \\x1b[31mred\\x1b[0m ##vso[task.setvariable]1", flush=True)
+    {end}
+    return _wheel(wheel_directory, {{"example.py": ""}})
+"""
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("end", ["pass", "raise SystemExit(3)"], ids=["verbose", "failing"])
+def test_what_a_hook_prints_steers_neither_terminal_nor_ci(end: str, raw: bool, tmp_path: Path) -> None:
+    """pip shows it with -v, and where the hook fails."""
+    project = write_project(tmp_path / "project", extra=_TALKING.format(end=end))
+    own = ["--raw-output"] if raw else []
+    shown = ["-v"] if end == "pass" else []
+    done = command("pip", *own, "wheel", *shown, *OFFLINE, "-w", tmp_path / "out", project)
+    said = done.stdout + done.stderr
+    assert "title" in said, said
+    assert ("\x1b]0;" in said) is raw
+    assert ("##vso[" in said) is raw
+    assert (re.search("^ *::set-env", said, re.MULTILINE) is not None) is raw

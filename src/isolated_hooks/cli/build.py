@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..command import check_host
 from ..frontends import build
 from . import output
-from .options import add_policy_options, policy_of
+from .options import add_output_options, add_policy_options, policy_of
 
 _PROG = "isolated-hooks build"
 
@@ -37,11 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_policy_options(parser)
-    parser.add_argument(
-        "--raw-output",
-        action="store_true",
-        help="print what hooks print as it is; by default nothing in it but colours can steer the terminal or the CI",
-    )
+    add_output_options(parser)
 
 
 def _asks(arguments: Sequence[str], *flags: str) -> bool:

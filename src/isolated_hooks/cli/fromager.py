@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Sequence
 
 from ..command import check_host
 from ..errors import PolicyError
 from ..frontends import fromager
+from ..frontends.filtering import filtering
 from ..frontends.fromager_policy import SWITCH
 from . import output
-from .options import add_policy_options, leading_options, policies_of
+from .options import add_output_options, add_policy_options, leading_options, policies_of
 
 _PROG = "isolated-hooks fromager"
+_BUILDING = frozenset(("bootstrap", "bootstrap-parallel", "build", "build-parallel", "build-sequence", "step"))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         usage=f"{_PROG} [sandbox options] [fromager's options] COMMAND [ARGUMENT ...]",
     )
     add_policy_options(parser)
+    add_output_options(parser)
     own, theirs = leading_options(parser, arguments)
     options = parser.parse_args(own)
     if options.package is not None:
@@ -35,7 +39,10 @@ def main(arguments: Sequence[str]) -> int:
         print(parser.format_help())
     elif theirs and not {"--help", "--version"} & {*theirs}:
         check_host(policies(None))
-    code, reports = fromager.run(theirs, policies, prog=_PROG)
+    # fromager logs what hooks print. Its other commands print tables, which are as wide as the terminal that they see.
+    shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
+    with filtering() if shows_hooks else contextlib.nullcontext():
+        code, reports = fromager.run(theirs, policies, prog=_PROG)
     output.summary(reports)
     return code
 

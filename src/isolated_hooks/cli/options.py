@@ -11,7 +11,7 @@ from typing import Any
 from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
-__all__ = ["add_policy_options", "leading_options", "policies_of", "policy_of"]
+__all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of"]
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +73,15 @@ def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -
         position += 1 if equals or action.nargs == 0 else 2
     rest = list(arguments[position:])
     return list(arguments[:position]), rest[1:] if rest[:1] == ["--"] else rest
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that show what hooks print to a parser."""
+    parser.add_argument(
+        "--raw-output",
+        action="store_true",
+        help="print what hooks print as it is; by default nothing in it but colours can steer the terminal or the CI",
+    )
 
 
 def policy_of(options: argparse.Namespace) -> Policy:

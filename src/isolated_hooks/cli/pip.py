@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..command import check_host
 from ..frontends import pip
 from . import exit_code_of, output
-from .options import add_policy_options, policy_of
+from .options import add_output_options, add_policy_options, policy_of
 
 _PROG = "isolated-hooks pip"
 _COMMANDS = frozenset(
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         "that of the Python that runs isolated-hooks",
     )
     add_policy_options(parser)
+    add_output_options(parser)
     # Some of pip's options have the names of ours, so ours come before pip's command.
     end = next((i for i, argument in enumerate(arguments) if argument in _COMMANDS), len(arguments))
     options, general = parser.parse_known_args(arguments[:end])
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     policy = policy_of(options)
     if _BUILDING.intersection(theirs) and not _HELP.intersection(theirs):
         check_host(policy)
-    outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip)
+    outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output)
     return _finish(outcome)
 
 

@@ -41,7 +41,12 @@ class Outcome:
 
 
 def pip_command(
-    policy: Policy, *, python: str | None = None, pip: str | None = None, records: Records | None = None
+    policy: Policy,
+    *,
+    python: str | None = None,
+    pip: str | None = None,
+    records: Records | None = None,
+    raw_output: bool = False,
 ) -> list[str]:
     """Return the command to which pip's arguments are added, to have it run with all hooks in a sandbox.
 
@@ -53,21 +58,24 @@ def pip_command(
     :param pip: a wheel or another archive of pip, or a directory that the package is in; that of this interpreter
         where it is left out
     :param records: where it is to tell what its hooks were protected by
+    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
     :raises PolicyError: there is no pip
     """
-    state = _state(policy, pip, records)
+    state = _state(policy, pip, records, raw_output)
     return [python or sys.executable, _RUNNABLE, piprunner.OPTION + json.dumps(state)]
 
 
-def run(arguments: Sequence[str], policy: Policy, *, prog: str, pip: str | None = None) -> Outcome:
+def run(
+    arguments: Sequence[str], policy: Policy, *, prog: str, pip: str | None = None, raw_output: bool = False
+) -> Outcome:
     """Run pip's command line in this process.
 
-    :param pip: as :func:`pip_command`
+    :param pip, raw_output: as :func:`pip_command`
     :raises IsolatedHooksError: this pip cannot be run so
     """
     _forget_working_directory()
     with Records() as records:
-        state = _state(policy, pip, records)
+        state = _state(policy, pip, records, raw_output)
         os.environ[piprunner.STATE] = json.dumps(state)
         piprunner.find_packages(state["packages"])
         sys.argv[0] = prog
@@ -81,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     state = json.loads(os.environ[piprunner.STATE])
     runner = PipRunner(Policy(**state["policy"]), state["packages"].values())
-    with swapped(runner, _RUNNABLE, alone=True):
+    with swapped(runner, _RUNNABLE, alone=True, raw_output=state["raw_output"]):
         try:
             code = _run_pip(arguments)
         finally:
@@ -101,12 +109,12 @@ def embedded(policy: Policy) -> Iterator[list[HookReport]]:
     :raises SwapError: this pip cannot be run so
     """
     with Records() as records:
-        state = _state(policy, None, records)
+        state = _state(policy, None, records, raw_output=True)
         before = os.environ.get(piprunner.STATE)
         os.environ[piprunner.STATE] = json.dumps(state)
         runner = PipRunner(policy, state["packages"].values())
         try:
-            with swapped(runner, _RUNNABLE, alone=False):
+            with swapped(runner, _RUNNABLE, alone=False, raw_output=True):
                 yield runner.reports
         finally:
             os.environ.pop(piprunner.STATE)
@@ -128,11 +136,12 @@ def _run_pip(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else int(code is not None)
 
 
-def _state(policy: Policy, pip: str | None, records: Records | None) -> dict[str, Any]:
+def _state(policy: Policy, pip: str | None, records: Records | None, raw_output: bool) -> dict[str, Any]:
     loaded = [name for name in _PACKAGES if name in sys.modules]
     packages = {name: _above(sys.modules[name].__file__) for name in loaded}
     packages["pip"] = _pip_here() if pip is None else _pip_in(os.path.abspath(pip))
-    return {"policy": policy.to_dict(), "packages": packages, "records": records.path if records else None}
+    told = records.path if records else None
+    return {"policy": policy.to_dict(), "packages": packages, "records": told, "raw_output": raw_output}
 
 
 def _pip_here() -> str:

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
@@ -23,6 +24,7 @@ from ..policy import Policy
 from ..runner import IsolatedRunner
 from ..swapping import swap
 from ..text import visible
+from .pipoutput import FilteringSubprocess
 
 __all__ = ["PipRunner", "swapped"]
 
@@ -76,16 +78,18 @@ def _installation_error(text: str) -> Exception:
 
 
 @contextlib.contextmanager
-def swapped(runner: PipRunner, runnable: str, *, alone: bool) -> Iterator[None]:
+def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) -> Iterator[None]:
     """Have all that pip builds in this process built through ``runner``, and the pips that it starts run ``runnable``.
 
     :param alone: this process does nothing else, so that nothing else may be started by Python
+    :param raw_output: leave what hooks print as it is
     :raises SwapError: this pip has not what is to be changed
     """
     modules = _load()
     with contextlib.ExitStack() as stack:
         stack.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
-        for module, name, value in _changes(modules, runnable):
+        changes = [*_changes(modules, runnable), *(() if raw_output else _output_changes(runner))]
+        for module, name, value in changes:
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)
         if alone:
@@ -133,6 +137,13 @@ def _changes(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)
+
+
+def _output_changes(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+    module = sys.modules.get("pip._internal.utils.subprocess")
+    if getattr(module, "subprocess", None) is not subprocess:
+        raise _unsupported("it starts hooks in a way that is not known")
+    yield module, "subprocess", FilteringSubprocess(lambda: bool(runner.running))
 
 
 def _refuse_legacy(*_: Any, **__: Any) -> None:

@@ -370,3 +370,43 @@ def get_requires_for_build_sdist(config_settings=None):
         "closed/inner": refused,
         "names": ["closed", "open", "private"],
     }
+
+
+_STOPS_WHOEVER_COMES = """
+import os, signal
+
+def get_requires_for_build_sdist(config_settings=None):
+    init = os.getppid()
+    if os.fork() == 0:
+        os.setsid()
+        open("grandchild", "w").write(str(os.getpid()))
+        while True:
+            try:
+                os.kill(init, 0)
+            except ProcessLookupError:
+                break
+        while True:
+            try:
+                os.kill(-1, signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+    while not os.path.exists("grandchild") or not open("grandchild").read():
+        pass
+    os.kill(init, signal.SIGKILL)
+    os._exit(0)
+"""
+
+
+@root_only
+def test_a_hook_cannot_stop_what_is_to_end_it(tmp_path: Path) -> None:
+    """Before Landlock knew of signals, whoever runs under the throw-away uid is within reach of the hook."""
+    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    for number in range(3):
+        project = write_project(tmp_path / f"{number}", extra=_STOPS_WHOEVER_COMES)
+        command = [sys.executable, "-c", _FRONTEND, os.fspath(project)]
+        argv = [sys.executable, narrow, "landlock-abi=5", "unshare=EPERM", "--", *command]
+        done = subprocess.run(
+            argv, env=clean_environ(TMPDIR=os.fspath(tmp_path)), check=False, timeout=60, capture_output=True
+        )
+        assert b"SIGKILL" in done.stderr, done.stderr
+        assert _has_ended(_number(project / "grandchild"))

@@ -82,12 +82,15 @@ def _uids_in_use() -> set[int]:
     return used
 
 
-def become(uid: int, gid: int) -> None:
-    """Change every user and group id of this process and drop its supplementary groups."""
+def become(uid: int, gid: int, *, effective: int | None = None) -> None:
+    """Change every user and group id of this process and drop its supplementary groups.
+
+    :param effective: the effective uid, where it is to be another one
+    """
     try:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
+        os.setresuid(uid, uid if effective is None else effective, uid)
     except OSError as error:
         raise syscalls.SyscallError(error.errno or 0, "setresuid") from error
 
@@ -95,18 +98,34 @@ def become(uid: int, gid: int) -> None:
 def end_all(uid: int) -> None:
     """Kill every process that runs under a throw-away uid, in one step that no fork can outrun, kill(2) of -1.
 
-    By a process of that uid: it reaches no other one, and root itself may lack CAP_KILL.
+    By a process of that effective uid: it reaches no other one, and root itself may lack CAP_KILL. Whom a signal may
+    reach is up to the real and the saved uid, credentials(7), and those are of nobody: a hook could stop it otherwise.
     """
     pid = os.fork()
     if pid == 0:
         try:
-            become(uid, uid)
+            _become_unreachable(uid)
             os.kill(-1, _signal.SIGKILL)
         except ProcessLookupError:
             pass  # there is none
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+
+
+def _become_unreachable(uid: int) -> None:
+    """Have a uid in effect, and really be nobody: an id of the block that comes with it or, if none is mapped, another.
+
+    A hook may have taken the name of every other one; then this process can only be as quick as it is.
+    """
+    try:
+        become(range_base(uid), range_base(uid), effective=uid)
+    except syscalls.SyscallError:
+        try:
+            other, _lock = take_uid()
+        except NoUidLeftError:
+            other = uid
+        become(other, other, effective=uid)
 
 
 class Entered:

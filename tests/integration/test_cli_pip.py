@@ -268,8 +268,9 @@ FAKE = {
     "_internal/build_env": STARTER,
     "_internal/cli/main_parser": STARTER,
     "_internal/req/req_install": REQUIREMENT,
+    "_internal/utils/subprocess": "import subprocess\n",
     **{
-        f"_internal/commands/{name}": "import pip._internal.req.req_install\n"
+        f"_internal/commands/{name}": "import pip._internal.req.req_install, pip._internal.utils.subprocess\n"
         for name in ("download", "install", "wheel")
     },
 }
@@ -285,6 +286,7 @@ FAKE = {
         ({"_internal/build_env": ""}, "pip 99.0 is not one that can be run"),
         ({"_internal/cli/main_parser": ""}, "starts further pips in a way that is not known"),
         ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in a way"),
+        ({"_internal/utils/subprocess": ""}, "starts hooks in a way that is not known"),
         ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
     ],
 )

@@ -183,7 +183,7 @@ class Plan:
         else:
             yield "namespaces: none; what may be opened, by Landlock:"
             for path, kind in self.rules:
-                yield f"  {('read-only', 'read-write', 'device')[kind]:10}  {path}"
+                yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
         rules = self.environ.to_dict()
         yield "system calls refused:"
         for sentence in seccomp.describe(namespaces=self.rules is None, network=self.policy.network):

@@ -29,6 +29,8 @@ _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
 # What the sandbox has of its own: nothing of the host's is shown there because a search path names it.
 _OWN = ("/dev", "/etc", "/proc", "/sys")
+# Whom modes of the system's files do not keep from reading them: who holds CAP_DAC_OVERRIDE, and root itself.
+_READS_ALL = (Identity.MIRROR, Identity.SHARED)
 # Where source trees are put within what every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -140,7 +142,7 @@ class _Planner:
             real, _ = resolve(self.situation.filesystem, path)
             if real is not None and self.view.covers(real):
                 self.view.cover(real, **fill)
-        if self.identity is Identity.MIRROR:
+        if self.identity in _READS_ALL:
             self.view.cover_private(**fill)
 
     def _keep_read_only(self, real: str) -> None:
@@ -308,7 +310,7 @@ class _Planner:
             operations=self.view.operations(),
             identity=self.identity,
             owner=self.owner,
-            rules=self.view.rules() if self.confined else None,
+            rules=self.view.rules(private=self.situation.owners is None) if self.confined else None,
             environ=environ,
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),

@@ -163,7 +163,10 @@ _CONFINED = {
     Protection.HOSTNAME: "the host's own",
 }
 _SEPARATE = {
-    Protection.FILESYSTEM: ("what a hook may not open it can still stat; .git in the source tree can be written to"),
+    Protection.FILESYSTEM: (
+        "what a hook may not open it can still stat and watch, and set the times of to now; .git in the source tree "
+        "can be written to"
+    ),
     Protection.PRIVILEGES: "CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open; no_new_privs",
 }
 
@@ -175,8 +178,6 @@ def _confined(plan: Plan) -> dict[Protection, ProtectionStatus]:
         weaker.update(_SEPARATE)
     else:
         weaker[Protection.IDENTITY] = "the caller's own user"
-    if plan.policy.network:
-        weaker[Protection.IPC] = "unix sockets of the host can be connected to, as the policy allows the network"
     degraded = ProtectionState.DEGRADED
     return {
         **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in _CONFINED_ACTIVE.items()},

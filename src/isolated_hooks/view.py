@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from .errors import PolicyError
 from .filesystem import Filesystem, is_within, resolve
-from .sandbox.landlock import DEVICE, READ, WRITE
+from .sandbox.landlock import DEVICE, LIST, READ, WRITE
 from .sandbox.operations import Accounts, Bind, Cover, Devpts, File, Operation, Proc, Scratch, Symlink
 from .text import visible
 
@@ -185,20 +185,43 @@ class View:
 
     def cover_private(self, *, empty: str, nothing: str) -> None:
         """Cover what not everybody may read of the system, for a hook that modes do not keep out."""
-        for bind in [b for b in self._binds.values() if not (b.owned or b.writable or b.device)]:
-            for path in self._filesystem.private(bind.source):
-                self.cover(path, empty=empty, nothing=nothing)
+        for path in self._private():
+            self.cover(path, empty=empty, nothing=nothing)
+
+    def _private(self) -> Iterator[str]:
+        for bind in [b for b in self._binds.values() if _is_system(b)]:
+            yield from self._filesystem.private(bind.source)
 
     def read_only_roots(self) -> tuple[str, ...]:
         """Return what is shown read-only, the links that lead to it included."""
         links = (target for target, operation in self._own.items() if isinstance(operation, Symlink))
         return (*(t for t, bind in self._binds.items() if not bind.writable and not bind.device), *links)
 
-    def rules(self) -> tuple[tuple[str, int], ...]:
-        """Return what may be opened where there is no mount namespace, as Landlock takes it: at its own place."""
-        kinds = {b.source: DEVICE if b.device else WRITE if b.writable else READ for b in self._binds.values()}
-        system = {path: READ for name in _UNCONFINED if (path := resolve(self._filesystem, name)[0]) is not None}
-        return tuple(sorted({**system, **kinds}.items()))
+    def rules(self, *, private: bool) -> tuple[tuple[str, int], ...]:
+        """Return what may be opened where there is no mount namespace, as Landlock takes it: at its own place.
+
+        :param private: what not everybody may read of the system is the hook's to read
+        """
+        kinds = {path: READ for name in _UNCONFINED if (path := resolve(self._filesystem, name)[0]) is not None}
+        hidden = set() if private else set(self._private())
+        for bind in self._binds.values():
+            kind = DEVICE if bind.device else WRITE if bind.writable else READ
+            rules = self._rules_around(bind.source, hidden) if _is_system(bind) else [(bind.source, kind)]
+            for path, found in rules:
+                kinds[path] = max(found, kinds.get(path, LIST))
+        return tuple(sorted(kinds.items()))
+
+    def _rules_around(self, path: str, hidden: set[str]) -> Iterator[tuple[str, int]]:
+        """Yield rules for all beneath ``path`` but what is hidden: Landlock can only allow, and does so downwards."""
+        beneath = {h for h in hidden if is_within(h, path)}
+        if path in beneath:
+            return
+        yield path, LIST if beneath else READ
+        if beneath:
+            for name in self._filesystem.names(path):
+                entry = f"{path}/{name}"
+                if self._filesystem.kind(entry) != "link":  # a rule is for what is there, not for names
+                    yield from self._rules_around(entry, beneath)
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations in an order in which each finds its parents: what is nearer the root comes first."""
@@ -236,6 +259,11 @@ class View:
         nearest = self._binds[max(above, key=len)]
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
         return same and bind.source == bind.target and nearest.source == nearest.target
+
+
+def _is_system(bind: Bind) -> bool:
+    """Say whether a bind shows what belongs to the system, where modes say who may read what."""
+    return not (bind.owned or bind.writable or bind.device)
 
 
 def _parents(path: str, beneath: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from projects import clean_environ, write_project
 
-from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host
+from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host, view
 from isolated_hooks.plan import Identity
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -263,3 +263,110 @@ def _has_ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+_OUTSIDE = """
+import os, socket
+
+def attempt(what):
+    try:
+        what()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+def get_requires_for_build_sdist(config_settings=None):
+    outside, there = open("targets").read().split()
+    pair = socket.socketpair()[0]
+    found = {
+        "attribute": attempt(lambda: os.setxattr(outside, "user.mark", b"1")),
+        "attribute of what can be read": attempt(lambda: os.setxattr(os.open("/usr", 0), "user.mark", b"1")),
+        "truncate": attempt(lambda: os.truncate(outside, 1)),
+        "open and truncate": attempt(lambda: os.open(os.path.realpath("/etc/services"), os.O_RDONLY | os.O_TRUNC)),
+        "connect": attempt(lambda: socket.socket(socket.AF_UNIX).connect(there)),
+        "connect a pair": attempt(lambda: pair.connect(there)),
+        "send": attempt(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", there)),
+    }
+    open("found", "w").write(repr(found))
+    return []
+"""
+
+
+@pytest.mark.usefixtures("no_namespaces")
+@pytest.mark.parametrize("network", [False, True])
+def test_what_landlock_does_not_confine_is_refused(
+    network: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attributes of what the hook may write to by its mode, its size before ABI 3, and sockets that have a path."""
+    project = write_project(tmp_path / "project", extra=_OUTSIDE)
+    outside, there = tmp_path / "outside", tmp_path / "socket"
+    outside.write_text("text")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        listener.listen()
+        (project / "targets").write_text(f"{outside} {there}")
+        policy = Policy(allow_degraded=["no-namespaces"], network=network)
+        caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=policy)
+        with pytest.warns(UserWarning, match="degraded"):
+            caller.get_requires_for_build_sdist()
+    found = eval((project / "found").read_text())
+    assert "done" not in found.values(), found
+    assert (outside.read_text(), os.listxattr(outside)) == ("text", [])
+    assert caller.reports[-1].state(Protection.IPC) is ProtectionState.ACTIVE
+
+
+def test_before_landlock_knew_of_truncation_nothing_outside_is_emptied(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=_OUTSIDE)
+    outside = tmp_path / "outside"
+    outside.write_text("text")
+    (project / "targets").write_text(f"{outside} {tmp_path / 'socket'}")
+    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    command = [sys.executable, "-c", _FRONTEND, os.fspath(project)]
+    argv = [sys.executable, narrow, "landlock-abi=2", "unshare=EPERM", "--", *command]
+    subprocess.run(argv, env=clean_environ(TMPDIR=os.fspath(tmp_path)), check=True)
+    found = eval((project / "found").read_text())
+    assert found["truncate"] == found["open and truncate"] == "PermissionError"
+    assert outside.read_text() == "text"
+
+
+@root_only
+@pytest.mark.usefixtures("no_namespaces")
+def test_what_modes_keep_from_everybody_else_is_not_read_by_roots_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "system"
+    (system / "closed").mkdir(parents=True)
+    for name in ("open", "private", "closed/inner"):
+        (system / name).write_text("text")
+    (system / "private").chmod(0o600)
+    (system / "closed").chmod(0o700)
+    monkeypatch.setattr(view, "_SYSTEM", [*view._SYSTEM, os.fspath(system)])
+    places = {name: os.fspath(system / name) for name in ("open", "private", "closed/inner")}
+    project = write_project(
+        tmp_path / "project",
+        extra=f"""
+def get_requires_for_build_sdist(config_settings=None):
+    found = dict()
+    for name, path in {places!r}.items():
+        try:
+            found[name] = open(path).read()
+        except OSError as error:
+            found[name] = type(error).__name__
+    found["names"] = sorted(__import__("os").listdir({os.fspath(system)!r}))
+    open("found", "w").write(repr(found))
+    return []
+""",
+    )
+    caller = IsolatedHookCaller(
+        os.fspath(project), "backend", ["."], policy=Policy(allow_degraded=["no-namespaces", "identity"])
+    )
+    with pytest.warns(UserWarning, match="degraded"):
+        caller.get_requires_for_build_sdist()
+    refused = "PermissionError"
+    assert eval((project / "found").read_text()) == {
+        "open": "text",
+        "private": refused,
+        "closed/inner": refused,
+        "names": ["closed", "open", "private"],
+    }

@@ -32,6 +32,7 @@ from isolated_hooks.ownership import Owners
 from isolated_hooks.plan import Identity, Plan
 from isolated_hooks.planner import choose_identity, plan_command
 from isolated_hooks.policy import HOOKS, Policy
+from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
 from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink
 
 PATH = "/usr/bin:/bin"
@@ -202,10 +203,10 @@ def test_what_not_everybody_may_read_is_covered_where_modes_keep_nobody_out() ->
                   f"{python}/lib/python3.12/os.py": ""})  # fmt: skip
     files.not_for_all = ("/opt/a/key", "/opt/private")
     call = hook_call(python=f"{python}/bin/python3")
-    refused = frozenset((Identity.SINGLE, Identity.RANGE))
-    mirror = look(files, call=call, owners=Owners((0, 0), 0), refused=refused)
-    assert mirror.reveals("/opt/a/key") == mirror.reveals("/opt/private/notes") == []
-    assert mirror.reveals(f"{python}/lib/python3.12/os.py") != []
+    for refused in ({Identity.SINGLE, Identity.RANGE}, {Identity.SINGLE, Identity.RANGE, Identity.MIRROR}):
+        made = look(files, call=call, owners=Owners((0, 0), 0), refused=frozenset(refused))
+        assert made.reveals("/opt/a/key") == made.reveals("/opt/private/notes") == []
+        assert made.reveals(f"{python}/lib/python3.12/os.py") != []
     assert look(files, call=call).reveals("/opt/a/key") != []  # where its mode does
 
 
@@ -804,12 +805,23 @@ def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> No
     assert plan.argv[3] == LAYOUT.control
     assert plan.kwargs == {"wheel_directory": LAYOUT.staging}
     rules = dict(plan.rules or ())
-    assert {path for path, kind in rules.items() if kind == 1} >= {SOURCE, *(vars(LAYOUT)[n] for n in
+    assert {path for path, kind in rules.items() if kind == WRITE} >= {SOURCE, *(vars(LAYOUT)[n] for n in
                                                                  ("scratch", "control", "staging"))}  # fmt: skip
-    assert rules["/usr"] == 0
+    assert rules["/usr"] == READ
     assert not any(
         is_within(secret, path) for secret in (f"{HOME}/.netrc", "/etc/shadow", "/tmp/other") for path in rules
     )
+
+
+def test_without_namespaces_rules_go_around_what_not_everybody_may_read() -> None:
+    files = host({"/opt/a/key": "", "/opt/a/b/c": "", "/opt/a/link": Link("key"), "/opt/private/x": "", "/opt/z": ""})
+    files.not_for_all = ("/opt/a/key", "/opt/private")
+    everything = frozenset(Identity) - {Identity.SEPARATE}
+    rules = dict(make_plan(files, owners=ROOT, refused=everything).rules or ())
+    beneath = {path: kind for path, kind in rules.items() if is_within(path, "/opt") and path != "/opt/cuda"}
+    assert beneath == {"/opt": LIST, "/opt/a": LIST, "/opt/a/b": READ, "/opt/z": READ}
+    # An ordinary user's hook is kept out by the modes themselves.
+    assert dict(confined(files).rules or ())["/opt"] == READ
 
 
 def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:

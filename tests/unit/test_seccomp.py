@@ -34,6 +34,7 @@ PRETEND = 0x00050000
 EPERM = PRETEND | errno.EPERM
 ENOSYS = PRETEND | errno.ENOSYS
 EAFNOSUPPORT = PRETEND | errno.EAFNOSUPPORT
+EOPNOTSUPP = PRETEND | errno.EOPNOTSUPP
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINES = tuple(AUDIT_ARCH)
@@ -346,6 +347,56 @@ def test_description_names_each_call_and_each_action() -> None:
     assert any("architecture" in sentence and "killed" in sentence for sentence in sentences)
 
 
+_XATTRS = "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat".split()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "offline", "online"),
+    [
+        ("socket", (1, 1), ALLOW, EPERM),
+        ("socket", (1, 2), EPERM, EPERM),
+        ("socket", (2, 1), EAFNOSUPPORT, ALLOW),
+        ("socket", (16, 3, 0), EAFNOSUPPORT, ALLOW),
+        ("socket", (40, 1), EAFNOSUPPORT, EAFNOSUPPORT),
+        ("socketpair", (1, 1 | 0o2000000), ALLOW, ALLOW),
+        ("socketpair", (1, 5), ALLOW, ALLOW),
+        ("socketpair", (1, 2), EPERM, EPERM),
+        ("socketpair", (1, 3), EPERM, EPERM),
+        ("connect", (3,), EPERM, ALLOW),
+        ("sendto", (3, 1, 1, 0, 0), ALLOW, ALLOW),
+        ("sendto", (3, 1, 1, 0, 1 << 32), EPERM, ALLOW),
+        *((name, (), EOPNOTSUPP, EOPNOTSUPP) for name in _XATTRS),
+        ("truncate", (), ALLOW, ALLOW),
+        ("openat", (0, 0, 0o1000, 0), ALLOW, ALLOW),
+    ],
+)
+def test_without_namespaces(name: str, arguments: tuple[int, ...], offline: int, online: int) -> None:
+    """With the caller's network too, no unix socket can be connected: root's hooks may open any by its mode."""
+    for machine, number in numbers_of(name):
+        for network, expected in ((False, offline), (True, online)):
+            interpreter = Interpreter(seccomp.filter_program(machine, namespaces=False, network=network))
+            assert interpreter.run(number, AUDIT_ARCH[machine], arguments) == expected, (machine, network)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("truncate", (), EPERM),
+        ("open", (0, 0o1000, 0), EPERM),
+        ("openat", (0, 0, 0o1000, 0), EPERM),
+        ("openat", (0, 0, 0o1000 | 0o100, 0o644), EPERM),
+        ("openat", (0, 0, 0o1001, 0), ALLOW),
+        ("openat", (0, 0, 0o1002 | 0o100, 0o644), ALLOW),
+        ("openat", (0, 0, 0o1001 | 0o100, 0o4755), EPERM),
+        ("openat", (0, 0, 0, 0), ALLOW),
+    ],
+)
+def test_where_landlock_does_not_confine_truncation(name: str, arguments: tuple[int, ...], expected: int) -> None:
+    for machine, number in numbers_of(name):
+        interpreter = Interpreter(seccomp.filter_program(machine, namespaces=False, truncation=False))
+        assert interpreter.run(number, AUDIT_ARCH[machine], arguments) == expected, machine
+
+
 def test_each_conditional_refusal_has_words() -> None:
     for names, rows, reason in seccomp.RULES:
         assert reason, names
@@ -355,7 +406,7 @@ def test_each_conditional_refusal_has_words() -> None:
 
 def test_each_number_belongs_to_one_rule_and_each_rule_has_numbers() -> None:
     named = [name for names, _, _ in seccomp.RULES for name in names.split()]
-    stricter = (*seccomp.WITHOUT_NAMESPACES, *seccomp.WITHOUT_NETWORK)
+    stricter = (*seccomp.WITHOUT_NAMESPACES, *seccomp.WITHOUT_NETWORK, *seccomp.WITHOUT_TRUNCATION)
     more = [name for names, _, _ in stricter for name in names.split() if name not in named]
     assert sorted([*named, *more]) == sorted(seccomp.SYSCALLS)
     for column in (0, 1):

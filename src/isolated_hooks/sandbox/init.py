@@ -97,6 +97,7 @@ class Init:
 
     def _give_up_privileges(self) -> None:
         plan = self.plan
+        truncation = True
         self.stage = "privileges"
         if plan["rules"] is None:
             privileges.reduce(self.entered.capabilities)
@@ -108,7 +109,8 @@ class Init:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         if plan["rules"] is not None:
             self.stage = "Landlock"
-            self.scoped = landlock.confine(plan["rules"], network=plan["network"])
+            confined = landlock.confine(plan["rules"], network=plan["network"])
+            self.scoped, truncation = confined.signals, confined.truncation
             if not self.scoped and plan["identity"] != b"separate":
                 reason = (
                     "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
@@ -117,7 +119,7 @@ class Init:
         elif plan["scope"]:
             self._scope()
         self.stage = "system call filter"
-        privileges.forbid(namespaces=plan["rules"] is None, network=plan["network"])
+        privileges.forbid(namespaces=plan["rules"] is None, network=plan["network"], truncation=truncation)
 
     def _enter_root(self) -> None:
         plan = self.plan

@@ -7,6 +7,7 @@ allows is refused. What it cannot handle at all, such as stat(2), chmod(2) and t
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 
 from . import syscalls
 
@@ -26,8 +27,9 @@ _KNOWN = {1: 13, 2: 14, 3: 15, 4: 15}
 _ALL_KNOWN = 16
 MINIMUM_ABI = 2
 _SCOPES = 6
+_TRUNCATES = 3
 
-READ, WRITE, DEVICE = range(3)
+LIST, READ, WRITE, DEVICE = range(4)
 
 
 def scope_abstract_sockets() -> None:
@@ -53,12 +55,24 @@ def scope_signals() -> bool:
     return True
 
 
-def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> bool:
+class Confined:
+    """What a ruleset confines beside opening files.
+
+    :ivar signals: signals, and abstract sockets, since ABI 6
+    :ivar truncation: truncate(2), since ABI 3
+    """
+
+    def __init__(self, abi: int) -> None:
+        self.signals = abi >= _SCOPES
+        self.truncation = abi >= _TRUNCATES
+
+
+def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> Confined:
     """Confine this process and its children to some paths, and to signals and sockets of their own.
 
-    :param rules: paths without links, each with READ, WRITE or DEVICE
+    :param rules: paths without links, each with LIST, READ, WRITE or DEVICE
     :param network: leave TCP alone
-    :return: whether signals and abstract sockets are confined too, since ABI 6
+    :return: what is confined too
     :raises SyscallError: the kernel's Landlock is older than ABI 2, or off
     """
     abi = syscalls.landlock_abi()
@@ -72,14 +86,19 @@ def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> bool:
     for path, kind in rules:
         _allow(ruleset, path, kind, handled)
     syscalls.landlock_restrict(ruleset)
-    return scoped != 0
+    return Confined(abi)
 
 
 def _allow(ruleset: int, path: bytes, kind: int, handled: int) -> None:
-    fd = syscalls.open_path(path)
+    try:
+        fd = syscalls.open_path(path)
+    except syscalls.SyscallError as error:
+        if kind in (LIST, READ) and error.errno == ENOENT:
+            return  # gone since the plan was made, from among what lies beside something private of the system
+        raise
     try:
         directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
-        access = (_READ, handled, _READ_FILE | _WRITE_FILE | _IOCTL_DEV)[kind] & handled
+        access = (_READ_DIR, _READ, handled, _READ_FILE | _WRITE_FILE | _IOCTL_DEV)[kind] & handled
         syscalls.landlock_allow(ruleset, fd, access if directory else access & _FILE, path=path)
     finally:
         os.close(fd)

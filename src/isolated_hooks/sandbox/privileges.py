@@ -68,9 +68,13 @@ def reduce_what_can_be(keep: tuple[int, ...]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid(*, namespaces: bool, network: bool) -> None:
-    """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2)."""
-    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network))
+def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
+    """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2).
+
+    :param namespaces, network, truncation: as for :func:`seccomp.rules`
+    """
+    program = seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation)
+    syscalls.seccomp_filter(program)
 
 
 def limit(limits: dict[str, int]) -> None:

@@ -30,12 +30,14 @@ _ERRNO = 0x00050000
 PRETEND = _ERRNO
 EPERM = _ERRNO | 1
 ENOSYS = _ERRNO | 38
+EOPNOTSUPP = _ERRNO | 95
 EAFNOSUPPORT = _ERRNO | 97
 ACTIONS = {
     KILL: "the process is killed",
     PRETEND: "success without effect",
     EPERM: "EPERM",
     ENOSYS: "ENOSYS",
+    EOPNOTSUPP: "EOPNOTSUPP",
     EAFNOSUPPORT: "EAFNOSUPPORT",
 }
 
@@ -77,6 +79,7 @@ _SET_ID = 0o6000
 _S_IFMT, _S_IFCHR, _S_IFBLK = 0o170000, 0o020000, 0o060000
 # O_TMPFILE has O_DIRECTORY in it, which differs between machines and says nothing about creating.
 _O_CREAT, _O_TMPFILE_ALONE = 0o100, 0o20000000
+_O_RDONLY, _O_ACCMODE, _O_TRUNC = 0, 0o3, 0o1000
 _RLIMIT_CORE = 4
 # PER_LINUX is 0; PER_LINUX32, ADDR_NO_RANDOMIZE.
 _PERSONALITY_QUERY, _PERSONALITIES = 0xFFFFFFFF, 0x8 | 0x40000
@@ -97,6 +100,14 @@ def _device(mode: int) -> tuple[Row, ...]:
     return (((_is(mode, _S_IFCHR, _S_IFBLK, mask=_S_IFMT),), EPERM, "for a device"),)
 
 
+_SOCKETS: tuple[Row, ...] = (
+    ((_is(0, _AF_UNIX),), ALLOW, ""),
+    # AF_INET with SOCK_PACKET (10) is turned into AF_PACKET by the kernel: so types are listed, not excluded.
+    ((_is(0, _AF_INET, _AF_INET6), _is(1, _SOCK_STREAM, _SOCK_DGRAM, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
+    ((_is(0, _AF_INET, _AF_INET6),), EPERM, "for an internet socket that is neither stream nor datagram"),
+    ((_is(0, _AF_NETLINK), _is(2, _NETLINK_ROUTE)), ALLOW, ""),
+    ((), EAFNOSUPPORT, "for any family but unix, internet and NETLINK_ROUTE"),
+)
 _OTHER_PROCESS = "without a PID namespace it would reach the caller's processes"
 _SET_ID_REASON = "such a file lends its owner's rights to whoever runs it, after the build too"
 
@@ -176,14 +187,7 @@ RULES: tuple[Rule, ...] = (
     ),
     (
         "socket",
-        (
-            ((_is(0, _AF_UNIX),), ALLOW, ""),
-            # AF_INET with SOCK_PACKET (10) is turned into AF_PACKET by the kernel: so types are listed, not excluded.
-            ((_is(0, _AF_INET, _AF_INET6), _is(1, _SOCK_STREAM, _SOCK_DGRAM, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
-            ((_is(0, _AF_INET, _AF_INET6),), EPERM, "for an internet socket that is neither stream nor datagram"),
-            ((_is(0, _AF_NETLINK), _is(2, _NETLINK_ROUTE)), ALLOW, ""),
-            ((), EAFNOSUPPORT, "for any family but unix, internet and NETLINK_ROUTE"),
-        ),
+        _SOCKETS,
         "vsock and others are in no network namespace, and each family is more kernel to attack",
     ),
     (
@@ -212,7 +216,9 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
     "mq_open": (240, 180), "mq_unlink": (241, 181), "msgctl": (71, 187), "msgget": (68, 186), "msgrcv": (70, 188),
     "msgsnd": (69, 189), "semctl": (66, 191), "semget": (64, 190), "semop": (65, 193), "semtimedop": (220, 192),
     "shmat": (30, 196), "shmctl": (31, 195), "shmget": (29, 194),
-    "connect": (42, 203), "sendto": (44, 206),
+    "connect": (42, 203), "sendto": (44, 206), "truncate": (76, 45),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "chmod": (90, None),
     "chroot": (161, 51), "clock_adjtime": (305, 266), "clock_settime": (227, 112), "clone": (56, 220),
     "clone3": (435, 435), "creat": (85, None), "delete_module": (176, 106), "fanotify_init": (300, 262),
@@ -236,43 +242,77 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
 # fmt: on
 
 
+def _truncating(flags: int) -> tuple[Row, ...]:
+    """The rows for open(2): to empty a file, what is opened for reading alone needs no more than to be opened."""
+    reading = _is(flags, _O_RDONLY, mask=_O_ACCMODE)
+    return (((reading, _bits(flags, _O_TRUNC)), EPERM, "if it empties what it opens for reading"),)
+
+
 # What namespaces would keep from the host, for where there are none.
 WITHOUT_NAMESPACES: tuple[Rule, ...] = (
     ("shmget shmat shmctl semget semop semtimedop semctl msgget msgsnd msgrcv msgctl", _REFUSED, "IPC of the host"),
     ("mq_open mq_unlink", _REFUSED, "POSIX message queues of the host"),
+    # As on a filesystem that has none, which is what cp, tar and install expect.
+    (
+        "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat",
+        (((), EOPNOTSUPP, ""),),
+        "Landlock does not confine extended attributes, and who may write to a file by its mode may set them",
+    ),
 )
-_CONNECTED: tuple[Row, ...] = (
-    ((_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
-    ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected"),
-    ((), EAFNOSUPPORT, "for any family but unix"),
+# Landlock confines the size of files since ABI 3. What is opened for writing, as ftruncate(2) needs it, is confined.
+WITHOUT_TRUNCATION: tuple[Rule, ...] = (
+    ("truncate", _REFUSED, "this kernel's Landlock does not confine it"),
+    ("open", _set_id_if_created(1) + _truncating(1), f"{_SET_ID_REASON}; as truncate"),
+    ("openat", _set_id_if_created(2) + _truncating(2), f"{_SET_ID_REASON}; as truncate"),
 )
-# The same for the network, unless the policy gives the caller's. A unix socket with a path is reached by whoever sees
-# the path, and Landlock does not confine that before ABI 9: so none can be connected. The address of sendmsg(2) lies
-# behind a pointer, hence no datagram sockets.
+# A unix socket with a path is reached by whoever sees the path, and Landlock does not confine that before ABI 9: so
+# none can be connected. The address of sendmsg(2) lies behind a pointer, hence no datagram sockets.
+_PAIRS: Rule = (
+    "socketpair",
+    (
+        ((_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
+        ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected"),
+        ((), EAFNOSUPPORT, "for any family but unix"),
+    ),
+    "the network, and every socket that has a path, is the host's",
+)
 WITHOUT_NETWORK: tuple[Rule, ...] = (
-    ("socket socketpair", _CONNECTED, "the network, and every socket that has a path, is the host's"),
-    ("connect", _REFUSED, "as socket; a pair of sockets needs none"),
+    _PAIRS,
+    ("socket", _PAIRS[1], "as socketpair"),
+    ("connect", _REFUSED, "as socketpair; a pair of sockets needs none"),
     ("sendto", ((_null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
 )
+# Where the policy gives the caller's network, connect(2) cannot be refused: then a unix socket is one of a pair, which
+# is connected for good.
+WITH_NETWORK: tuple[Rule, ...] = (
+    _PAIRS,
+    (
+        "socket",
+        (((_is(0, _AF_UNIX),), EPERM, "for a unix socket that is not one of a pair"), *_SOCKETS[1:]),
+        "as socketpair; and each family is more kernel to attack",
+    ),
+)
 
 
-def rules(*, namespaces: bool = True, network: bool = False) -> tuple[Rule, ...]:
+def rules(*, namespaces: bool = True, network: bool = False, truncation: bool = True) -> tuple[Rule, ...]:
     """The rules that apply.
 
     :param namespaces: the hook is in namespaces of its own; without them more is refused
     :param network: without them, internet sockets are allowed all the same
+    :param truncation: without them, Landlock confines truncate(2)
     """
     if namespaces:
         return RULES
-    more = (*WITHOUT_NAMESPACES, *(() if network else WITHOUT_NETWORK))
+    more = (*WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
+    more += () if truncation else WITHOUT_TRUNCATION
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)
 
 
-def filter_program(machine: str, *, namespaces: bool = True, network: bool = False) -> bytes:
+def filter_program(machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True) -> bytes:
     """The filter as an array of struct sock_filter, ready for seccomp(2).
 
-    :param namespaces, network: as for :func:`rules`
+    :param namespaces, network, truncation: as for :func:`rules`
     :param machine: as ``os.uname().machine`` gives it; a 32-bit interpreter on such a machine is killed at once
     :raises UnsupportedMachine: there is no filter for it, and so no sandbox
     """
@@ -282,7 +322,7 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
     assembler = _Assembler()
     allow = assembler.give(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in rules(namespaces=namespaces, network=network):
+    for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation):
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = SYSCALLS[name][column]

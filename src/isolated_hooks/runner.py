@@ -153,5 +153,5 @@ class _HookRun(Run):
         if self.policy.deep_check:
             check_metadata(staging, name)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, limit=limit, check=check)
+        export_fallback(staging, destination, metadata=name, limit=limit, check=check)
         return [metadata]

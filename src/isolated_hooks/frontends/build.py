@@ -21,7 +21,7 @@ from ..sdists import check_members
 from ..swapping import swap
 from ..text import visible
 from .environment import SandboxedEnv, unknown_build
-from .filtering import FilteringRunner
+from .filtering import FilteringRunner, text_filtered
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
@@ -95,10 +95,17 @@ def run(
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
-    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
+    :param raw_output: leave what is printed as it is, see :mod:`isolated_hooks.outputfilter`
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy, raw_output=raw_output) as reports, environments(policy, reports):
+    # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
+    # standard output is for programs.
+    printed = () if raw_output else ("stderr",) if "--metadata" in arguments else ("stdout", "stderr")
+    with (
+        swapped(policy, raw_output=raw_output) as reports,
+        environments(policy, reports),
+        text_filtered(*printed),
+    ):
         try:
             _check_given(build.__main__.main_parser().parse_args(arguments).srcdir, policy)
             build.__main__.main(arguments, prog)

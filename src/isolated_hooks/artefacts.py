@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
+from .aside import aside
+from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file
 from .errors import UntrustedResultError
-from .trees import remove_tree
 
 __all__ = [
     "Artefact",
@@ -96,18 +96,13 @@ def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int, 
     :raises OSError: of the destination; a directory of that name there is ``IsADirectoryError``
     """
     entry = entry_name(name)
-    temporary = temporary_name()
-    try:
-        size, digest = _copy_file(staging_fd, entry, destination_fd, temporary, limit=limit)
+    with aside(destination_fd) as place:
+        size, digest = _copy_file(staging_fd, entry, place, entry, limit=limit)
         if check is not None:
             # The copy, which nothing but this process has ever had open.
-            with _opened(temporary, destination_fd, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
+            with _opened(entry, place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
                 check(copied, name)
-        os.rename(temporary, entry, src_dir_fd=destination_fd, dst_dir_fd=destination_fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=destination_fd)
-        raise
+        os.rename(entry, entry, src_dir_fd=place, dst_dir_fd=destination_fd)
     return Artefact(name, size, digest)
 
 
@@ -124,16 +119,11 @@ def export_metadata(
     :raises OSError: of the destination
     """
     entry = entry_name(vet_dist_info_name(name))
-    temporary = temporary_name()
     copy = _TreeCopy(limit=limit, max_files=max_files, max_depth=max_depth)
-    try:
+    with aside(destination_fd) as place:
         with open_directory(staging_fd, entry) as source:
-            copy.directory(source, destination_fd, temporary, prefix="")
-        _replace(destination_fd, temporary, entry)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove_tree(destination_fd, temporary)
-        raise
+            copy.directory(source, place, entry, prefix="")
+        _replace(destination_fd, place, entry)
     return Artefact(name, copy.size, copy.digest())
 
 
@@ -242,20 +232,19 @@ def _write(fd: int, block: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _replace(directory: int, temporary: bytes, name: bytes) -> None:
+def _replace(directory: int, place: int, name: bytes) -> None:
     """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory."""
-    aside = temporary_name()
+    earlier = b"earlier"
     try:
-        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=place)
     except FileNotFoundError:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
         return
     try:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
     except BaseException:
-        os.rename(aside, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(earlier, name, src_dir_fd=place, dst_dir_fd=directory)
         raise
-    remove_tree(directory, aside)
 
 
 @contextlib.contextmanager

@@ -25,10 +25,10 @@ BACKEND = pathlib.Path("selftest/backend")
 LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting startup",
     "errors outputfilter",
-    "entries strictjson policychecks outputs interpreter child",
+    "entries strictjson policychecks interpreter child",
     "limits trees",
-    "policy archives",
-    "ziparchive tararchive projects",
+    "policy archives aside",
+    "ziparchive tararchive projects outputs",
     "wheels sdists",
     "deepcheck",
     "artefacts hookcall environ view",

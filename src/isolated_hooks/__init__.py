@@ -5,6 +5,7 @@
     from isolated_hooks import IsolatedHookCaller  # instead of pyproject_hooks.BuildBackendHookCaller
 """
 
+from . import startup  # noqa: F401  # isort: skip  # before anything else is imported
 from .caller import IsolatedHookCaller, IsolatedHooksMixin
 from .errors import (
     HookKilledError,

@@ -15,12 +15,12 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 
-from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
+from .aside import aside
+from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file
 from .errors import UntrustedResultError
-from .trees import remove_tree
 
 __all__ = [
     "Artefact",
@@ -37,7 +37,7 @@ _BLOCK = 1 << 20
 _MAX_STAGED = 10_000
 # packaging asks for little of a project name or a tag: of spaces, quotes and shell characters it lets many through.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
-_MARKER = re.compile(rb"[A-Z0-9_]+")
+_MARKER = re.compile(rb"[A-Z0-9_]+_ALREADY_BUILT_WHEEL")
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -96,18 +96,13 @@ def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int, 
     :raises OSError: of the destination; a directory of that name there is ``IsADirectoryError``
     """
     entry = entry_name(name)
-    temporary = temporary_name()
-    try:
-        size, digest = _copy_file(staging_fd, entry, destination_fd, temporary, limit=limit)
+    with aside(destination_fd) as place:
+        size, digest = _copy_file(staging_fd, entry, place, entry, limit=limit)
         if check is not None:
             # The copy, which nothing but this process has ever had open.
-            with _opened(temporary, destination_fd, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
+            with _opened(entry, place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
                 check(copied, name)
-        os.rename(temporary, entry, src_dir_fd=destination_fd, dst_dir_fd=destination_fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=destination_fd)
-        raise
+        os.rename(entry, entry, src_dir_fd=place, dst_dir_fd=destination_fd)
     return Artefact(name, size, digest)
 
 
@@ -124,25 +119,24 @@ def export_metadata(
     :raises OSError: of the destination
     """
     entry = entry_name(vet_dist_info_name(name))
-    temporary = temporary_name()
     copy = _TreeCopy(limit=limit, max_files=max_files, max_depth=max_depth)
-    try:
+    with aside(destination_fd) as place:
         with open_directory(staging_fd, entry) as source:
-            copy.directory(source, destination_fd, temporary, prefix="")
-        _replace(destination_fd, temporary, entry)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove_tree(destination_fd, temporary)
-        raise
+            copy.directory(source, place, entry, prefix="")
+        _replace(destination_fd, place, entry)
     return Artefact(name, copy.size, copy.digest())
 
 
-def export_fallback(staging_fd: int, destination_fd: int, *, limit: int, check: Check | None = None) -> tuple[str, ...]:
+def export_fallback(
+    staging_fd: int, destination_fd: int, *, metadata: str, limit: int, check: Check | None = None
+) -> tuple[str, ...]:
     """Export what pyproject_hooks leaves when it answers ``prepare_metadata_for_build_*`` by building a wheel.
 
-    That is the wheel, and an empty marker file in capital letters whose name depends on pyproject_hooks' version.
-    Only exactly one of each is exported; of anything else nothing, and ``build_wheel`` builds again.
+    That is the wheel, and an empty marker file whose name begins as pyproject_hooks' version has it. Only exactly one
+    of each is exported, and only the wheel that the metadata are of: in the destination there may be the wheels and
+    files of others. Of anything else nothing is, and ``build_wheel`` builds again.
 
+    :param metadata: the name of the metadata directory that was returned, which was vetted
     :param limit: the most bytes that the wheel may have
     :param check: of the wheel, as for :func:`export_file`
     :returns: the names that were exported
@@ -159,7 +153,7 @@ def export_fallback(staging_fd: int, destination_fd: int, *, limit: int, check: 
             markers.append(name.decode())
         elif _is_wheel_name(name.decode("utf-8", "replace")):
             wheels.append(name.decode())
-    if len(wheels) != 1 or len(markers) != 1:
+    if len(wheels) != 1 or len(markers) != 1 or parse_wheel_filename(wheels[0])[:2] != _project_of(metadata):
         return ()
     # The wheel first: without the marker nobody looks at it.
     export_file(staging_fd, wheels[0], destination_fd, limit=limit, check=check)
@@ -238,20 +232,19 @@ def _write(fd: int, block: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _replace(directory: int, temporary: bytes, name: bytes) -> None:
+def _replace(directory: int, place: int, name: bytes) -> None:
     """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory."""
-    aside = temporary_name()
+    earlier = b"earlier"
     try:
-        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=place)
     except FileNotFoundError:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
         return
     try:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
     except BaseException:
-        os.rename(aside, name, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(earlier, name, src_dir_fd=place, dst_dir_fd=directory)
         raise
-    remove_tree(directory, aside)
 
 
 @contextlib.contextmanager
@@ -292,6 +285,11 @@ def _is_sdist_name(name: str) -> bool:
     except ValueError:
         return False
     return _PLAIN.fullmatch(name) is not None
+
+
+def _project_of(metadata: str) -> tuple[str, Version]:
+    project, _, version = metadata.removesuffix(".dist-info").rpartition("-")
+    return canonicalize_name(project), Version(version)
 
 
 def _is_dist_info_name(name: str) -> bool:

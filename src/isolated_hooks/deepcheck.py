@@ -7,10 +7,10 @@ from packaging.version import Version
 
 from .archives import MAX_DOCUMENT, check_identity
 from .entries import open_directory, open_file
-from .sdists import check_sdist
+from .sdists import check_members, check_sdist
 from .wheels import check_wheel
 
-__all__ = ["check_artefact", "check_metadata"]
+__all__ = ["check_artefact", "check_members", "check_metadata"]
 
 
 def check_artefact(fd: int, name: str, *, limit: int) -> None:

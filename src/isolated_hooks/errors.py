@@ -1,4 +1,4 @@
-"""Every exception that this package raises by itself.
+"""Every exception that this package raises by itself. All of them can be pickled: frontends have pools of processes.
 
 What the hook did wrong by itself is not here: the error of the frontend's own runner, and pyproject_hooks'
 ``BackendUnavailable``, ``HookMissing`` and ``UnsupportedOperation``, pass through unchanged.
@@ -6,9 +6,11 @@ What the hook did wrong by itself is not here: the error of the frontend's own r
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 from .text import visible
 
@@ -66,6 +68,17 @@ class SandboxSetupError(IsolatedHooksError, OSError):
         self.syscall = syscall
         self.path = path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(
+            type(self),
+            self.stage,
+            syscall=self.syscall,
+            path=self.path,
+            errno=self.errno or 0,
+            reason=self.strerror or "",
+        )
+        return make, (), self.__dict__
+
     def __str__(self) -> str:
         call = f": {self.syscall}" if self.syscall else ""
         path = f": {visible(self.path)}" if self.path else ""
@@ -88,6 +101,10 @@ class HookTimeoutError(HookProcessError):
         self.limit = limit
         self.seconds = seconds
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(type(self), self.returncode, self.cmd, limit=self.limit, seconds=self.seconds)
+        return make, (), self.__dict__
+
     def __str__(self) -> str:
         return f"the hook was ended after {self.seconds:g} seconds: limit {self.limit!r}"
 
@@ -104,6 +121,10 @@ class HookKilledError(HookProcessError):
         self.limit = limit
         self.value = value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(type(self), self.returncode, self.cmd, limit=self.limit, value=self.value)
+        return make, (), self.__dict__
+
     def __str__(self) -> str:
         return f"the hook was killed by the limit {self.limit!r} of {self.value}"
 
@@ -116,9 +137,10 @@ class UntrustedResultError(IsolatedHooksError):
     """
 
     def __init__(self, rule: str, text: object = "") -> None:
-        super().__init__(rule, text)
         self.rule = rule
         self.text = visible(str(text), limit=200)
+        # Not the text as it came: whoever logs the repr() of an error, or its args, means no command by it either.
+        super().__init__(rule, self.text)
 
     def __str__(self) -> str:
         return f"the hook's result was refused: {self.rule}" + (f": {self.text}" if self.text else "")

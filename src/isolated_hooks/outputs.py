@@ -7,6 +7,7 @@ import os
 from errno import EACCES
 from types import TracebackType
 
+from .aside import sweep_aside
 from .errors import UntrustedResultError
 from .filesystem import RealFilesystem, is_within, resolve
 
@@ -48,6 +49,7 @@ class OutputDirectory:
             os.close(fd)
             raise PermissionError(EACCES, os.strerror(EACCES), path)
         self.fd = fd
+        sweep_aside(fd)
 
     def _step(self, parent: int, name: str, path: str, *, follow: bool) -> int:
         flags = _FLAGS | (0 if follow else os.O_NOFOLLOW)

@@ -7,13 +7,13 @@ import copy
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import pyproject_hooks
 
 from .artefacts import Artefact, export_fallback, export_file, export_metadata
-from .deepcheck import check_artefact, check_metadata
+from .deepcheck import check_artefact, check_members, check_metadata
 from .errors import PolicyError
 from .hookcall import HookCall
 from .loader import absolute_libraries
@@ -45,6 +45,8 @@ class IsolatedRunner:
     :param inner: the frontend's own runner, so that its logging, capturing and environment stay;
         :func:`pyproject_hooks.default_subprocess_runner` where it is left out
     :ivar reports: a :class:`HookReport` for each call, in the order in which they ended
+    :ivar unpacked: hooks whose sdist the frontend unpacks, outside of any sandbox: its members are looked at first,
+        whatever the policy says of a deep check
     :raises PolicyError: ``policy`` is something else
     """
 
@@ -54,6 +56,7 @@ class IsolatedRunner:
         self.policy = Policy() if policy is None else policy
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
+        self.unpacked: Collection[str] = ()
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
@@ -82,7 +85,9 @@ class IsolatedRunner:
             self.inner(cmd, cwd=cwd, extra_environ=extra_environ)
             self.reports.append(HookReport(call.hook, call.source_dir, unprotected(), returncode=0))
             return
-        _HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append).run()
+        run = _HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append)
+        run.unpacked = call.hook in self.unpacked
+        run.run()
 
 
 class _HookRun(Run):
@@ -102,6 +107,7 @@ class _HookRun(Run):
         self.extra = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
+        self.unpacked = False
 
     def run(self) -> None:
         if not self.policy.allow_other_names:
@@ -139,11 +145,13 @@ class _HookRun(Run):
     def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
         name, limit = str(output.returned), self.policy.limits.output_size
         check_result(self.call.hook, name, self.expected)
-        check = functools.partial(check_artefact, limit=limit) if self.policy.deep_check else None
+        check = None
+        if self.policy.deep_check or self.unpacked:
+            check = functools.partial(check_artefact if self.policy.deep_check else check_members, limit=limit)
         if not self.call.hook.startswith("prepare_metadata"):
             return [export_file(staging, name, destination, limit=limit, check=check)]
         if self.policy.deep_check:
             check_metadata(staging, name)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, limit=limit, check=check)
+        export_fallback(staging, destination, metadata=name, limit=limit, check=check)
         return [metadata]

@@ -10,7 +10,7 @@ from .errors import UntrustedResultError
 from .tararchive import read_tar
 from .ziparchive import ZipArchive
 
-__all__ = ["check_sdist"]
+__all__ = ["check_members", "check_sdist"]
 
 
 def check_sdist(fd: int, name: str, *, limit: int) -> None:
@@ -22,7 +22,7 @@ def check_sdist(fd: int, name: str, *, limit: int) -> None:
     :raises UntrustedResultError: which rule it breaks
     """
     project = parse_sdist_filename(name)
-    metadata = _read_zip(fd, limit) if name.endswith(".zip") else _read_tar(fd, limit)
+    metadata = _read(fd, name, limit)
     tops = {path.split("/")[0] for path in metadata}
     if len(tops) != 1:
         raise UntrustedResultError("an sdist must have exactly one directory at its top", ", ".join(sorted(tops)[:5]))
@@ -33,6 +33,20 @@ def check_sdist(fd: int, name: str, *, limit: int) -> None:
     if document is None:
         raise UntrustedResultError("an sdist must have a file PKG-INFO", f"{top}/PKG-INFO")
     check_identity(document, project, f"{top}/PKG-INFO")
+
+
+def check_members(fd: int, name: str, *, limit: int) -> None:
+    """Check that nothing of an sdist is unpacked to another place than the one that is meant; its words are not read.
+
+    :param fd, name, limit: as :func:`check_sdist`
+    :raises UntrustedResultError: which rule it breaks
+    """
+    _read(fd, name, limit)
+
+
+def _read(fd: int, name: str, limit: int) -> dict[str, bytes | None]:
+    """Return the path of each member, with the content of each that may be its metadata."""
+    return _read_zip(fd, limit) if name.endswith(".zip") else _read_tar(fd, limit)
 
 
 def _is_metadata(path: str) -> bool:

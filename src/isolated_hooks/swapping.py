@@ -172,7 +172,10 @@ def swap(
     """
     if policy is not None and runner is not None:
         raise ValueError("give a policy or a runner, not both")
-    return Swap(target, _places(target), runner or IsolatedRunner(policy), unused_ok=unused_ok)
+    if runner is None:
+        runner = IsolatedRunner(policy)
+        runner.unpacked = ("build_sdist",)  # a tool that builds a wheel from its own sdist unpacks that
+    return Swap(target, _places(target), runner, unused_ok=unused_ok)
 
 
 def _places(target: str) -> list[_Place]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from index import Index, serve
-from projects import cannot_run, run_text
+from projects import cannot_run, contents, facts, nothing_left, run_text, write_project
 
 _UNSTABLE = pytest.StashKey[list[str]]()
 
@@ -44,6 +44,22 @@ def canary(tmp_path: Path) -> Path:
     path = tmp_path / "canary"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def telling_project(tmp_path: Path) -> Path:
+    """A project whose backend tells even that it was imported."""
+    return write_project(tmp_path / "project", extra="tell(imported=True)")
+
+
+@pytest.fixture
+def not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
+    """Check that no hook was run and nothing is left."""
+    before = contents(telling_project)
+    with nothing_left(tmp_path):
+        yield
+    assert facts(telling_project) == []
+    assert contents(telling_project) == before
 
 
 @pytest.fixture(params=["pip", "uv"])

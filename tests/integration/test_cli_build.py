@@ -375,3 +375,82 @@ def test_what_was_kept_from_the_hooks_is_named_without_its_value(tmp_path: Path)
     done = command("build", "-nw", "project", cwd=tmp_path, environ={"SOME_TOKEN": "value-of-it"})
     assert "SOME_TOKEN" in done.stderr
     assert "value-of-it" not in done.stderr + done.stdout
+
+
+# What build unpacks.
+
+# Its own check, for the versions of Python without the filter, takes each link by its words: up2 seems to stay inside.
+_SLIPPING = """
+def build_sdist(sdist_directory, config_settings=None):
+    def add(name, text=b"", link=""):
+        member = tarfile.TarInfo("example-1.0/" + name)
+        member.size, member.linkname = len(text), link
+        member.type = tarfile.SYMTYPE if link else tarfile.REGTYPE
+        sdist.addfile(member, io.BytesIO(text))
+
+    with tarfile.open(os.path.join(sdist_directory, SDIST), "w:gz") as sdist:
+        for name in ("pyproject.toml", "backend.py"):
+            add(name, open(os.path.join(HERE, name), "rb").read())
+        add("PKG-INFO", METADATA.encode())
+        add("a/b/file")
+        add("a/b/up", link="../..")
+        add("a/b/up2", link="up/../..")
+        add("a/b/up2/slipped", b"outside")
+    return SDIST
+"""
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_an_sdist_that_unpacks_to_other_places_is_not_unpacked(given: bool, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=_SLIPPING)
+    unpacked = tmp_path / "unpacked" / "here"
+    arguments = ["-n", "-o", "out", "--sdist-extract-dir", unpacked]
+    if given:
+        done = command("build", "-n", "-s", "-o", "given", project, cwd=tmp_path)
+        assert done.returncode == 1, "the hook's own is refused"
+        plainly = [sys.executable, "-m", "build", "-n", "-s", "-o", "given", project]
+        assert run_text(plainly, tmp_path).returncode == 0
+        project = tmp_path / "given" / SDIST
+    # As on a Python without the filter, whichever this one is: build's own check is what is left.
+    (tmp_path / "old.py").write_text(_AS_ON_OLD_PYTHON)
+    for module, code in (("build", 0), ("isolated_hooks", 1)):
+        shutil.rmtree(unpacked.parent, ignore_errors=True)
+        done = run_text([sys.executable, "old.py", module, *arguments, project], tmp_path)
+        assert done.returncode == code, done.stderr
+        assert (unpacked.parent / "slipped").exists() == (module == "build")
+    assert "a member of an archive must not lie within a file" in done.stderr
+
+
+_AS_ON_OLD_PYTHON = """
+import sys
+from pathlib import Path
+import build.__main__
+import build._compat.tarfile as compat
+
+def extract(tar, path):
+    base = Path(path).resolve()
+    for member in tar.getmembers():
+        compat._validate_safe_member(member, base)
+    tar.extractall(path, filter="fully_trusted")
+
+build.__main__.safe_extractall = extract
+module, *arguments = sys.argv[1:]
+if module == "build":
+    sys.exit(build.__main__.main(arguments))
+from isolated_hooks.cli import main
+sys.exit(main(["build", *arguments]))
+"""
+
+
+# Where it is started.
+
+
+@pytest.mark.parametrize("options", [("-m", "isolated_hooks"), ("-misolated_hooks",)])
+def test_nothing_is_imported_from_the_current_directory(options: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("pyproject_hooks", "packaging", "build", "installer", "pip", "argparse", "dataclasses", "tomli"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the tree was imported')")
+    for command_line in (["--help"], ["build", "--version"], ["pip", "--version"], ["doctor", "--help"]):
+        done = run_text([sys.executable, *options, *command_line], tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = run_text([sys.executable, "-m", "build", "--version"], tmp_path)
+    assert "the tree was imported" in done.stderr, "it would not have been imported anyway"

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from projects import WHEEL, command, facts, run_text, write_project
+from index import write_wheel
+from projects import WHEEL, command, contents, facts, run_text, write_project
 
 from isolated_hooks import Policy
 from isolated_hooks.frontends import piprunner
@@ -242,7 +243,7 @@ def test_what_builds_nothing_is_as_ever(arguments: Sequence[str], code: int, sai
 def fake_pip(directory: Path, files: Mapping[str, str]) -> Path:
     """Write a package that calls itself pip."""
     needed = ("__init__", "_internal/__init__", "_internal/cli/__init__", "_internal/commands/__init__")
-    needed += ("_internal/req/__init__", "_internal/utils/__init__")
+    needed += ("_internal/req/__init__", "_internal/utils/__init__", "_internal/operations/__init__")
     for name, text in {**dict.fromkeys(needed, ""), **files}.items():
         path = directory / "pip" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -268,8 +269,11 @@ FAKE = {
     "_internal/build_env": STARTER,
     "_internal/cli/main_parser": STARTER,
     "_internal/req/req_install": REQUIREMENT,
+    "_internal/utils/subprocess": "import subprocess\n",
+    "_internal/operations/prepare": "import shutil\n",
     **{
-        f"_internal/commands/{name}": "import pip._internal.req.req_install\n"
+        f"_internal/commands/{name}": "import shutil, pip._internal.req.req_install, pip._internal.utils.subprocess\n"
+        "import pip._internal.operations.prepare\n"
         for name in ("download", "install", "wheel")
     },
 }
@@ -285,6 +289,8 @@ FAKE = {
         ({"_internal/build_env": ""}, "pip 99.0 is not one that can be run"),
         ({"_internal/cli/main_parser": ""}, "starts further pips in a way that is not known"),
         ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in a way"),
+        ({"_internal/utils/subprocess": ""}, "starts hooks in a way that is not known"),
+        ({"_internal/operations/prepare": ""}, "saves wheels in a way that is not known"),
         ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
     ],
 )
@@ -365,3 +371,58 @@ def test_what_a_hook_prints_steers_neither_terminal_nor_ci(end: str, raw: bool, 
     assert ("\x1b]0;" in said) is raw
     assert ("##vso[" in said) is raw
     assert (re.search("^ *::set-env", said, re.MULTILINE) is not None) is raw
+
+
+# Where pip puts what was built.
+
+_LINKING = """
+def get_requires_for_build_wheel(config_settings=None): return []
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    place, target = {place!r}, {target!r}
+    if os.path.isdir(place):
+        os.rmdir(place)
+    if not os.path.lexists(place):
+        os.symlink(target, place)
+    return _wheel(wheel_directory, {{}})
+"""
+
+
+@pytest.mark.parametrize("directory", [".", "wheels"])
+def test_a_link_that_a_hook_makes_where_the_wheel_goes_is_not_followed(directory: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("precious")
+    project = tmp_path / "project"
+    place, target = (project / WHEEL, victim / "file") if directory == "." else (project / directory, victim)
+    write_project(project, extra=_LINKING.format(place=str(place), target=str(target)))
+    arguments = ["wheel", *OFFLINE, "-w", directory, "."]
+    done = command("pip", *arguments, cwd=project)
+    assert contents(victim) == {"file": b"precious"}
+    if directory == ".":
+        assert done.returncode == 0, done.stderr
+        assert place.is_file() and not place.is_symlink()
+        place.unlink()
+    else:
+        assert done.returncode == 1
+        assert "was replaced by a link while hooks were run" in done.stderr
+        place.unlink()
+    assert run_text([sys.executable, "-m", "pip", *arguments], project).returncode == 0
+    assert contents(victim) != {"file": b"precious"}, "pip does not follow it either"
+
+
+def test_a_link_where_a_wheel_of_a_dependency_goes_is_not_followed(tmp_path: Path) -> None:
+    """It leads to what does not exist; pip leaves what exists as it is."""
+    (tmp_path / "links").mkdir()
+    write_wheel(tmp_path / "links", "dependency")
+    project = write_project(tmp_path / "project")
+    name = "dependency-1.0-py3-none-any.whl"
+    (project / name).symlink_to(tmp_path / "made")
+    arguments = ["wheel", "--no-index", "--find-links", tmp_path / "links", "dependency"]
+    assert command("pip", *arguments, cwd=project).returncode == 0
+    assert not (tmp_path / "made").exists()
+    assert not (project / name).is_symlink()
+    (project / name).unlink()
+    (project / name).symlink_to(tmp_path / "made")
+    assert run_text([sys.executable, "-m", "pip", *map(str, arguments)], project).returncode == 0
+    assert (tmp_path / "made").exists(), "pip does not follow it either"

@@ -33,22 +33,6 @@ ROOT = os.geteuid() == 0
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project whose backend tells even that it was imported."""
-    return write_project(tmp_path / "project", extra="tell(imported=True)")
-
-
-@pytest.fixture
-def not_run(project: Path, tmp_path: Path) -> Iterator[None]:
-    """Check that no hook was run and nothing is left."""
-    before = contents(project)
-    with nothing_left(tmp_path):
-        yield
-    assert facts(project) == []
-    assert contents(project) == before
-
-
-@pytest.fixture
 def control(tmp_path: Path) -> Path:
     """A control directory as pyproject_hooks makes it."""
     directory = tmp_path / "control"
@@ -57,16 +41,18 @@ def control(tmp_path: Path) -> Path:
     return directory
 
 
-def run_hook(project: Path, control: Path, *, hook: str = "", inner: SubprocessRunner | None = None) -> None:
+def run_hook(telling_project: Path, control: Path, *, hook: str = "", inner: SubprocessRunner | None = None) -> None:
     hook = hook or "get_requires_for_build_wheel"
     variables = {"_PYPROJECT_HOOKS_BUILD_BACKEND": "backend"}
-    variables["_PYPROJECT_HOOKS_BACKEND_PATH_JSON"] = f'["{project}"]'
-    IsolatedRunner(inner=inner)([sys.executable, SCRIPT, hook, os.fspath(control)], os.fspath(project), variables)
+    variables["_PYPROJECT_HOOKS_BACKEND_PATH_JSON"] = f'["{telling_project}"]'
+    IsolatedRunner(inner=inner)(
+        [sys.executable, SCRIPT, hook, os.fspath(control)], os.fspath(telling_project), variables
+    )
 
 
-def test_the_call_by_hand_works_so_that_the_rest_proves_something(project: Path, control: Path) -> None:
-    run_hook(project, control)
-    assert facts(project)
+def test_the_call_by_hand_works_so_that_the_rest_proves_something(telling_project: Path, control: Path) -> None:
+    run_hook(telling_project, control)
+    assert facts(telling_project)
     assert (control / "output.json").exists()
 
 
@@ -91,20 +77,22 @@ def test_the_call_by_hand_works_so_that_the_rest_proves_something(project: Path,
         lambda cmd: [Path(cmd[0]), *cmd[1:]],
     ],
 )
-def test_another_command_is_refused(change: Callable[[list[str]], list[Any]], project: Path, control: Path) -> None:
+def test_another_command_is_refused(
+    change: Callable[[list[str]], list[Any]], telling_project: Path, control: Path
+) -> None:
     runner = IsolatedRunner(inner=lambda *_, **__: pytest.fail("the inner runner was called"))
     cmd = [sys.executable, SCRIPT, "get_requires_for_build_wheel", os.fspath(control)]
     with pytest.raises(PolicyError) as caught:
-        runner(change(cmd), os.fspath(project), {})
+        runner(change(cmd), os.fspath(telling_project), {})
     assert "hook" in str(caught.value) or "interpreter" in str(caught.value)
 
 
 @pytest.mark.usefixtures("not_run")
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kwargs": []}', "nonsense", '{"kwargs": {}}'])
-def test_a_broken_control_directory_is_refused(text: str, project: Path, control: Path) -> None:
+def test_a_broken_control_directory_is_refused(text: str, telling_project: Path, control: Path) -> None:
     (control / "input.json").write_text(text)
     with pytest.raises(PolicyError, match=r"input\.json|wheel_directory"):
-        run_hook(project, control, hook="build_wheel")
+        run_hook(telling_project, control, hook="build_wheel")
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "dangling link"])
@@ -121,18 +109,22 @@ def test_a_source_tree_that_is_none_is_refused(kind: str, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("not_run")
 @pytest.mark.parametrize("home", ["the tree", "beneath the tree", "a link to the tree"])
 def test_a_source_tree_with_the_home_directory_in_it_is_refused(
-    home: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: str, telling_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = {"the tree": project, "beneath the tree": project / "home", "a link to the tree": tmp_path / "home"}[home]
+    place = {
+        "the tree": telling_project,
+        "beneath the tree": telling_project / "home",
+        "a link to the tree": tmp_path / "home",
+    }[home]
     if home == "a link to the tree":
-        place.symlink_to(project)
+        place.symlink_to(telling_project)
     monkeypatch.setenv("HOME", os.fspath(place))
     if home == "beneath the tree":
-        (project / "home").mkdir()
+        (telling_project / "home").mkdir()
     with pytest.raises(PolicyError, match=r"home directory.*move the project"):
-        caller(project).get_requires_for_build_wheel()
+        caller(telling_project).get_requires_for_build_wheel()
     if home == "beneath the tree":
-        (project / "home").rmdir()
+        (telling_project / "home").rmdir()
 
 
 @pytest.mark.parametrize("source", ["/", "/tmp", "/proc", "/etc", "/var/tmp", "/dev/shm"])
@@ -147,41 +139,43 @@ def test_a_source_tree_that_is_the_systems_is_refused(source: str, tmp_path: Pat
 
 @pytest.mark.usefixtures("not_run")
 @pytest.mark.parametrize("policy", [{"network": True}, "strict", 1, object()], ids=str)
-def test_a_policy_of_another_type_is_refused_before_anything(policy: Any, project: Path) -> None:
+def test_a_policy_of_another_type_is_refused_before_anything(policy: Any, telling_project: Path) -> None:
     with pytest.raises((PolicyError, TypeError), match=r"[Pp]olicy"):
-        caller(project, policy)
+        caller(telling_project, policy)
     with pytest.raises((PolicyError, TypeError), match=r"[Pp]olicy"):
         IsolatedRunner(policy)
 
 
 @pytest.mark.usefixtures("not_run")
 @pytest.mark.parametrize("key", ["expose", "writable"])
-def test_a_path_that_does_not_exist_is_refused(key: str, project: Path, tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_refused(key: str, telling_project: Path, tmp_path: Path) -> None:
     paths: dict[str, Any] = {key: [tmp_path / "no\nsuch"]}
     policy = Policy(**paths)
     with pytest.raises(PolicyError, match=rf"{key}: .*no.+x0asuch' does not exist"):
-        caller(project, policy).get_requires_for_build_wheel()
+        caller(telling_project, policy).get_requires_for_build_wheel()
 
 
 @pytest.mark.usefixtures("not_run")
-def test_a_hidden_interpreter_is_named(project: Path) -> None:
+def test_a_hidden_interpreter_is_named(telling_project: Path) -> None:
     with pytest.raises(SandboxSetupError) as caught:
-        caller(project, Policy(hide=[sys.executable])).get_requires_for_build_wheel()
+        caller(telling_project, Policy(hide=[sys.executable])).get_requires_for_build_wheel()
     assert (caught.value.syscall, caught.value.path) == ("execve", sys.executable)
     assert sys.executable in str(caught.value)
 
 
 @pytest.mark.usefixtures("not_run")
-def test_a_missing_interpreter_is_named(project: Path, tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_named(telling_project: Path, tmp_path: Path) -> None:
     python = os.fspath(tmp_path / "no-python")
     with pytest.raises((SandboxSetupError, PolicyError), match="no-python"):
-        caller(project, python_executable=python).get_requires_for_build_wheel()
+        caller(telling_project, python_executable=python).get_requires_for_build_wheel()
 
 
 @pytest.mark.usefixtures("not_run")
-def test_a_missing_metadata_directory_is_named(project: Path, tmp_path: Path) -> None:
+def test_a_missing_metadata_directory_is_named(telling_project: Path, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"metadata directory .*missing.dist-info' does not exist"):
-        caller(project).build_wheel(os.fspath(tmp_path), metadata_directory=os.fspath(tmp_path / "missing.dist-info"))
+        caller(telling_project).build_wheel(
+            os.fspath(tmp_path), metadata_directory=os.fspath(tmp_path / "missing.dist-info")
+        )
 
 
 # Output directories and temporary files.
@@ -189,34 +183,34 @@ def test_a_missing_metadata_directory_is_named(project: Path, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("not_run")
 @pytest.mark.parametrize("beneath", ["", "sub"])
-def test_an_output_directory_that_is_a_file(beneath: str, project: Path, tmp_path: Path) -> None:
+def test_an_output_directory_that_is_a_file(beneath: str, telling_project: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(NotADirectoryError, match=r"out|sub"):
-        caller(project).build_wheel(os.fspath(tmp_path / "out" / beneath))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out" / beneath))
     assert (tmp_path / "out").read_text() == "a file"
 
 
 @pytest.mark.usefixtures("not_run")
-def test_an_output_directory_behind_a_link_that_a_hook_may_have_made(project: Path, tmp_path: Path) -> None:
+def test_an_output_directory_behind_a_link_that_a_hook_may_have_made(telling_project: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (project / "dist").symlink_to(tmp_path / "elsewhere")
+    (telling_project / "dist").symlink_to(tmp_path / "elsewhere")
     try:
         with pytest.raises(UntrustedResultError, match="a link within the source tree"):
-            caller(project).build_wheel(os.fspath(project / "dist"))
+            caller(telling_project).build_wheel(os.fspath(telling_project / "dist"))
         assert os.listdir(tmp_path / "elsewhere") == []
     finally:
-        (project / "dist").unlink()
+        (telling_project / "dist").unlink()
 
 
 @pytest.mark.skipif(ROOT, reason="no directory is read-only by its mode for root")
 @pytest.mark.parametrize("made", [True, False])
-def test_an_output_directory_that_cannot_be_written(made: bool, project: Path, tmp_path: Path) -> None:
+def test_an_output_directory_that_cannot_be_written(made: bool, telling_project: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o555)
     with nothing_left(tmp_path), pytest.raises(PermissionError, match=r"out|new"):
-        caller(project).build_wheel(os.fspath(out if made else out / "new"))
+        caller(telling_project).build_wheel(os.fspath(out if made else out / "new"))
     assert os.listdir(out) == []
-    assert facts(project) == []
+    assert facts(telling_project) == []
 
 
 @pytest.fixture
@@ -244,26 +238,26 @@ def build_sdist(sdist_directory, config_settings=None):
 
 
 def test_a_full_disk_under_the_staging(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = write_project(tmp_path / "project", extra=LARGE)
+    telling_project = write_project(tmp_path / "project", extra=LARGE)
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(small_disk))
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        caller(project, runner=pyproject_hooks.quiet_subprocess_runner).build_sdist(os.fspath(tmp_path / "out"))
+        caller(telling_project, runner=pyproject_hooks.quiet_subprocess_runner).build_sdist(os.fspath(tmp_path / "out"))
     assert b"No space left on device" in caught.value.output
     assert os.listdir(tmp_path / "out") == os.listdir(small_disk) == []
 
 
 def test_a_full_disk_under_the_output_directory(small_disk: Path, tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", extra=LARGE)
+    telling_project = write_project(tmp_path / "project", extra=LARGE)
     (small_disk / SDIST).write_bytes(b"an earlier one")
     with nothing_left(tmp_path), pytest.raises(OSError, match="No space left"):
-        caller(project).build_sdist(os.fspath(small_disk))
+        caller(telling_project).build_sdist(os.fspath(small_disk))
     assert contents(small_disk) == {SDIST: b"an earlier one"}
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "closed"])
 def test_temporary_files_are_made_elsewhere_where_they_cannot_be_made(
-    kind: str, project: Path, control: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, telling_project: Path, control: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "no temporary files"
     if kind == "file":
@@ -279,20 +273,20 @@ def test_temporary_files_are_made_elsewhere_where_they_cannot_be_made(
         workspaces.append(workspace)
         pyproject_hooks.quiet_subprocess_runner(cmd, cwd, extra_environ)
 
-    run_hook(project, control, inner=inner)
-    assert facts(project)
+    run_hook(telling_project, control, inner=inner)
+    assert facts(telling_project)
     assert [os.path.exists(workspace) for workspace in workspaces] == [False]
     assert kind == "missing" or place.exists()
 
 
 def test_temporary_files_that_can_be_made_nowhere(
-    project: Path, control: Path, monkeypatch: pytest.MonkeyPatch
+    telling_project: Path, control: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     with pytest.raises(SandboxSetupError, match="workspace") as caught:
-        run_hook(project, control)
+        run_hook(telling_project, control)
     assert caught.value.path == tempfile.gettempdir()
-    assert facts(project) == []
+    assert facts(telling_project) == []
     assert os.listdir(control) == ["input.json"]
 
 
@@ -301,29 +295,29 @@ def test_temporary_files_that_can_be_made_nowhere(
 
 def test_results_that_are_refused_leave_nothing(tmp_path: Path) -> None:
     extra = "def build_wheel(d, *_): os.symlink('/etc/hostname', os.path.join(d, WHEEL)); return WHEEL"
-    project = write_project(tmp_path / "project", extra=extra)
+    telling_project = write_project(tmp_path / "project", extra=extra)
     with nothing_left(tmp_path), pytest.raises(UntrustedResultError):
-        caller(project).build_wheel(os.fspath(tmp_path / "out"))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_hook_that_leaves_nothing(tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): return WHEEL")
+    telling_project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): return WHEEL")
     with nothing_left(tmp_path), pytest.raises(UntrustedResultError, match=r"example-1\.0-py3-none-any\.whl|wheel"):
-        caller(project).build_wheel(os.fspath(tmp_path / "out"))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
 
 
 def test_a_hook_that_ends_before_it_has_answered(tmp_path: Path) -> None:
-    project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): os._exit(0)")
+    telling_project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): os._exit(0)")
     with nothing_left(tmp_path), pytest.raises(UntrustedResultError, match=r"output\.json"):
-        caller(project).build_wheel(os.fspath(tmp_path / "out"))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
 
 
 def test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails(tmp_path: Path) -> None:
     extra = "def build_wheel(d, *_): _wheel(d, {}); os._exit(1)"
-    project = write_project(tmp_path / "project", extra=extra)
+    telling_project = write_project(tmp_path / "project", extra=extra)
     with nothing_left(tmp_path), pytest.raises(subprocess.CalledProcessError):
-        caller(project).build_wheel(os.fspath(tmp_path / "out"))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -335,8 +329,8 @@ def build_wheel(d, *_):
         os.chmod(place + "/closed/deep", 0); os.chmod(place + "/closed", 0)
     return _wheel(d, {})
 """
-    project = write_project(tmp_path / "project", extra=extra)
+    telling_project = write_project(tmp_path / "project", extra=extra)
     with nothing_left(tmp_path):
-        caller(project).build_wheel(os.fspath(tmp_path / "out"))
+        caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
     assert os.listdir(tmp_path / "out") == [WHEEL]
     assert stat.S_IMODE((tmp_path / "out" / WHEEL).stat().st_mode) & 0o600 == 0o600

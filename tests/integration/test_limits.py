@@ -87,6 +87,14 @@ def test_cpu_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("cpu_time", 1, -24)
 
 
+def test_cpu_time_of_a_process_that_ignores_its_signal(tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
+    hooks = limited(code, tmp_path, cpu_time=1)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match="cpu_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds) == ("cpu_time", 1)
+
+
 @pytest.mark.parametrize("place", ["HERE", "'/tmp'"])
 def test_file_size(place: str, tmp_path: Path) -> None:
     # Python ignores the signal and gets an error instead; a compiler is ended.

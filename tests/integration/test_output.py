@@ -186,3 +186,24 @@ def test_a_stream_that_is_closed_changes_nothing_for_the_others(tmp_path: Path, 
         if program is CLI:
             assert not any(order.encode() in done.stdout + done.stderr for order in _COMMANDS)
     assert (codes[0] == 0) == (codes[1] == 0)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("key", ["requires", "build-backend"])
+def test_what_the_frontend_says_of_the_source_tree_is_no_command(tmp_path: Path, key: str, raw: bool) -> None:
+    """build shows what pyproject.toml says, and the one that a wheel is built from is in an sdist that a hook made."""
+    project = write_project(tmp_path / "project")
+    keys = {"requires": "[]", "build-backend": '"hostile"', "backend-path": '["."]'}
+    text = r'"\u001b]0;title\u0007\u202e##vso[task]\n::set-env name=A::b"'
+    keys[key] = f"[{text}]" if key == "requires" else text
+    lines = "\n".join(f"{name} = {value}" for name, value in keys.items())
+    (project / "pyproject.toml").write_text(f"[build-system]\n{lines}\n")
+    arguments = ("build", str(project), "-o", str(tmp_path / "out"), "--wheel", *(["--raw-output"] if raw else []))
+    done = command(*arguments, environ=WITH_PYTHON)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert ("##vso[" in said and "\x1b]0;" in said and "\n  ::set-env" in said) or not raw or key != "requires"
+    if not raw:
+        assert "##vso\\x5btask]" in said
+        assert "\x1b" not in said
+        assert not any(order in said.replace("\n ", "\n").replace("\n ", "\n") for order in _COMMANDS)

@@ -7,32 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import caller, cannot_run, clean_environ, contents, facts, nothing_left, write_project
+from projects import caller, cannot_run, clean_environ, facts
 
 from isolated_hooks import SandboxUnavailableError
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project whose backend tells even that it was imported."""
-    return write_project(tmp_path / "project", extra="tell(imported=True)")
-
-
-@pytest.fixture
-def not_run(project: Path, tmp_path: Path) -> Iterator[None]:
-    """Check that no hook was run and nothing is left."""
-    before = contents(project)
-    with nothing_left(tmp_path):
-        yield
-    assert facts(project) == []
-    assert contents(project) == before
 
 
 @pytest.mark.usefixtures("not_run")
@@ -47,9 +30,9 @@ def not_run(project: Path, tmp_path: Path) -> Iterator[None]:
     ],
 )
 def test_another_host_is_refused_with_a_remedy(
-    what: str, value: Any, said: str, project: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, value: Any, said: str, telling_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hooks = caller(project, runner=lambda *_, **__: pytest.fail("the inner runner was called"))
+    hooks = caller(telling_project, runner=lambda *_, **__: pytest.fail("the inner runner was called"))
     monkeypatch.setattr(what, value)
     with pytest.raises(SandboxUnavailableError) as caught:
         hooks.get_requires_for_build_wheel()
@@ -60,11 +43,11 @@ def test_another_host_is_refused_with_a_remedy(
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["build", "-n"], 3), (["run", "--", "touch", "ran"], 125)])
-def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, project: Path) -> None:
+def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, telling_project: Path) -> None:
     program = "import sys; sys.platform = 'darwin'; from isolated_hooks.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        cwd=project,
+        cwd=telling_project,
         env=clean_environ(),
         capture_output=True,
         text=True,
@@ -75,8 +58,8 @@ def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, pro
     assert "namespaces" in done.stderr
     assert "Remedy: build on Linux" in done.stderr
     assert "Traceback" not in done.stderr
-    assert facts(project) == []
-    assert not (project / "ran").exists()
+    assert facts(telling_project) == []
+    assert not (telling_project / "ran").exists()
 
 
 _NARROW = Path(__file__).parent / "narrow.py"
@@ -111,10 +94,12 @@ except SandboxUnavailableError as error:
     [(["-c", _CALL], 0), (["-m", "isolated_hooks", "build", "-n"], 3), (["-m", "isolated_hooks", "run", "touch"], 125)],
     ids=["caller", "build", "run"],
 )
-def test_no_user_namespaces(how: str, arguments: list[str], code: int, project: Path) -> None:
+def test_no_user_namespaces(how: str, arguments: list[str], code: int, telling_project: Path) -> None:
     if how == "limit" and not shutil.which("unshare"):
         cannot_run("unshare(1) is not installed")
-    done = without_user_namespaces(how, [sys.executable, *arguments, os.fspath(project)], project.parent)
+    done = without_user_namespaces(
+        how, [sys.executable, *arguments, os.fspath(telling_project)], telling_project.parent
+    )
     if "cannot-prepare" in done.stdout or "unshare failed" in done.stderr:
         cannot_run(f"no such namespace can be made here: {done.stderr}")
     assert done.returncode == code, done.stderr

@@ -23,12 +23,12 @@ BACKEND = pathlib.Path("selftest/backend")
 # From the bottom up: a module imports only from layers beneath its own. The packages sandbox, launchers, frontends and
 # cli stand for all their modules; within one of those its modules may import each other.
 LAYERS = (
-    "sandbox text environtables protections filesystem loader ownership waiting",
+    "sandbox text environtables protections filesystem loader ownership waiting startup",
     "errors outputfilter",
-    "entries strictjson policychecks outputs interpreter child",
+    "entries strictjson policychecks interpreter child",
     "limits trees",
-    "policy archives",
-    "ziparchive tararchive projects",
+    "policy archives aside",
+    "ziparchive tararchive projects outputs",
     "wheels sdists",
     "deepcheck",
     "artefacts hookcall environ view",

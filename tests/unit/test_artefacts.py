@@ -55,7 +55,7 @@ class Place:
 
     def fallback(self, *, limit: int = 1 << 20) -> tuple[str, ...]:
         with opened(self.staging, self.destination) as (staging, destination):
-            return export_fallback(staging, destination, limit=limit)
+            return export_fallback(staging, destination, metadata=DIST_INFO, limit=limit)
 
     def exported(self) -> list[str]:
         return sorted(os.listdir(self.destination))
@@ -483,7 +483,8 @@ def test_a_rename_that_fails_puts_the_earlier_metadata_back(place: Place, monkey
 # The fallback
 
 
-MARKERS = ["PEP517_ALREADY_BUILT_WHEEL", "PYPROJECT_HOOKS_ALREADY_BUILT_WHEEL", "A"]
+MARKER = "PYPROJECT_HOOKS_ALREADY_BUILT_WHEEL"
+MARKERS = ["PEP517_ALREADY_BUILT_WHEEL", MARKER, "A_ALREADY_BUILT_WHEEL"]
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -503,15 +504,19 @@ def test_the_fallback_s_wheel_and_marker_are_exported(place: Place, marker: str)
     [
         {},
         {WHEEL: "x"},
-        {"MARKER": ""},
-        {WHEEL: "x", "other-1.0-py3-none-any.whl": "x", "MARKER": ""},
-        {WHEEL: "x", "MARKER": "", "SECOND": ""},
-        {WHEEL: "x", "MARKER": "not empty"},
-        {WHEEL: "x", "marker": ""},
-        {WHEEL: "x", "MARKER\n": ""},
-        {WHEEL: "x", "MAR-KER": ""},
-        {"x.whl": "x", "MARKER": ""},
-        {"x y-1.0-py3-none-any.whl": "x", "MARKER": ""},
+        {MARKER: ""},
+        {WHEEL: "x", "other-1.0-py3-none-any.whl": "x", MARKER: ""},
+        {WHEEL: "x", MARKER: "", "A_ALREADY_BUILT_WHEEL": ""},
+        {WHEEL: "x", MARKER: "not empty"},
+        {WHEEL: "x", MARKER.lower(): ""},
+        {WHEEL: "x", f"{MARKER}\n": ""},
+        {WHEEL: "x", "A-_ALREADY_BUILT_WHEEL": ""},
+        # Of another project or release: it would replace that one's where there is one.
+        {"other-1.0-py3-none-any.whl": "x", MARKER: ""},
+        {"pkg-2.0-py3-none-any.whl": "x", MARKER: ""},
+        {WHEEL: "x", "LICENSE": ""},
+        {"x.whl": "x", MARKER: ""},
+        {"x y-1.0-py3-none-any.whl": "x", MARKER: ""},
     ],
 )
 def test_without_exactly_one_of_each_nothing_is_exported(place: Place, files: dict[str, str]) -> None:
@@ -521,10 +526,10 @@ def test_without_exactly_one_of_each_nothing_is_exported(place: Place, files: di
     assert place.exported() == []
 
 
-@pytest.mark.parametrize("hostile", [WHEEL, "MARKER"])
+@pytest.mark.parametrize("hostile", [WHEEL, MARKER])
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if not kind.startswith("s")] + ["sparse"])
 def test_a_hostile_fallback_exports_nothing_of_it(place: Place, hostile: str, kind: str) -> None:
-    (place.staging / ("MARKER" if hostile == WHEEL else WHEEL)).touch()
+    (place.staging / (MARKER if hostile == WHEEL else WHEEL)).touch()
     HOSTILE[kind](place.staging / hostile)
     with contextlib.suppress(UntrustedResultError):
         assert place.fallback() == ()
@@ -541,8 +546,8 @@ def test_a_flood_of_names_is_refused(place: Place) -> None:
 def test_names_that_are_no_text_do_not_matter_to_the_fallback(place: Place) -> None:
     os.mknod(os.fsencode(place.staging) + b"/\xff-1.0-py3-none-any.whl")
     (place.staging / WHEEL).touch()
-    (place.staging / "MARKER").touch()
-    assert place.fallback() == (WHEEL, "MARKER")
+    (place.staging / MARKER).touch()
+    assert place.fallback() == (WHEEL, MARKER)
 
 
 # Trees

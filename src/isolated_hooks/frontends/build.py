@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +13,15 @@ import build.__main__
 import build.env
 import build.util
 
-from ..errors import IsolatedHooksError
+from ..errors import IsolatedHooksError, UntrustedResultError
 from ..policy import Policy
 from ..report import HookReport
 from ..runner import IsolatedRunner
+from ..sdists import check_members
 from ..swapping import swap
+from ..text import visible
 from .environment import SandboxedEnv, unknown_build
-from .filtering import FilteringRunner
+from .filtering import FilteringRunner, text_filtered
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
@@ -38,6 +42,8 @@ def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookRep
     :param raw_output: leave what hooks print as it is; otherwise it is filtered, for a command line
     """
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
+    # What build unpacks it with follows links out of the directory in some versions of Python.
+    runner.unpacked = ("build_sdist",)
     with swap("pyproject_hooks", runner=runner, unused_ok=True) as made:
         yield made.reports
 
@@ -89,11 +95,19 @@ def run(
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
-    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
+    :param raw_output: leave what is printed as it is, see :mod:`isolated_hooks.outputfilter`
     :raises IsolatedHooksError: what stopped the build was of this package
     """
-    with swapped(policy, raw_output=raw_output) as reports, environments(policy, reports):
+    # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
+    # standard output is for programs.
+    printed = () if raw_output else ("stderr",) if "--metadata" in arguments else ("stdout", "stderr")
+    with (
+        swapped(policy, raw_output=raw_output) as reports,
+        environments(policy, reports),
+        text_filtered(*printed),
+    ):
         try:
+            _check_given(build.__main__.main_parser().parse_args(arguments).srcdir, policy)
             build.__main__.main(arguments, prog)
         except SystemExit as end:
             problem = own_error(end)
@@ -101,6 +115,29 @@ def run(
                 raise problem from None
             return end.code if isinstance(end.code, int) else int(end.code is not None), reports
     return 0, reports
+
+
+def _check_given(path: str, policy: Policy) -> None:
+    """Look into an sdist that was given in the place of a source tree, which build is going to unpack.
+
+    :raises IsolatedHooksError: it may be unpacked to other places
+    """
+    if not (path.lower().endswith(".tar.gz") and os.path.isfile(path)):
+        return
+    try:
+        with tarfile.open(path) as sdist:
+            sdist.getmembers()
+        file = open(path, "rb")  # noqa: SIM115  # closed below
+    except Exception:
+        return  # nothing is unpacked: build does the same first, and says what is wrong with it
+    try:
+        with file:
+            check_members(file.fileno(), path, limit=policy.limits.output_size)
+    except UntrustedResultError as problem:
+        raise IsolatedHooksError(
+            f"{visible(path)!r} was not unpacked: {problem.rule}{f': {problem.text}' if problem.text else ''}. Remedy: "
+            "if you trust it, unpack it yourself and build the directory"
+        ) from problem
 
 
 def own_error(end: BaseException) -> IsolatedHooksError | None:

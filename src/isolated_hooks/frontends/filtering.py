@@ -12,12 +12,13 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..outputfilter import OutputFilter
 from ..runner import IsolatedRunner, SubprocessRunner
 
-__all__ = ["FilteringRunner", "filtered", "filtering"]
+__all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 
 _BLOCK = 1 << 16
 # What still holds a stream open when the runner has returned is being ended: an interrupted runner kills its child.
@@ -52,6 +53,46 @@ def filtering() -> Iterator[None]:
         for descriptors in _streams():
             stack.enter_context(_replaced(descriptors))
         yield
+
+
+@contextlib.contextmanager
+def text_filtered(*names: str) -> Iterator[None]:
+    """Filter what this process itself prints: frontends print names and requirements out of the source tree.
+
+    :param names: of attributes of :mod:`sys`, ``"stdout"`` and ``"stderr"``
+    """
+    originals = {name: getattr(sys, name) for name in names}
+    texts = {name: _Text(stream) for name, stream in originals.items() if stream is not None}
+    for name, text in texts.items():
+        setattr(sys, name, text)
+    try:
+        yield
+    finally:
+        for name, text in texts.items():
+            setattr(sys, name, originals[name])
+            text.finish()
+
+
+class _Text:
+    """A stream of text that is written to through a filter, and in all else the original."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._filter = OutputFilter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._stream.write(self._filter.feed(text.encode("utf-8", "backslashreplace")).decode())
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def finish(self) -> None:
+        self._stream.write(self._filter.finish().decode())
 
 
 def _streams() -> list[tuple[int, ...]]:

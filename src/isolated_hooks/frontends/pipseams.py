@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from ..runner import IsolatedRunner
 from ..swapping import swap
 from ..text import visible
 from .pipoutput import FilteringSubprocess
+from .pipsaving import SavingShutil
 
 __all__ = ["PipRunner", "swapped"]
 
@@ -89,6 +91,7 @@ def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) 
     with contextlib.ExitStack() as stack:
         stack.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         changes = [*_changes(modules, runnable), *(() if raw_output else _output_changes(runner))]
+        changes += _saving_changes() if alone else ()
         for module, name, value in changes:
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)
@@ -144,6 +147,14 @@ def _output_changes(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
     if getattr(module, "subprocess", None) is not subprocess:
         raise _unsupported("it starts hooks in a way that is not known")
     yield module, "subprocess", FilteringSubprocess(lambda: bool(runner.running))
+
+
+def _saving_changes() -> Iterator[tuple[Any, str, Any]]:
+    for name, into in (("commands.wheel", True), ("operations.prepare", False)):
+        module = sys.modules.get(f"pip._internal.{name}")
+        if getattr(module, "shutil", None) is not shutil:
+            raise _unsupported("it saves wheels in a way that is not known")
+        yield module, "shutil", SavingShutil(_installation_error, into=into)
 
 
 def _refuse_legacy(*_: Any, **__: Any) -> None:

@@ -81,9 +81,12 @@ def _copy(tree: str, prefix: str, shebang: str, python: str) -> None:
             source = os.path.join(directory, name)
             if os.path.islink(source):
                 raise ValueError(f"{os.path.relpath(source, tree)} is a link, which no wheel holds")
-            shutil.copy(source, os.path.join(target, name))
+            copy = os.path.join(target, name)
+            if os.path.isfile(copy) and not os.path.islink(copy):
+                os.unlink(copy)  # uv's .lock, say; the mode of what another uid made cannot be set
+            shutil.copy(source, copy)
             if os.path.dirname(source) == os.path.join(tree, "bin"):
-                _repoint(os.path.join(target, name), os.fsencode(shebang), os.fsencode(python))
+                _repoint(copy, os.fsencode(shebang), os.fsencode(python))
 
 
 def _repoint(script: str, old: bytes, new: bytes) -> None:

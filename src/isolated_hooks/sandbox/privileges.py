@@ -19,6 +19,7 @@ _SECUREBITS = 0b1110_1111
 NO_SETUID_FIXUP = 0b0100
 # The special value of core(5): a piped core_pattern is not run, and no file is written either.
 _CORE_LIMIT = 1
+_CPU_MORE = 5
 
 
 def keep_capabilities_over_setuid() -> None:
@@ -87,8 +88,9 @@ def limit(limits: dict[str, int]) -> None:
         number: int = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(number)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # At the hard limit of processor time comes SIGKILL, and only a second before it the signal that says why.
-        more = 1 if name == "CPU" and hard == resource.RLIM_INFINITY else 0
+        # At the hard limit of processor time comes SIGKILL, which does not say why. Before it comes the signal that
+        # does, and then, where that one is ignored, the watching process.
+        more = _CPU_MORE if name == "CPU" and hard == resource.RLIM_INFINITY else 0
         resource.setrlimit(number, (bound, bound + more))
 
 

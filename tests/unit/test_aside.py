@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isolated_hooks.aside import aside, sweep_aside
+from isolated_hooks.entries import temporary_name
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def test_what_is_left_in_it_goes_with_it(parent: int, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="half-way"), aside(parent) as place:
+        os.mkdir("directory", dir_fd=place)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
+        os.rename("file", "kept", src_dir_fd=place, dst_dir_fd=parent)
+        raise ValueError("half-way")
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_what_is_held_is_not_swept(parent: int, tmp_path: Path) -> None:
+    with aside(parent):
+        sweep_aside(parent)
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_held_is_swept(parent: int, tmp_path: Path) -> None:
+    program = """
+import os, sys
+from isolated_hooks.aside import aside
+fd = os.open(sys.argv[1], os.O_RDONLY)
+with aside(fd) as place:
+    os.mkdir("half-written", dir_fd=place)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    argv = [sys.executable, "-c", program, os.fspath(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+    assert len(os.listdir(tmp_path)) == 1
+    sweep_aside(parent)
+    assert os.listdir(tmp_path) == []
+
+
+def test_one_that_is_swept_before_it_is_held_is_made_again(
+    parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once before it is opened, once between that and the lock."""
+    names = [temporary_name() for _ in range(3)]
+    given = iter(names)
+    mkdir, flock = os.mkdir, fcntl.flock
+
+    def swept_at_once(name: bytes, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        if name == names[0]:
+            os.rmdir(name, dir_fd=dir_fd)
+
+    def swept_before_it_is_locked(fd: int, operation: int) -> None:
+        if os.path.lexists(tmp_path / os.fsdecode(names[1])):
+            os.rmdir(names[1], dir_fd=parent)
+        flock(fd, operation)
+
+    monkeypatch.setattr("isolated_hooks.aside.temporary_name", lambda: next(given))
+    monkeypatch.setattr("os.mkdir", swept_at_once)
+    monkeypatch.setattr("fcntl.flock", swept_before_it_is_locked)
+    with aside(parent):
+        assert os.listdir(tmp_path) == [os.fsdecode(names[2])]
+    assert os.listdir(tmp_path) == []
+
+
+def test_links_files_and_other_names_are_left_alone(parent: int, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    os.symlink(outside, tmp_path / os.fsdecode(temporary_name()))
+    (tmp_path / os.fsdecode(temporary_name())).touch()
+    (tmp_path / ".isolated-hooks-notes").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    sweep_aside(parent)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (outside / "file").exists()
+
+
+def test_of_another_user_is_left_alone(parent: int, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    name = os.fsdecode(temporary_name())
+    (tmp_path / name).mkdir()
+    os.chown(tmp_path / name, 1001, 1001)
+    sweep_aside(parent)
+    assert (tmp_path / name).exists()

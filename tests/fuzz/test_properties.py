@@ -262,3 +262,8 @@ def test_found_an_archive_without_members() -> None:
     """It was a ValueError: the end of the members was looked for behind a first one that there was not."""
     assert not properties.archive_holds(b"PK\5\6" + bytes(18), properties.WHEEL)
     assert not properties.archive_holds(b"PK\5\6" + bytes(18), "pkg-1.0.zip")
+
+
+def test_found_an_output_directory_that_is_home() -> None:
+    """What is shown there is staging; the check took it for the host's."""
+    assert properties.plan_holds({}, source="/w/a", output="/home", python="/usr/bin/python3", search=[], expose=[])

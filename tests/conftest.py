@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from isolated_hooks import Policy, SandboxUnavailableError
 from isolated_hooks.command import check_host
 from isolated_hooks.launchers import find_launcher
+
+# The same examples in every run: what is random is tried by hand, docs/fuzzing.rst, and what is found becomes a test.
+settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -241,7 +241,7 @@ def _vet_requirement(text: str, allow_urls: bool) -> str:
         raise UntrustedResultError("a requirement must not contain control or invisible characters", text)
     # A marker may compare any two strings, and frontends print what they install.
     if visible(text) != text:
-        raise UntrustedResultError("a requirement must not contain a command to a CI, such as '##vso['", text)
+        raise UntrustedResultError("a requirement must not contain a command to a CI service", text)
     # pip replaces ${NAME} in a requirements file by the frontend's environment, and joins lines at a backslash.
     if "${" in text or "\\" in text:
         raise UntrustedResultError("a requirement must not contain '${' or a backslash", text)

@@ -18,6 +18,7 @@ from .hookcall import HookCall
 from .interpreter import interpreter_paths, prefix_entries
 from .plan import Identity, Layout, Plan, Situation, Stage
 from .policy import Policy
+from .protections import Protection, ProtectionState
 from .sandbox.operations import Bind
 from .text import visible
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
@@ -131,9 +132,20 @@ class _Planner:
                     "this frontend, which a hook could change: use a virtual environment in a directory of its own"
                 )
             if real is not None:
+                self._refuse_if_open(real)
                 self._keep_read_only(real)
         if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
             self._keep_read_only(f"{self.real_source}/.git")
+
+    def _refuse_if_open(self, real: str) -> None:
+        """Without a mount namespace nothing within a writable tree can be kept from being written to."""
+        allowed = self.confined and self.policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
+        if allowed and self.policy.source == "read-write" and is_within(real, self.real_source):
+            raise PolicyError(
+                f"{visible(real)!r}, which runs outside of the sandbox, lies in the source tree "
+                f"{visible(self.source)!r}, and without user namespaces a hook could change it: use a virtual environment in another directory, "
+                "source = 'read-only', or allow user namespaces on this host"
+            )
 
     def _cover(self) -> None:
         """Take out of view what would do harm even read-only: sockets, and files that modes do not keep from a hook."""

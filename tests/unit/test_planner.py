@@ -800,6 +800,19 @@ def confined(files: FakeFilesystem | None = None, **changes: Any) -> Plan:
     return make_plan(files, refused=frozenset((Identity.USER,)), **changes)
 
 
+def test_without_namespaces_a_tree_that_holds_what_runs_outside_is_refused() -> None:
+    files = host(venv_at(f"{SOURCE}/.venv", "/usr/bin/python3"))
+    allowed = Policy(allow_degraded=["no-namespaces"])
+    trusted = (f"{SOURCE}/.venv",)
+    with pytest.raises(PolicyError, match="a hook could change it"):
+        confined(files, trusted=trusted, policy=allowed)
+    # Where the policy does not allow this at all, that is what is to be said.
+    assert confined(files, trusted=trusted).rules is not None
+    assert confined(files, trusted=("/usr",), policy=allowed).rules is not None
+    read_only = Policy(allow_degraded=["no-namespaces"], source="read-only")
+    assert confined(files, trusted=trusted, policy=read_only).rules is not None
+
+
 def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> None:
     plan = confined()
     assert plan.argv[3] == LAYOUT.control

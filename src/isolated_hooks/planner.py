@@ -143,7 +143,8 @@ class _Planner:
         if allowed and self.policy.source == "read-write" and is_within(real, self.real_source):
             raise PolicyError(
                 f"{visible(real)!r}, which runs outside of the sandbox, lies in the source tree "
-                f"{visible(self.source)!r}, and without user namespaces a hook could change it: use a virtual environment in another directory, "
+                f"{visible(self.source)!r}, and without user namespaces a hook could change it: use a virtual "
+                "environment in another directory, "
                 "source = 'read-only', or allow user namespaces on this host"
             )
 

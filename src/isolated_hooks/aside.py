@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from .entries import TEMPORARY_PREFIX, temporary_name
 from .trees import remove_tree
 
-__all__ = ["aside", "sweep_aside"]
+__all__ = ["aside", "aside_at", "sweep_aside"]
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
@@ -23,9 +23,26 @@ def aside(parent: int) -> Iterator[int]:
 
     It is held by a lock, flock(2), which the kernel releases when this process is killed.
     """
+    with _held(parent) as (_, fd):
+        yield fd
+
+
+@contextlib.contextmanager
+def aside_at(parent: str) -> Iterator[str]:
+    """As :func:`aside`, beneath the directory at a path; give the path of the new one."""
+    above = os.open(parent, _FLAGS & ~os.O_NOFOLLOW)
+    try:
+        with _held(above) as (name, _):
+            yield os.path.join(parent, os.fsdecode(name))
+    finally:
+        os.close(above)
+
+
+@contextlib.contextmanager
+def _held(parent: int) -> Iterator[tuple[bytes, int]]:
     name, fd = _make(parent)
     try:
-        yield fd
+        yield name, fd
     finally:
         with contextlib.suppress(OSError):
             remove_tree(parent, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -89,9 +88,11 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     host.check_platform()
     sweep_once(workspace_parent(policy.writable))
     with (
-        tempfile.TemporaryDirectory(prefix="isolated-hooks-check-") as source,
-        Workspace((source, *policy.writable)) as workspace,
+        Workspace(policy.writable) as other,
+        Workspace(policy.writable) as workspace,
     ):
+        # The empty tree: in a workspace too, so that it is found where this process is killed.
+        source = other.layout.staging
         run = _CommandRun((), source, policy, lambda _: None)
         run.stdin = "null"  # as hooks have it
         plan = run.trial(workspace)

@@ -10,6 +10,7 @@
         empty/, nothing           shown in the place of hidden paths
 
 A workspace whose frontend was killed is found by its FIFO, which nobody holds any more, and removed by a later call.
+While it has no FIFO yet it lies in a directory that is held by a lock instead, and the FIFO is the last to go.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from .aside import aside_at, sweep_aside
 from .child import child_command
+from .entries import temporary_name
 from .errors import SandboxSetupError
 from .filesystem import is_within
 from .ownership import give_back
@@ -38,7 +41,7 @@ from .waiting import wait_for_end
 __all__ = ["Workspace", "sweep", "take_back", "workspace_parent"]
 
 _PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
-_UNFINISHED = ".isolated-hooks-"
+_ASIDE = "workspace"
 _LEAVE_FILES = (b"mirror", b"separate")  # the identities whose new files are to be given back
 _OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,20 +56,19 @@ class Workspace:
 
     def __init__(self, avoid: Iterable[str] = ()) -> None:
         parent = workspace_parent(avoid)
-        name = secrets.token_hex(6)
-        unfinished, self.path = (os.path.join(parent, prefix + name) for prefix in (_UNFINISHED, _PREFIX))
+        self.path = os.path.join(parent, _PREFIX + secrets.token_hex(6))
         self._alive = -1
         try:
-            os.mkdir(unfinished, 0o700)
-            try:
+            with aside_at(parent) as place:
+                unfinished = os.path.join(place, _ASIDE)
+                os.mkdir(unfinished, 0o700)
                 self._fill(unfinished)
                 os.rename(unfinished, self.path)
-            except BaseException:
-                self._close_alive()
-                _remove(parent, _UNFINISHED + name)
+        except BaseException as error:
+            self._close_alive()
+            if not isinstance(error, OSError):
                 raise
-        except OSError as error:
-            path = os.fsdecode(error.filename or unfinished)
+            path = os.fsdecode(error.filename or parent)
             raise SandboxSetupError("making the workspace", path=path, errno=error.errno or 0) from error
 
     def _fill(self, path: str) -> None:
@@ -130,7 +132,7 @@ class Workspace:
     ) -> None:
         # Held until everything is gone: the sweep of another frontend takes a workspace that nobody holds.
         try:
-            _remove(*os.path.split(self.path))
+            _discard(self.path)
         finally:
             self._close_alive()
 
@@ -167,17 +169,16 @@ def sweep(parent: str | None = None) -> None:
     :param parent: the directory to look in; where temporary files go, if it is left out
     """
     parent = workspace_parent(()) if parent is None else parent
+    with contextlib.suppress(OSError), _opened(parent) as fd:
+        sweep_aside(fd)
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and _is_abandoned(entry.path):
                 # A frontend that was killed early has left half a plan, or none.
                 with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
                     _take_back_abandoned(entry.path)
-                # The FIFO goes last: what cannot be removed today is found again tomorrow.
                 with contextlib.suppress(OSError):
-                    for name in set(os.listdir(entry.path)) - {"alive"}:
-                        _remove(entry.path, name)
-                    _remove(parent, entry.name)
+                    _discard(entry.path)
 
 
 def _is_abandoned(path: str) -> bool:
@@ -233,9 +234,36 @@ def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
             os.close(fd)
 
 
+def _discard(path: str) -> None:
+    """Remove a workspace, its FIFO last: what could not be removed, or not before a SIGKILL, is found by a later call.
+
+    :raises OSError: something could not be removed; everything else was
+    """
+    failed: list[OSError] = []
+    with _opened(path) as fd:
+        for name in set(os.listdir(fd)) - {"alive"}:
+            try:
+                remove_tree(fd, name)
+            except OSError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
+    # Without its FIFO it would be nobody's; under such a name another call removes it, perhaps before this one does.
+    parent, left = os.path.dirname(path), os.fsdecode(temporary_name())
+    os.rename(path, os.path.join(parent, left))
+    with contextlib.suppress(OSError):
+        _remove(parent, left)
+
+
 def _remove(parent: str, name: str) -> None:
-    fd = os.open(parent, _DIRECTORY & ~os.O_NOFOLLOW)
-    try:
+    with _opened(parent) as fd:
         remove_tree(fd, name)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, _DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        yield fd
     finally:
         os.close(fd)

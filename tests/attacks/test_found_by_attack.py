@@ -311,6 +311,13 @@ said["read"] = open(".git/config").read()
     assert os.listdir(tree / ".git/hooks") == []
 
 
+def test_the_root_itself_is_read_only(tree: Path) -> None:
+    """Not by its mode alone, which binds nobody who owns it or has CAP_DAC_OVERRIDE."""
+    evidence = _call(tree, 'said["flags"] = os.statvfs("/").f_flag\nattempt("made", os.mkdir, "/made")')
+    assert evidence["flags"] & os.ST_RDONLY
+    assert _failed(evidence, "made")
+
+
 def test_a_link_to_itself_is_nothing(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not hang the planner, wherever a path is given."""
     loop = tree / "loop"

@@ -184,7 +184,7 @@ def test_a_core_is_never_dumped(tmp_path: Path) -> None:
         hooks.get_requires_for_build_wheel()
     assert caught.value.returncode == -6
     (told,) = facts(tmp_path / "project")
-    assert max(told["core"]) <= 1
+    assert told["core"] in ([0, 0], [1, 1])  # soft and hard; -1 would be no limit
 
 
 def captured(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:

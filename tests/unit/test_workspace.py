@@ -3,6 +3,7 @@ from __future__ import annotations
 import marshal
 import os
 import pathlib
+import signal
 import stat
 import tempfile
 from typing import Any
@@ -259,6 +260,40 @@ def test_a_workspace_of_a_frontend_that_was_killed_is_removed(place: pathlib.Pat
     assert descriptors() == before
 
 
+@pytest.mark.parametrize("stage", ["making", "removing"])
+def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathlib.Path, stage: str) -> None:
+    """Killed at each system call in turn, it leaves nothing that the next call does not find."""
+    calls = ("mkdir", "mkfifo", "chown", "open", "rename", "rmdir", "unlink", "close")
+    for number in range(200):
+        pid = os.fork()
+        if pid == 0:
+            counted = iter(range(number, -1, -1))
+
+            def killed(original: Any, counted: Any = counted) -> Any:
+                def call(*args: Any, **kwargs: Any) -> Any:
+                    if next(counted) == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return original(*args, **kwargs)
+
+                return call
+
+            workspace = Workspace() if stage == "removing" else None
+            for name in calls:
+                setattr(os, name, killed(getattr(os, name)))
+            workspace = Workspace() if workspace is None else workspace
+            if stage == "removing":
+                workspace.__exit__(None, None, None)
+            os._exit(0)
+        ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sweep(str(place))
+        assert os.listdir(place) == [], number
+        if ended == 0:
+            assert number > 10
+            return
+        assert ended == -signal.SIGKILL
+    pytest.fail("it never came to its end")
+
+
 def test_a_workspace_in_use_is_kept(place: pathlib.Path) -> None:
     with no_hang(), Workspace() as workspace:
         sweep(str(place))
@@ -373,16 +408,16 @@ def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
 ) -> None:
     from isolated_hooks import workspace
 
-    remove = workspace._remove
+    discard = workspace._discard
     stuck = abandon(place, "isolated-hooks-000000000000").name
     for number in range(1, 4):
         abandon(place, f"isolated-hooks-{number:012}")
 
-    def refuse(parent: str, name: str) -> None:
-        if name == stuck:
+    def refuse(path: str) -> None:
+        if os.path.basename(path) == stuck:
             raise OSError(16, "Device or resource busy")
-        remove(parent, name)
+        discard(path)
 
-    monkeypatch.setattr(workspace, "_remove", refuse)
+    monkeypatch.setattr(workspace, "_discard", refuse)
     sweep(str(place))
     assert os.listdir(place) == [stuck]

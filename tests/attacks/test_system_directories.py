@@ -80,7 +80,7 @@ def test_a_hook_sees_what_is_for_everybody(
     place: Path, tmp_path: Path, refused: tuple[Identity, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the mirrored id map it holds CAP_DAC_OVERRIDE, so that modes keep it from nothing."""
-    monkeypatch.setattr(host, "refused_identities", lambda _paths: frozenset(refused))
+    monkeypatch.setattr(host, "refused_identities", lambda *_: frozenset(refused))
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
     said = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
     assert said.pop("open") == "text"

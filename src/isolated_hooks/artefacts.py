@@ -19,8 +19,9 @@ from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel
 from packaging.version import Version
 
 from .aside import aside
-from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file
+from .entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
 from .errors import UntrustedResultError
+from .trees import remove_tree
 
 __all__ = [
     "Artefact",
@@ -233,18 +234,22 @@ def _write(fd: int, block: bytes) -> None:
 
 
 def _replace(directory: int, place: int, name: bytes) -> None:
-    """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory."""
-    earlier = b"earlier"
+    """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory.
+
+    Under a name that is swept, and not into ``place``: to get another parent a directory has to be writable.
+    """
+    earlier = temporary_name()
     try:
-        os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=place)
+        os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=directory)
     except FileNotFoundError:
         os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
         return
     try:
         os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
     except BaseException:
-        os.rename(earlier, name, src_dir_fd=place, dst_dir_fd=directory)
+        os.rename(earlier, name, src_dir_fd=directory, dst_dir_fd=directory)
         raise
+    remove_tree(directory, earlier)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -193,11 +194,15 @@ def _check_zip(data: bytes) -> None:
         assert expected <= set(_walked(directory))
 
 
+# The filter for archives of strangers, which early releases of Python 3.10 and 3.11 lack.
+_FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
 def _check_tar(data: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=_SCRATCH.name) as directory:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
             members = archive.getmembers()
-            archive.extractall(directory, filter="data")
+            archive.extractall(directory, **_FILTER)
         found = set(_walked(directory))
         assert {member.name for member in members} <= found
         for path in found:

@@ -423,6 +423,7 @@ def test_an_sdist_that_unpacks_to_other_places_is_not_unpacked(given: bool, tmp_
 
 _AS_ON_OLD_PYTHON = """
 import sys
+import tarfile
 from pathlib import Path
 import build.__main__
 import build._compat.tarfile as compat
@@ -431,7 +432,7 @@ def extract(tar, path):
     base = Path(path).resolve()
     for member in tar.getmembers():
         compat._validate_safe_member(member, base)
-    tar.extractall(path, filter="fully_trusted")
+    tar.extractall(path, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}))
 
 build.__main__.safe_extractall = extract
 module, *arguments = sys.argv[1:]

@@ -39,6 +39,7 @@ def get_requires_for_build_sdist(config_settings=None):
         "tcp": attempt(lambda: socket.create_connection(("127.0.0.1", int(port)), timeout=5)),
         "abstract": attempt(lambda: socket.socket(socket.AF_UNIX).connect(chr(0) + name)),
         "signal": attempt(lambda: os.kill(int(os.environ["MAKEFLAGS"]), 0)),
+        "move": attempt(lambda: os.mkdir("sub") or open("sub/file", "w").close() or os.rename("sub/file", "moved")),
         "home": attempt(lambda: open(os.path.expanduser("~/mine"), "w")),
         "temporary": attempt(lambda: open(os.path.join(os.environ["TMPDIR"], "mine"), "w")),
     }
@@ -98,7 +99,7 @@ def test_what_is_allowed_to_be_weaker_still_holds_what_landlock_and_seccomp_can(
         ("read", "write", "usr", "abstract", "signal"), refused
     )
     assert found["tcp"] == "OSError"
-    assert (found["home"], found["temporary"]) == ("done", "done")
+    assert (found["home"], found["temporary"], found["move"]) == ("done", "done", "done")
     assert not (tmp_path / "canary.new").exists()
     assert not os.path.exists(f"/proc/{(project / 'daemon').read_text()}")
     report = caller.reports[-1]
@@ -152,6 +153,7 @@ def get_requires_for_build_sdist(config_settings=None):
     for name, what in {
         "write theirs": lambda: open("foreign", "a").write("more"),
         "replace": lambda: os.replace("foreign", "renamed") or os.replace("renamed", "foreign"),
+        "move": lambda: os.mkdir("sub") or open("sub/file", "w").close() or os.rename("sub/file", "moved"),
         "mode": lambda: os.chmod("/etc/shadow", 0o644),
         "mode of the tree": lambda: os.chmod("foreign", 0o777),
         "owner": lambda: os.chown("foreign", 0, 0),
@@ -196,7 +198,7 @@ def test_root_becomes_a_throw_away_user_with_one_capability(tmp_path: Path) -> N
     assert found.pop("uid") in range(61184, 65520)
     assert (found.pop("groups"), int(found.pop("caps"), 16)) == ([], 1 << 1)  # CAP_DAC_OVERRIDE
     assert int(found.pop("bound"), 16) == 0
-    assert found.pop("write theirs") == found.pop("replace") == "done"
+    assert found.pop("write theirs") == found.pop("replace") == found.pop("move") == "done"
     assert set(found.values()) == {"PermissionError"}
     status = (project / "foreign").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1001, 105, 0o600)
@@ -217,6 +219,7 @@ def test_where_the_one_capability_is_not_allowed_the_callers_own_user_holds_none
     found = eval((project / "found").read_text())
     assert (found["uid"], int(found["caps"], 16)) == (0, 0)
     assert found["core"] == found["shadow"] == "PermissionError"
+    assert found["move"] == "done"  # as setuptools does with every wheel
     report = caller.reports[-1]
     assert report.state(Protection.IDENTITY) is ProtectionState.DEGRADED
     assert report.state(Protection.PRIVILEGES) is ProtectionState.ACTIVE

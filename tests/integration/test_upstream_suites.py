@@ -102,7 +102,7 @@ def _unpack(name: str, version: str, directory: Path) -> Path:
     if fetched.returncode:
         cannot_run(f"the sdist of {name} cannot be fetched: {fetched.stderr}")
     with tarfile.open(next(directory.glob("*.tar.gz"))) as archive:
-        archive.extractall(directory, filter="data")
+        archive.extractall(directory)
     return directory / f"{name}-{version}"
 
 

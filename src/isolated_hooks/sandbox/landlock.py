@@ -21,6 +21,7 @@ SCOPE_SIGNAL = 2
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL_DEV = (1 << n for n in (0, 1, 2, 3, 14, 15))
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+_REFER = 1 << 13
 # How many of the accesses an ABI knows, landlock(7). REFER, without which no file can be renamed into another
 # directory, came with ABI 2.
 _KNOWN = {1: 13, 2: 14, 3: 15, 4: 15}
@@ -37,7 +38,7 @@ def scope_abstract_sockets() -> None:
 
     :raises SyscallError: the kernel's Landlock is older, or off
     """
-    syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_ABSTRACT_UNIX_SOCKET))
+    _restrict_scope(SCOPE_ABSTRACT_UNIX_SOCKET)
 
 
 def scope_signals() -> bool:
@@ -49,10 +50,24 @@ def scope_signals() -> bool:
     try:
         if syscalls.landlock_abi() < _SCOPES:
             return False
-        syscalls.landlock_restrict(syscalls.landlock_ruleset(0, 0, SCOPE_SIGNAL))
+        _restrict_scope(SCOPE_SIGNAL)
     except syscalls.SyscallError:
         return False
     return True
+
+
+def _restrict_scope(scope: int) -> None:
+    """Restrict nothing but a scope.
+
+    A ruleset that does not allow REFER refuses it, even where it handles nothing of files, landlock(7): so it is allowed.
+    """
+    ruleset = syscalls.landlock_ruleset(_REFER, 0, scope)
+    root = syscalls.open_path(b"/")
+    try:
+        syscalls.landlock_allow(ruleset, root, _REFER, path=b"/")
+    finally:
+        os.close(root)
+    syscalls.landlock_restrict(ruleset)
 
 
 class Confined:

@@ -59,7 +59,7 @@ def scope_signals() -> bool:
 def _restrict_scope(scope: int) -> None:
     """Restrict nothing but a scope.
 
-    A ruleset that does not allow REFER refuses it, even where it handles nothing of files, landlock(7): so it is allowed.
+    A ruleset refuses REFER unless it allows it, even where it handles nothing else of files, landlock(7): so it does.
     """
     ruleset = syscalls.landlock_ruleset(_REFER, 0, scope)
     root = syscalls.open_path(b"/")

@@ -213,12 +213,10 @@ def test_no_more_user_namespaces(place: Place) -> None:
     limit = "echo 0 > /proc/sys/user/max_user_namespaces; "
     unshare = "unshare --user --map-root-user sh -c "
     inner = f"'{limit}exec \"$@\"' sh "
-    done = _shell(place, f'{unshare}{inner} "$@" || echo "code $?"; ls -A "$out" "$tmp"')
-    assert "code 1" in done.stdout, done.stderr
-    assert WHEEL not in done.stdout
+    done = _shell(place, f'{unshare}{inner} "$@" || echo "code $?"; ls -A "$out"; ls -A "$tmp"')
+    assert done.stdout.split() == ["code", "1"], done.stderr
     assert "SandboxUnavailableError" in done.stderr
     assert "max_user_namespaces" in done.stderr
-    assert "isolated-hooks" not in done.stdout
     assert int(Path("/proc/sys/user/max_user_namespaces").read_text()) > 0
     control = _shell(place, f'{unshare}{inner.replace(limit, "")} "$@"; ls -A "$out"')
     assert control.stdout.split() == [WHEEL], control.stderr

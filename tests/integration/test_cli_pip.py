@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import shutil
@@ -173,7 +174,8 @@ def test_an_editable_install_into_another_environment(project: Path, environment
     assert {"home": "/sandbox"} in facts(project)
     imported = run_text([environment, "-c", "import example_module; print(example_module.ANSWER)"], cwd="/")
     assert imported.stdout == "42\n", imported.stderr
-    assert "isolated" not in command("pip", "--python", environment, "list").stdout
+    installed = json.loads(command("pip", "--python", environment, "list", "--format", "json").stdout)
+    assert [entry["name"] for entry in installed] == ["example"]
 
 
 def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) -> None:

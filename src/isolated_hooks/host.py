@@ -19,6 +19,7 @@ from .filesystem import is_within
 from .launchers import Launcher
 from .plan import Identity, Plan
 from .protections import ProtectionStatus
+from .sandbox.numbers import MACHINES
 from .text import visible
 from .workspace import Workspace
 
@@ -38,7 +39,6 @@ __all__ = [
     "working_identity",
 ]
 
-_MACHINES = ("x86_64", "aarch64")
 _MINIMUM = (5, 12)  # mount_setattr(2)
 # The stages of the child in which only the host can be to blame.
 _HOST_STAGES = frozenset(
@@ -79,9 +79,9 @@ def check_platform() -> None:
             [f"this is {platform.system() or sys.platform}, and the sandbox is made of Linux namespaces"],
             "build on Linux, for instance in a virtual machine or a container on this host",
         )
-    if platform.machine() not in _MACHINES:
+    if platform.machine() not in MACHINES:
         raise SandboxUnavailableError(
-            [f"there is no system call filter for {platform.machine()}"], f"build on {' or '.join(_MACHINES)}"
+            [f"there is no system call filter for {platform.machine()}"], f"build on {' or '.join(MACHINES)}"
         )
     release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
     if release < _MINIMUM:

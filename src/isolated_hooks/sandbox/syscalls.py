@@ -1,8 +1,7 @@
 """The system calls that the standard library has no function for, by ctypes, with one way of failing.
 
 Each wrapper raises :class:`SyscallError`, an ``OSError`` that knows which call it was and which path it was about.
-Numbers of calls newer than 2019 are the same on every architecture (asm-generic/unistd.h); the older ones are looked
-up by :data:`NUMBERS`.
+Those that the C library has no function for either are called by :data:`.numbers.NUMBERS`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import ctypes
 import os
 import sys
 from errno import ELOOP, ENOSYS, EPERM, EXDEV
+
+from .numbers import MACHINES, NUMBERS
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -63,21 +64,6 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
-# name: (x86_64, aarch64), from asm/unistd_64.h and asm-generic/unistd.h
-NUMBERS = {
-    "pivot_root": (155, 41),
-    "keyctl": (250, 219),
-    "capset": (126, 91),
-    "open_tree": (428, 428),
-    "move_mount": (429, 429),
-    "close_range": (436, 436),
-    "openat2": (437, 437),
-    "mount_setattr": (442, 442),
-    "landlock_create_ruleset": (444, 444),
-    "landlock_add_rule": (445, 445),
-    "landlock_restrict_self": (446, 446),
-}
-MACHINES = {"x86_64": 0, "aarch64": 1}
 MACHINE = os.uname().machine
 
 
@@ -107,6 +93,7 @@ def _check(result: int, name: str, path: bytes | str | None = None) -> int:
 
 def _call(name: str, *arguments: object, path: bytes | str | None = None) -> int:
     number = NUMBERS[name][MACHINES[MACHINE]]
+    assert number is not None, f"{name} is not a system call of every machine"
     wide = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
     return _check(_libc.syscall(ctypes.c_long(number), *wide), name, path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import stat
 import sys
 
 from . import identity, mounts, privileges, seccomp, syscalls
@@ -61,7 +62,7 @@ def arguments(
     # A filesystem of its own, with links, /dev/pts and devices, and so before all that is put into it.
     words += [b"--dev", _DEV] if own_dev else []
     for operation in operations:
-        target = os.fsencode(operation.target)
+        target = operation.at
         if not (own_dev and isinstance(operation, (Devpts, Symlink)) and target.startswith(b"/dev/")):
             words += _WORDS[type(operation)](operation, target, sources, files)
     words += [b"--remount-ro", _DEV] if own_dev else []
@@ -146,7 +147,7 @@ class Wrapped(Init):
             "variables": variables,
             "report": self.report,
             "leash": leash,
-            "shown": {os.fsencode(b.target): _identify(b, sources) for b in self.operations if isinstance(b, Bind)},
+            "shown": {b.at: _identify(b, sources) for b in self.operations if isinstance(b, Bind)},
         }
         inside = files.add(marshal.dumps(job))
         given = files.add(b"".join(word + b"\0" for word in words))
@@ -179,7 +180,7 @@ def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> d
     places = {}
     for number, (target, tree) in enumerate(trees.items()):
         places[target] = path = b"%b/%d" % (place, number)
-        if os.fstat(tree).st_mode & 0o170000 == 0o040000:
+        if stat.S_ISDIR(os.fstat(tree).st_mode):
             os.mkdir(path)
         else:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
@@ -193,17 +194,17 @@ def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> d
 def _reachable(operations: Sequence[Operation]) -> list[Operation]:
     """Leave out covers of what this user cannot reach in the system, where bwrap could put nothing either."""
     binds = [b for b in operations if isinstance(b, Bind) and b.owned and not isinstance(b, Cover)]
-    owned = tuple(os.path.join(os.fsencode(bind.target), b"") for bind in binds)
+    owned = tuple(os.path.join(bind.at, b"") for bind in binds)
 
     def is_needed(cover: Cover) -> bool:
-        return os.fsencode(cover.target).startswith(owned) or os.path.lexists(cover.target)
+        return cover.at.startswith(owned) or os.path.lexists(cover.at)
 
     return [o for o in operations if not isinstance(o, Cover) or is_needed(o)]
 
 
 def _identify(bind: Bind, sources: Mapping[bytes, bytes]) -> tuple[int, int, bool]:
     """Return which file a bind is of, found without following a link as bwrap would, and whether it may be writable."""
-    source = sources.get(os.fsencode(bind.target))
+    source = sources.get(bind.at)
     fd = syscalls.open_path(os.fsencode(bind.source) if source is None else source)
     try:
         status = os.fstat(fd)

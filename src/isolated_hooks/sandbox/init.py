@@ -9,6 +9,7 @@ from errno import EACCES, ENOENT, ENOTDIR
 
 from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
 from .degradations import Degradations
+from .root import Root
 
 if False:
     from typing import Any, NoReturn
@@ -46,7 +47,7 @@ class Init:
             self._work(argv, leash)
         except mounts.OperationError as error:
             cause = error.__cause__
-            self._fail(cause if isinstance(cause, OSError) else OSError(), os.fsencode(error.operation.target))
+            self._fail(cause if isinstance(cause, OSError) else OSError(), error.operation.at)
         except OSError as error:
             self._fail(error, getattr(error, "path", None) or error.filename)
         finally:
@@ -135,7 +136,15 @@ class Init:
         umask = os.umask(0o022)
         mounts.mount_root(self.place, on_disk=not self.entered.mapped)
         self.stage = "root filesystem"
-        mounts.build_root(self.place, self.operations, self.entered, self.degradations)
+        entered = self.entered
+        root = Root(
+            self.place,
+            trees=entered.trees,
+            uid=entered.uid,
+            mapped=entered.mapped,
+            degradations=self.degradations,
+        )
+        mounts.build_root(root, self.operations)
         os.umask(umask)
 
     def _join_keyring(self) -> None:

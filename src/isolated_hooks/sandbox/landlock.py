@@ -7,6 +7,7 @@ allows is refused. What it cannot handle at all, such as stat(2), chmod(2) and t
 from __future__ import annotations
 
 import os
+import stat
 from errno import ENOENT
 
 from . import syscalls
@@ -112,7 +113,7 @@ def _allow(ruleset: int, path: bytes, kind: int, handled: int) -> None:
             return  # gone since the plan was made, from among what lies beside something private of the system
         raise
     try:
-        directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
+        directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         access = (_READ_DIR, _READ, handled, _READ_FILE | _WRITE_FILE | _IOCTL_DEV)[kind] & handled
         syscalls.landlock_allow(ruleset, fd, access if directory else access & _FILE, path=path)
     finally:

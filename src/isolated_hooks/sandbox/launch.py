@@ -72,7 +72,7 @@ class Launcher:
                 self._limit()
             report = (self._start_bubblewrap if self.bubblewrap else self._start)(operations, argv)
         except mounts.OperationError as error:
-            return self._failed(error.__cause__, os.fsencode(error.operation.target))
+            return self._failed(error.__cause__, error.operation.at)
         except identity.NoUidLeftError:
             return self._failed(OSError(11, ""), None)
         except OSError as error:

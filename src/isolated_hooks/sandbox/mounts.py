@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from errno import EPERM
 
 from . import syscalls
-from .operations import Bind, Context
+from .operations import Bind
 
 if False:
     from collections.abc import Sequence
 
-    from .degradations import Degradations
-    from .identity import Entered
     from .operations import Operation
+    from .root import Root
 
 
 # Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
@@ -38,7 +38,7 @@ def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) ->
     for operation in operations:
         if isinstance(operation, Bind):
             try:
-                trees[os.fsencode(operation.target)] = _open_tree(operation, namespaces)
+                trees[operation.at] = _open_tree(operation, namespaces)
             except OSError as error:
                 raise OperationError(operation) from error
     return trees
@@ -60,7 +60,7 @@ def reachable_place() -> bytes:
             mode = os.stat(place).st_mode
         except OSError:
             continue
-        if mode & 0o170001 == 0o040001:
+        if stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
             return place
     raise syscalls.SyscallError(2, "stat", _PLACES[0])
 
@@ -85,18 +85,17 @@ def mount_root(place: bytes, *, on_disk: bool) -> None:
     os.close(target)
 
 
-def build_root(place: bytes, operations: Sequence[Operation], entered: Entered, degradations: Degradations) -> None:
-    """Run the operations beneath the new root at ``place``, make it the only root, and read-only."""
-    context = Context(place, entered, degradations)
+def build_root(root: Root, operations: Sequence[Operation]) -> None:
+    """Run the operations beneath a new root, make it the only root, and read-only."""
     for operation in operations:
         try:
-            operation.execute(context)
+            operation.execute(root)
         except OSError as error:
             raise OperationError(operation) from error
     # The attributes go on the root mount alone: scratch directories beneath it stay writable.
-    syscalls.mount_setattr(context.root, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=place)
-    os.close(context.root)
-    _enter_root(place)
+    syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)
+    os.close(root.fd)
+    _enter_root(root.path)
 
 
 def _enter_root(place: bytes) -> None:

@@ -7,7 +7,7 @@ between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than it
 from __future__ import annotations
 
 import os
-from errno import EACCES, ENOENT, EPERM, ESRCH, EXDEV
+from errno import EACCES, ENOENT, EPERM
 
 from . import syscalls
 
@@ -15,29 +15,7 @@ if False:  # typing costs an import too
     from collections.abc import Callable
     from typing import Any, ClassVar
 
-    from .degradations import Degradations
-    from .identity import Entered
-
-
-class Context:
-    """What operations share while a root is built.
-
-    :ivar path: where the new root is until it is pivoted into; :ivar root: a descriptor of it
-    :ivar mounts: the ids of the mounts that are ours, and so may be given new names
-    :ivar mapped: the user namespace has a map, without which nothing can be made on a tmpfs of our own
-    :ivar degradations: what may be weaker
-    :ivar trees: detached trees that were opened before, by target
-    :ivar uid, gid: who the hook will be, as the sandbox sees it
-    """
-
-    def __init__(self, path: bytes, entered: Entered, degradations: Degradations) -> None:
-        self.path = path
-        self.root = root = syscalls.open_path(path)
-        self.degradations = degradations
-        self.mapped = entered.mapped
-        self.mounts = {syscalls.mount_id(root)}
-        self.trees = entered.trees
-        self.uid = self.gid = entered.uid
+    from .root import Root
 
 
 class Operation:
@@ -69,6 +47,11 @@ class Operation:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.values().items())})"
 
+    @property
+    def at(self) -> bytes:
+        """The target as the kernel sees it."""
+        return os.fsencode(self.target)
+
     def values(self) -> dict[str, Any]:
         """Return the arguments by name."""
         return {name: getattr(self, name) for name in self.fields}
@@ -81,7 +64,7 @@ class Operation:
         """Say in words what the operation does."""
         raise NotImplementedError
 
-    def execute(self, context: Context) -> None:
+    def execute(self, root: Root) -> None:
         """Do it, beneath the new root."""
         raise NotImplementedError
 
@@ -115,16 +98,13 @@ class Bind(Operation):
         device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV
         return syscalls.MOUNT_ATTR_NOSUID | device | (0 if self.writable else syscalls.MOUNT_ATTR_RDONLY)
 
-    def execute(self, context: Context) -> None:
-        source: bytes = self.source  # type: ignore[assignment]
-        tree = context.trees.pop(self.target, None)  # type: ignore[call-overload]
+    def execute(self, root: Root) -> None:
+        tree = root.trees.pop(self.at, None)
         if tree is None:
+            source = os.fsencode(self.source)
             tree = syscalls.clone_tree(source)
             syscalls.mount_setattr(tree, self.attributes(), recursive=True, path=source)
-        try:
-            _attach(context, tree, self.target)
-        finally:
-            os.close(tree)
+        root.attach(tree, self.at)
 
 
 class Cover(Bind):
@@ -138,14 +118,14 @@ class Cover(Bind):
     def describe(self) -> str:
         return f"covered     {os.fsdecode(self.target)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, root: Root) -> None:
         try:
-            os.close(syscalls.open_path(_relative(self.target), beneath=context.root))  # type: ignore[arg-type]
+            os.close(root.open(self.at))
         except syscalls.SyscallError as error:
             if error.errno in (ENOENT, EACCES):
                 return
             raise
-        super().execute(context)
+        super().execute(root)
 
 
 class Directory(Operation):
@@ -157,8 +137,8 @@ class Directory(Operation):
     def describe(self) -> str:
         return f"empty       {os.fsdecode(self.target)}"
 
-    def execute(self, context: Context) -> None:
-        os.close(_place(context, self.target, directory=True, mode=self.mode))
+    def execute(self, root: Root) -> None:
+        os.close(root.place(self.at, directory=True, mode=self.mode))
 
 
 class File(Operation):
@@ -170,8 +150,8 @@ class File(Operation):
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}"
 
-    def execute(self, context: Context) -> None:
-        _write(context, self.target, self.content)  # type: ignore[arg-type]
+    def execute(self, root: Root) -> None:
+        root.write(self.at, os.fsencode(self.content))
 
 
 class Accounts(Operation):
@@ -192,9 +172,9 @@ class Accounts(Operation):
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
         return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
 
-    def execute(self, context: Context) -> None:
-        for name, content in self.files(context.uid, context.gid):
-            _write(context, b"%b/%b" % (os.fsencode(self.target), name), content)
+    def execute(self, root: Root) -> None:
+        for name, content in self.files(root.uid, root.gid):
+            root.write(b"%b/%b" % (self.at, name), content)
 
 
 class Symlink(Operation):
@@ -206,10 +186,10 @@ class Symlink(Operation):
     def describe(self) -> str:
         return f"link        {os.fsdecode(self.target)} -> {os.fsdecode(self.destination)}"
 
-    def execute(self, context: Context) -> None:
-        parent, name = _parent(context, self.target)  # type: ignore[arg-type]
+    def execute(self, root: Root) -> None:
+        parent, name = root.parent(self.at)
         try:
-            os.symlink(self.destination, name, dir_fd=parent)
+            os.symlink(os.fsencode(self.destination), name, dir_fd=parent)
         finally:
             os.close(parent)
 
@@ -234,33 +214,34 @@ class Scratch(Operation):
         names = ", ".join(os.fsdecode(path) for path, _ in self.targets)
         return f"read-write  {names}: empty, together up to {self.size // 2**20} MiB"
 
-    def execute(self, context: Context) -> None:
-        if not context.mapped:
-            self._show_disk(context)
+    def execute(self, root: Root) -> None:
+        if not root.mapped:
+            self._show_disk(root)
             return
         options = b"mode=755,size=%d,nr_inodes=%d" % (self.size, self.inodes)
-        target: bytes = self.target  # type: ignore[assignment]
-        whole = _mount(context, b"tmpfs", target, syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+        whole = root.mount(b"tmpfs", self.at, syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
         # The sticky bits are wanted whatever the umask says, and mkdir(2) ignores neither.
         for number, (path, mode) in enumerate(self.targets):
             part = b"%d" % number
             os.mkdir(part, dir_fd=whole)
             os.chmod(part, mode, dir_fd=whole)
-            os.close(_place(context, path, directory=True))
+            os.close(root.place(os.fsencode(path), directory=True))
         os.close(whole)
         for number, (path, _) in enumerate(self.targets):
-            _attach_own(context, syscalls.clone_tree(context.path + target + b"/%d" % number), path)
-        _unmount(context, target)
+            tree = syscalls.clone_tree(root.path + self.at + b"/%d" % number)
+            root.attach(tree, os.fsencode(path), own=True)
+        root.unmount(self.at)
 
-    def _show_disk(self, context: Context) -> None:
+    def _show_disk(self, root: Root) -> None:
         """Show directories of the workspace, without the limit: a tmpfs of ours takes no files without a map."""
         for number, (path, mode) in enumerate(self.targets):
-            source = b"%b/scratch/%d" % (os.path.dirname(context.path), number)
+            source = b"%b/scratch/%d" % (os.path.dirname(root.path), number)
             os.mkdir(source)
             os.chmod(source, mode)
             tree = syscalls.clone_tree(source)
-            syscalls.mount_setattr(tree, _SCRATCH_ATTRIBUTES, recursive=True, path=path)
-            _attach_own(context, tree, path)
+            attributes = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+            syscalls.mount_setattr(tree, attributes, recursive=True, path=path)
+            root.attach(tree, os.fsencode(path), own=True)
 
 
 class Proc(Operation):
@@ -271,36 +252,33 @@ class Proc(Operation):
     def describe(self) -> str:
         return f"fresh       {os.fsdecode(self.target)}, read-only, of its own PID namespace"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, root: Root) -> None:
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
         try:
-            fd = _mount(context, b"proc", self.target, flags)  # type: ignore[arg-type]
+            fd = root.mount(b"proc", self.at, flags)
         except syscalls.SyscallError as error:
             if error.errno != EPERM:
                 raise
             # The /proc of this place has mounts over parts of it, as in every unprivileged container, and a fresh one
             # would show what they hide, mount_namespaces(7).
-            context.degradations.allow("processes", _OLD_PROC)
-            self._show_old(context)
+            root.degradations.allow("processes", _OLD_PROC)
+            self._show_old(root)
             return
         syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)
         os.close(fd)
 
-    def _show_old(self, context: Context) -> None:
+    def _show_old(self, root: Root) -> None:
         """Show the old /proc, read-only with all beneath it, and nothing of the processes that are there now."""
         tree = syscalls.clone_tree(b"/proc")
         attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
         syscalls.mount_setattr(tree, attributes, recursive=True, path=self.target)
-        try:
-            _attach(context, tree, self.target)
-        finally:
-            os.close(tree)
-        place = b"/.cover"
-        os.close(_mount(context, b"tmpfs", place, syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=000,nr_inodes=1"))
+        root.attach(tree, self.at)
+        empty = b"/.cover"
+        os.close(root.mount(b"tmpfs", empty, syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=000,nr_inodes=1"))
         for name in os.listdir(b"/proc"):
             if name.isdigit():
-                _cover(context, place, os.path.join(os.fsencode(self.target), name))
-        _unmount(context, place)
+                root.cover(empty, os.path.join(self.at, name))
+        root.unmount(empty)
 
 
 class Devpts(Operation):
@@ -314,13 +292,11 @@ class Devpts(Operation):
     def describe(self) -> str:
         return f"fresh       {os.fsdecode(self.target)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, root: Root) -> None:
         options = b"newinstance,ptmxmode=0666,mode=620,max=256"
         flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
-        os.close(_mount(context, b"devpts", self.target, flags, options))  # type: ignore[arg-type]
+        os.close(root.mount(b"devpts", self.at, flags, options))
 
-
-_SCRATCH_ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 
 # What the report says where /proc cannot be mounted afresh.
 _OLD_PROC = (
@@ -331,98 +307,3 @@ _OLD_PROC = (
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     cls.__name__: cls for cls in (Bind, Cover, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
 }
-
-
-def _relative(path: bytes) -> bytes:
-    return path.lstrip(b"/") or b"."
-
-
-def _parent(context: Context, target: bytes) -> tuple[int, bytes]:
-    """Open, making it where needed, the directory that ``target`` is to be in."""
-    directory, _, name = target.rstrip(b"/").rpartition(b"/")
-    return _place(context, directory or b"/", directory=True), name
-
-
-def _place(context: Context, target: Any, *, directory: bool, mode: int = 0o755) -> int:
-    """Open ``target`` beneath the new root without following a link, making what is not there.
-
-    Nothing is ever made on a filesystem of the host: a target there has to exist.
-    """
-    try:
-        return syscalls.open_path(_relative(target), beneath=context.root)
-    except syscalls.SyscallError as error:
-        if error.errno != ENOENT:
-            raise
-    parent, name = _parent(context, target)
-    try:
-        if syscalls.mount_id(parent) not in context.mounts:
-            raise syscalls.SyscallError(EXDEV, "mkdir" if directory else "open", target)
-        if directory:
-            os.mkdir(name, mode, dir_fd=parent)
-        else:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
-        return syscalls.open_path(name, beneath=parent)
-    finally:
-        os.close(parent)
-
-
-def _cover(context: Context, place: bytes, target: bytes) -> None:
-    try:
-        tree = syscalls.clone_tree(context.path + place)
-        try:
-            syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
-            _attach(context, tree, target)
-        finally:
-            os.close(tree)
-    except syscalls.SyscallError as error:
-        if error.errno not in (ENOENT, ESRCH):  # it has just ended
-            raise
-
-
-def _unmount(context: Context, place: bytes) -> None:
-    """Take away a filesystem of our own that was needed for a while."""
-    syscalls.umount(context.path + place)
-    parent, name = _parent(context, place)
-    os.rmdir(name, dir_fd=parent)
-    os.close(parent)
-
-
-def _attach_own(context: Context, tree: int, target: Any) -> None:
-    """Attach a directory of our own, in which names may be given, and close its descriptor."""
-    try:
-        _attach(context, tree, target)
-        context.mounts.add(syscalls.mount_id(tree))
-    finally:
-        os.close(tree)
-
-
-def _attach(context: Context, tree: int, target: Any) -> None:
-    directory = os.fstat(tree).st_mode & 0o170000 == 0o040000
-    place = _place(context, target, directory=directory)
-    try:
-        syscalls.move_mount(tree, place, path=target)
-    finally:
-        os.close(place)
-
-
-def _mount(context: Context, kind: bytes, target: bytes, flags: int, options: bytes = b"") -> int:
-    """Mount a new filesystem of our own at ``target`` and return it opened."""
-    os.close(_place(context, target, directory=True))
-    path = context.path + target
-    syscalls.mount(kind, path, kind, flags, options)
-    fd = syscalls.open_path(path)
-    context.mounts.add(syscalls.mount_id(fd))
-    return fd
-
-
-def _write(context: Context, target: bytes, content: bytes) -> None:
-    parent, name = _parent(context, target)
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, 0o644, dir_fd=parent)
-        try:
-            os.write(fd, content)
-        finally:
-            os.close(fd)
-    finally:
-        os.close(parent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import sys
 from errno import ELOOP, ENOSYS, EPERM, EXDEV
 
@@ -158,7 +159,7 @@ def _walk(path: bytes, beneath: int | None) -> int:
                 fd = os.open(name, flags, dir_fd=above)
             finally:
                 os.close(above)
-            if os.fstat(fd).st_mode & 0o170000 == 0o120000:
+            if stat.S_ISLNK(os.fstat(fd).st_mode):
                 os.close(fd)
                 raise SyscallError(ELOOP, "openat", path)
         return fd

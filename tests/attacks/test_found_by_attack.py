@@ -29,7 +29,7 @@ from isolated_hooks.filesystem import RealFilesystem, resolve
 from isolated_hooks.loader import absolute_libraries
 from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
-from isolated_hooks.selftest.world import until
+from isolated_hooks.selftest.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -17,8 +17,9 @@ import pytest
 from isolated_hooks.selftest.attack import Attack, done, given
 from isolated_hooks.selftest.conduct import UntriedError, conduct
 from isolated_hooks.selftest.janitor import library
+from isolated_hooks.selftest.processes import processes, until
 from isolated_hooks.selftest.table import ATTACKS, HARMLESS
-from isolated_hooks.selftest.world import World, processes, until
+from isolated_hooks.selftest.world import World
 
 _MAKER = """
 import json, sys, time
@@ -36,7 +37,7 @@ with World(harmless=True) as world:
     daemon = {"daemon": {"probe": "daemon", "arguments": {"name": world.daemon}}}
     call_hook(caller, "get_requires_for_build_wheel", "", {"attacks": json.dumps(daemon)})
     made = {"base": str(world.base), "random": world.random, "victim": world.victim.pid, "daemon": world.daemon}
-    made |= {"elsewhere": [str(path) for path in world.elsewhere.values()], "identifiers": world.identifiers}
+    made |= {"elsewhere": [str(path) for path in world.elsewhere.values()], "identifiers": world.ipc.identifiers}
     print(json.dumps(made), flush=True)
     sys.stdin.read()
     if len(sys.argv) > 1:

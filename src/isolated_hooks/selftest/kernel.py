@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..protections import Protection
 from .attack import Attack, changed, done, leaks, nothing, paths
+from .janitor import library
 from .world import TEXT, World
 
 __all__ = ["KERNEL_ATTACKS"]
@@ -136,7 +140,7 @@ def _escape_attacks() -> Iterable[Attack]:
         "K05-handle",
         "open a file by its handle",
         "file_handle",
-        lambda w: dict(zip(("kind", "handle"), w.handle(w.home / ".netrc"), strict=True), directory=str(w.tree)),
+        lambda w: {**_handle(w.home / ".netrc"), "directory": str(w.tree)},
         leaks("A01/.netrc"),
         "a filesystem may have no handles",
         root=True,
@@ -146,7 +150,7 @@ def _escape_attacks() -> Iterable[Attack]:
         "A10-keyring",
         "read a key of the caller's session keyring",
         "session_key",
-        lambda w: {"description": w.key_name},
+        lambda w: {"description": w.ipc.key_name},
         leaks("key"),
         "a host may have no keyrings",
         harmless=True,
@@ -163,10 +167,10 @@ def _system_call_attacks() -> Iterable[Attack]:
     }
     for name, (probe, tries) in calls.items():
         yield Attack(name, tries, probe, nothing, done, lacks, harmless=True)
-    yield Attack("K07-new-privileges", "gain privileges by exec", "status", nothing, _may_gain_privileges,
-                 "a container may forbid it already", harmless=True)  # fmt: skip
-    yield Attack("K08-capabilities", "have capabilities", "status", nothing, _has_capabilities,
-                 "a container may have none", harmless=True)  # fmt: skip
+    tries, unless = "gain privileges by exec", "a container may forbid it already"
+    yield Attack("K07-new-privileges", tries, "status", nothing, _may_gain_privileges, unless, harmless=True)
+    tries, unless = "have capabilities", "a container may have none"
+    yield Attack("K08-capabilities", tries, "status", nothing, _has_capabilities, unless, harmless=True)
     identity = (Protection.IDENTITY,)
     yield Attack("K08-root", "become root", "become_root", nothing, done, root=True, harmless=True, stopped=identity)
     yield Attack(
@@ -190,8 +194,8 @@ def _system_call_attacks() -> Iterable[Attack]:
         stopped=(Protection.SYSCALLS,),
     )
     hostname = (Protection.HOSTNAME, Protection.PRIVILEGES)
-    set_name = lambda _, e: e["set"] == "done"  # noqa: E731 - a verdict as the others
-    yield Attack("E09-host-name", "change the host's name", "host_name", nothing, set_name, root=True, stopped=hostname)
+    tries = "change the host's name"
+    yield Attack("E09-host-name", tries, "host_name", nothing, _name_was_set, root=True, stopped=hostname)
 
 
 def _mountpoint(world: World) -> dict[str, Any]:
@@ -200,6 +204,21 @@ def _mountpoint(world: World) -> dict[str, Any]:
 
 def _tree(world: World) -> dict[str, Any]:
     return {"directory": str(world.tree)}
+
+
+def _handle(path: Path) -> dict[str, Any]:
+    """Return the type and the bytes of a file's handle, name_to_handle_at(2)."""
+    buffer = (ctypes.c_ubyte * 136)(128)
+    mount = ctypes.c_int()
+    if library().name_to_handle_at(-100, os.fsencode(path), buffer, ctypes.byref(mount), 0) != 0:
+        return {"kind": 0, "handle": ""}
+    data = bytes(buffer)
+    size = int.from_bytes(data[:4], sys.byteorder)
+    return {"kind": int.from_bytes(data[4:8], sys.byteorder), "handle": data[8 : 8 + size].hex()}
+
+
+def _name_was_set(_world: World, evidence: Any) -> bool:
+    return bool(evidence["set"] == "done")
 
 
 def _may_gain_privileges(_world: World, evidence: Any) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..protections import Protection
 from .attack import Arguments, Attack, Verdict, done, given, leaks, nothing
-from .world import World, processes
+from .processes import processes
+from .world import World
 
 __all__ = ["REACH_ATTACKS"]
 
@@ -113,13 +114,13 @@ def _sending(listener: str, family: str, kind: str) -> Arguments:
     return lambda world: {
         "family": family,
         "kind": kind,
-        "address": world.address_of(listener),
-        "token": world.token,
+        "address": world.listeners.address_of(listener),
+        "token": world.listeners.token,
     }
 
 
 def _arrived(listener: str) -> Verdict:
-    return lambda world, _evidence: world.reached(listener)
+    return lambda world, _evidence: world.listeners.reached(listener)
 
 
 def _socket_attacks() -> Iterable[Attack]:
@@ -141,17 +142,17 @@ def _socket_attacks() -> Iterable[Attack]:
             "family": "AF_UNIX",
             "kind": "SOCK_STREAM",
             "address": f"/proc/{w.victim.pid}/root{w.home}/agent.sock",
-            "token": w.token,
+            "token": w.listeners.token,
         },
-        lambda w, _: w.reached("path"),
+        lambda w, _: w.listeners.reached("path"),
         harmless=True,
     )
     yield Attack(
         "H11-accomplice",
         "hand an open file to a process outside",
         "hand_over",
-        lambda w: {"address": w.address_of("accomplice"), "path": "hostile.py"},
-        lambda w, _: w.was_handed_a_file(),
+        lambda w: {"address": w.listeners.address_of("accomplice"), "path": "hostile.py"},
+        lambda w, _: w.listeners.was_handed_a_file(),
         harmless=True,
     )
 
@@ -183,7 +184,7 @@ def _network_attacks() -> Iterable[Attack]:
 
 
 def _identifier(name: str) -> Arguments:
-    return lambda world: {"identifier": world.identifiers[name]}
+    return lambda world: {"identifier": world.ipc.identifiers[name]}
 
 
 def _ipc_attacks() -> Iterable[Attack]:
@@ -206,7 +207,7 @@ def _ipc_attacks() -> Iterable[Attack]:
         "E02-queue",
         "take a message out of a queue that has a name",
         "named_queue",
-        lambda w: {"name": w.queue_name},
+        lambda w: {"name": w.ipc.queue_name},
         leaks("named-queue"),
         "a kernel may lack POSIX message queues",
         harmless=True,

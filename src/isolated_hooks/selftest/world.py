@@ -8,10 +8,8 @@ been where it was. :class:`World` plants them, and looks from outside at what ca
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import platform
 import pwd
 import secrets
 import shutil
@@ -27,7 +25,10 @@ from typing import Any
 
 from ..filesystem import is_within
 from ..policy import Policy
-from .janitor import Janitor, library
+from .ipc import HostIPC
+from .janitor import Janitor
+from .listeners import Listeners
+from .processes import end_processes
 
 __all__ = [
     "BACKEND",
@@ -35,18 +36,11 @@ __all__ = [
     "TEXT",
     "VARIABLES",
     "World",
-    "end_processes",
     "make_interpreter",
-    "processes",
-    "until",
 ]
 
 #: The source tree of the hostile backend, to be copied.
 BACKEND = Path(__file__).parent / "backend"
-# add_key(2) on x86_64 and aarch64.
-_ADD_KEY = 217 if platform.machine() == "aarch64" else 248
-_SESSION_KEYRING = -3
-_IPC_PRIVATE, _SETVAL = 0, 16
 _LONGEST_BASE = 60  # the path of a unix socket has at most 107 bytes
 #: What the backend writes wherever it can.
 TEXT = "written by the hostile backend"
@@ -171,8 +165,10 @@ class World:
         self._make_elsewhere()
         self._make_environment()
         self._make_processes()
-        self._make_sockets()
-        self._make_ipc()
+        token, shared = self.new("token"), self._outside(Path("/tmp"), "socket")
+        listeners = Listeners(token, name=self.random, base=self.base, home=self.home, shared=shared)
+        self.listeners = self._stack.enter_context(listeners)
+        self.ipc = HostIPC(self._janitor, self.new, name=self.random)
 
     def _make_build(self) -> None:
         """The build itself: source tree, interpreter, build environment, output directory."""
@@ -274,125 +270,10 @@ class World:
         self._stack.callback(process.communicate)
         return process
 
-    def _make_sockets(self) -> None:
-        self.token = self.new("token")
-        self.listeners: dict[str, socket.socket] = {}
-        self._listen("tcp", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
-        self._listen("udp", socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
-        self._listen("tcp6", socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0))
-        self._listen("abstract", socket.AF_UNIX, socket.SOCK_STREAM, f"\0isolated-hooks-test-{self.random}")
-        self._listen("path", socket.AF_UNIX, socket.SOCK_STREAM, str(self.home / "agent.sock"))
-        self._listen("accomplice", socket.AF_UNIX, socket.SOCK_STREAM, str(self.home / "accomplice.sock"))
-        self._listen("datagram", socket.AF_UNIX, socket.SOCK_DGRAM, str(self.base / "log.sock"))
-        self._listen("shared", socket.AF_UNIX, socket.SOCK_STREAM, str(self._outside(Path("/tmp"), "socket")))
-
-    def _listen(self, name: str, family: int, kind: int, address: Any) -> None:
-        try:
-            sock = self._stack.enter_context(socket.socket(family, kind))
-            sock.bind(address)
-        except OSError:
-            if name not in ("tcp6", "shared"):
-                raise
-            return  # a host without IPv6, or one whose /tmp is closed
-        if isinstance(address, str) and address.startswith("/"):
-            os.chmod(address, 0o777)
-        if kind == socket.SOCK_STREAM:
-            sock.listen()
-        sock.setblocking(False)
-        self.listeners[name] = sock
-
-    def address_of(self, name: str) -> Any:
-        """Return a listener's address as JSON can hold it."""
-        if name not in self.listeners:
-            return ["::1", 9] if name == "tcp6" else "/nonexistent"
-        address = self.listeners[name].getsockname()
-        return "@" + address[1:].decode() if isinstance(address, bytes) else address
-
-    def _make_ipc(self) -> None:
-        libc = library()
-        self.identifiers = {
-            "segment": libc.shmget(_IPC_PRIVATE, 4096, 0o666),
-            "semaphore": libc.semget(_IPC_PRIVATE, 1, 0o666),
-            "queue": libc.msgget(_IPC_PRIVATE, 0o666),
-        }
-        for kind, identifier in self.identifiers.items():
-            if identifier >= 0:
-                self._janitor.told(kind, identifier)
-        libc.shmat.restype = ctypes.c_void_p
-        address = libc.shmat(self.identifiers["segment"], None, 0)
-        if address not in (None, ctypes.c_void_p(-1).value):
-            ctypes.memmove(address, self.new("segment").encode(), len(self.canaries["segment"]))
-            libc.shmdt(ctypes.c_void_p(address))
-        text = self.new("queue").encode()
-        message = ctypes.create_string_buffer(bytes(ctypes.c_long(1)) + text)
-        libc.msgsnd(self.identifiers["queue"], message, ctypes.c_size_t(len(text)), 0)
-        self._make_named_queue()
-        self._make_key()
-
-    def _make_named_queue(self) -> None:
-        self.queue_name = f"/isolated-hooks-{self.random}"
-        try:
-            libc = library("mq_open", "mq_send")
-        except OSError:
-            return  # the attack on it will not work without the sandbox either, and say so
-        self._janitor.told("named queue", self.queue_name)
-        size = (ctypes.c_long * 8)(0, 1, 64)
-        queue = libc.mq_open(self.queue_name.encode(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, size)
-        if queue >= 0:
-            os.fchmod(queue, 0o666)
-            text = self.new("named-queue").encode()
-            libc.mq_send(queue, text, ctypes.c_size_t(len(text)), 0)
-            os.close(queue)
-
-    def _make_key(self) -> None:
-        self.key_name = f"isolated-hooks-{self.random}"
-        secret = self.new("key").encode()
-        keyring = ctypes.c_long(_SESSION_KEYRING)
-        size = ctypes.c_size_t(len(secret))
-        key = library().syscall(_ADD_KEY, b"user", self.key_name.encode(), secret, size, keyring)
-        if key >= 0:
-            self._janitor.told("key", key)
-
-    def handle(self, path: Path) -> tuple[int, str]:
-        """Return the type and the bytes of a file's handle, name_to_handle_at(2)."""
-        buffer = (ctypes.c_ubyte * 136)(128)
-        mount = ctypes.c_int()
-        if library().name_to_handle_at(-100, str(path).encode(), buffer, ctypes.byref(mount), 0) != 0:
-            return 0, ""
-        data = bytes(buffer)
-        size = int.from_bytes(data[:4], sys.byteorder)
-        return int.from_bytes(data[4:8], sys.byteorder), data[8 : 8 + size].hex()
-
     def leaked(self, names: Sequence[str], evidence: Any) -> list[str]:
         """Return whose canaries are in the evidence."""
         text = json.dumps(evidence)
         return [name for name in names if self.canaries[name] in text]
-
-    def reached(self, name: str) -> bool:
-        """Say whether the token arrived at a listener. What was sent is in the kernel's buffers by now."""
-        sock = self.listeners.get(name)
-        if sock is None:
-            return False
-        try:
-            if sock.type == socket.SOCK_STREAM:
-                sock, _ = sock.accept()
-            with contextlib.closing(sock):
-                return self.token in sock.recv(1024).decode()
-        except BlockingIOError:
-            return False
-
-    def was_handed_a_file(self) -> bool:
-        """Say whether an open file arrived at the accomplice."""
-        try:
-            connection, _ = self.listeners["accomplice"].accept()
-            with connection:
-                connection.setblocking(False)
-                _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-        except BlockingIOError:
-            return False
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return bool(descriptors)
 
     def inherited_was_used(self) -> bool:
         """Say whether something came through the socket that the frontend left open."""
@@ -456,28 +337,3 @@ def make_interpreter(prefix: Path, env: Path) -> Path:
     (env / "bin" / "python").symlink_to(prefix / "bin" / version)
     (env / "pyvenv.cfg").write_text(f"home = {prefix / 'bin'}\n")
     return env / "bin" / "python"
-
-
-def processes(name: str) -> Iterator[int]:
-    """Yield the living processes on this host of that name, which has up to 15 characters."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            before, _, after = (directory / "stat").read_text().rpartition(")")
-            # One that has ended and that nobody has reaped yet is no longer there in any way that matters.
-            if before.partition("(")[2] == name and after.split()[0] not in "ZX":
-                yield int(directory.name)
-
-
-def end_processes(name: str) -> None:
-    """End the processes of that name."""
-    for pid in processes(name):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
-    """Return what a condition gives as soon as that is true, and its last word when a generous deadline has passed."""
-    end = time.monotonic() + seconds
-    while not (result := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return result

@@ -16,8 +16,9 @@ from typing import Any
 from .child import child_command
 from .errors import SandboxSetupError, SandboxUnavailableError
 from .filesystem import is_within
+from .identities import Identity
 from .launchers import Launcher
-from .plan import Identity, Plan
+from .plan import Plan
 from .protections import ProtectionStatus
 from .sandbox.numbers import MACHINES
 from .text import visible

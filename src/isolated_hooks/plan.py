@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .environ import EnvironRules
 from .filesystem import Filesystem
+from .identities import Identity
 from .limits import Limits
 from .ownership import Owners
 from .policy import Policy
@@ -17,24 +17,7 @@ from .protections import Protection, ProtectionState
 from .sandbox import seccomp
 from .sandbox.operations import Operation
 
-__all__ = ["Identity", "Layout", "Plan", "Situation", "Stage"]
-
-
-class Identity(enum.Enum):
-    """How the hook gets a user of its own."""
-
-    USER = "user"  # an ordinary caller: its own uid, the only one that is mapped
-    SINGLE = "single"  # root, files of one owner: a throw-away uid, idmapped mounts
-    RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
-    MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
-    SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
-    SEPARATE = "separate"  # root, no user namespaces: a throw-away uid, one capability, Landlock and seccomp
-    CONFINED = "confined"  # no user namespaces: Landlock and seccomp confine the caller's own user
-
-    @property
-    def confined(self) -> bool:
-        """Whether there are no namespaces, so that Landlock and seccomp have to do."""
-        return self in (Identity.SEPARATE, Identity.CONFINED)
+__all__ = ["Layout", "Plan", "Situation", "Stage"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +96,7 @@ class Plan:
     @property
     def capabilities(self) -> tuple[str, ...]:
         """The capabilities that the hook holds: in its own user namespace, where it has one."""
-        return _CAPABILITIES.get(self.identity, ())
+        return self.identity.capabilities
 
     def to_wire(self, key: bytes) -> dict[str, Any]:
         """Return the plan as :mod:`marshal` takes it.
@@ -172,7 +155,7 @@ class Plan:
         """Yield what the child will do, a line each."""
         yield f"command: {' '.join(self.argv)}"
         yield f"directory: {self.cwd}"
-        yield f"identity: {_IDENTITIES[self.identity]}"
+        yield f"identity: {self.identity.words}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
         yield "network: the caller's" if self.policy.network else "network: none but a loopback of its own"
         if self.rules is None:
@@ -196,20 +179,3 @@ def _set(limits: Limits, *names: str) -> dict[str, Any]:
     """Return those of some limits that there are."""
     values = {name: getattr(limits, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
-
-
-_CAPABILITIES = {
-    Identity.RANGE: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
-    Identity.MIRROR: ("CAP_DAC_OVERRIDE", "CAP_FOWNER"),
-    # Not CAP_FOWNER: Landlock does not confine chmod(2), so that would reach every file of the host.
-    Identity.SEPARATE: ("CAP_DAC_OVERRIDE",),
-}
-_IDENTITIES = {
-    Identity.USER: "the caller's own user, as the only one that is mapped",
-    Identity.SINGLE: "a throw-away uid; idmapped mounts let it use the caller's files",
-    Identity.RANGE: "a throw-away block of ids; idmapped mounts let it use files of every owner",
-    Identity.MIRROR: "a throw-away uid in a mirror of the caller's id map",
-    Identity.SHARED: "the caller's own uid, because the host lets it become nobody else",
-    Identity.SEPARATE: "a throw-away uid, confined by Landlock and seccomp, as there are no user namespaces",
-    Identity.CONFINED: "the caller's own user, confined by Landlock and seccomp, as there are no user namespaces",
-}

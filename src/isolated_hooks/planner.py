@@ -7,7 +7,7 @@ Pure: nothing here makes a system call. What has to be known of this host comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,15 +15,17 @@ from .environ import plan_environ
 from .errors import PolicyError
 from .filesystem import is_within, resolve
 from .hookcall import HookCall
-from .interpreter import interpreter_paths, prefix_entries
-from .plan import Identity, Layout, Plan, Situation, Stage
+from .identities import Identity, choose_identity
+from .interpreter import interpreter_paths
+from .plan import Layout, Plan, Situation, Stage
 from .policy import Policy
 from .protections import Protection, ProtectionState
 from .sandbox.operations import Bind
 from .text import visible
+from .tools import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
 
-__all__ = ["choose_identity", "plan_command", "plan_hook"]
+__all__ = ["plan_command", "plan_hook"]
 
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
@@ -42,11 +44,12 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     :param extra: ``extra_environ`` of the runner call
     :raises PolicyError: the call and the policy do not fit together
     """
-    python = _absolute_python(call.python, situation, extra)
+    path = extra.get("PATH", situation.environ.get("PATH", ""))
+    python = absolute_python(situation.filesystem, call.python, path)
     planner = _Planner(policy, situation, layout, extra, call.source_dir)
     planner.interpreter(python)
     planner.view.show(call.script, owned="caller")
-    _show_metadata(planner, call.metadata_directory)
+    planner.metadata(call.metadata_directory)
     control = planner.control(call.control_dir)
     stage, kwargs = None, None
     if call.output_directory is not None:
@@ -98,7 +101,7 @@ class _Planner:
         self.source = source
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
-        self.identity, self.owner = choose_identity(situation)
+        self.identity, self.owner = choose_identity(situation.owners, situation.refused)
         self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
         self._check_source()
@@ -205,44 +208,21 @@ class _Planner:
         return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
-        started_with = _entries(self.situation.started_with.get("PATH", ""))
-        for entry in _entries(self.merged.get("PATH", "")):
+        filesystem, home = self.situation.filesystem, self.situation.home
+        started_with = search_path(self.situation.started_with.get("PATH", ""))
+        for entry in search_path(self.merged.get("PATH", "")):
             # pip's build environment has a bin only if something in it has programs.
-            for path in self._tool_paths(entry, needed=entry not in started_with):
+            if filesystem.kind(entry) is None and entry in started_with:
+                continue
+            rustup = rustup_home(filesystem, entry, self.merged)
+            self.rustup_home = rustup or self.rustup_home
+            for path in (entry, *tool_paths(filesystem, entry, home), *([rustup] if rustup else [])):
                 self._show_read_only(path, owned="")
-        for entry in _entries(self.merged.get("PYTHONPATH", "")):
-            # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
-            changed = self.merged["PYTHONPATH"] != self.situation.started_with.get("PYTHONPATH")
-            if changed:
+        # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
+        python_path = self.merged.get("PYTHONPATH", "")
+        if python_path != self.situation.started_with.get("PYTHONPATH"):
+            for entry in search_path(python_path):
                 self._show_read_only(entry)
-
-    def _tool_paths(self, entry: str, *, needed: bool) -> Iterator[str]:
-        """Yield what a directory of programs needs beside itself, where it does not exist only if it is needed."""
-        filesystem = self.situation.filesystem
-        if filesystem.kind(entry) is None and not needed:
-            return
-        yield entry
-        prefix, name = os.path.split(entry)
-        if filesystem.kind(f"{prefix}/pyvenv.cfg"):
-            yield from interpreter_paths(filesystem, f"{entry}/python")
-        if name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
-            yield from (f"{prefix}/{part}" for part in ("libexec", "versions", "version"))
-        elif name == "bin" and os.path.basename(prefix) == ".cargo":
-            rustup = self.merged.get("RUSTUP_HOME") or f"{os.path.dirname(prefix)}/.rustup"
-            if filesystem.kind(rustup) == "directory":
-                self.rustup_home = rustup
-                yield rustup
-        elif name == "bin" and not self._shared_prefix(prefix):
-            # The configuration of what is installed there, such as npm's, is not the build's; but for conda's.
-            conda = filesystem.kind(f"{prefix}/conda-meta") is not None
-            entries = prefix_entries(filesystem, prefix)
-            yield from (path for path in entries if conda or not path.endswith(("/etc", "/ssl")))
-
-    def _shared_prefix(self, prefix: str) -> bool:
-        """Say whether a directory with a ``bin`` has more in it than programs, as a home and its ``.local`` have."""
-        filesystem = self.situation.filesystem
-        real, home = (resolve(filesystem, path)[0] for path in (prefix, self.situation.home))
-        return real in ("/", home, None) or prefix == self.situation.home or os.path.basename(real or "") == ".local"
 
     def _too_wide(self, path: str) -> bool:
         """Say whether showing ``path`` would show what the sandbox must not, such as a home or a shared directory."""
@@ -280,6 +260,31 @@ class _Planner:
         self.view.place(directory)
         self.view.stage(self.layout.staging, real, writable=True)
         return Stage(directory, directory, self.layout.staging)
+
+    def metadata(self, directory: str | None) -> None:
+        """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks may have left beside it.
+
+        Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
+        directory with an empty marker file, whose name differs by version. Asked to build a wheel it takes this one.
+        """
+        if directory is None:
+            return
+        view, filesystem = self.view, self.situation.filesystem
+        real, links = resolve(filesystem, directory)
+        if real is None:
+            raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
+        if any(self.in_tree(link) for link in links) and not self.in_tree(real):
+            raise PolicyError(
+                f"a link that a hook may have made leads to the metadata directory {visible(directory)!r}"
+            )
+        view.show(directory, owned="caller")
+        parent = os.path.dirname(directory)
+        files = [p for n in filesystem.names(parent) if filesystem.kind(p := f"{parent}/{n}") == "file"]
+        wheels = [path for path in files if path.endswith(".whl")]
+        markers = [path for path in files if os.path.basename(path).isupper() and filesystem.size(path) == 0]
+        if len(wheels) == 1 and len(markers) == 1:
+            for path in (*wheels, *markers):
+                view.show(path, owned="caller")
 
     def _pin_hidden(self, path: str) -> None:
         real, _ = resolve(self.situation.filesystem, path)
@@ -332,60 +337,3 @@ class _Planner:
             remedy=self.situation.remedy,
             **rest,
         )
-
-
-def choose_identity(situation: Situation) -> tuple[Identity, tuple[int, int]]:
-    """Return how the hook gets a user of its own, in the order of least privilege, and the one owner of its files."""
-    owners = situation.owners
-    if owners is None:
-        return Identity.CONFINED if Identity.USER in situation.refused else Identity.USER, (0, 0)
-    # An idmapped mount of the block shows the first 65536 ids of the disk.
-    mapped = Identity.SINGLE if owners.single is not None else Identity.RANGE
-    # Files of larger ids are nobody's there: which way is taken must not be up to who made the archive.
-    ladder = [mapped, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE]
-    identity = next((i for i in ladder if i not in situation.refused), Identity.CONFINED)
-    return identity, owners.single if identity is Identity.SINGLE and owners.single else (0, 0)
-
-
-def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]) -> str:
-    """Return the interpreter's path, looked up as subprocess would: in the PATH that it will have."""
-    if os.path.isabs(python):
-        # What ".." leads back from need not exist inside. The last name may be a link that is to be kept, as in a venv.
-        directory, name = os.path.split(python)
-        real, _ = resolve(situation.filesystem, directory)
-        return os.path.join(real, name) if ".." in directory.split("/") and real is not None else python
-    if python and "/" not in python:
-        path = extra.get("PATH", situation.environ.get("PATH", ""))
-        for entry in _entries(path):
-            if resolve(situation.filesystem, f"{entry}/{python}")[0] is not None:
-                return f"{entry}/{python}"
-    raise PolicyError(f"the interpreter {visible(python)!r} was not found: name it by an absolute path")
-
-
-def _entries(search_path: str) -> list[str]:
-    # normpath() keeps two leading slashes, which POSIX lets mean something else and Linux does not.
-    return ["/" + os.path.normpath(entry).lstrip("/") for entry in search_path.split(":") if os.path.isabs(entry)]
-
-
-def _show_metadata(planner: _Planner, directory: str | None) -> None:
-    """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks left beside it, if it did.
-
-    Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
-    directory with an empty marker file, whose name differs by version. When it is asked to build a wheel it takes this.
-    """
-    if directory is None:
-        return
-    view, filesystem = planner.view, planner.situation.filesystem
-    real, links = resolve(filesystem, directory)
-    if real is None:
-        raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
-    if any(planner.in_tree(link) for link in links) and not planner.in_tree(real):
-        raise PolicyError(f"a link that a hook may have made leads to the metadata directory {visible(directory)!r}")
-    view.show(directory, owned="caller")
-    parent = os.path.dirname(directory)
-    files = [p for n in filesystem.names(parent) if filesystem.kind(p := f"{parent}/{n}") == "file"]
-    wheels = [path for path in files if path.endswith(".whl")]
-    markers = [path for path in files if os.path.basename(path).isupper() and filesystem.size(path) == 0]
-    if len(wheels) == 1 and len(markers) == 1:
-        for path in (*wheels, *markers):
-            view.show(path, owned="caller")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .artefacts import Artefact
-from .plan import Identity, Plan
+from .identities import Identity
+from .plan import Plan
 from .protections import Protection, ProtectionState, ProtectionStatus
 
 __all__ = ["HookReport", "protections_of", "unprotected", "with_degradations"]

@@ -22,9 +22,10 @@ from .errors import (
     SandboxUnavailableError,
 )
 from .filesystem import RealFilesystem
+from .identities import Identity
 from .launchers import find_launcher
 from .limits import UNIT
-from .plan import Identity, Layout, Plan, Situation
+from .plan import Layout, Plan, Situation
 from .policy import Policy
 from .protections import ProtectionState, ProtectionStatus
 from .report import HookReport, with_degradations

@@ -8,9 +8,10 @@ import sys
 
 from . import host
 from .filesystem import RealFilesystem
+from .identities import Identity
 from .launchers import find_launcher
 from .ownership import survey
-from .plan import Identity, Situation
+from .plan import Situation
 from .policy import Policy
 
 __all__ = ["situation_of"]

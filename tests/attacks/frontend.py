@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import pyproject_hooks
 
 from isolated_hooks import IsolatedHookCaller, Policy, host
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 from isolated_hooks.selftest.conduct import call_hook
 
 

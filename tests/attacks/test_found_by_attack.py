@@ -26,8 +26,8 @@ from attackplace import quiet
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError, host
 from isolated_hooks.filesystem import RealFilesystem, resolve
+from isolated_hooks.identities import Identity
 from isolated_hooks.loader import absolute_libraries
-from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
 from isolated_hooks.selftest.processes import until
 
@@ -65,7 +65,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 _FRONTEND = """
 import json, resource, sys
 from isolated_hooks import IsolatedHookCaller, Policy, host
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 
 options = json.loads(sys.argv[1])
 if options.get("mirror"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from isolated_hooks import IsolatedHookCaller, host
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 from isolated_hooks.protections import Protection
 from isolated_hooks.selftest.conduct import Outcome, call_hook, conduct
 from isolated_hooks.selftest.table import ATTACKS, QUICK, Attack

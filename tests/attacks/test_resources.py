@@ -17,7 +17,7 @@ import pytest
 from attackplace import HERE, Place, processes_naming, traces
 
 from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection, host
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 from isolated_hooks.selftest.processes import until
 from isolated_hooks.trees import remove_tree
 

@@ -15,7 +15,7 @@ import pytest
 
 from isolated_hooks import Policy, filesystem, host
 from isolated_hooks.command import run_command
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),

@@ -23,7 +23,7 @@ from requirements import hostile_wheel, mark, write_needy
 from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError, host
 from isolated_hooks.frontends.build import environments
 from isolated_hooks.frontends.environment import SandboxedEnv
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

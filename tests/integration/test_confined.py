@@ -15,7 +15,7 @@ import pytest
 from projects import clean_environ, write_project
 
 from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host, view
-from isolated_hooks.plan import Identity
+from isolated_hooks.identities import Identity
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -24,9 +24,9 @@ BACKEND = pathlib.Path("selftest/backend")
 # cli stand for all their modules; within one of those its modules may import each other.
 LAYERS = (
     "sandbox text environtables protections filesystem loader ownership waiting startup",
-    "errors outputfilter",
+    "errors identities outputfilter",
     "entries strictjson policychecks interpreter child",
-    "limits trees",
+    "limits tools trees",
     "policy archives aside",
     "ziparchive tararchive projects outputs",
     "wheels sdists",
@@ -47,8 +47,8 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 FACADE = ("__init__", "__main__")  # they import whatever they show
-PURE = """text outputfilter environtables protections errors policychecks limits environ filesystem interpreter view
-    plan planner""".split()
+PURE = """text outputfilter environtables protections errors policychecks limits identities environ filesystem
+    interpreter tools view plan planner""".split()
 
 
 def modules() -> list[str]:
@@ -292,7 +292,7 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
         + f"""
     from fakes import HOME, LAYOUT, SOURCE, hook_call, make_plan, situation
     from isolated_hooks.errors import PolicyError
-    from isolated_hooks.plan import Identity
+    from isolated_hooks.identities import Identity
     from isolated_hooks.planner import plan_command
     from isolated_hooks.policy import HOOKS, Policy
     bad = Policy(expose=("/none",))

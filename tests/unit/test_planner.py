@@ -28,9 +28,10 @@ from test_interpreter import python_at, venv_at
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.filesystem import is_within
+from isolated_hooks.identities import Identity, choose_identity
 from isolated_hooks.ownership import Owners
-from isolated_hooks.plan import Identity, Plan
-from isolated_hooks.planner import choose_identity, plan_command
+from isolated_hooks.plan import Plan
+from isolated_hooks.planner import plan_command
 from isolated_hooks.policy import HOOKS, Policy
 from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
 from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink
@@ -765,14 +766,14 @@ MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
 def test_the_hook_gets_the_user_that_takes_the_least_privilege(
     owners: Owners | None, refused: frozenset[Identity], identity: Identity, owner: tuple[int, int]
 ) -> None:
-    assert choose_identity(situation(owners=owners, refused=refused)) == (identity, owner)
+    assert choose_identity(owners, refused) == (identity, owner)
 
 
 @pytest.mark.parametrize("owners", [None, ROOT, MIXED, LARGE])
 def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners | None) -> None:
     refused: frozenset[Identity] = frozenset()
     for _ in Identity:
-        identity, _ = choose_identity(situation(owners=owners, refused=refused))
+        identity, _ = choose_identity(owners, refused)
         if identity in refused:
             break
         refused |= {identity}

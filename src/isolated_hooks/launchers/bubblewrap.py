@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from ..child import child_command
 from ..errors import SandboxUnavailableError
 from ..filesystem import RealFilesystem
+from ..identities import Identity
 from ..interpreter import interpreter_paths
-from ..plan import Identity, Plan
+from ..plan import Plan
 from ..protections import Protection, ProtectionState, ProtectionStatus
 from ..report import protections_of
 from .protocol import Availability

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import IsolatedHooksError, PolicyError, SandboxUnavailableError
-from ..plan import Identity, Plan
+from ..identities import Identity
+from ..plan import Plan
 from ..protections import Protection, ProtectionStatus
 from ..text import visible
 from .bubblewrap import Bubblewrap

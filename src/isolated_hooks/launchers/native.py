@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..child import child_command
-from ..plan import Identity, Plan
+from ..identities import Identity
+from ..plan import Plan
 from ..protections import ProtectionStatus
 from ..report import protections_of
 from .protocol import Availability

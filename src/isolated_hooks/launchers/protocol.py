@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..plan import Identity, Plan
+from ..identities import Identity
+from ..plan import Plan
 from ..protections import ProtectionStatus
 
 __all__ = ["Availability", "Launcher"]

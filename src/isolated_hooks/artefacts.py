@@ -168,7 +168,7 @@ class _TreeCopy:
     def __init__(self, *, limit: int, max_files: int, max_depth: int) -> None:
         self.size = 0
         self._limit = limit
-        self._left = self._max_files = max_files
+        self._left = max_files
         self._depth_left = self._max_depth = max_depth
         self._digests: dict[str, str] = {}
 

@@ -26,9 +26,11 @@ class IsolatedHooksMixin:
     """
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        given, arguments = _with_runner(inspect.signature(super().__init__), args, kwargs)
-        self._isolated_runner = self._runner_of(policy, given)
-        super().__init__(*arguments.args, **arguments.kwargs)
+        given = inspect.signature(super().__init__).bind(*args, **kwargs)
+        # The runner by its name, also where a constructor of another class takes whatever it gets.
+        runner = {**given.kwargs, **given.arguments}.get("runner")
+        self._isolated_runner = self._runner_of(policy, runner)
+        super().__init__(*args, **kwargs)
         # Whatever that constructor did with its runner, from here on ours is in its place, for good.
         self._own_runner = super().subprocess_runner(self._isolated_runner)  # type: ignore[misc]
         self._own_runner.__enter__()
@@ -75,15 +77,6 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
         policy: Policy | None = None,
     ) -> None:
         super().__init__(source_dir, build_backend, backend_path, runner, python_executable, policy=policy)
-
-
-def _with_runner(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[SubprocessRunner | None, inspect.BoundArguments]:
-    """Return the runner among a constructor's arguments, and the arguments."""
-    arguments = signature.bind(*args, **kwargs)
-    arguments_by_name = {**arguments.kwargs, **arguments.arguments}
-    return arguments_by_name.get("runner"), arguments
 
 
 def _check_backend_path(source_dir: str, backend_path: Sequence[str] | None) -> None:

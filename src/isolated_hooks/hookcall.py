@@ -13,10 +13,10 @@ from .errors import PolicyError
 from .policy import HOOKS
 from .text import visible
 
-__all__ = ["HookCall"]
+__all__ = ["OUTPUTS", "HookCall"]
 
-# The argument of each hook that names the directory it writes its result into (PEP 517, PEP 660).
-_OUTPUTS = {
+#: The argument of each hook that names the directory it writes its result into (PEP 517, PEP 660).
+OUTPUTS = {
     "build_wheel": "wheel_directory",
     "build_editable": "wheel_directory",
     "build_sdist": "sdist_directory",
@@ -69,7 +69,7 @@ class HookCall:
     @property
     def output_directory(self) -> str | None:
         """The directory that the hook writes its result into, or ``None``."""
-        name = _OUTPUTS.get(self.hook)
+        name = OUTPUTS.get(self.hook)
         return None if name is None else os.path.abspath(self.kwargs[name])
 
     @property
@@ -82,11 +82,11 @@ class HookCall:
 
     def with_output_directory(self, directory: str) -> Mapping[str, Any]:
         """Return the hook's arguments with another output directory."""
-        return {**self.kwargs, _OUTPUTS[self.hook]: directory}
+        return {**self.kwargs, OUTPUTS[self.hook]: directory}
 
 
 def _check_directories(hook: str, kwargs: Mapping[str, Any]) -> None:
-    name = _OUTPUTS.get(hook)
+    name = OUTPUTS.get(hook)
     if name is not None and not isinstance(kwargs.get(name), str):
         raise PolicyError(f"not a hook call: {hook} needs the argument {name!r}, a path")
     if not isinstance(kwargs.get("metadata_directory"), (str, type(None))):

@@ -19,24 +19,12 @@ from packaging.requirements import InvalidRequirement, Requirement
 from .artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
 from .entries import open_file
 from .errors import UntrustedResultError
+from .policy import HOOKS
 from .strictjson import parse_object
 from .text import is_visible, visible
 from .trees import remove_tree
 
-__all__ = ["HOOKS", "Output", "read_output", "write_output"]
-
-HOOKS = (
-    "_supported_features",
-    "get_requires_for_build_sdist",
-    "get_requires_for_build_wheel",
-    "get_requires_for_build_editable",
-    "prepare_metadata_for_build_wheel",
-    "prepare_metadata_for_build_editable",
-    "build_sdist",
-    "build_wheel",
-    "build_editable",
-)
-"""Every hook that pyproject_hooks calls (PEP 517, PEP 660)."""
+__all__ = ["Output", "read_output", "write_output"]
 
 OUTPUT = b"output.json"
 MAX_TEXT = 64 << 10
@@ -100,7 +88,7 @@ def read_output(control_fd: int, hook: str, *, limit: int = 16 << 20, allow_url_
     To be called when every process of the sandbox is dead.
 
     :param control_fd: the directory, opened by the caller
-    :param hook: the hook that was called, one of :data:`HOOKS`
+    :param hook: the hook that was called, one of :data:`isolated_hooks.policy.HOOKS`
     :param limit: the most bytes that ``output.json`` may have
     :param allow_url_requirements: take requirements such as ``name @ https://...`` (PEP 508)
     :raises UntrustedResultError: where anything about the file or in it breaks a rule

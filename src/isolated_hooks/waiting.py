@@ -7,6 +7,8 @@ import select
 from collections.abc import Mapping
 from typing import Any
 
+from .sandbox.status import start_time
+
 __all__ = ["wait_for_end"]
 
 _SECONDS = 30.0
@@ -33,12 +35,3 @@ def wait_for_end(status: Mapping[str, Any]) -> None:
             poll.poll(_SECONDS * 1000)
     finally:
         os.close(fd)
-
-
-def start_time(pid: int) -> bytes:
-    """Return when a process was started, in ticks since boot, proc_pid_stat(5); empty where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19]
-    except (OSError, IndexError):
-        return b""

@@ -20,7 +20,7 @@ from isolated_hooks.identities import Identity
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 ALL = frozenset((Identity.USER, Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED))
-PROBE = """
+_ATTEMPT = """
 import os, socket
 
 def attempt(what):
@@ -29,7 +29,10 @@ def attempt(what):
     except OSError as error:
         return type(error).__name__
     return "done"
-
+"""
+PROBE = (
+    _ATTEMPT
+    + """
 def get_requires_for_build_sdist(config_settings=None):
     outside, port, name = open("targets").read().split()
     found = {
@@ -54,6 +57,7 @@ def get_requires_for_build_sdist(config_settings=None):
         pass
     return []
 """
+)
 
 
 @pytest.fixture
@@ -268,16 +272,9 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-_OUTSIDE = """
-import os, socket
-
-def attempt(what):
-    try:
-        what()
-    except OSError as error:
-        return type(error).__name__
-    return "done"
-
+_OUTSIDE = (
+    _ATTEMPT
+    + """
 def get_requires_for_build_sdist(config_settings=None):
     outside, there = open("targets").read().split()
     pair = socket.socketpair()[0]
@@ -293,6 +290,7 @@ def get_requires_for_build_sdist(config_settings=None):
     open("found", "w").write(repr(found))
     return []
 """
+)
 
 
 @pytest.mark.usefixtures("no_namespaces")

@@ -241,7 +241,8 @@ def test_the_example_of_the_document_runs_hooks(tmp_path: Path, install: Install
     env = install(_EXAMPLE)
     tree = _tree(tmp_path)
     done = _isolated_hooks("run", "-v", "--launcher", "polite", "--", "nice", cwd=tree, env=env)
-    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    politeness = min(7 + os.nice(0), 19)
+    assert (done.returncode, done.stdout) == (0, f"{politeness}\n"), done.stderr
     document = json.loads(_isolated_hooks("doctor", "--json", "--launcher", "polite", cwd=tree, env=env).stdout)
     assert document["runs"] is True
     assert document["launchers"]["polite"] == {"available": True, "reason": "native, by /usr/bin/nice", "remedy": ""}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isolated_hooks.filesystem import Kind, is_within
-from isolated_hooks.hookcall import HookCall
+from isolated_hooks.hookcall import OUTPUTS, HookCall
 from isolated_hooks.plan import Layout, Plan, Situation
 from isolated_hooks.planner import plan_hook
 from isolated_hooks.policy import Policy
@@ -185,9 +185,7 @@ def situation(filesystem: FakeFilesystem | None = None, **changes: Any) -> Situa
 
 def hook_call(hook: str = "build_wheel", **changes: Any) -> HookCall:
     """Return a hook call, with ``dist`` in the source tree as its output directory where it has one."""
-    names = {"build_wheel": "wheel_directory", "build_editable": "wheel_directory", "build_sdist": "sdist_directory"}
-    name = "metadata_directory" if hook.startswith("prepare_metadata") else names.get(hook)
-    kwargs = {} if name is None else {name: f"{changes.get('source_dir', SOURCE)}/dist"}
+    kwargs = {OUTPUTS[hook]: f"{changes.get('source_dir', SOURCE)}/dist"} if hook in OUTPUTS else {}
     values = {"python": PYTHON, "script": SCRIPT, "control_dir": CONTROL, "source_dir": SOURCE, "kwargs": kwargs}
     return HookCall(**{**values, "hook": hook, **changes})
 

@@ -23,8 +23,8 @@ BACKEND = pathlib.Path("selftest/backend")
 # From the bottom up: a module imports only from layers beneath its own. The packages sandbox, launchers, frontends and
 # cli stand for all their modules; within one of those its modules may import each other.
 LAYERS = (
-    "sandbox text environtables protections filesystem loader ownership waiting startup",
-    "errors identities outputfilter",
+    "sandbox text environtables protections filesystem loader ownership startup",
+    "errors identities outputfilter waiting",
     "entries strictjson policychecks interpreter child",
     "limits tools trees",
     "policy archives aside",

@@ -14,7 +14,7 @@ from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
 from .output import error
 
-__all__ = ["exit_code", "exit_code_of", "main"]
+__all__ = ["exit_code_of", "main"]
 
 _COMMANDS = {
     "build": "build an sdist and a wheel as 'python -m build' does, every hook in a sandbox",
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command.main(given[1:]))
     except IsolatedHooksError as problem:
         error(str(problem))
-        return exit_code(problem)
+        return exit_code_of(type(problem))
     except BrokenPipeError:
         # Whoever read stdout has had enough. Nothing more may be written to it, the interpreter's last flush included.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -63,13 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def exit_code(problem: BaseException) -> int:
-    """Return the exit code that an error of this package stands for."""
-    return exit_code_of(type(problem))
-
-
 def exit_code_of(kind: type[BaseException]) -> int:
-    """Return the exit code that a class of errors stands for."""
+    """Return the exit code that a class of errors of this package stands for."""
     if issubclass(kind, (PolicyError, SwapError)):
         return 2
     return 3 if issubclass(kind, (SandboxUnavailableError, SandboxSetupError)) else 1

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pyproject_hooks
 
 from ..errors import PolicyError
-from ..hookcall import HookCall
+from ..hookcall import OUTPUTS, HookCall
 from ..plan import Layout
 from ..planner import plan_hook
 from ..policy import HOOKS
@@ -48,9 +48,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _call(hook: str, source: str, python: str) -> HookCall:
-    output = os.path.join(source, "dist")
-    names = {"build_wheel": "wheel_directory", "build_editable": "wheel_directory", "build_sdist": "sdist_directory"}
-    name = "metadata_directory" if hook.startswith("prepare_metadata") else names.get(hook)
     script = os.path.join(os.path.dirname(pyproject_hooks.__file__), "_in_process", "_in_process.py")
-    kwargs = {} if name is None else {name: output}
+    kwargs = {OUTPUTS[hook]: os.path.join(source, "dist")} if hook in OUTPUTS else {}
     return HookCall(python, script, hook, _CONTROL, source, kwargs)

@@ -14,7 +14,7 @@ import os
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .init import Init, end_children, end_scoped, is_held
 from .operations import from_wire
-from .status import StatusFile
+from .status import StatusFile, start_time
 from .streams import Streams
 from .supervisor import Supervisor, kill
 from .watcher import Watcher, tasks_of
@@ -26,10 +26,6 @@ if False:
     from .operations import Operation
 
 _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
-
-
-class SetupError(Exception):
-    """Setting up failed at a stage, with the OSError as cause."""
 
 
 def main(arguments: list[str]) -> int:
@@ -243,7 +239,7 @@ class Launcher:
         """Tell who pid 1 is, if there is one, and forward signals to it from now on."""
         if pid:
             self.pid = pid
-            self.status.write(pid=pid, born=_start_time(pid))
+            self.status.write(pid=pid, born=start_time(pid))
             if self.watcher is not None:
                 self.watcher.follow(pid)
         for number in _FORWARDED:
@@ -273,11 +269,3 @@ def _raise_oom_score() -> None:
             os.close(fd)
     except OSError:
         pass  # within another sandbox, behind a read-only /proc: there it has been raised already
-
-
-def _start_time(pid: int) -> bytes:
-    try:
-        with open(b"/proc/%d/stat" % pid, "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19]
-    except OSError:
-        return b""  # /proc is mounted with hidepid: nobody will wait by this number

@@ -2,14 +2,17 @@
 
 Marshalled dictionaries, because :mod:`json` costs a hook ten milliseconds. Both ends are the same interpreter.
 
-========== =============================================================================================
-``state``  ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``), ``running`` or ``exited``
-``code``   of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
-``limit``  the limit that ended it, or an empty text
-``cgroups`` where there may be a cgroup of the hook's own, to be removed when all is over
-``mode``   how the identity was made; ``uid``: the caller's number of the hook's user
-``dropped`` the names of the environment variables that were taken out
-========== =============================================================================================
+============  =========================================================================================
+``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
+``mode``      how the identity was made; ``uid``: the caller's number of the hook's user
+``cgroups``   where there may be a cgroup of the hook's own, to be removed when all is over
+``dropped``   the names of the environment variables that were taken out
+``degraded``  the protections that are weaker than planned, each with the reason
+``running``   true, when the hook was started
+``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``) or ``exited``
+``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
+``limit``     the limit that ended it, or an empty text
+============  =========================================================================================
 """
 
 from __future__ import annotations
@@ -44,3 +47,15 @@ def read_status(path: str) -> dict[str, Any]:
     except (OSError, ValueError, EOFError, TypeError):
         return {}
     return facts if isinstance(facts, dict) else {}
+
+
+def start_time(pid: int) -> bytes:
+    """Return when a process was started, in ticks since boot, proc_pid_stat(5), which tells it from a later one.
+
+    Empty where it is gone, or /proc is mounted with hidepid: then nobody will wait by this number.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19]
+    except (OSError, IndexError):
+        return b""

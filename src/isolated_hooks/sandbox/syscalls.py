@@ -35,7 +35,6 @@ MNT_DETACH = 2
 # open_tree(2), move_mount(2), mount_setattr(2), openat2(2)
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
-AT_SYMLINK_NOFOLLOW = 0x100
 AT_FDCWD = -100
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
@@ -44,7 +43,6 @@ MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x01
 MOUNT_ATTR_NOSUID = 0x02
 MOUNT_ATTR_NODEV = 0x04
-MOUNT_ATTR_NOEXEC = 0x08
 MOUNT_ATTR_IDMAP = 0x00100000
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -262,12 +260,6 @@ def socket_up(name: bytes) -> None:
         _check(_libc.ioctl(fd, 0x8914, request), "ioctl", name)
     finally:
         os.close(fd)
-
-
-def chown_fd(fd: int, uid: int, gid: int) -> None:
-    """Give what an O_PATH descriptor stands for to an owner, never through a link, fchownat(2) with AT_EMPTY_PATH."""
-    _libc.fchownat.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
-    _check(_libc.fchownat(fd, b"", uid, gid, AT_EMPTY_PATH), "fchownat")
 
 
 def landlock_abi() -> int:

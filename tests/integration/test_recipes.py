@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import textwrap
 import venv
 from collections.abc import Mapping
@@ -33,7 +32,8 @@ IN_SANDBOX = {"home": "/sandbox"}
 
 def recipe(name: str, directory: Path) -> Path:
     """Write the file of the page that has this name."""
-    found = re.search(rf":caption: {re.escape(name)}\n\n((?:    .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
+    block = rf"^``{re.escape(name)}``:\n\n\.\. code-block:: python\n\n((?:    .*\n|\n)+)"
+    found = re.search(block, PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert found, f"{name} is not in the docs"
     path = directory / name
     path.parent.mkdir(exist_ok=True)
@@ -172,7 +172,7 @@ def test_tox_installs_what_was_built(project: Path, tmp_path: Path) -> None:
 
 
 def test_every_file_of_the_page_is_tried_here() -> None:
-    names = set(re.findall(r":caption: (\S+)", PAGE.read_text(encoding="utf-8")))
+    names = set(re.findall(r"^``(\S+\.py)``:$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert names
     # The command line of pyodide needs a cross-build environment; its builder is tried above.
     assert names - {"isolated_pyodide.py"} <= set(re.findall(r'"(isolated\S*\.py)"', Path(__file__).read_text()))
-    assert sys.version_info >= (3, 10)

@@ -276,10 +276,10 @@ class Proc(Operation):
         try:
             fd = _mount(context, b"proc", self.target, flags)  # type: ignore[arg-type]
         except syscalls.SyscallError as error:
-            if error.errno != EPERM:
+            if error.errno not in (EPERM, EACCES):
                 raise
             # The /proc of this place has mounts over parts of it, as in every unprivileged container, and a fresh one
-            # would show what they hide, mount_namespaces(7).
+            # would show what they hide, mount_namespaces(7). Or AppArmor allows one at /proc alone.
             context.degradations.allow("processes", _OLD_PROC)
             self._show_old(context)
             return
@@ -367,15 +367,20 @@ def _place(context: Context, target: Any, *, directory: bool, mode: int = 0o755)
 
 
 def _cover(context: Context, place: bytes, target: bytes) -> None:
+    """Put a directory of our own over one of /proc, unless its process has just ended: nothing is made in its place."""
     try:
-        tree = syscalls.clone_tree(context.path + place)
+        spot = syscalls.open_path(_relative(target), beneath=context.root)
         try:
-            syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
-            _attach(context, tree, target)
+            tree = syscalls.clone_tree(context.path + place)
+            try:
+                syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
+                syscalls.move_mount(tree, spot, path=target)
+            finally:
+                os.close(tree)
         finally:
-            os.close(tree)
+            os.close(spot)
     except syscalls.SyscallError as error:
-        if error.errno not in (ENOENT, ESRCH):  # it has just ended
+        if error.errno not in (ENOENT, ESRCH):
             raise
 
 

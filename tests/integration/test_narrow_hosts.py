@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from projects import clean_environ, facts, write_project
 
+import isolated_hooks
+
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 NARROW = Path(__file__).parent / "narrow.py"
@@ -30,10 +32,17 @@ else:
 """
 
 
-def call(tmp_path: Path, *what: str, allowed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Call a hook on a host narrowed down, and return what came of it."""
+def call(tmp_path: Path, *what: str, allowed: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Call a hook on a host narrowed down, and return what came of it.
+
+    :param without: capabilities that root does not have there
+    """
     project = write_project(tmp_path / "project")
-    argv = [sys.executable, os.fspath(NARROW), *what, "--", sys.executable, "-c", _CALL, os.fspath(project), *allowed]
+    argv = []
+    if without:
+        names = ",".join(f"-{name}" for name in without)
+        argv = ["setpriv", f"--bounding-set={names}", f"--inh-caps={names}"]
+    argv += [sys.executable, os.fspath(NARROW), *what, "--", sys.executable, "-c", _CALL, os.fspath(project), *allowed]
     environ = clean_environ(TMPDIR=os.fspath(tmp_path))
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -47,11 +56,16 @@ NO_NAMESPACES = "no-namespaces"
 
 @pytest.mark.parametrize(
     "what",
-    [("unshare=EPERM",), ("unshare=ENOSYS",), ("unshare=ENOSPC",), ("mount=EACCES",), ("mount=EPERM",)],
+    [
+        *(("unshare=EPERM",), ("unshare=ENOSYS",), ("unshare=ENOSPC",), ("mount=EACCES",), ("mount=EPERM",)),
+        *(("move_mount=EPERM",), ("move_mount=EACCES",), ("umount2=EPERM",), ("umount2=ENOSYS",)),
+        # Where it is missing the C library does without it, and leaves out on which mount a file is.
+        *(("statx=EPERM",), ("statx=ENOSYS",)),
+    ],
     ids="-".join,
 )
 def test_refused_by_default_and_run_with_one_word(what: tuple[str, ...], tmp_path: Path) -> None:
-    """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC of the limit; mounts alone refused as by AppArmor."""
+    """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC of the limit; mounts, or some calls of them, as by AppArmor."""
     refused = call(tmp_path / "1", *what)
     assert refused["error"] == "SandboxUnavailableError"
     assert what[0].partition("=")[0] in refused["missing"][0]
@@ -96,9 +110,43 @@ def test_what_the_default_policy_takes_where_the_host_gives_it(what: str, name: 
     assert {key for key, state in states.items() if state == "degraded"} == {name}
 
 
-def test_without_pivot_root_the_root_is_moved(tmp_path: Path) -> None:
-    """As in docker with SYS_ADMIN, whose AppArmor profile refuses it."""
-    assert set(call(tmp_path, "pivot_root=EPERM")["states"].values()) == {"active"}
+@pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
+def test_without_pivot_root_the_root_is_moved(error: str, tmp_path: Path) -> None:
+    """As in docker with SYS_ADMIN, whose seccomp profile refuses it by EPERM, and AppArmor by EACCES."""
+    assert set(call(tmp_path, f"pivot_root={error}")["states"].values()) == {"active"}
+
+
+_OLD_PROC = """\
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from sandbox import identity, mounts, namespaces, operations, syscalls
+uid, gid, listdir = os.geteuid(), os.getegid(), os.listdir
+operations.os.listdir = lambda path: [*listdir(path), b"0"]
+namespaces.enter(network=True, uid_map=b"1000 %d 1" % uid, gid_map=b"1000 %d 1" % gid, by_parent=False)
+mounts.mount_root(b"/usr", on_disk=False)
+context = operations.Context(b"/usr", identity.Entered(1000, {}), None)
+operations.from_wire("Proc", {"target": b"/proc"})._show_old(context)
+print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status"))
+"""
+
+
+def test_a_process_that_ends_while_the_old_proc_is_covered_is_no_failure() -> None:
+    """As in a container with --pid host: number 0 stands for one that was there a moment ago."""
+    package = os.path.dirname(isolated_hooks.__file__)
+    done = subprocess.run([sys.executable, "-c", _OLD_PROC, package], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
+
+
+@pytest.mark.parametrize("what", ["close_range=EPERM", "close_range=ENOSYS", "prlimit64=EPERM"])
+@pytest.mark.parametrize("allowed", [(), (NO_NAMESPACES,)], ids=["default", "allowed"])
+def test_what_every_tier_needs_is_refused_before_anything_is_run(
+    what: str, allowed: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The trial finds it, as the doctor does, and not the hook: of descriptors, and of limits."""
+    refused = call(tmp_path, what, allowed=allowed)
+    assert refused["error"] == "SandboxUnavailableError"
+    assert refused["missing"][0].startswith("descriptors" if "close_range" in what else "limits")
+    assert refused["remedy"]
 
 
 def test_root_that_may_become_nobody_else_keeps_its_uid(tmp_path: Path) -> None:
@@ -108,3 +156,30 @@ def test_root_that_may_become_nobody_else_keeps_its_uid(tmp_path: Path) -> None:
     assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
     states = call(tmp_path / "2", "setresuid=EPERM", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
     assert (states["identity"], states["privileges"]) == ("degraded", "active")
+
+
+@pytest.mark.parametrize("capability", ["chown", "dac_override"])
+def test_root_that_could_not_take_new_files_back_keeps_its_uid(capability: str, tmp_path: Path) -> None:
+    """As in podman with --cap-drop CHOWN: what a throw-away uid has made would stay its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has another uid to become")
+    # Without sys_admin there are no idmapped mounts, as in containers.
+    states = call(tmp_path / "1", without=("sys_admin",))["states"]
+    assert set(states.values()) == {"active"}
+    states = call(tmp_path / "2", without=("sys_admin", capability))["states"]
+    assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
+    found = (tmp_path / "2/project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+
+
+@pytest.mark.parametrize("capability", ["chown", "dac_override", "setpcap", "kill"])
+def test_root_without_namespaces_keeps_its_uid_where_a_capability_for_another_is_missing(
+    capability: str, tmp_path: Path
+) -> None:
+    """As in docker with --cap-drop DAC_OVERRIDE, or another."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has another uid to become")
+    states = call(tmp_path, "unshare=EPERM", allowed=(NO_NAMESPACES,), without=(capability,))["states"]
+    assert (states["identity"], states["privileges"]) == ("degraded", "active")
+    found = (tmp_path / "project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}

@@ -57,6 +57,8 @@ class Init:
         self._set_up()
         variables = self._environment()
         if self.trial:
+            self.stage = "descriptors"
+            syscalls.close_on_exec_from(3)  # the last that a hook's process does before it is the hook
             pipes.send(self.report, "exited", 0)
             return
         hook = self._start(argv, variables)

@@ -43,8 +43,7 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     :raises PolicyError: the call and the policy do not fit together
     """
     python = _absolute_python(call.python, situation, extra)
-    planner = _Planner(policy, situation, layout, extra, call.source_dir)
-    planner.interpreter(python)
+    planner = _Planner(policy, situation, layout, extra, call.source_dir, python)
     planner.view.show(call.script, owned="caller")
     _show_metadata(planner, call.metadata_directory)
     control = planner.control(call.control_dir)
@@ -75,9 +74,7 @@ def plan_command(
     :param extra: variables that whoever starts it gives it, over the inherited ones
     :param python: an interpreter to show with all that it loads, or empty
     """
-    planner = _Planner(policy, situation, layout, extra, cwd)
-    if python:
-        planner.interpreter(python)
+    planner = _Planner(policy, situation, layout, extra, cwd, python)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
@@ -88,7 +85,13 @@ class _Planner:
     """The steps that every plan has in common."""
 
     def __init__(
-        self, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str], source: str
+        self,
+        policy: Policy,
+        situation: Situation,
+        layout: Layout,
+        extra: Mapping[str, str],
+        source: str,
+        python: str,
     ) -> None:
         self.policy = policy
         self.situation = situation
@@ -105,6 +108,9 @@ class _Planner:
         without = (situation.home, *self._neighbours())
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
+        if python:
+            # Before it is found by PATH, as in an activated environment, where modes count: the hook has to read it.
+            self._interpreter(python)
         self._search_paths()
         for path in situation.inside:
             self._show_read_only(path)
@@ -184,7 +190,7 @@ class _Planner:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 
-    def interpreter(self, python: str) -> None:
+    def _interpreter(self, python: str) -> None:
         """Show an interpreter and all that it loads."""
         for path in interpreter_paths(self.situation.filesystem, python):
             self._show_read_only(path)
@@ -207,9 +213,11 @@ class _Planner:
     def _search_paths(self) -> None:
         started_with = _entries(self.situation.started_with.get("PATH", ""))
         for entry in _entries(self.merged.get("PATH", "")):
-            # pip's build environment has a bin only if something in it has programs.
-            for path in self._tool_paths(entry, needed=entry not in started_with):
-                self._show_read_only(path, owned="")
+            # What the frontend added is a build environment's: the hook has to read it, whatever the umask made of it.
+            # pip's has a bin only if something in it has programs.
+            added = entry not in started_with
+            for path in self._tool_paths(entry, needed=added):
+                self._show_read_only(path, owned="caller" if added else "")
         for entry in _entries(self.merged.get("PYTHONPATH", "")):
             # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
             changed = self.merged["PYTHONPATH"] != self.situation.started_with.get("PYTHONPATH")

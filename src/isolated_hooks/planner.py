@@ -28,8 +28,8 @@ __all__ = ["choose_identity", "plan_command", "plan_hook"]
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
-# What the sandbox has of its own: nothing of the host's is shown there because a search path names it.
-_OWN = ("/dev", "/etc", "/proc", "/sys")
+# What the sandbox has of its own, as it has devices: nothing of the host's is shown there as a search path names it.
+_OWN = ("/etc", "/proc", "/sys")
 # Whom modes of the system's files do not keep from reading them: who holds CAP_DAC_OVERRIDE, and root itself.
 _READS_ALL = (Identity.MIRROR, Identity.SHARED)
 # Where source trees are put within what every hook sees.
@@ -185,7 +185,7 @@ class _Planner:
         real, links = resolve(self.situation.filesystem, path)
         if real is not None and any(self.in_tree(link) for link in links) and not self.in_tree(real):
             raise PolicyError(f"policy: a link that a hook may have made leads from {visible(path)!r} to elsewhere")
-        device = is_within(path, "/dev")
+        device = _is_device(path)
         if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
@@ -259,7 +259,7 @@ class _Planner:
         trees = (home, self.situation.home, self.source, self.real_source)
         wide = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN)
         candidates = (path, real or path)
-        if any(is_within(candidate, own) for candidate in candidates for own in _OWN):
+        if any(map(_is_device, candidates)) or any(is_within(candidate, o) for candidate in candidates for o in _OWN):
             return True
         return any(is_within(w, candidate) for w in wide for candidate in candidates)
 
@@ -368,6 +368,11 @@ def _absolute_python(python: str, situation: Situation, extra: Mapping[str, str]
             if resolve(situation.filesystem, f"{entry}/{python}")[0] is not None:
                 return f"{entry}/{python}"
     raise PolicyError(f"the interpreter {visible(python)!r} was not found: name it by an absolute path")
+
+
+def _is_device(path: str) -> bool:
+    """Say whether something is a device by its path. What lies in /dev/shm are files, often somebody's TMPDIR."""
+    return is_within(path, "/dev") and not is_within(path, "/dev/shm")
 
 
 def _entries(search_path: str) -> list[str]:

@@ -7,7 +7,7 @@ Pure: nothing here makes a system call. What has to be known of this host comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -131,17 +131,29 @@ class _Planner:
         hooks and configuration, which the next git command obeys.
         """
         for path in self.situation.trusted:
-            real, _ = resolve(self.situation.filesystem, path)
+            real, links = resolve(self.situation.filesystem, path)
             if real == self.real_source:
                 raise PolicyError(
                     f"the source tree {visible(self.source)!r} is itself the directory of the Python that runs "
                     "this frontend, which a hook could change: use a virtual environment in a directory of its own"
                 )
             if real is not None:
+                self._refuse_link(path, links, real)
                 self._refuse_if_open(real)
                 self._keep_read_only(real)
-        if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
+        # A file in a worktree and in a submodule: it says where all that git obeys is.
+        if self.situation.filesystem.kind(f"{self.real_source}/.git") in ("directory", "file"):
             self._keep_read_only(f"{self.real_source}/.git")
+
+    def _refuse_link(self, path: str, links: Iterable[str], real: str) -> None:
+        """No mount keeps a link from being replaced, and by it the frontend finds what it imports next."""
+        for link in links:
+            if self.policy.source == "read-write" and is_within(link, self.real_source):
+                raise PolicyError(
+                    f"{visible(path)!r}, which runs outside of the sandbox, is reached by the link {visible(link)!r} "
+                    f"in the source tree, which a hook could change: run it as {visible(real)!r}, or make the source "
+                    "tree read-only"
+                )
 
     def _refuse_if_open(self, real: str) -> None:
         """Without a mount namespace nothing within a writable tree can be kept from being written to."""

@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, ENOENT, ENOTDIR
 
-from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, network, numbers, pipes, privileges, syscalls
 from .degradations import Degradations
 
 if False:
@@ -224,7 +224,7 @@ def _forward(number: int, _frame: object) -> None:
 
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
-        return [int(pid) for pid in file.read().split()]
+        return numbers.from_proc(map(int, file.read().split()))
 
 
 def end_scoped() -> None:

@@ -68,7 +68,7 @@ _SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 # Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
 # way, such as a path that is gone: which way is taken must not be up to the hook.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
-_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
+_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
 # What root tries before its own uid, and the calls that are refused where the ids for it are not mapped, or the
 # capabilities are missing.
@@ -89,6 +89,13 @@ def check_platform() -> None:
         raise SandboxUnavailableError(
             [f"there is no system call filter for {platform.machine()}"], f"build on {' or '.join(MACHINES)}"
         )
+    try:
+        os.readlink("/proc/self")
+    except OSError as error:
+        raise SandboxUnavailableError(
+            ["/proc is not mounted, or it is that of a PID namespace which this process is not in"],
+            "mount it: mount -t proc proc /proc, or start unshare(1) with --mount-proc",
+        ) from error
     release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
     if release < _MINIMUM:
         raise SandboxUnavailableError(
@@ -257,8 +264,15 @@ def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailabl
     names = ", ".join(status.protection.value for status in missing)
     return SandboxUnavailableError(
         [f"user namespaces: {call}", f"so these would be degraded: {names}"],
-        f"{remedy()}; or allow what is weaker without: --allow-degraded no-namespaces",
+        f"{_remedy_of(refused)}; or allow what is weaker without: --allow-degraded no-namespaces",
     )
+
+
+def _remedy_of(outcome: Mapping[str, Any]) -> str:
+    """Return what to do about what a trial has met."""
+    if outcome.get("syscall") == "write" and outcome.get("errno") == errno.EROFS:
+        return "mount /proc read-write, as bwrap --proc /proc does: the id map of a user namespace is written there"
+    return remedy()
 
 
 def remedy() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import clean_environ, facts, write_project
+from projects import CLI, cannot_run, clean_environ, facts, run_text, write_project
 
 import isolated_hooks
 
@@ -32,16 +32,25 @@ else:
 """
 
 
-def call(tmp_path: Path, *what: str, allowed: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> dict[str, Any]:
+def call(
+    tmp_path: Path,
+    *what: str,
+    allowed: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    outer: tuple[str, ...] = (),
+    extra: str = "",
+) -> dict[str, Any]:
     """Call a hook on a host narrowed down, and return what came of it.
 
     :param without: capabilities that root does not have there
+    :param outer: a command that runs another, around it all
+    :param extra: code of the project's backend
     """
-    project = write_project(tmp_path / "project")
-    argv = []
+    project = write_project(tmp_path / "project", extra=extra)
+    argv = list(outer)
     if without:
         names = ",".join(f"-{name}" for name in without)
-        argv = ["setpriv", f"--bounding-set={names}", f"--inh-caps={names}"]
+        argv += ["setpriv", f"--bounding-set={names}", f"--inh-caps={names}"]
     argv += [sys.executable, os.fspath(NARROW), *what, "--", sys.executable, "-c", _CALL, os.fspath(project), *allowed]
     environ = clean_environ(TMPDIR=os.fspath(tmp_path))
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=120)
@@ -183,3 +192,95 @@ def test_root_without_namespaces_keeps_its_uid_where_a_capability_for_another_is
     assert (states["identity"], states["privileges"]) == ("degraded", "active")
     found = (tmp_path / "project").rglob("*")
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+
+
+# Places that are odd by more than what they refuse. In a user namespace whose root this caller is, so that anybody can
+# make them; what is mapped there is one id.
+
+_NO_SIGCHLD = (
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+_LEAVING = """
+get_requires = get_requires_for_build_sdist
+
+def get_requires_for_build_sdist(config_settings=None):
+    for _ in range(3):
+        subprocess.Popen(["sleep", "1000"])
+    return get_requires(config_settings)
+"""
+
+
+def _root(*command: str) -> tuple[str, ...]:
+    """Return what runs a command as root of a user namespace; on a host that lets nobody have one nothing is shown."""
+    outer = ("unshare", "--map-root-user", *command)
+    if run_text([*outer, "true"]).returncode != 0:
+        cannot_run("unshare(1) does not work here")
+    return outer
+
+
+@pytest.mark.parametrize("how", ["nothing", "of-others"])
+def test_without_a_proc_that_knows_this_process_it_says_so(how: str, tmp_path: Path) -> None:
+    over = {"nothing": "-t tmpfs none", "of-others": "--bind /proc/self/fdinfo"}[how]
+    outer = _root("--mount", "sh", "-c", f'mount {over} /proc && exec "$@"', "sh")
+    refused = call(tmp_path, outer=outer)
+    assert refused["error"] == "SandboxUnavailableError"
+    assert "/proc" in refused["missing"][0]
+    assert "mount -t proc proc /proc" in refused["remedy"]
+
+
+def test_a_read_only_proc_is_a_host_without_user_namespaces(tmp_path: Path) -> None:
+    """As in bwrap --ro-bind / / without --proc: no id map can be written. What helps is said, and works."""
+    if run_text(["bwrap", "--version"]).returncode != 0:
+        cannot_run("bwrap(1) is not installed")
+    outer = ("bwrap", "--dev-bind", "/", "/", "--ro-bind", "/proc", "/proc")
+    refused = call(tmp_path / "1", outer=outer)
+    assert "write fails with Read-only file system" in refused["missing"][0]
+    assert "bwrap --proc /proc" in refused["remedy"]
+    states = call(tmp_path / "2", outer=outer, allowed=(NO_NAMESPACES,))["states"]
+    assert states["filesystem"] == "degraded"
+    states = call(tmp_path / "3", outer=(*outer[:4], "--unshare-user", "--proc", "/proc"))["states"]
+    assert states["filesystem"] == "active"
+
+
+@pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+def test_a_proc_of_a_pid_namespace_above_has_other_numbers(what: tuple[str, ...], tmp_path: Path) -> None:
+    """As in unshare --pid --fork, and in a sandbox that shows the old /proc. What a hook leaves is found and ended."""
+    outer = _root("--pid", "--fork")
+    states = call(tmp_path / "1", *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
+    assert states["filesystem"] == ("degraded" if what else "active")
+    # With the numbers of /proc the id map of a throw-away uid is written as well.
+    if os.geteuid() == 0:
+        without = () if what else ("sys_admin",)
+        outer = ("unshare", "--pid", "--fork")
+        states = call(tmp_path / "2", *what, outer=outer, allowed=(NO_NAMESPACES,), without=without)["states"]
+        assert states["identity"] == "active"
+
+
+def test_limits_are_watched_where_proc_has_other_numbers(tmp_path: Path) -> None:
+    """No kernel counts the processor time of all processes together: who watches has to find them."""
+    (tmp_path / "tree").mkdir()
+    spin = "for n in 1 2 3; do (while :; do :; done) & done; wait"
+    argv = [*CLI, "run", "--allow-degraded", NO_NAMESPACES, "--limit", "cpu-time=1", "--", "sh", "-c", spin]
+    outer = [*_root("--pid", "--fork"), sys.executable, os.fspath(NARROW), "unshare=EPERM", "--"]
+    done = run_text([*outer, *argv], cwd=tmp_path / "tree")
+    assert done.returncode == 124, done.stderr
+
+
+@pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+def test_a_frontend_that_ignores_the_end_of_its_children(what: tuple[str, ...], tmp_path: Path) -> None:
+    """Ignored signals are inherited, and then nobody is told how a child has ended; here it is said all the same."""
+    outer = (sys.executable, "-c", _NO_SIGCHLD)
+    states = call(tmp_path, *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
+    assert states["filesystem"] == ("degraded" if what else "active")
+    done = run_text([*outer, *CLI, "run", "--", "sh", "-c", "exit 3"], cwd=tmp_path / "project")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(run_text([*outer, *CLI, "doctor", "--json"]).stdout)["runs"] is True
+
+
+def test_an_unmapped_user_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    """As in unshare --user: nothing can be given to anybody there, and no further user namespace be made."""
+    _root()
+    refused = call(tmp_path / "1", outer=("unshare", "--user"))
+    assert "unshare" in refused["missing"][0]
+    states = call(tmp_path / "2", outer=("unshare", "--user"), allowed=(NO_NAMESPACES,))["states"]
+    assert states["filesystem"] == "degraded"

@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, ENOENT, ENOTDIR
 
-from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, network, pids, pipes, privileges, syscalls
 from .degradations import Degradations
 from .root import Root
 
@@ -233,7 +233,7 @@ def _forward(number: int, _frame: object) -> None:
 
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
-        return [int(pid) for pid in file.read().split()]
+        return pids.from_proc(map(int, file.read().split()))
 
 
 def end_scoped() -> None:

@@ -1,8 +1,9 @@
 """A host that is older or narrower than this one: seccomp filters around a command, which nothing can take off again.
 
 ``python narrow.py WHAT... -- COMMAND...``; each ``WHAT`` is ``CALL=ERROR``, for instance ``unshare=EPERM``, or
-``landlock-abi=N``, for which another process answers the kernel's version by seccomp_unotify(2), or ``docker``, which
-refuses all that docker's default profile does of namespaces, mounts and keyrings.
+``CALL:NUMBER=ERROR`` for one first argument alone, or ``landlock-abi=N``, for which another process answers the
+kernel's version by seccomp_unotify(2), or ``docker``, which refuses all that docker's default profile does of
+namespaces, mounts and keyrings.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ NUMBERS = {
     "close_range": (436, 436),
     "statx": (332, 291),
     "prlimit64": (302, 261),
+    "socket": (41, 198),
 }
 _LIKE_DOCKER = (
     "unshare setns mount umount2 pivot_root open_tree move_mount fsopen mount_setattr keyctl add_key request_key"
@@ -56,9 +58,13 @@ Line = tuple[int, int, int, int]
 
 
 def refusing(call: str, error: str) -> list[Line]:
-    """Return a filter that lets one system call fail and allows the rest."""
-    number = NUMBERS[call][_COLUMN]
+    """Return a filter that lets one system call fail, or one with a certain first argument, and allows the rest."""
+    name, _, first = call.partition(":")
+    number = NUMBERS[name][_COLUMN]
     action = _ERRNO | getattr(errno, error)
+    if first:
+        compared = [(0x20, 0, 0, 16), (0x15, 0, 1, int(first))]
+        return [(0x20, 0, 0, 0), (0x15, 0, 3, number), *compared, (0x06, 0, 0, action), (0x06, 0, 0, _ALLOW)]
     return [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, action), (0x06, 0, 0, _ALLOW)]
 
 

@@ -277,6 +277,18 @@ def test_a_frontend_that_ignores_the_end_of_its_children(what: tuple[str, ...], 
     assert json.loads(run_text([*outer, *CLI, "doctor", "--json"]).stdout)["runs"] is True
 
 
+def test_without_internet_sockets_no_loopback_is_needed(tmp_path: Path) -> None:
+    """As with systemd's RestrictAddressFamilies=AF_UNIX: the filter is the hook's too."""
+    assert set(call(tmp_path, "socket:2=EAFNOSUPPORT")["states"].values()) == {"active"}
+
+
+def test_without_proc_sys(tmp_path: Path) -> None:
+    """As with systemd's ProcSubset=pid, or masked in a container; a fresh /proc would show what is hidden there."""
+    outer = _root("--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh")
+    states = call(tmp_path, outer=outer)["states"]
+    assert {name for name, state in states.items() if state == "degraded"} - {"identity"} == {"processes"}
+
+
 def test_an_unmapped_user_is_refused_for_what_it_is(tmp_path: Path) -> None:
     """As in unshare --user: nothing can be given to anybody there, and no further user namespace be made."""
     _root()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from errno import EPERM
+from errno import EINVAL, EPERM
 
 from . import seccomp, syscalls
 
@@ -44,19 +44,27 @@ def require(*capabilities: int) -> None:
 
 def reduce(keep: tuple[int, ...]) -> None:
     """Empty the bounding set and every other set, but for ``keep``, which stays over exec as ambient."""
-    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
-        last = int(file.read())
     bits = sum(1 << capability for capability in keep)
     # First, because what is inheritable has to be in the bounding set when it becomes so. Dropping from that set and
     # locking securebits take CAP_SETPCAP, which the last capset drops.
     syscalls.capset(bits | 1 << CAP_SETPCAP)
-    for capability in range(last + 1):
-        syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+    _empty_bounding_set()
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in keep:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)
     syscalls.capset(bits)
+
+
+def _empty_bounding_set() -> None:
+    """Drop one capability after the other, up to the last that the kernel knows, PR_CAPBSET_DROP."""
+    for capability in range(64):
+        try:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
+        except syscalls.SyscallError as error:
+            if error.errno != EINVAL or capability == 0:
+                raise
+            return
 
 
 def reduce_what_can_be(keep: tuple[int, ...]) -> None:

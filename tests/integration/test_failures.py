@@ -241,8 +241,10 @@ def test_a_full_disk_under_the_staging(small_disk: Path, tmp_path: Path, monkeyp
     telling_project = write_project(tmp_path / "project", extra=LARGE)
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(small_disk))
+    policy = Policy(limits={"free_space": None})  # which may end the hook before it has heard of the disk
+    hooks = caller(telling_project, policy, runner=pyproject_hooks.quiet_subprocess_runner)
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        caller(telling_project, runner=pyproject_hooks.quiet_subprocess_runner).build_sdist(os.fspath(tmp_path / "out"))
+        hooks.build_sdist(os.fspath(tmp_path / "out"))
     assert b"No space left on device" in caught.value.output
     assert os.listdir(tmp_path / "out") == os.listdir(small_disk) == []
 

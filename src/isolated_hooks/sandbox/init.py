@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, ENOENT, ENOTDIR
 
-from . import environ, identity, landlock, mounts, network, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, namespaces, pipes, privileges, syscalls
 from .degradations import Degradations
 from .root import Root
 
@@ -131,7 +131,7 @@ class Init:
             # The seccomp profiles of containers look at CAP_SYS_ADMIN of the container, not at that of our namespace.
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
-            network.loopback_up()
+            namespaces.loopback_up()
         self.stage = "mounts"
         umask = os.umask(0o022)
         mounts.mount_root(self.place, on_disk=not self.entered.mapped)

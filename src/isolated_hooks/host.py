@@ -49,6 +49,8 @@ _HOST_STAGES = frozenset(
         "network and host name",
         "mounts",
         "keyring and terminal",
+        "limits",
+        "descriptors",
         "privileges",
         "system call filter",
     )
@@ -56,19 +58,22 @@ _HOST_STAGES = frozenset(
 # What a program that is not ours failed at; it tells only people why.
 _LAUNCHER_STAGES = frozenset(("bubblewrap",))
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
-_HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2"))
+_HOST_CALLS = frozenset(
+    ("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "statx")
+)
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
-_REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
+_REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
 # What runs out, or is limited by the policy or the caller, and is no word of the host on what it allows.
-_SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+_SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 # Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
 # way, such as a path that is gone: which way is taken must not be up to the hook.
-_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree", "mount_setattr"))
-_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC))
+_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
+_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
 _LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
-# What root tries before its own uid, and the calls that are refused where the ids for it are not mapped.
+# What root tries before its own uid, and the calls that are refused where the ids for it are not mapped, or the
+# capabilities are missing.
 _WRAPPED = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
-_ID_CALLS = frozenset(("write", "setresuid"))
+_ID_CALLS = frozenset(("write", "setresuid", "capget"))
 _MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 
@@ -84,6 +89,13 @@ def check_platform() -> None:
         raise SandboxUnavailableError(
             [f"there is no system call filter for {platform.machine()}"], f"build on {' or '.join(MACHINES)}"
         )
+    try:
+        os.readlink("/proc/self")
+    except OSError as error:
+        raise SandboxUnavailableError(
+            ["/proc is not mounted, or it is that of a PID namespace which this process is not in"],
+            "mount it: mount -t proc proc /proc, or start unshare(1) with --mount-proc",
+        ) from error
     release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
     if release < _MINIMUM:
         raise SandboxUnavailableError(
@@ -146,7 +158,7 @@ def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
     """Say whether an identity that works here was refused where the launcher was started, so that nothing was run.
 
     The inner runner may have entered a user namespace of its own first, as ``unshare --map-root-user`` does, where one
-    id is mapped and no other can be taken. Only what maps and changes ids counts: that is not up to a source tree.
+    id is mapped and no other can be taken. Only what is needed for other ids counts: that is not up to a source tree.
     """
     call, number = status.get("syscall"), status.get("errno")
     failed = status.get("state") == "failed" and plan.identity in _WRAPPED
@@ -154,10 +166,9 @@ def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
 
 
 def _is_refusal(outcome: Mapping[str, Any]) -> bool:
-    """Say whether the host refuses an identity as such, or all mounts in a user namespace, as AppArmor may."""
-    if outcome.get("stage") == "mounts":
-        return outcome.get("errno") in (errno.EPERM, errno.EACCES, errno.ENOSYS)
-    return outcome.get("syscall") in _IDENTITY_CALLS and outcome.get("errno") in _REFUSED
+    """Say whether the host refuses an identity as such, or what is needed to make a root in a user namespace."""
+    call, number = outcome.get("syscall"), outcome.get("errno")
+    return (call in _HOST_CALLS and number in _REFUSALS) or (call in _IDENTITY_CALLS and number in _REFUSED)
 
 
 def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
@@ -253,8 +264,15 @@ def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailabl
     names = ", ".join(status.protection.value for status in missing)
     return SandboxUnavailableError(
         [f"user namespaces: {call}", f"so these would be degraded: {names}"],
-        f"{remedy()}; or allow what is weaker without: --allow-degraded no-namespaces",
+        f"{_remedy_of(refused)}; or allow what is weaker without: --allow-degraded no-namespaces",
     )
+
+
+def _remedy_of(outcome: Mapping[str, Any]) -> str:
+    """Return what to do about what a trial has met."""
+    if outcome.get("syscall") == "write" and outcome.get("errno") == errno.EROFS:
+        return "mount /proc read-write, as bwrap --proc /proc does: the id map of a user namespace is written there"
+    return remedy()
 
 
 def remedy() -> str:

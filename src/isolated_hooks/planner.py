@@ -7,7 +7,7 @@ Pure: nothing here makes a system call. What has to be known of this host comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +30,8 @@ __all__ = ["plan_command", "plan_hook"]
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
-# What the sandbox has of its own: nothing of the host's is shown there because a search path names it.
-_OWN = ("/dev", "/etc", "/proc", "/sys")
+# What the sandbox has of its own, as it has devices: nothing of the host's is shown there as a search path names it.
+_OWN = ("/etc", "/proc", "/sys")
 # Whom modes of the system's files do not keep from reading them: who holds CAP_DAC_OVERRIDE, and root itself.
 _READS_ALL = (Identity.MIRROR, Identity.SHARED)
 # Where source trees are put within what every hook sees.
@@ -46,8 +46,7 @@ def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layo
     """
     path = extra.get("PATH", situation.environ.get("PATH", ""))
     python = absolute_python(situation.filesystem, call.python, path)
-    planner = _Planner(policy, situation, layout, extra, call.source_dir)
-    planner.interpreter(python)
+    planner = _Planner(policy, situation, layout, extra, call.source_dir, python)
     planner.view.show(call.script, owned="caller")
     planner.metadata(call.metadata_directory)
     control = planner.control(call.control_dir)
@@ -78,9 +77,7 @@ def plan_command(
     :param extra: variables that whoever starts it gives it, over the inherited ones
     :param python: an interpreter to show with all that it loads, or empty
     """
-    planner = _Planner(policy, situation, layout, extra, cwd)
-    if python:
-        planner.interpreter(python)
+    planner = _Planner(policy, situation, layout, extra, cwd, python)
     if terminal:
         # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
@@ -91,7 +88,13 @@ class _Planner:
     """The steps that every plan has in common."""
 
     def __init__(
-        self, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str], source: str
+        self,
+        policy: Policy,
+        situation: Situation,
+        layout: Layout,
+        extra: Mapping[str, str],
+        source: str,
+        python: str,
     ) -> None:
         self.policy = policy
         self.situation = situation
@@ -108,6 +111,9 @@ class _Planner:
         without = (situation.home, *self._neighbours())
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
+        if python:
+            # Before it is found by PATH, as in an activated environment, where modes count: the hook has to read it.
+            self._interpreter(python)
         self._search_paths()
         for path in situation.inside:
             self._show_read_only(path)
@@ -128,17 +134,29 @@ class _Planner:
         hooks and configuration, which the next git command obeys.
         """
         for path in self.situation.trusted:
-            real, _ = resolve(self.situation.filesystem, path)
+            real, links = resolve(self.situation.filesystem, path)
             if real == self.real_source:
                 raise PolicyError(
                     f"the source tree {visible(self.source)!r} is itself the directory of the Python that runs "
                     "this frontend, which a hook could change: use a virtual environment in a directory of its own"
                 )
             if real is not None:
+                self._refuse_link(path, links, real)
                 self._refuse_if_open(real)
                 self._keep_read_only(real)
-        if self.situation.filesystem.kind(f"{self.real_source}/.git") == "directory":
+        # A file in a worktree and in a submodule: it says where all that git obeys is.
+        if self.situation.filesystem.kind(f"{self.real_source}/.git") in ("directory", "file"):
             self._keep_read_only(f"{self.real_source}/.git")
+
+    def _refuse_link(self, path: str, links: Iterable[str], real: str) -> None:
+        """No mount keeps a link from being replaced, and by it the frontend finds what it imports next."""
+        for link in links:
+            if self.policy.source == "read-write" and is_within(link, self.real_source):
+                raise PolicyError(
+                    f"{visible(path)!r}, which runs outside of the sandbox, is reached by the link {visible(link)!r} "
+                    f"in the source tree, which a hook could change: run it as {visible(real)!r}, or make the source "
+                    "tree read-only"
+                )
 
     def _refuse_if_open(self, real: str) -> None:
         """Without a mount namespace nothing within a writable tree can be kept from being written to."""
@@ -182,12 +200,12 @@ class _Planner:
         real, links = resolve(self.situation.filesystem, path)
         if real is not None and any(self.in_tree(link) for link in links) and not self.in_tree(real):
             raise PolicyError(f"policy: a link that a hook may have made leads from {visible(path)!r} to elsewhere")
-        device = is_within(path, "/dev")
+        device = _is_device(path)
         if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 
-    def interpreter(self, python: str) -> None:
+    def _interpreter(self, python: str) -> None:
         """Show an interpreter and all that it loads."""
         for path in interpreter_paths(self.situation.filesystem, python):
             self._show_read_only(path)
@@ -216,8 +234,10 @@ class _Planner:
                 continue
             rustup = rustup_home(filesystem, entry, self.merged)
             self.rustup_home = rustup or self.rustup_home
+            # What the frontend added is a build environment's: the hook has to read it, whatever the umask made of it.
+            owned = "" if entry in started_with else "caller"
             for path in (entry, *tool_paths(filesystem, entry, home), *([rustup] if rustup else [])):
-                self._show_read_only(path, owned="")
+                self._show_read_only(path, owned=owned)
         # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
         python_path = self.merged.get("PYTHONPATH", "")
         if python_path != self.situation.started_with.get("PYTHONPATH"):
@@ -231,7 +251,7 @@ class _Planner:
         trees = (home, self.situation.home, self.source, self.real_source)
         wide = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN)
         candidates = (path, real or path)
-        if any(is_within(candidate, own) for candidate in candidates for own in _OWN):
+        if any(map(_is_device, candidates)) or any(is_within(candidate, o) for candidate in candidates for o in _OWN):
             return True
         return any(is_within(w, candidate) for w in wide for candidate in candidates)
 
@@ -337,3 +357,8 @@ class _Planner:
             remedy=self.situation.remedy,
             **rest,
         )
+
+
+def _is_device(path: str) -> bool:
+    """Say whether something is a device by its path. What lies in /dev/shm are files, often somebody's TMPDIR."""
+    return is_within(path, "/dev") and not is_within(path, "/dev/shm")

@@ -48,7 +48,10 @@ _REMEDIES = {
     Protection.PROCESSES: "start the container with --security-opt unmask=ALL, or systempaths=unconfined in docker",
     Protection.HOSTNAME: "none is needed: the hook sees localhost in /etc/hostname and /etc/hosts",
     Protection.KEYRING: "none is needed: keyctl(2) is refused to the hook",
-    Protection.IDENTITY: "give the container CAP_SETUID and CAP_SETGID, or run it as an ordinary user",
+    Protection.IDENTITY: (
+        "give the container CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_CHOWN and CAP_DAC_OVERRIDE, or run it as an "
+        "ordinary user"
+    ),
 }
 _TWO_CAPABILITIES = {
     Identity.RANGE: "the source tree has several owners",

@@ -75,7 +75,9 @@ class Workspace:
         # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
         for name in ("root", "scratch", "control", "staging", "empty"):
             os.mkdir(f"{path}/{name}", 0o700)
-            os.chown(f"{path}/{name}", os.geteuid(), os.getegid())
+            # Not otherwise: in a user namespace without a map nothing can be given to anybody.
+            if os.stat(f"{path}/{name}").st_gid != os.getegid():
+                os.chown(f"{path}/{name}", -1, os.getegid())
         for name in ("home", "tmp"):
             os.mkdir(f"{path}/scratch/{name}", 0o700)
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))

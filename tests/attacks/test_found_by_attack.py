@@ -135,6 +135,20 @@ attempt("rename its parent", os.rename, "a", "moved")
     assert not (tree / "a/.venv/planted").exists()
 
 
+def test_a_frontend_that_is_reached_by_a_link_in_the_tree_is_refused(tree: Path, tmp_path: Path) -> None:
+    """Otherwise the hook puts a directory of its own there, and the frontend imports from it what comes next."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    (tree / ".venv").symlink_to(tmp_path / "env")
+    code = 'attempt("rename", os.rename, ".venv", "moved")'
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        _frontend(tree, code, python=str(tree / ".venv/bin/python"), stderr=subprocess.PIPE)
+    assert b"PolicyError" in caught.value.stderr
+    assert b"is reached by the link" in caught.value.stderr
+    assert (tree / ".venv").is_symlink()
+    _frontend(tree, code, python=str(tmp_path / "env/bin/python"))
+    assert not _failed(_evidence(tree), "rename"), "the attack is none"
+
+
 @pytest.mark.parametrize(
     ("environ", "changed"),
     [
@@ -309,6 +323,20 @@ said["read"] = open(".git/config").read()
     assert evidence["read"] == _CANARY
     assert (tree / ".git/config").read_text() == _CANARY
     assert os.listdir(tree / ".git/hooks") == []
+
+
+def test_where_git_is_led_by_a_file_stays_as_it_is(tree: Path) -> None:
+    """In a worktree and in a submodule .git is a file that says where the repository is."""
+    (tree / ".git").write_text("gitdir: /elsewhere\n")
+    said = _call(tree, """
+attempt("write", open, ".git", "a")
+attempt("rename", os.rename, ".git", "moved")
+attempt("unlink", os.unlink, ".git")
+open("planted", "w").close()
+attempt("replace", os.replace, "planted", ".git")
+""")  # fmt: skip
+    assert _failed(said, "write", "rename", "unlink", "replace")
+    assert (tree / ".git").read_text() == "gitdir: /elsewhere\n"
 
 
 def test_the_root_itself_is_read_only(tree: Path) -> None:

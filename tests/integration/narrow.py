@@ -38,6 +38,9 @@ NUMBERS = {
     "fsopen": (430, 430),
     "clone": (56, 220),
     "clone3": (435, 435),
+    "close_range": (436, 436),
+    "statx": (332, 291),
+    "prlimit64": (302, 261),
 }
 _LIKE_DOCKER = (
     "unshare setns mount umount2 pivot_root open_tree move_mount fsopen mount_setattr keyctl add_key request_key"

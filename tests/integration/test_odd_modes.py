@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import CLI, WHEEL, caller, cannot_run, facts, plain_caller, run_text, write_project
+from index import write_wheel
+from projects import (
+    CLI,
+    WHEEL,
+    caller,
+    cannot_run,
+    command,
+    facts,
+    plain_caller,
+    run_text,
+    write_project,
+)
 
 from isolated_hooks import Policy
 
@@ -81,6 +94,51 @@ def test_a_private_source_tree(tmp_path: Path) -> None:
     (project / "backend.py").chmod(0o600)
     assert caller(project).build_wheel(os.fspath(private / "out")) == WHEEL
     assert stat.S_IMODE(private.stat().st_mode) == stat.S_IMODE(project.stat().st_mode) == 0o700
+
+
+# Calls the hook as a frontend that was started with the PATH that it has.
+FRONTEND = """
+import sys
+from isolated_hooks import IsolatedHookCaller
+project, python, out = sys.argv[1:]
+print(IsolatedHookCaller(project, "backend", ["."], python_executable=python).build_wheel(out))
+"""
+
+
+@pytest.mark.parametrize("activated", ["by the user", "by the frontend", "not at all"])
+def test_a_private_build_environment(activated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the umask of a hardened host makes it. The hook of a frontend that is root runs as a user of its own."""
+    environment = tmp_path / "env"
+    before = os.umask(0o077)
+    try:
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(environment)
+        site = next(environment.glob("lib/python*/site-packages"))
+        (site / "needed.py").write_text("")
+        project = write_project(tmp_path / "project", extra="import needed")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((site / "needed.py").stat().st_mode) == 0o600
+    python, out = os.fspath(environment / "bin" / "python"), os.fspath(tmp_path / "out")
+    path = f"{environment / 'bin'}:{os.environ['PATH']}"
+    if activated == "by the user":
+        done = run_text([sys.executable, "-c", FRONTEND, project, python, out], environ={"PATH": path})
+        assert done.stdout == f"{WHEEL}\n", done.stderr
+        return
+    if activated == "by the frontend":
+        monkeypatch.setenv("PATH", path)
+    assert caller(project, python_executable=python).build_wheel(out) == WHEEL
+
+
+def test_pip_makes_a_private_build_environment(umask: int, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    write_wheel(links, "needed")
+    pyproject = """[build-system]\nrequires = ["needed"]\nbuild-backend = "backend"\nbackend-path = ["."]\n"""
+    files, without = {"pyproject.toml": pyproject}, ["get_requires_for_build_wheel"]
+    project = write_project(tmp_path / "project", extra="import needed", files=files, without=without)
+    done = command("pip", "wheel", "--no-index", "--find-links", links, "-w", tmp_path / "out", project)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
 def test_a_source_tree_without_write_permission(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from index import Index, write_wheel
 from projects import (
     INFO,
     SDIST,
@@ -166,6 +167,27 @@ def test_temporary_files_within_the_source_tree(tmp_path: Path, monkeypatch: pyt
     assert contents(project / "tmp").keys() == {"out", f"out/{WHEEL}"}
     # Where a hook can write is no place for what it must not change.
     assert [told["temporary"] for told in facts(project) if "temporary" in told] == [[], []]
+
+
+NEEDS = """[build-system]
+requires = ["needed"]
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+@pytest.mark.parametrize("frontend", [("build", "--wheel", "-o"), ("pip", "wheel", "-w")], ids=lambda f: str(f[0]))
+def test_temporary_files_and_a_source_tree_in_memory(frontend: tuple[str, ...], index: Index, tmp_path: Path) -> None:
+    """/dev/shm holds files, though it lies among devices."""
+    write_wheel(index.project("needed"), "needed")
+    files, without = {"pyproject.toml": NEEDS}, ["get_requires_for_build_wheel"]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        project = write_project(f"{memory}/project", extra="import needed", files=files, without=without)
+        (Path(memory) / "temporary").mkdir()
+        environ = {**index.environ(), "TMPDIR": f"{memory}/temporary"}
+        done = command(*frontend, tmp_path / "out", project, environ=environ)
+        assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
 def test_an_environment_within_the_source_tree(tmp_path: Path) -> None:

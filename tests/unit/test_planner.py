@@ -164,16 +164,25 @@ def test_what_the_frontend_runs_from_cannot_be_changed_within_the_source_tree(na
         parent = os.path.dirname(parent)
 
 
-def test_a_link_in_the_source_tree_to_what_the_frontend_runs_from_does_not_matter() -> None:
-    real = f"{SOURCE}/envs/3.12"
-    files = host({**venv_at(real, "/usr/bin/python3"), f"{SOURCE}/.venv": Link("envs/3.12")})
-    made = look(files, trusted=(f"{SOURCE}/.venv",))
-    assert not made.writable(f"{real}/lib/python3.12/site-packages/x.py")
+@pytest.mark.parametrize("real", [f"{SOURCE}/envs/3.12", f"{HOME}/envs/3.12"])
+def test_a_link_in_the_source_tree_by_which_the_frontend_runs_is_refused(real: str) -> None:
+    """A hook could put something else in its place."""
+    files = host({**venv_at(real, "/usr/bin/python3"), f"{SOURCE}/.venv": Link(real)})
+    for prefix in (f"{SOURCE}/.venv", f"{SOURCE}/.venv/lib"):
+        with pytest.raises(PolicyError, match=f"by the link '{SOURCE}/.venv' in the source tree.*run it as '{real}"):
+            make_plan(files, trusted=(prefix,))
+    assert make_plan(files, trusted=(f"{SOURCE}/.venv",), policy=Policy(source="read-only"))
+    # Nothing runs by it where the frontend was started by its real path.
+    assert not look(files, trusted=(real,)).writable(f"{real}/lib/python3.12/site-packages/x.py")
 
 
 def test_a_source_tree_that_is_itself_what_the_frontend_runs_from_is_refused() -> None:
     with pytest.raises(PolicyError, match="use a virtual environment in a directory of its own"):
         make_plan(host(venv_at(SOURCE, "/usr/bin/python3")), trusted=(SOURCE,))
+
+
+def test_where_git_is_led_from_a_worktree_cannot_be_changed() -> None:
+    assert not look(host({f"{SOURCE}/.git": "gitdir: ../main/.git/worktrees/x"})).writable(f"{SOURCE}/.git")
 
 
 def test_what_the_next_git_command_obeys_cannot_be_changed() -> None:

@@ -59,7 +59,7 @@ class Records:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # __exit__ closes it
-        self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+        self.path = f"/proc/{os.readlink('/proc/self')}/fd/{self._file.fileno()}"
 
     def read(self) -> Told:
         """Return what has been told so far."""

@@ -20,11 +20,11 @@ __all__ = ["main"]
 
 def main(path: str) -> int:
     """Do what a file of :func:`isolated_hooks.frontends.installation.install` says, and return an exit code."""
-    with open(path, encoding="utf-8") as file:
-        order: Mapping[str, Any] = json.load(file)
-    sys.path.insert(0, order["library"])
-    scheme: Mapping[str, str] = order["scheme"]
     try:
+        with open(path, encoding="utf-8") as file:
+            order: Mapping[str, Any] = json.load(file)
+        sys.path.insert(0, order["library"])
+        scheme: Mapping[str, str] = order["scheme"]
         _uninstall(order["replaced"], scheme)
         for wheel in order["wheels"]:
             _install(wheel, scheme, order["python"])

@@ -151,6 +151,8 @@ class Entered:
         self.mapped = mapped
 
 
+# What the hook leaves under a throw-away uid has to become the caller's, also in directories that are closed to others.
+_TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
 _TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
 
 
@@ -197,6 +199,7 @@ def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int
 
 def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
     """No idmapped mounts: the caller's own map again, and two capabilities over what the read-only view shows."""
+    privileges.require(*_TO_GIVE_BACK)
     maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
     privileges.keep_capabilities_over_setuid()
@@ -219,8 +222,9 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
 
 def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
     """No namespaces, root: pid 1 takes on the uid, and this process stays root, out of the hook's reach."""
-    if not privileges.holds(privileges.CAP_KILL):
-        raise syscalls.SyscallError(EPERM, "kill")  # the supervisor could not end what it watches
+    # The supervisor ends what it watches. And without CAP_SETPCAP there are no securebits with which access(2) counts
+    # the capability of the hook, so it would take nothing of the tree for writable.
+    privileges.require(*_TO_GIVE_BACK, privileges.CAP_KILL, privileges.CAP_SETPCAP)
     return Entered(uid, {}, (privileges.CAP_DAC_OVERRIDE,), mapped=False)
 
 

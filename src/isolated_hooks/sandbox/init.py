@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, ENOENT, ENOTDIR
 
-from . import environ, identity, landlock, mounts, namespaces, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .degradations import Degradations
 from .root import Root
 
@@ -57,6 +57,8 @@ class Init:
         self._set_up()
         variables = self._environment()
         if self.trial:
+            self.stage = "descriptors"
+            syscalls.close_on_exec_from(3)  # the last that a hook's process does before it is the hook
             pipes.send(self.report, "exited", 0)
             return
         hook = self._start(argv, variables)
@@ -231,7 +233,7 @@ def _forward(number: int, _frame: object) -> None:
 
 def _children() -> list[int]:
     with open("/proc/thread-self/children", "rb") as file:
-        return [int(pid) for pid in file.read().split()]
+        return pids.from_proc(map(int, file.read().split()))
 
 
 def end_scoped() -> None:

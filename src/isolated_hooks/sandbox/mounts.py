@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EPERM
+from errno import EACCES, ENOSYS, EPERM
 
 from . import syscalls
 from .operations import Bind
@@ -105,10 +105,10 @@ def _enter_root(place: bytes) -> None:
         syscalls.pivot_root(b".", b".")
         syscalls.umount(b".")
     except syscalls.SyscallError as error:
-        if error.errno != EPERM or error.syscall != "pivot_root":
+        if error.errno not in (EPERM, EACCES, ENOSYS) or error.syscall != "pivot_root":
             raise
-        # AppArmor's profile of docker refuses pivot_root alone. The new root moves over the old one, which no path
-        # leads to any more, and no process has a directory of it open.
+        # Docker's profiles refuse pivot_root alone, seccomp's by EPERM and AppArmor's by EACCES. The new root moves
+        # over the old one, which no path leads to any more, and no process has a directory of it open.
         syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
         os.chroot(".")
     os.chdir("/")

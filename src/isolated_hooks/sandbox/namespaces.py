@@ -82,7 +82,7 @@ class _MapWriter:
 
     def __enter__(self) -> _MapWriter:
         read, self.go = os.pipe()
-        target = os.getpid()
+        target = os.readlink(b"/proc/self")  # where /proc is that of a PID namespace above, its number is another one
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
@@ -90,7 +90,7 @@ class _MapWriter:
                 os.close(self.go)
                 if os.read(read, 1):
                     for name, text in self.maps.items():
-                        write_proc(b"/proc/%d/%b" % (target, name), text)
+                        write_proc(b"/proc/%b/%b" % (target, name), text)
                 status = 0
             except OSError as error:
                 status = error.errno or 1
@@ -126,7 +126,7 @@ class UserNamespace:
         if pid == 0:
             try:
                 syscalls.unshare(syscalls.CLONE_NEWUSER)
-                os.write(ready, b"x")
+                os.write(ready, os.readlink(b"/proc/self"))
                 os.close(done_write)
                 os.read(done, 1)
             finally:
@@ -134,11 +134,12 @@ class UserNamespace:
         os.close(ready)
         os.close(done)
         try:
-            if not os.read(ready_read, 1):
+            number = os.read(ready_read, 16)
+            if not number:
                 raise syscalls.SyscallError(1, "unshare")
-            write_proc(b"/proc/%d/uid_map" % pid, uid_map)
-            write_proc(b"/proc/%d/gid_map" % pid, gid_map)
-            self.fd = os.open(b"/proc/%d/ns/user" % pid, os.O_RDONLY | os.O_CLOEXEC)
+            write_proc(b"/proc/%b/uid_map" % number, uid_map)
+            write_proc(b"/proc/%b/gid_map" % number, gid_map)
+            self.fd = os.open(b"/proc/%b/ns/user" % number, os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(ready_read)
             os.close(done_write)

@@ -257,10 +257,10 @@ class Proc(Operation):
         try:
             fd = root.mount(b"proc", self.at, flags)
         except syscalls.SyscallError as error:
-            if error.errno != EPERM:
+            if error.errno not in (EPERM, EACCES):
                 raise
             # The /proc of this place has mounts over parts of it, as in every unprivileged container, and a fresh one
-            # would show what they hide, mount_namespaces(7).
+            # would show what they hide, mount_namespaces(7). Or AppArmor allows one at /proc alone.
             root.degradations.allow("processes", _OLD_PROC)
             self._show_old(root)
             return

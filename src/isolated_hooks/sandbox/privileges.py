@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
+from errno import EPERM
 
 from . import seccomp, syscalls
 
+CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
 CAP_KILL = 5
-_CAP_SETPCAP = 1 << 8
+CAP_SETPCAP = 8
 
 # securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
 # KEEP_CAPS: no later exec or change of ids can bring a capability back.
@@ -32,11 +34,12 @@ def keep_permitted_over_setuid() -> None:
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
 
 
-def holds(capability: int) -> bool:
-    """Return whether this process holds a capability in effect, proc_pid_status(5)."""
+def require(*capabilities: int) -> None:
+    """Raise SyscallError unless this process holds all these capabilities in effect, proc_pid_status(5)."""
     with open("/proc/self/status", "rb") as file:
-        effective = next(line.split()[1] for line in file if line.startswith(b"CapEff:"))
-    return bool(int(effective, 16) >> capability & 1)
+        effective = int(next(line.split()[1] for line in file if line.startswith(b"CapEff:")), 16)
+    if any(not effective >> capability & 1 for capability in capabilities):
+        raise syscalls.SyscallError(EPERM, "capget")
 
 
 def reduce(keep: tuple[int, ...]) -> None:
@@ -46,7 +49,7 @@ def reduce(keep: tuple[int, ...]) -> None:
     bits = sum(1 << capability for capability in keep)
     # First, because what is inheritable has to be in the bounding set when it becomes so. Dropping from that set and
     # locking securebits take CAP_SETPCAP, which the last capset drops.
-    syscalls.capset(bits | _CAP_SETPCAP)
+    syscalls.capset(bits | 1 << CAP_SETPCAP)
     for capability in range(last + 1):
         syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)

@@ -115,11 +115,18 @@ class Root:
         os.close(parent)
 
     def cover(self, empty: bytes, target: bytes) -> None:
-        """Put the mount at ``empty`` over ``target``, read-only, if that is still there."""
+        """Put the mount at ``empty`` over ``target``, read-only, if that is there: nothing is made in its place."""
         try:
-            tree = syscalls.clone_tree(self.path + empty)
-            syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
-            self.attach(tree, target)
+            place = self.open(target)
+            try:
+                tree = syscalls.clone_tree(self.path + empty)
+                try:
+                    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
+                    syscalls.move_mount(tree, place, path=target)
+                finally:
+                    os.close(tree)
+            finally:
+                os.close(place)
         except syscalls.SyscallError as error:
             if error.errno not in (ENOENT, ESRCH):  # a process that has just ended
                 raise

@@ -36,6 +36,7 @@ MNT_DETACH = 2
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 AT_FDCWD = -100
+STATX_MNT_ID = 0x1000
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x04
@@ -178,9 +179,14 @@ def clone_tree(path: bytes) -> int:
 
 
 def mount_id(fd: int) -> int:
-    """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8."""
+    """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8.
+
+    :raises SyscallError: it is refused, or the C library has done without it, which cannot know the mount
+    """
     result = ctypes.create_string_buffer(256)
-    _check(_libc.statx(fd, b"", AT_EMPTY_PATH, 0x1000, result), "statx")
+    _check(_libc.statx(fd, b"", AT_EMPTY_PATH, STATX_MNT_ID, result), "statx")
+    if not int.from_bytes(result.raw[:4], "little") & STATX_MNT_ID:
+        raise SyscallError(ENOSYS, "statx")
     return int.from_bytes(result.raw[0x90:0x98], "little")
 
 

@@ -15,7 +15,7 @@ import select
 import stat
 import time
 
-from . import syscalls
+from . import pids, syscalls
 from .cgroup import Group
 
 if False:
@@ -134,7 +134,7 @@ def _watch(measures: Sequence[_Measure]) -> None:
     order = os.read(0, 16)
     if not order:
         return
-    pid = int(order)
+    pid = pids.in_proc(int(order), _members)
     poll = select.poll()
     poll.register(0, 0)  # POLLHUP alone, which is always reported
     while not poll.poll(_PERIOD * 1000):

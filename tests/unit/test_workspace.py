@@ -224,6 +224,11 @@ def test_a_workspace_that_fails_half_way_leaves_nothing(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """Fails each call of a kind in turn, until there is none left to fail."""
+    if failing == "chown":  # only where a directory hands another group down
+        if os.geteuid() != 0:
+            pytest.skip("only root may have any group hand itself down")
+        os.chown(place, -1, 1001)
+        os.chmod(place, 0o2755)
     original = getattr(os, failing)
     before = descriptors()
     for number in range(20):

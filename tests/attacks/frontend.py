@@ -3,7 +3,8 @@
 ``python frontend.py DESCRIPTION``, a JSON object: ``tree``, ``python``, ``hook``, ``out`` and ``attacks``, as the
 backend takes them; ``sandboxed``; ``launcher``; ``mirror``, to have the host refuse idmapped mounts; ``shell``, to have
 a shell stand between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal;
-``limits``, of the policy. An error of the sandbox goes to stderr, and 1 is the exit code.
+``limits``, of the policy; ``program``, to be taken for bwrap. An error of the sandbox goes to stderr, and 1 is the exit
+code.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyproject_hooks
 
 from isolated_hooks import IsolatedHookCaller, Policy, host
 from isolated_hooks.identities import Identity
+from isolated_hooks.launchers import Availability, bubblewrap
 from isolated_hooks.selftest.conduct import call_hook
 
 
@@ -41,6 +43,8 @@ def main(description: str) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if given.get("mirror"):
         host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
+    if "program" in given:
+        bubblewrap._examine = lambda: (given["program"], Availability(True, ""))
     runner = _through_a_shell if given.get("shell") else None
     arguments = (given["tree"], "hostile", ["."], runner, given["python"])
     caller: pyproject_hooks.BuildBackendHookCaller = pyproject_hooks.BuildBackendHookCaller(*arguments)

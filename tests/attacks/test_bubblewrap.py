@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from attackplace import Place, processes_naming
 
 from isolated_hooks import Policy, Protection, ProtectionState
 from isolated_hooks.selftest.conduct import Outcome, conduct
+from isolated_hooks.selftest.processes import until
 from isolated_hooks.selftest.table import QUICK, Attack
 from isolated_hooks.selftest.world import World
 
@@ -64,3 +72,28 @@ def test_no_protection_is_degraded_but_the_identity_of_root_with_files_of_severa
     assert report.launcher == "bubblewrap"
     weaker = {s.protection: s.state for s in report.protections if s.state is not ProtectionState.ACTIVE}
     assert weaker == ({Protection.IDENTITY: ProtectionState.DEGRADED} if shape == "several-owners" else {})
+
+
+@pytest.fixture
+def starting() -> Iterator[Path]:
+    """A program that stands for a bwrap which is just starting: its child waits, and has not asked to die with it."""
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    directory.chmod(0o755)
+    program = directory / "bwrap"
+    program.write_text(f"#!/bin/sh\nsetsid sh -c 'sleep 1000; :' {directory}/child &\nwait\n")
+    program.chmod(0o755)
+    yield program
+    shutil.rmtree(directory)
+
+
+def test_nothing_stays_where_the_launcher_is_killed_while_bwrap_starts(place: Place, starting: Path) -> None:
+    """D11: unlike pid 1 of a sandbox that stands, it would wait forever for a bwrap that is no more."""
+    child = starting.with_name("child")
+    options = {"launcher": "bubblewrap", "program": str(starting)}
+    frontend = place.frontend({}, options=options, stderr=subprocess.DEVNULL)
+    assert until(lambda: processes_naming(child))
+    (launcher,) = map(int, Path(f"/proc/{frontend.pid}/task/{frontend.pid}/children").read_text().split())
+    os.kill(launcher, signal.SIGKILL)
+    assert frontend.wait(60) == 1
+    assert until(lambda: not processes_naming(child)), processes_naming(child)
+    assert until(lambda: not processes_naming(place.tmp)), processes_naming(place.tmp)

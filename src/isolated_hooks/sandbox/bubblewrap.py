@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import marshal
 import os
+import select
 import stat
 import sys
 
 from . import identity, mounts, privileges, seccomp, syscalls
-from .init import Init, die_with_parent
+from .init import Init, die_with_parent, end_children
 from .operations import Accounts, Bind, Cover, Devpts, Directory, File, Proc, Scratch, Symlink
 
 if False:
@@ -127,6 +128,8 @@ class Wrapped(Init):
         self.info = info
 
     def _work(self, argv: list[bytes], leash: int) -> None:
+        self.stage = "starting pid 1"
+        _leave_guard(leash)
         self.stage = "identity"
         sources = {}
         if self.plan["identity"] != b"user":
@@ -162,6 +165,34 @@ class Wrapped(Init):
             os.execve(self.program, command, {})
         except OSError as error:
             raise syscalls.SyscallError(error.errno or 0, "execve", self.program) from error
+
+
+def _leave_guard(leash: int) -> None:
+    """Go on in a child, while this process waits for its end or the launcher's, and then ends all that came from it.
+
+    What bwrap starts waits for bwrap, and asks to die with it only afterwards. Where bwrap, or the launcher, is killed
+    in between nobody would ever end it; it becomes a child of this process instead.
+    """
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent(leash)
+        return
+    try:
+        # Nothing else stays open: whoever reads the hook's output, or a report, waits for the end of all who hold it.
+        # Beyond the reach of 0 and 1, so that neither replaces the other.
+        high = [os.dup(os.dup(os.dup(fd))) for fd in (leash, os.pidfd_open(pid))]
+        for number, fd in enumerate(high):
+            os.dup2(fd, number, inheritable=False)
+        syscalls.close_from(2)
+        poll = select.poll()
+        poll.register(0, 0)  # POLLHUP alone, which is always reported
+        poll.register(1, select.POLLIN)
+        poll.poll()
+        end_children()
+    finally:
+        os._exit(0)
 
 
 def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> dict[bytes, bytes]:

@@ -10,6 +10,7 @@ import sys
 
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0])
+    __import__("sandbox.inherited").inherited.settle()
     if sys.argv[1:] == ["--facts"]:
         sys.exit(__import__("sandbox.probe").probe.print_facts())
     if sys.argv[1] == "--end":

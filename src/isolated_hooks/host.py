@@ -59,7 +59,7 @@ _HOST_CALLS = frozenset(("unshare", "mount", "open_tree", "mount_setattr", "move
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.ENOSPC))
 # What runs out, or is limited by the policy or the caller, and is no word of the host on what it allows.
-_SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+_SCARCE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN))
 # Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
 # way, such as a path that is gone: which way is taken must not be up to the hook.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "kill", "open_tree", "mount_setattr"))

@@ -323,6 +323,20 @@ def test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails(tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes do not keep root from reading")
+def test_an_output_directory_that_the_hook_made_unreadable(tmp_path: Path) -> None:
+    extra = """
+def build_wheel(d, *_):
+    _wheel(d, {}); os.chmod(d, 0); os.chmod(sys.argv[-1], 0o300)
+    time.sleep(0.5)  # it is looked at meanwhile
+    return WHEEL
+"""
+    telling_project = write_project(tmp_path / "project", extra=extra)
+    with nothing_left(tmp_path):
+        assert caller(telling_project).build_wheel(os.fspath(tmp_path / "out")) == WHEEL
+    assert os.listdir(tmp_path / "out") == [WHEEL]
+
+
 def test_files_that_cannot_be_removed_by_their_mode_are_removed(tmp_path: Path) -> None:
     extra = """
 def build_wheel(d, *_):

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
-        output.error(f"{options.command[0]}: ended after {problem.seconds:g} s, the limit {problem.limit!r}")
+        output.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds, the limit {problem.limit!r}")
         return 124
     except HookKilledError as problem:
         output.error(f"{options.command[0]}: killed by the limit {problem.limit!r} of {problem.value}")

@@ -43,14 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if first not in _COMMANDS:
         error(f"there is no command {first!r}; there are {', '.join(_COMMANDS)}")
         return 2
-    command = importlib.import_module(f"{__name__}.{first}")
     try:
         os.getcwd()
     except OSError as problem:
         error(f"the current directory cannot be used: {problem.strerror}; change to one that exists")
         return 2
     try:
-        return int(command.main(given[1:]))
+        return int(importlib.import_module(f"{__name__}.{first}").main(given[1:]))
     except IsolatedHooksError as problem:
         error(str(problem))
         return exit_code(problem)

@@ -167,12 +167,11 @@ class Plan:
             yield "namespaces: none; what may be opened, by Landlock:"
             for path, kind in self.rules:
                 yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
-        rules = self.environ.to_dict()
         yield "system calls refused:"
         for sentence in seccomp.describe(namespaces=self.rules is None, network=self.policy.network):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
-        yield f"environment, made to fit: {' '.join(sorted(rules['set']))}"  # type: ignore[call-overload]
+        yield f"environment, made to fit: {' '.join(sorted(self.environ.set))}"
 
 
 def _set(limits: Limits, *names: str) -> dict[str, Any]:

@@ -30,8 +30,12 @@ OUTPUT = b"output.json"
 MAX_TEXT = 64 << 10
 MAX_NAME = 1024
 MAX_WARNINGS = 1000
+# Making a text visible takes a tenth of a microsecond for each character.
+MAX_WARNING_TEXT = 1 << 20
 MAX_ITEMS = 1000
 MAX_REQUIREMENT = 4096
+# The worst of them takes two microseconds for each character to be read.
+MAX_REQUIREMENTS = 128 << 10
 MAX_PARENTHESES = 32
 
 # linecache opens no name in angle brackets, and prints that line of any other file that the frontend can read.
@@ -182,20 +186,25 @@ def _ending(traceback: str) -> str:
 def _warnings(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UntrustedResultError("the warnings in output.json must be a list", type(value).__name__)
-    texts = [_warning(item) for item in value]
-    if len(texts) > MAX_WARNINGS:
-        texts[MAX_WARNINGS - 1 :] = [f"{len(texts) - MAX_WARNINGS + 1} more warnings of the build backend were dropped"]
+    texts: list[str] = []
+    left = MAX_WARNING_TEXT
+    for message, filename, lineno in [_vet_warning(item) for item in value]:
+        left -= min(len(message), MAX_TEXT) + min(len(filename), MAX_NAME)
+        if left < 0 or (len(texts) == MAX_WARNINGS - 1 and len(value) > MAX_WARNINGS):
+            texts.append(f"{len(value) - len(texts)} more warnings of the build backend were dropped")
+            break
+        position = f"{visible(filename, limit=MAX_NAME)}:{lineno}"
+        texts.append(f"{visible(message, limit=MAX_TEXT, keep=chr(10) + chr(9))} (reported at {position})")
     return tuple(texts)
 
 
-def _warning(item: object) -> str:
+def _vet_warning(item: object) -> tuple[str, str, int]:
     if not isinstance(item, dict) or item.keys() != _WARNING_KEYS:
         raise UntrustedResultError("a warning in output.json must have a message, a file name and a line number")
     message, filename, lineno = item["message"], item["filename"], item["lineno"]
     if not (isinstance(message, str) and isinstance(filename, str) and type(lineno) is int):
         raise UntrustedResultError("a warning in output.json must be two strings and an integer")
-    position = f"{visible(filename, limit=MAX_NAME)}:{lineno}"
-    return f"{visible(message, limit=MAX_TEXT, keep=chr(10) + chr(9))} (reported at {position})"
+    return message, filename, lineno
 
 
 def _vet_returned(hook: str, value: object, allow_urls: bool) -> str | tuple[str, ...]:
@@ -218,6 +227,8 @@ def _vet_list(value: object, vet: Callable[[str], str]) -> tuple[str, ...]:
     for item in value:
         if not isinstance(item, str):
             raise UntrustedResultError("the hook must return a list of strings", type(item).__name__)
+    if sum(map(len, value)) > MAX_REQUIREMENTS:
+        raise UntrustedResultError(f"the hook must not return more than {MAX_REQUIREMENTS} characters in all items")
     return tuple(vet(item) for item in value)
 
 

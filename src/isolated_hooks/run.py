@@ -61,6 +61,9 @@ class Run:
     def collect(self, workspace: Workspace) -> None:
         """Take what the command left, after every process of the sandbox is dead."""
 
+    def after_failure(self) -> None:
+        """Look at what a command that failed may have done, after every process of the sandbox is dead."""
+
     def run(self) -> None:
         """Do it all, and report it."""
         host.check_platform()
@@ -75,7 +78,7 @@ class Run:
                 with Workspace(avoid) as workspace:
                     plan = self.trial(workspace, refused)
                     self.prepare(workspace, plan)
-                    if self._launch(workspace, plan):
+                    if self._run_to_end(workspace, plan):
                         self.collect(workspace)
                     else:
                         refused |= {plan.identity}
@@ -142,6 +145,13 @@ class Run:
 
     def _missing(self, plan: Plan) -> list[ProtectionStatus]:
         return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
+
+    def _run_to_end(self, workspace: Workspace, plan: Plan) -> bool:
+        try:
+            return self._launch(workspace, plan)
+        except Exception:
+            self.after_failure()
+            raise
 
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""

@@ -132,11 +132,14 @@ class _HookRun(Run):
         absolute = absolute_libraries({**os.environ, **self.extra})
         self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
 
+    def after_failure(self) -> None:
+        check_unchanged(self.expected, self.source)
+
     def collect(self, workspace: Workspace) -> None:
         allow_urls = self.policy.allow_url_requirements
+        check_unchanged(self.expected, self.source)
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
-        check_unchanged(self.expected, self.source)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
                 self.artefacts = tuple(self._export(staging, self.output.fd, output))

@@ -119,7 +119,8 @@ class Workspace:
 
     @contextlib.contextmanager
     def directory(self, path: str) -> Iterator[int]:
-        """Give a descriptor of one of the workspace's directories."""
+        """Give a descriptor of one of the workspace's directories, which a hook may have made unreadable."""
+        os.chmod(path, 0o700)
         fd = os.open(path, _DIRECTORY)
         try:
             yield fd

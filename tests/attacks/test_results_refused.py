@@ -223,6 +223,15 @@ def test_another_name_by_changing_what_it_is_compared_with(tree: Path) -> None:
     assert os.listdir(out) == []
 
 
+@pytest.mark.parametrize(
+    "end", ["raise SystemExit(1)", "os._exit(3)", "os.kill(os.getpid(), 9)", "returned = ['-r x']"]
+)
+def test_another_name_by_a_hook_that_fails(tree: Path, end: str) -> None:
+    """I15: the frontend may go on after a failure, and the next hook would be compared with the name left here."""
+    code = f"open('pyproject.toml', 'w').write('[project]\\nname = \"requests\"\\n')\nglobal returned\n{end}"
+    assert "must not change" in refused(tree, code).rule
+
+
 def test_another_version_than_was_prepared(tree: Path) -> None:
     """I15: the metadata that a resolver has looked at are not those of the wheel."""
     out, nothing = str(tree.parent / "out"), {"code": ""}

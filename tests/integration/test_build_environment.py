@@ -131,6 +131,17 @@ def test_other_versions_of_build(version: str, index: Index, canary: Path, tmp_p
     assert [entry["installed"] for entry in told if "installed" in entry][-1].keys() == {"hostile", "second", "inner"}
 
 
+@pytest.mark.parametrize("found", ["", "class ProjectBuilder: pass\n"], ids=["older", "another"])
+def test_a_build_that_is_too_old_is_told_so(found: str, tmp_path: Path) -> None:
+    package = tmp_path / "old" / "build"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(found)
+    done = command("build", "--help", environ={"PYTHONPATH": os.fspath(package.parent)})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"ERROR the build of {sys.executable} cannot be used: ")
+    assert "Remedy: install build 1.3 or newer" in done.stderr
+
+
 def test_a_build_that_installs_in_another_way_is_refused(
     indexed: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

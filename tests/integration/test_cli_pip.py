@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from index import write_wheel
-from projects import WHEEL, command, contents, facts, run_text, write_project
+from projects import CLI, WHEEL, command, contents, facts, run_text, write_project
 
 from isolated_hooks import Policy
 from isolated_hooks.frontends import piprunner
@@ -428,3 +428,82 @@ def test_a_link_where_a_wheel_of_a_dependency_goes_is_not_followed(tmp_path: Pat
     (project / name).symlink_to(tmp_path / "made")
     assert run_text([sys.executable, "-m", "pip", *map(str, arguments)], project).returncode == 0
     assert (tmp_path / "made").exists(), "pip does not follow it either"
+
+
+_REPORTING = """
+def get_requires_for_build_wheel(config_settings=None):
+    os.path.lexists({place!r}) or os.symlink({target!r}, {place!r})
+    return []
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("install", "--dry-run", "--ignore-installed", "--report", "pylock.toml", "."),
+        ("install", "--dry-run", "--ignore-installed", "--report", "deep/pylock.toml", "."),
+        ("lock", "--output", "pylock.toml", "."),
+    ],
+    ids=["report", "directory", "lock"],
+)
+def test_what_else_pip_writes_goes_by_no_link_of_a_hook(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    if arguments[0] == "lock" and run_text([sys.executable, "-m", "pip", "help", "lock"]).returncode:
+        pytest.skip("this pip has no such command")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "pylock.toml").write_text("precious")
+    name = arguments[-2]
+    project = tmp_path / "project"
+    linked = name.partition("/")[0]
+    target = victim if linked != name else victim / "pylock.toml"
+    write_project(project, extra=_REPORTING.format(place=linked, target=str(target)))
+    arguments = (arguments[0], *OFFLINE, *arguments[1:])
+    done = command("pip", *arguments, cwd=project)
+    assert done.returncode == 1, done.stderr
+    assert f"{os.fspath(project / linked)!r} leads out of the source tree, and a hook may have made" in done.stderr
+    assert contents(victim) == {"pylock.toml": b"precious"}
+    assert run_text([sys.executable, "-m", "pip", *arguments], project).returncode == 0
+    assert contents(victim) != {"pylock.toml": b"precious"}, "pip does not follow it either"
+
+
+def test_a_program_with_pip_in_it_saves_by_no_link_of_a_hook(tmp_path: Path) -> None:
+    """Whose directory for downloads lies in the source tree, as a cache of pip-tools may."""
+    victim = tmp_path / "victim"
+    project = tmp_path / "project"
+    write_project(project, extra=_LINKING.format(place=str(project / WHEEL), target=str(victim)))
+    program = f"""
+        import contextlib, sys
+        from isolated_hooks import Policy
+        from isolated_hooks.frontends.pip import embedded
+        with embedded(Policy()) if sys.argv[1] == "ours" else contextlib.nullcontext():
+            from pip._internal.cli.main import main
+            sys.exit(main(["wheel", *{OFFLINE!r}, "-w", {os.fspath(project)!r}, {os.fspath(project)!r}]))
+    """
+    done = run_text([sys.executable, "-c", textwrap.dedent(program), "ours"])
+    assert done.returncode != 0
+    assert "leads out of the source tree" in done.stderr
+    assert not victim.exists()
+    assert run_text([sys.executable, "-c", textwrap.dedent(program), "theirs"]).returncode == 0
+    assert victim.exists(), "pip does not follow it either"
+
+
+def test_links_of_the_users_own_are_followed(project: Path, tmp_path: Path) -> None:
+    """They lead to the source tree, or within it."""
+    (project / "reports").mkdir()
+    (project / "within").symlink_to("reports")
+    (tmp_path / "link").symlink_to(project)
+    report = tmp_path / "link" / "within" / "report.json"
+    done = command("pip", "install", "--dry-run", "--ignore-installed", *OFFLINE, "--report", report, project)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "reports" / "report.json").read_text())["install"]
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--bad-option"], 2), ([], 3)])
+def test_a_usage_error_is_one_on_any_host(options: list[str], code: int, project: Path) -> None:
+    narrow = Path(__file__).parent / "narrow.py"
+    argv = [sys.executable, narrow, "unshare=EPERM", "--", *CLI, "pip", *OFFLINE, "wheel", *options, project]
+    done = run_text(argv)
+    assert done.returncode == code, done.stderr
+    assert ("no such option: --bad-option" in done.stderr) is (code == 2)
+    assert ("the sandbox is not available on this host" in done.stderr) is (code == 3)
+    assert done.stdout == ""

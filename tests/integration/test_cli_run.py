@@ -73,6 +73,8 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
         (["--"], "CMD"),
         (["--no-such-option", "--", "touch", "ran"], "--no-such-option"),
         (["--expose", "missing", "--", "touch", "ran"], "does not exist"),
+        (["--expose", "", "--", "touch", "ran"], "--expose: an empty path"),
+        (["--writable=", "touch", "ran"], "--writable: an empty path"),
         (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
     ],
 )
@@ -121,6 +123,13 @@ def test_nothing_behind_the_dashes_is_taken(work: Path) -> None:
     assert done.stdout.splitlines() == arguments
     assert "in a sandbox" in done.stderr
     assert "network" in done.stderr.partition("active: ")[2]
+
+
+def test_what_follows_the_command_is_its_own(work: Path) -> None:
+    """Without dashes too: nothing of it may give the command more than it had."""
+    arguments = ["--network", "-la", "--", "--bad", "-v"]
+    done = run("printf", "%s\n", *arguments, cwd=work)
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, arguments, "")
 
 
 def test_the_directory_is_the_source_tree(work: Path) -> None:

@@ -241,8 +241,10 @@ def test_a_full_disk_under_the_staging(small_disk: Path, tmp_path: Path, monkeyp
     telling_project = write_project(tmp_path / "project", extra=LARGE)
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(small_disk))
+    policy = Policy(limits={"free_space": None})  # which may end the hook before it has heard of the disk
+    hooks = caller(telling_project, policy, runner=pyproject_hooks.quiet_subprocess_runner)
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        caller(telling_project, runner=pyproject_hooks.quiet_subprocess_runner).build_sdist(os.fspath(tmp_path / "out"))
+        hooks.build_sdist(os.fspath(tmp_path / "out"))
     assert b"No space left on device" in caught.value.output
     assert os.listdir(tmp_path / "out") == os.listdir(small_disk) == []
 
@@ -319,6 +321,20 @@ def test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails(tmp_path: Path)
     with nothing_left(tmp_path), pytest.raises(subprocess.CalledProcessError):
         caller(telling_project).build_wheel(os.fspath(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes do not keep root from reading")
+def test_an_output_directory_that_the_hook_made_unreadable(tmp_path: Path) -> None:
+    extra = """
+def build_wheel(d, *_):
+    _wheel(d, {}); os.chmod(d, 0); os.chmod(sys.argv[-1], 0o300)
+    time.sleep(0.5)  # it is looked at meanwhile
+    return WHEEL
+"""
+    telling_project = write_project(tmp_path / "project", extra=extra)
+    with nothing_left(tmp_path):
+        assert caller(telling_project).build_wheel(os.fspath(tmp_path / "out")) == WHEEL
+    assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
 def test_files_that_cannot_be_removed_by_their_mode_are_removed(tmp_path: Path) -> None:

@@ -128,13 +128,13 @@ def test_without_pivot_root_the_root_is_moved(error: str, tmp_path: Path) -> Non
 _OLD_PROC = """\
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from sandbox import identity, mounts, namespaces, operations, syscalls
+from sandbox import mounts, namespaces, operations, root
 uid, gid, listdir = os.geteuid(), os.getegid(), os.listdir
 operations.os.listdir = lambda path: [*listdir(path), b"0"]
 namespaces.enter(network=True, uid_map=b"1000 %d 1" % uid, gid_map=b"1000 %d 1" % gid, by_parent=False)
 mounts.mount_root(b"/usr", on_disk=False)
-context = operations.Context(b"/usr", identity.Entered(1000, {}), None)
-operations.from_wire("Proc", {"target": b"/proc"})._show_old(context)
+new = root.Root(b"/usr", trees={}, uid=1000, mapped=True, degradations=None)
+operations.from_wire("Proc", {"target": b"/proc"})._show_old(new)
 print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status"))
 """
 

@@ -19,6 +19,7 @@ from projects import (
     cannot_run,
     command,
     facts,
+    nothing_left,
     plain_caller,
     run_text,
     write_project,
@@ -159,6 +160,33 @@ def test_a_source_tree_that_the_policy_makes_read_only(tmp_path: Path) -> None:
     hooks = caller(project, Policy(source="read-only"))
     assert hooks.build_wheel(os.fspath(project / "dist")) == WHEEL
     assert sorted(os.listdir(project)) == ["backend.py", "dist", "pyproject.toml"]
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "12", "012"])
+def test_a_frontend_without_some_of_its_standard_streams(closed: str, tmp_path: Path) -> None:
+    """A daemon has closed them: what is opened next gets their numbers, and is not to be taken for the output."""
+    project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): print('said'); return _wheel(d, {})")
+    (tmp_path / "out").mkdir()
+    code = "import sys; from projects import caller; caller(sys.argv[1]).build_wheel(sys.argv[2])"
+    close = " ".join(f"{number}>&-" for number in closed)
+    argv = [sys.executable, "-c", code, project, tmp_path / "out"]
+    with nothing_left(tmp_path):
+        done = run_text(
+            ["sh", "-c", f'exec "$@" {close}', "sh", *argv], environ={"PYTHONPATH": os.path.dirname(__file__)}
+        )
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
+
+
+def test_a_frontend_that_ignores_the_end_of_its_children(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    code = "import sys; from projects import caller; print(caller(sys.argv[1]).build_wheel(sys.argv[2]))"
+    argv = [sys.executable, "-c", ignoring, sys.executable, "-c", code, project, tmp_path / "out"]
+    done = run_text(argv, environ={"PYTHONPATH": os.path.dirname(__file__)})
+    assert done.stdout.split() == [WHEEL], done.stderr
 
 
 def test_a_read_only_filesystem(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small archives to begin with: good ones, and ones with a member more."""
+"""Small archives to begin with, good ones and ones with a member more, and what a deep check says of one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ import base64
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
-__all__ = ["METADATA", "add", "make_sdist", "make_tar", "make_wheel", "make_zip", "wheel_files"]
+import pytest
+
+from isolated_hooks.errors import UntrustedResultError
+
+__all__ = [
+    "METADATA",
+    "Check",
+    "Refused",
+    "add",
+    "checking",
+    "make_sdist",
+    "make_tar",
+    "make_wheel",
+    "make_zip",
+    "refusal",
+    "wheel_files",
+]
+
+#: Checks the bytes of an archive, under a name and with a limit where these are given.
+Check = Callable[..., None]
+#: Takes the same, and returns the text with which they are refused.
+Refused = Callable[..., str]
 
 METADATA = "Metadata-Version: 2.1\nName: pkg\nVersion: 1.0\n"
 INFO = "pkg-1.0.dist-info"
@@ -76,3 +99,34 @@ def make_sdist(*more: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_F
     """Return an sdist with some members more."""
     members = [add("pkg-1.0", type=tarfile.DIRTYPE, mode=0o755), add("pkg-1.0/PKG-INFO", METADATA.encode())]
     return make_tar([*members, add("pkg-1.0/pkg/__init__.py", b"ANSWER = 42\n"), *more], format=format)
+
+
+def checking(check: Check, directory: Path, name: str) -> Check:
+    """Return what checks bytes by one of the package's checks, which take a descriptor.
+
+    :param directory: where to put them
+    :param name: the archive's name, where another is not given
+    """
+
+    def run(data: bytes, name: str = name, *, limit: int = 1 << 20) -> None:
+        path = directory / "artefact"
+        path.write_bytes(data)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            check(fd, name, limit=limit)
+        finally:
+            os.close(fd)
+
+    return run
+
+
+def refusal(check: Check) -> Refused:
+    """Return what has bytes refused, and the refusal be fit to be printed."""
+
+    def run(*arguments: object, **options: int) -> str:
+        with pytest.raises(UntrustedResultError) as caught:
+            check(*arguments, **options)
+        assert str(caught.value).isprintable()
+        return str(caught.value)
+
+    return run

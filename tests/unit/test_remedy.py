@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
-from isolated_hooks import host
+from isolated_hooks import SandboxSetupError, SandboxUnavailableError, host
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +61,12 @@ def test_a_pod_and_a_container_are_told_apart(monkeypatch: pytest.MonkeyPatch) -
     assert "docker run --security-opt seccomp=" in host.remedy()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert "securityContext.seccompProfile" in host.remedy()
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM])
+def test_what_has_run_out_is_no_word_of_the_host_on_namespaces(number: int) -> None:
+    failed = {"state": "failed", "stage": "starting pid 1", "syscall": "", "path": b"", "errno": number}
+    refused = host.refusal(failed)
+    assert isinstance(refused, SandboxSetupError)
+    assert os.strerror(number) in str(refused)
+    assert isinstance(host.refusal({**failed, "errno": errno.EPERM}), SandboxUnavailableError)

@@ -242,6 +242,13 @@ def test_warnings_past_the_first_thousand_are_counted(tmp_path: Path) -> None:
     assert len(answer(tmp_path, {"return_val": WHEEL, "warnings": [warning()] * 1000}).warnings) == 1000
 
 
+def test_warnings_are_bounded_in_all(tmp_path: Path) -> None:
+    """Making each fit to be shown costs the frontend time."""
+    texts = answer(tmp_path, {"return_val": WHEEL, "warnings": [warning(message="m" * 50_000)] * 300}).warnings
+    assert 10 < len(texts) < 30
+    assert texts[-1] == f"{300 - len(texts) + 1} more warnings of the build backend were dropped"
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -432,6 +439,13 @@ def test_requirements_of_real_backends_pass(tmp_path: Path) -> None:
 def test_lists_are_bounded(tmp_path: Path) -> None:
     assert len(answer(tmp_path, {"return_val": ["a"] * 1000}, GET_REQUIRES).returned or ()) == 1000
     assert "more than 1000" in refused(tmp_path, {"return_val": ["a"] * 1001}, GET_REQUIRES)
+
+
+def test_requirements_are_bounded_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading one of 4,096 characters takes milliseconds, so none is read where there are too many."""
+    assert len(answer(tmp_path, {"return_val": ["a" * 4096] * 32}, GET_REQUIRES).returned or ()) == 32
+    monkeypatch.setattr("isolated_hooks.results.Requirement", None)
+    assert "more than 131072 characters" in refused(tmp_path, {"return_val": ["a" * 4096] * 33}, GET_REQUIRES)
     assert "4096" in refused(tmp_path, {"return_val": ["a" * 4097]}, GET_REQUIRES)
 
 

@@ -4,52 +4,32 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from archivebuilders import METADATA, add, make_sdist, make_tar, make_zip
+from archivebuilders import METADATA, Check, Refused, add, checking, make_sdist, make_tar, make_zip, refusal
 
 from isolated_hooks import archives
-from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.sdists import check_sdist
 
 SDIST = "pkg-1.0.tar.gz"
 TOP = "pkg-1.0"
 
-Check = Callable[..., None]
-Refused = Callable[..., str]
 FORMATS = (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT)
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    def run(data: bytes, name: str = SDIST, *, limit: int = 1 << 20) -> None:
-        path = tmp_path / "artefact"
-        path.write_bytes(data)
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            check_sdist(fd, name, limit=limit)
-        finally:
-            os.close(fd)
-
-    return run
+    return checking(check_sdist, tmp_path, SDIST)
 
 
 @pytest.fixture
 def refused(check: Check) -> Refused:
-    def run(data: bytes, name: str = SDIST, **options: int) -> str:
-        with pytest.raises(UntrustedResultError) as caught:
-            check(data, name, **options)
-        assert str(caught.value).isprintable()
-        return str(caught.value)
-
-    return run
+    return refusal(check)
 
 
 def raw(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT) -> bytearray:

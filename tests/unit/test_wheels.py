@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archivebuilders import INFO, METADATA, make_wheel, make_zip, wheel_files
+from archivebuilders import INFO, METADATA, Check, Refused, checking, make_wheel, make_zip, refusal, wheel_files
 
 from isolated_hooks import archives, ziparchive
-from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.wheels import check_wheel
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
@@ -24,32 +22,13 @@ _END = 22
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Iterator[Callable[..., None]]:
-    def run(data: bytes, name: str = WHEEL, *, limit: int = 1 << 20) -> None:
-        path = tmp_path / "artefact"
-        path.write_bytes(data)
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            check_wheel(fd, name, limit=limit)
-        finally:
-            os.close(fd)
-
-    yield run
+def check(tmp_path: Path) -> Check:
+    return checking(check_wheel, tmp_path, WHEEL)
 
 
 @pytest.fixture
-def refused(check: Callable[..., None]) -> Callable[..., str]:
-    def run(data: bytes, name: str = WHEEL, **options: int) -> str:
-        with pytest.raises(UntrustedResultError) as caught:
-            check(data, name, **options)
-        assert str(caught.value).isprintable()
-        return str(caught.value)
-
-    return run
-
-
-Check = Callable[..., None]
-Refused = Callable[..., str]
+def refused(check: Check) -> Refused:
+    return refusal(check)
 
 
 def member(name: str, *, mode: int = 0o100644, system: int = 3, **attributes: object) -> zipfile.ZipInfo:

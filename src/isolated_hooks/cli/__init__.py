@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
+from ..startup import raise_interrupts
 from .output import error
 
 __all__ = ["exit_code_of", "main"]
@@ -43,13 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if first not in _COMMANDS:
         error(f"there is no command {first!r}; there are {', '.join(_COMMANDS)}")
         return 2
-    command = importlib.import_module(f"{__name__}.{first}")
     try:
         os.getcwd()
     except OSError as problem:
         error(f"the current directory cannot be used: {problem.strerror}; change to one that exists")
         return 2
     try:
+        raise_interrupts()
+        command = importlib.import_module(f"{__name__}.{first}")
         return int(command.main(given[1:]))
     except IsolatedHooksError as problem:
         error(str(problem))

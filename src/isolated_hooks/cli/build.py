@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from ..command import check_host
-from ..frontends import build
+from ..errors import PolicyError
+from ..text import visible
 from . import output
 from .options import add_output_options, add_policy_options, policy_of
+
+try:
+    from ..frontends import build
+except ImportError as problem:
+    raise PolicyError(
+        f"the build of {visible(sys.executable)} cannot be used: {visible(str(problem))}. Remedy: install build 1.3 or "
+        "newer there, beside isolated-hooks"
+    ) from problem
 
 _PROG = "isolated-hooks build"
 

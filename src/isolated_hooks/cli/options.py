@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..errors import PolicyError
 from ..limits import parse_limit
 from ..policy import Policy, load_policy
 
@@ -108,6 +109,8 @@ def _over(policy: Policy, options: argparse.Namespace) -> Policy:
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     for name in ("expose", "writable", "hide"):
+        if "" in (getattr(options, name) or ()):
+            raise PolicyError(f"--{name}: an empty path was given, which would stand for the current directory")
         if getattr(options, name):
             changes[name] = (*getattr(policy, name), *(os.path.abspath(path) for path in getattr(options, name)))
     for name in ("env_keep", "env_delete", "env_remove", "allow_degraded"):

@@ -45,4 +45,5 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
             print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}", file=sys.stderr)
     dropped = sorted({visible(name) for report in reports for name in report.dropped})
     if dropped:
-        print(f"  kept from them: {len(dropped)} environment variables: {' '.join(dropped)}", file=sys.stderr)
+        count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"
+        print(f"  kept from them: {count}: {' '.join(dropped)}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Sequence
 
 from ..command import check_host
@@ -40,9 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     options, general = parser.parse_known_args(arguments[:end])
     theirs = [*general, *arguments[end:]]
     policy = policy_of(options)
-    if _BUILDING.intersection(theirs) and not _HELP.intersection(theirs):
-        check_host(policy)
-    outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output)
+    builds = bool(_BUILDING.intersection(theirs)) and not _HELP.intersection(theirs)
+    ready = functools.partial(check_host, policy) if builds else None
+    outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output, ready=ready)
     return _finish(outcome)
 
 

@@ -24,24 +24,36 @@ from .options import add_policy_options, policy_of
 from .terminal import PseudoTerminal
 
 _PROG = "isolated-hooks run"
+_DESCRIPTION = """\
+Run any command under the policy that a hook gets, with the current directory as source tree.
+
+Exit codes: the command's own; 124 time limit; 125 the sandbox could not be set up; 126 and 127 it cannot be run; 128+N
+signal N. What it prints reaches the terminal unfiltered."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        usage=f"{_PROG} [-v] [sandbox options] [--] CMD [ARGUMENT ...]",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_policy_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what it was protected by")
-    parser.add_argument("command", nargs="+", metavar="CMD", help="the command and its arguments, best behind '--'")
-    given = list(arguments)
-    own, command = (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
-    options = parser.parse_args([*own, *(["--", *command] if command else [])])
+    # What follows the command is its own, also what looks like one of our options.
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments")
+    options = parser.parse_args(arguments)
+    options.command = options.command[options.command[:1] == ["--"] :]
+    if not options.command:
+        parser.error("the following arguments are required: CMD")
     try:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
-        output.error(str(problem))
+        output.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds, the limit {problem.limit!r}")
         return 124
     except HookKilledError as problem:
-        output.error(str(problem))
+        output.error(f"{options.command[0]}: killed by the limit {problem.limit!r} of {problem.value}")
         return 128 - problem.returncode
     except SandboxUnavailableError as problem:
         output.error(str(problem))

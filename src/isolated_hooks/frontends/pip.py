@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from typing import Any
@@ -66,11 +66,18 @@ def pip_command(
 
 
 def run(
-    arguments: Sequence[str], policy: Policy, *, prog: str, pip: str | None = None, raw_output: bool = False
+    arguments: Sequence[str],
+    policy: Policy,
+    *,
+    prog: str,
+    pip: str | None = None,
+    raw_output: bool = False,
+    ready: Callable[[], object] | None = None,
 ) -> Outcome:
     """Run pip's command line in this process.
 
     :param pip, raw_output: as :func:`pip_command`
+    :param ready: called before the command is run, when its options are known to be ones of pip
     :raises IsolatedHooksError: this pip cannot be run so
     """
     _forget_working_directory()
@@ -79,14 +86,20 @@ def run(
         os.environ[piprunner.STATE] = json.dumps(state)
         piprunner.find_packages(state["packages"])
         sys.argv[0] = prog
-        return Outcome(main(arguments), records.read())
+        return Outcome(main(arguments, ready=ready), records.read())
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, ready: Callable[[], object] | None = None) -> int:
     """Run pip's command line as the inherited state says, and return its exit code.
 
+    :param ready: as :func:`run`
     :raises IsolatedHooksError: this pip cannot be run so
     """
+    if ready is not None:
+        code = _usage_error(arguments)
+        if code is not None:
+            return code
+        ready()
     state = json.loads(os.environ[piprunner.STATE])
     runner = PipRunner(Policy(**state["policy"]), state["packages"].values())
     with swapped(runner, _RUNNABLE, alone=True, raw_output=state["raw_output"]):
@@ -134,6 +147,21 @@ def _run_pip(arguments: Sequence[str]) -> int:
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
     return code if isinstance(code, int) else int(code is not None)
+
+
+def _usage_error(arguments: Sequence[str]) -> int | None:
+    """Let pip's own parser speak first: a usage error is one on any host. Return its exit code, if it is one."""
+    try:
+        commands = importlib.import_module("pip._internal.commands")
+        position = next(i for i, argument in enumerate(arguments) if argument in commands.commands_dict)
+        # What stands before the command may as well stand behind it.
+        rest = [*arguments[:position], *arguments[position + 1 :]]
+        commands.create_command(arguments[position]).parse_args(rest)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    except (AttributeError, ImportError, StopIteration):
+        pass  # another pip than is known, which is refused with the reason when it is to be run
+    return None
 
 
 def _state(policy: Policy, pip: str | None, records: Records | None, raw_output: bool) -> dict[str, Any]:

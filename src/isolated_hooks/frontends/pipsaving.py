@@ -1,20 +1,38 @@
-"""Where pip puts the wheels and the downloads that were asked for, outside of any sandbox: ``--wheel-dir``, ``--dest``.
+"""What pip writes outside of any sandbox, where a hook may have put a link, by which it would write where no hook can.
 
-That is the current directory where nothing is said, and often the source tree, in which a hook may have put a link by
-the name of the file or in the place of the directory. pip's ``shutil.copy`` follows both, and would write where the
-hook cannot.
+Wheels and downloads, ``--wheel-dir`` and ``--dest``, go to the current directory where nothing is said, which often is
+the source tree: a link by the name of one is replaced. Whatever else is opened to be written, ``--report`` and the file
+of ``pip lock`` for instance, is refused where a link in a source tree leads out of it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from ..filesystem import RealFilesystem, is_within, resolve
 from ..text import visible
 
-__all__ = ["SavingShutil"]
+__all__ = ["SavingShutil", "link_out_of"]
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def link_out_of(trees: Collection[str], path: object, flags: int) -> str | None:
+    """Return the link in a source tree by which a file that is opened to be written lies outside, if there is one.
+
+    :param trees: real paths of the source trees of hooks that were run
+    :param path, flags: as the audit event ``open`` has them
+    """
+    if not trees or not flags & _WRITING or not isinstance(path, (str, bytes)):
+        return None
+    name = os.path.abspath(os.fsdecode(path))
+    _, links = resolve(RealFilesystem(), name)
+    inside = [link for link in links if any(is_within(link, tree) for tree in trees)]
+    real = os.path.realpath(name)
+    return inside[0] if inside and not any(is_within(real, tree) for tree in trees) else None
 
 
 class SavingShutil:

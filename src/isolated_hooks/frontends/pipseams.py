@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..runner import IsolatedRunner
 from ..swapping import swap
 from ..text import visible
 from .pipoutput import FilteringSubprocess
-from .pipsaving import SavingShutil
+from .pipsaving import SavingShutil, link_out_of
 
 __all__ = ["PipRunner", "swapped"]
 
@@ -42,6 +42,8 @@ class PipRunner(IsolatedRunner):
 
     :param trusted: where pip and this package are, which no hook may change
     :ivar problems: what was raised, in order
+    :ivar running: the hook calls that are under way
+    :ivar trees: real paths of where hooks could write
     """
 
     def __init__(self, policy: Policy, trusted: Iterable[str]) -> None:
@@ -49,14 +51,17 @@ class PipRunner(IsolatedRunner):
         self._trusted = [os.path.realpath(path) for path in trusted]
         self.problems: list[IsolatedHooksError] = []
         self.running: list[Sequence[str]] = []
+        self.trees = {os.path.realpath(path) for path in policy.writable}
 
     def __call__(
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
         """As :meth:`IsolatedRunner.__call__`, with pip's ``InstallationError`` for each error of this package."""
         self.running.append(cmd)
+        source = os.path.realpath(cwd or ".")
+        self.trees.add(source)
         try:
-            self._check(os.path.realpath(cwd or "."))
+            self._check(source)
             super().__call__(cmd, cwd, extra_environ)
         except IsolatedHooksError as problem:
             self.problems.append(problem)
@@ -91,12 +96,12 @@ def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) 
     with contextlib.ExitStack() as stack:
         stack.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         changes = [*_changes(modules, runnable), *(() if raw_output else _output_changes(runner))]
+        # Of another program it is not known that it has resolved the links of the user's own in these paths.
         changes += _saving_changes() if alone else ()
         for module, name, value in changes:
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, value)
-        if alone:
-            stack.enter_context(_watch(runner, runnable))
+        stack.enter_context(_watch(runner, runnable if alone else None))
         yield
 
 
@@ -192,16 +197,33 @@ def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Watch:
-    """Refuses whatever this process starts by Python that is neither a hook's sandbox nor a pip with the swap."""
+    """Refuses whatever this process starts by Python that is neither a hook's sandbox nor a pip with the swap.
+
+    And whatever it would write by a link that a hook may have made.
+    """
 
     def __init__(self) -> None:
         self.runner: PipRunner | None = None
-        self.runnable = ""
+        self.runnable: str | None = None
         sys.addaudithook(self)
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        if self.runner is None or self.runner.running or event not in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+        if self.runner is None or self.runner.running:
             return
+        if event == "open":
+            self._check_written(self.runner.trees, args[0], args[2])
+        elif self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+            self._check_started(self.runner, args)
+
+    def _check_written(self, trees: Collection[str], path: object, flags: int) -> None:
+        link = link_out_of(trees, path, flags)
+        if link is not None:
+            raise _installation_error(
+                f"{visible(link)!r} leads out of the source tree, and a hook may have made this link, so nothing is "
+                "written by it: choose a file outside of the source tree"
+            )
+
+    def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]
         program = os.fsdecode(args[0] or argv[0])
         by_python = any(_PYTHON.fullmatch(os.path.basename(path)) for path in (program, os.path.realpath(program)))
@@ -210,12 +232,12 @@ class _Watch:
                 f"pip was about to run {visible(' '.join(argv), limit=300)!r} by Python, outside of any hook that is "
                 "known, so without a sandbox: it was not run"
             )
-            self.runner.problems.append(problem)
+            runner.problems.append(problem)
             raise _installation_error(str(problem)) from problem
 
 
 @contextlib.contextmanager
-def _watch(runner: PipRunner, runnable: str) -> Iterator[None]:
+def _watch(runner: PipRunner, runnable: str | None) -> Iterator[None]:
     # An audit hook cannot be taken away again, so it is one, and idle outside of the context.
     watch = _the_watch()
     watch.runner, watch.runnable = runner, runnable

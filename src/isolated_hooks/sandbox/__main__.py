@@ -13,6 +13,7 @@ if __name__ == "__main__":
     # Where it is ignored, as the frontend may have inherited it, nobody is told how a child has ended, waitpid(2).
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0])
+    __import__("sandbox.inherited").inherited.settle()
     if sys.argv[1:] == ["--facts"]:
         sys.exit(__import__("sandbox.probe").probe.print_facts())
     if sys.argv[1] == "--end":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
 import fcntl
 import os
-from errno import EACCES, ENOENT, ENOTDIR
+from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import environ, identity, landlock, mounts, network, pids, pipes, privileges, syscalls
+from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .degradations import Degradations
 from .root import Root
 
@@ -133,7 +133,7 @@ class Init:
             # The seccomp profiles of containers look at CAP_SYS_ADMIN of the container, not at that of our namespace.
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
-            network.loopback_up()
+            self._bring_loopback_up()
         self.stage = "mounts"
         umask = os.umask(0o022)
         mounts.mount_root(self.place, on_disk=not self.entered.mapped)
@@ -148,6 +148,14 @@ class Init:
         )
         mounts.build_root(root, self.operations)
         os.umask(umask)
+
+    def _bring_loopback_up(self) -> None:
+        try:
+            namespaces.loopback_up()
+        except syscalls.SyscallError as error:
+            # A filter that lets nobody have an internet socket is the hook's too: it could not use a loopback.
+            if error.syscall != "socket" or error.errno not in (EPERM, EACCES, ENOSYS, EAFNOSUPPORT):
+                raise
 
     def _join_keyring(self) -> None:
         try:

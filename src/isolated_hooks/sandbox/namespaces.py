@@ -41,6 +41,14 @@ def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> 
     write_proc(b"/proc/self/gid_map", gid_map)
 
 
+def loopback_up() -> None:
+    """Bring up ``lo`` of a network namespace of our own: test suites and MPI need it.
+
+    Addresses on it reach nobody outside, network_namespaces(7).
+    """
+    syscalls.socket_up(b"lo")
+
+
 def write_proc(path: bytes, text: bytes) -> None:
     """Write a file of /proc in one call. Not by a file object: those hide the error until they are closed."""
     try:

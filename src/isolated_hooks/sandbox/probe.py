@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import cgroup, identity, namespaces, network, privileges, seccomp, syscalls
+from . import cgroup, identity, namespaces, privileges, seccomp, syscalls
 
 if False:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def _hostname() -> None:
 
 def _loopback() -> None:
     _enter(_USER | syscalls.CLONE_NEWNET)
-    network.loopback_up()
+    namespaces.loopback_up()
 
 
 def _setresuid() -> None:

@@ -260,9 +260,12 @@ class _Sizes:
 
     def _sizes(self, place: int) -> Iterator[int]:
         """Yield the size of each entry beneath a directory, with two descriptors open at any depth."""
-        here = os.open(".", _DIRECTORY, dir_fd=place)
         levels: list[list[bytes]] = []
         found: list[bytes] = []
+        try:
+            here = os.open(".", _DIRECTORY, dir_fd=place)
+        except PermissionError:
+            return  # the hook has made it unreadable, as any directory in it
         try:
             yield from _entries(here, found)
             levels.append(found)

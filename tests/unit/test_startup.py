@@ -1,0 +1,54 @@
+"""What an interrupt does while the command line is being imported."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+# Interrupts itself when the module of a name is looked for.
+_START = """
+import os, signal, sys
+del sys.argv[0]
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from isolated_hooks.cli import main
+sys.exit(main(["explain"]))
+"""
+
+
+def _started_as(program: str, interrupted_at: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", _START, program, interrupted_at]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", ["isolated_hooks.caller", "isolated_hooks.swapping", "isolated_hooks.cli"])
+def test_an_interrupt_while_it_is_imported_ends_the_command_without_a_word(module: str) -> None:
+    done = _started_as("/usr/bin/isolated-hooks", module)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_an_interrupt_while_the_command_is_imported_is_told() -> None:
+    done = _started_as("/usr/bin/isolated-hooks", "isolated_hooks.cli.explain")
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_another_program_s_interrupts_are_left_alone() -> None:
+    assert "KeyboardInterrupt" in _started_as("/usr/bin/other", "isolated_hooks.caller").stderr
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    code = (
+        "import signal, sys; sys.argv = ['isolated-hooks']; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from isolated_hooks import cli, startup; startup.raise_interrupts()\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -443,7 +443,33 @@ sys.exit(main(["build", *arguments]))
 """
 
 
+DEEP = "for _ in range(3000): os.mkdir('d'); os.chdir('d')\n    os.chdir('/')"
+CLOSED = "os.makedirs('closed/deep/er'); os.chmod('closed/deep', 0); os.chmod('closed', 0)"
+
+
+@pytest.mark.parametrize("made", [DEEP, CLOSED], ids=["deep", "closed"])
+def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(made: str, tmp_path: Path) -> None:
+    """build unpacks the sdist that it has built, and shutil.rmtree leaves some trees or fails."""
+    extra = f"def build_wheel(d, *_):\n    {made}\n    return _wheel(d, {{}})"
+    project = write_project(tmp_path / "project", extra=extra)
+    with nothing_left(tmp_path):
+        done = command("build", "-n", "-o", tmp_path / "out", project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == [WHEEL, SDIST]
+
+
 # Where it is started.
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "012"])
+def test_it_builds_without_standard_streams(closed: str, tmp_path: Path) -> None:
+    extra = "def build_wheel(d, *_): print('said'); return _wheel(d, {})"
+    project = write_project(tmp_path / "project", extra=extra)
+    close = " ".join(f"{number}>&-" for number in closed)
+    argv = [sys.executable, "-m", "isolated_hooks", "build", "-nw", "-o", tmp_path / "out", project]
+    done = run_text(["sh", "-c", f'exec "$@" {close}', "sh", *argv])
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
 @pytest.mark.parametrize("options", [("-m", "isolated_hooks"), ("-misolated_hooks",)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -52,3 +53,24 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
         "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", ["--version", "--help", "nope"])
+def test_a_reader_that_is_gone_is_no_traceback(command: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    argv = [sys.executable, "-m", "isolated_hooks", command]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    stream, other = ("stderr", "stdout") if command == "nope" else ("stdout", "stderr")
+    done = subprocess.run(argv, check=False, env=environ, **{stream: write, other: subprocess.PIPE})
+    os.close(write)
+    assert (done.returncode, done.stdout or b"", done.stderr or b"") == (1, b"", b"")
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_closed_streams_change_no_exit_code(closed: str) -> None:
+    close = " ".join(f"{number}>&-" for number in closed)
+    script = f'"$1" -m isolated_hooks --version {close}; a=$?; "$1" -m isolated_hooks nope {close}; echo "$a $?"'
+    done = subprocess.run(["sh", "-c", script, "sh", sys.executable], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "0 2"
+    assert "Traceback" not in done.stderr

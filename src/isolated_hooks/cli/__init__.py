@@ -33,7 +33,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: of the command line; ``sys.argv[1:]`` where they are left out
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
+    try:
+        raise_interrupts()
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except IsolatedHooksError as problem:
+        error(str(problem))
+        return exit_code_of(type(problem))
+    except BrokenPipeError:
+        # Whoever read it has had enough. Nothing more may be written there, the interpreter's last flush included.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        return 1
+    except KeyboardInterrupt:
+        error("interrupted")
+        return 130
+
+
+def _open_closed_streams() -> None:
+    """Have all of stdin, stdout and stderr: a daemon may have closed some, and no other file may get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+
+
+def _run(given: list[str]) -> int:
     first = given[0] if given else "--help"
     if first in ("-h", "--help"):
         print(_usage())
@@ -49,20 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as problem:
         error(f"the current directory cannot be used: {problem.strerror}; change to one that exists")
         return 2
-    try:
-        raise_interrupts()
-        command = importlib.import_module(f"{__name__}.{first}")
-        return int(command.main(given[1:]))
-    except IsolatedHooksError as problem:
-        error(str(problem))
-        return exit_code_of(type(problem))
-    except BrokenPipeError:
-        # Whoever read stdout has had enough. Nothing more may be written to it, the interpreter's last flush included.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except KeyboardInterrupt:
-        error("interrupted")
-        return 130
+    command = importlib.import_module(f"{__name__}.{first}")
+    return int(command.main(given[1:]))
 
 
 def exit_code_of(kind: type[BaseException]) -> int:

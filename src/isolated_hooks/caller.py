@@ -23,7 +23,20 @@ class IsolatedHooksMixin:
         class HookCaller(IsolatedHooksMixin, theirs.BuildBackendHookCaller): ...
 
     The arguments are those of the other class, and ``policy``, a :class:`Policy`, by keyword.
+
+    :raises TypeError: a class has it behind the other one, where it would do nothing
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in cls.__mro__:
+            if base is IsolatedHooksMixin:
+                return
+            if "subprocess_runner" in vars(base) and not issubclass(base, IsolatedHooksMixin):
+                raise TypeError(
+                    f"hooks of {cls.__qualname__} would run without a sandbox: IsolatedHooksMixin has to stand before "
+                    f"{base.__qualname__}"
+                )
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         given = inspect.signature(super().__init__).bind(*args, **kwargs)

@@ -84,6 +84,10 @@ class SandboxSetupError(IsolatedHooksError, OSError):
         path = f": {visible(self.path)}" if self.path else ""
         return f"could not set up the sandbox: {self.stage}{call}{path}: {self.strerror}"
 
+    def __repr__(self) -> str:
+        # build prints this of whatever its backend calls raise; that of OSError has neither the step nor the path.
+        return f"{type(self).__name__}({str(self)!r})"
+
 
 class HookProcessError(IsolatedHooksError, subprocess.CalledProcessError):
     """The hook's process failed, and the frontend's runner did not say so itself."""

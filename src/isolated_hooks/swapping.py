@@ -188,6 +188,8 @@ def _places(target: str) -> list[_Place]:
     # ``pyproject_hooks.BuildBackendHookCaller(...)``: the name is looked up in that module.
     used = [value for m in searched for value in list(vars(m).values()) if isinstance(value, ModuleType)]
     places = [place for m in dict.fromkeys([*searched, *used]) for place in _callers_of(m)]
+    if not places and any(_is_swapped(value) for m in (*searched, *used) for value in list(vars(m).values())):
+        raise SwapError(f"there is nothing to swap in {visible(target)!r}: it is in a sandbox already")
     if not places:
         raise SwapError(
             f"there is nothing to swap in {visible(target)!r}: neither the module nor what is loaded beneath it names "
@@ -200,7 +202,7 @@ def _named(module: ModuleType, attribute: str, target: str) -> _Place:
     found = getattr(module, attribute, None)
     if not _is_hook_caller(found):
         what = "does not exist" if found is None else "is no hook caller class"
-        if isinstance(found, type) and issubclass(found, IsolatedHooksMixin):
+        if _is_swapped(found):
             what = "is in a sandbox already"
         raise SwapError(f"there is nothing to swap: {visible(target)!r} {what}")
     return _Place(module, attribute, found)
@@ -217,6 +219,10 @@ def _callers_of(module: ModuleType) -> Iterator[_Place]:
     for name, value in list(vars(module).items()):
         if _is_hook_caller(value):
             yield _Place(module, name, value)
+
+
+def _is_swapped(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, IsolatedHooksMixin)
 
 
 def _is_hook_caller(value: object) -> TypeGuard[type]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -297,3 +298,17 @@ def test_the_mixin_wraps_a_subclass_with_a_constructor_of_its_own(tmp_path: Path
     hooks.get_requires_for_build_sdist()
     assert hooks.place == "here"
     assert is_sandboxed(project)
+
+
+def test_a_mixin_that_would_do_nothing_is_refused() -> None:
+    """Behind the other class it is never asked."""
+    with pytest.raises(TypeError, match="IsolatedHooksMixin has to stand before BuildBackendHookCaller"):
+
+        class Wrong(pyproject_hooks.BuildBackendHookCaller, IsolatedHooksMixin):
+            pass
+
+    class Right(IsolatedHookCaller):
+        @contextlib.contextmanager
+        def subprocess_runner(self, runner: Any) -> Any:
+            with super().subprocess_runner(runner):
+                yield

@@ -181,7 +181,7 @@ def test_undo_by_hand_and_twice(tool: Any) -> None:
 
 def test_a_second_swap_is_undone_first(tool: Any) -> None:
     first = swap("a_tool")
-    with pytest.raises(SwapError, match="nothing to swap"):
+    with pytest.raises(SwapError, match="nothing to swap in 'a_tool': it is in a sandbox already"):
         swap("a_tool")
     second = swap("pyproject_hooks")
     with pytest.raises(SwapError, match="another swap of pyproject_hooks"):

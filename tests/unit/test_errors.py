@@ -47,3 +47,8 @@ def test_the_repr_and_the_args_of_a_refusal_are_no_command(text: str) -> None:
     assert text not in repr(error)
     assert text not in error.args
     assert "##vso[" not in repr(error)
+
+
+def test_what_build_prints_of_a_failed_setup_says_where() -> None:
+    error = SandboxSetupError("mounts", syscall="mount", path="/x", errno=13)
+    assert repr(error) == "SandboxSetupError('could not set up the sandbox: mounts: mount: /x: Permission denied')"

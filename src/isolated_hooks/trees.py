@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .entries import temporary_name
 
-__all__ = ["remove_tree"]
+__all__ = ["open_directory", "remove_tree"]
 
 # Only Linux has O_PATH; elsewhere this module can be imported, to be told that there is no sandbox.
 _PATH_FLAGS = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +36,7 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
             return
     except FileNotFoundError:
         return
-    with _open_for_removal(parent_fd, target) as top:
+    with open_directory(parent_fd, target) as top:
         _Removal(top).run()
     os.rmdir(target, dir_fd=parent_fd)
 
@@ -68,7 +68,7 @@ class _Removal:
     def _remove(self, name: bytes) -> None:
         """Remove an entry of the top directory; a directory loses its files and hands its directories up first."""
         if not _remove_if_simple(self._top, name):
-            with _open_for_removal(self._top, name) as directory:
+            with open_directory(self._top, name) as directory:
                 for child in _names(directory):
                     with self._noted():
                         self._remove_or_raise_up(directory, child)
@@ -120,8 +120,11 @@ def _make_accessible(parent: int, name: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _open_for_removal(parent: int, name: bytes) -> Iterator[int]:
-    """Open a directory for reading, and see to it that its entries can be removed."""
+def open_directory(parent: int, name: bytes) -> Iterator[int]:
+    """Open a directory of ours, whatever its mode, to read it and remove its entries. No link is followed.
+
+    :param name: one path component
+    """
     with _located(parent, name) as place:
         fd = os.open(".", _READ_FLAGS, dir_fd=place)
     try:

@@ -35,7 +35,7 @@ from .ownership import give_back
 from .plan import Layout, Plan
 from .sandbox import cgroup
 from .sandbox.status import read_status
-from .trees import remove_tree
+from .trees import open_directory, remove_tree
 from .waiting import wait_for_end
 
 __all__ = ["Workspace", "sweep", "take_back", "workspace_parent"]
@@ -120,12 +120,8 @@ class Workspace:
     @contextlib.contextmanager
     def directory(self, path: str) -> Iterator[int]:
         """Give a descriptor of one of the workspace's directories, which a hook may have made unreadable."""
-        os.chmod(path, 0o700)
-        fd = os.open(path, _DIRECTORY)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        with _opened(self.path) as fd, open_directory(fd, os.fsencode(os.path.basename(path))) as directory:
+            yield directory
 
     def __enter__(self) -> Workspace:
         return self

@@ -157,12 +157,18 @@ def test_a_child_that_was_killed_while_it_spoke_said_nothing(place: pathlib.Path
         assert workspace.status() == {}
 
 
-def test_a_directory_of_the_workspace_that_became_a_link_is_not_followed(place: pathlib.Path) -> None:
+def test_a_directory_of_the_workspace_that_became_a_link_is_not_followed(
+    place: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o755)
     with Workspace() as workspace:
         os.rmdir(workspace.layout.control)
-        os.symlink("/", workspace.layout.control)
+        os.symlink(elsewhere, workspace.layout.control)
         with pytest.raises(OSError), workspace.directory(workspace.layout.control):
             pass
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize("bad", ["none", "file", "closed"])

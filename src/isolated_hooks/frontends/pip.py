@@ -151,6 +151,8 @@ def _run_pip(arguments: Sequence[str]) -> int:
 
 def _usage_error(arguments: Sequence[str]) -> int | None:
     """Let pip's own parser speak first: a usage error is one on any host. Return its exit code, if it is one."""
+    if any(argument.partition("=")[0] == "--python" for argument in arguments):
+        return None  # for the pip by that interpreter to say: some options depend on what is installed there
     try:
         commands = importlib.import_module("pip._internal.commands")
         position = next(i for i, argument in enumerate(arguments) if argument in commands.commands_dict)

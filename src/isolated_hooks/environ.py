@@ -47,8 +47,8 @@ __all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "pla
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
 # Whatever stands before an "@" in the authority of a URL (RFC 3986, 3.2.1), a user alone included: it may be a token.
-# Proxies are also written without a scheme, as user:password@host.
-_USERINFO = re.compile(r"://[^\s/]*@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
+# Proxies are also written without a scheme, as user:password@host, with or without two slashes before it.
+_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .entries import temporary_name
 
-__all__ = ["open_directory", "remove_tree"]
+__all__ = ["open_directory", "remove_path", "remove_tree"]
 
 # Only Linux has O_PATH; elsewhere this module can be imported, to be told that there is no sandbox.
 _PATH_FLAGS = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,6 +39,25 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
     with open_directory(parent_fd, target) as top:
         _Removal(top).run()
     os.rmdir(target, dir_fd=parent_fd)
+
+
+def remove_path(path: str | os.PathLike[str], ignore_errors: bool = False, *, onexc: object = None) -> None:
+    """Remove what is at ``path`` as :func:`remove_tree`, for a frontend that calls this instead of ``shutil.rmtree``.
+
+    That leaves what a mode keeps from its owner, and fails in a deep tree on Python 3.12 and older.
+
+    :param ignore_errors: raise nothing where something cannot be removed; so it is where ``onexc`` is given
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    try:
+        fd = os.open(parent, _READ_FLAGS & ~os.O_NOFOLLOW)
+        try:
+            remove_tree(fd, name)
+        finally:
+            os.close(fd)
+    except OSError:
+        if not ignore_errors and onexc is None:
+            raise
 
 
 class _Removal:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from index import write_wheel
-from projects import CLI, WHEEL, command, contents, facts, run_text, write_project
+from projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
 
 from isolated_hooks import Policy
 from isolated_hooks.frontends import piprunner
@@ -411,6 +411,21 @@ def test_a_link_that_a_hook_makes_where_the_wheel_goes_is_not_followed(directory
         place.unlink()
     assert run_text([sys.executable, "-m", "pip", *arguments], project).returncode == 0
     assert contents(victim) != {"file": b"precious"}, "pip does not follow it either"
+
+
+def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(tmp_path: Path) -> None:
+    """pip removes it by shutil.rmtree, which ends pip with a RecursionError on Python 3.12 and older."""
+    deep = "for _ in range(3000): os.mkdir('d'); os.chdir('d')\n    os.chdir('/')"
+    extra = f"def build_wheel(d, *_):\n    {deep}\n    return _wheel(d, {{}})"
+    project = write_project(tmp_path / "example-1.0", extra=extra)
+    sdist = tmp_path / "example-1.0.tar.gz"
+    with tarfile.open(sdist, "w:gz") as packed:
+        packed.add(project, "example-1.0")
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path / "out")
+    with nothing_left(tmp_path):
+        done = command("pip", "wheel", *OFFLINE, *options, sdist)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
 def test_a_link_where_a_wheel_of_a_dependency_goes_is_not_followed(tmp_path: Path) -> None:

@@ -259,6 +259,8 @@ def test_names_that_do_not_look_secret(name: str) -> None:
     [
         "https://u:p@h",
         "https://token@h/x",
+        "//u:p@h:3128",
+        "--proxy=//u:p@h",
         "-DA=git+ssh://git@h/x",
         "x https://u:p?@h",
         "u:p@h",
@@ -275,6 +277,7 @@ def test_values_that_hold_credentials(value: str) -> None:
     [
         "",
         "https://h:80/x@1",
+        "/opt//python@3.12/lib:/opt//b@2",
         "-Wl,-rpath,@loader_path/../lib",
         "/opt//python@3.12/lib:/x/y@1",
         "a@b",
@@ -290,6 +293,7 @@ def test_a_long_value_is_looked_through_in_linear_time() -> None:
     # Would not end with a quadratic expression.
     assert not holds_credentials("=" * 2_000_000)
     assert not holds_credentials("a:" * 1_000_000)
+    assert not holds_credentials("//" * 1_000_000)
 
 
 # The policy's own patterns.

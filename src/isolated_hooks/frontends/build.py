@@ -21,7 +21,7 @@ from ..runner import IsolatedRunner
 from ..sdists import check_members
 from ..swapping import swap
 from ..text import visible
-from ..trees import remove_tree
+from ..trees import remove_path
 from .environment import SandboxedEnv, unknown_build
 from .filtering import FilteringRunner, text_filtered
 
@@ -83,33 +83,17 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
 
 @contextmanager
 def _removing_all() -> Iterator[None]:
-    """Have build's command line remove the sdist that it unpacked, whatever the hooks have made of it.
-
-    ``shutil.rmtree`` leaves what a mode keeps from its owner, and on Python 3.12 and older fails in a deep tree.
-    """
+    """Have build's command line remove the sdist that it unpacked, whatever the hooks have made of it."""
     module: Any = build.__main__
     theirs = getattr(module, "shutil", None)
     if theirs is None:
         yield  # this version removes in another way
         return
-    module.shutil = SimpleNamespace(**{**vars(theirs), "rmtree": _remove})
+    module.shutil = SimpleNamespace(**{**vars(theirs), "rmtree": remove_path})
     try:
         yield
     finally:
         module.shutil = theirs
-
-
-def _remove(path: str | os.PathLike[str], ignore_errors: bool = False) -> None:
-    parent, name = os.path.split(os.path.abspath(path))
-    try:
-        fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(fd, name)
-        finally:
-            os.close(fd)
-    except OSError:
-        if not ignore_errors:
-            raise
 
 
 def _guarded(made: Any) -> Any:

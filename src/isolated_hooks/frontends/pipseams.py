@@ -25,6 +25,7 @@ from ..policy import Policy
 from ..runner import IsolatedRunner
 from ..swapping import swap
 from ..text import visible
+from ..trees import remove_path
 from .pipoutput import FilteringSubprocess
 from .pipsaving import SavingShutil, link_out_of
 
@@ -145,6 +146,10 @@ def _changes(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)
+    # What pip has unpacked is what the hooks have made of it.
+    temporary = sys.modules.get("pip._internal.utils.temp_dir")
+    if hasattr(temporary, "rmtree"):
+        yield temporary, "rmtree", remove_path
 
 
 def _output_changes(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:

@@ -87,7 +87,7 @@ def starting() -> Iterator[Path]:
 
 
 def test_nothing_stays_where_the_launcher_is_killed_while_bwrap_starts(place: Place, starting: Path) -> None:
-    """D11: unlike pid 1 of a sandbox that stands, it would wait forever for a bwrap that is no more."""
+    """Unlike pid 1 of a sandbox that stands, its child would wait forever for a bwrap that is no more."""
     child = starting.with_name("child")
     options = {"launcher": "bubblewrap", "program": str(starting)}
     frontend = place.frontend({}, options=options, stderr=subprocess.DEVNULL)

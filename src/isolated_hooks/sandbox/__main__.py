@@ -6,12 +6,9 @@ A script is compiled anew at every start, a module is not: so this file only fin
 imported under the name ``sandbox``, which spares the child the imports of ``isolated_hooks`` itself.
 """
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
 import sys
 
 if __name__ == "__main__":
-    # Where it is ignored, as the frontend may have inherited it, nobody is told how a child has ended, waitpid(2).
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0])
     __import__("sandbox.inherited").inherited.settle()
     if sys.argv[1:] == ["--facts"]:

@@ -90,6 +90,8 @@ def policy_of(options: argparse.Namespace) -> Policy:
 
     :raises PolicyError: it is not valid
     """
+    if options.package is not None and options.config is None:
+        raise PolicyError("--package: it chooses a table of a file, and no file was given; name it by --config")
     return policies_of(options)(options.package)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from projects import CLI, WITH_PYTHON, caller, clean_environ, command, plain_caller, write_project
+from projects import CLI, WHEEL, WITH_PYTHON, caller, clean_environ, command, plain_caller, write_project
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -175,17 +174,14 @@ def get_requires_for_build_wheel(config_settings=None):
 
 @pytest.mark.parametrize("closed", ["1", "2"])
 def test_a_stream_that_is_closed_changes_nothing_for_the_others(tmp_path: Path, closed: str) -> None:
+    """It is built, as by any program of the system; ``python -m build`` fails where Python has no stdout."""
     project = write_project(tmp_path / "project", extra=_HOSTILE)
-    arguments = ("build", str(project), "-o", str(tmp_path / "out"), "--wheel", "--no-isolation")
-    codes = []
-    for program in (CLI, (sys.executable, "-m", "build")):
-        given = arguments if program is CLI else arguments[1:]
-        argv = ["sh", "-c", f'"$@" {closed}>&-', "sh", *program, *given]
-        done = subprocess.run(argv, capture_output=True, env=clean_environ(**WITH_PYTHON), check=False)
-        codes.append(done.returncode)
-        if program is CLI:
-            assert not any(order.encode() in done.stdout + done.stderr for order in _COMMANDS)
-    assert (codes[0] == 0) == (codes[1] == 0)
+    argv = [*CLI, "build", str(project), "-o", str(tmp_path / "out"), "--wheel", "--no-isolation"]
+    script = ["sh", "-c", f'"$@" {closed}>&-', "sh", *argv]
+    done = subprocess.run(script, capture_output=True, env=clean_environ(**WITH_PYTHON), check=False)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == [WHEEL]
+    assert not any(order.encode() in done.stdout + done.stderr for order in _COMMANDS)
 
 
 @pytest.mark.parametrize("raw", [False, True])

@@ -1,7 +1,7 @@
 """What a sandbox costs a hook: the same call bare, in our sandbox, and under bubblewrap with the same binds.
 
 One run measures all of them in turn, so that a machine whose speed drifts slows them alike; quote the ratios. Needs
-``bwrap`` on PATH for the last column and setuptools beside isolated-hooks for the second hook::
+``bwrap`` on PATH for the last column and setuptools 70.1 or newer beside isolated-hooks for the second hook::
 
     python benchmarks/hook_call.py -n 20
 """

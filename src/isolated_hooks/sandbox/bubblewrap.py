@@ -12,7 +12,7 @@ import select
 import stat
 import sys
 
-from . import identity, mounts, privileges, seccomp, syscalls
+from . import identity, inherited, mounts, privileges, seccomp, syscalls
 from .init import Init, die_with_parent, end_children
 from .operations import Accounts, Bind, Cover, Devpts, Directory, File, Proc, Scratch, Symlink
 
@@ -180,12 +180,7 @@ def _leave_guard(leash: int) -> None:
         die_with_parent(leash)
         return
     try:
-        # Nothing else stays open: whoever reads the hook's output, or a report, waits for the end of all who hold it.
-        # Beyond the reach of 0 and 1, so that neither replaces the other.
-        high = [os.dup(os.dup(os.dup(fd))) for fd in (leash, os.pidfd_open(pid))]
-        for number, fd in enumerate(high):
-            os.dup2(fd, number, inheritable=False)
-        syscalls.close_from(2)
+        inherited.hold_only(leash, os.pidfd_open(pid))
         poll = select.poll()
         poll.register(0, 0)  # POLLHUP alone, which is always reported
         poll.register(1, select.POLLIN)

@@ -15,7 +15,7 @@ import select
 import stat
 import time
 
-from . import pids, syscalls
+from . import inherited, pids
 from .cgroup import Group
 
 if False:
@@ -83,14 +83,10 @@ class Watcher:
 
 
 def _prepare(orders: int, answers: int) -> None:
-    """Hold nothing but the two pipes, as descriptors 0 and 1: whoever reads the caller's output waits for its end."""
+    """Hold nothing but the two pipes, as descriptors 0 and 1, and do not end before the hook does."""
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT):
         _signal.signal(number, _signal.SIG_IGN)
-    # Beyond the reach of 0 and 1, so that neither replaces the other.
-    high = [os.dup(os.dup(os.dup(fd))) for fd in (orders, answers)]
-    for number, fd in enumerate(high):
-        os.dup2(fd, number, inheritable=False)
-    syscalls.close_from(2)
+    inherited.hold_only(orders, answers)
     os.chdir("/")
 
 

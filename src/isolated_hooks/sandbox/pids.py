@@ -5,8 +5,14 @@ There /proc, and the files in it, have another number for each process than kill
 
 from __future__ import annotations
 
+import os
+from errno import ESRCH
+
 if False:
     from collections.abc import Callable, Iterable
+
+# Who loses its parent while the tree is walked may be missed in one walk.
+_TRIES = 10
 
 
 def from_proc(numbers: Iterable[int]) -> list[int]:
@@ -18,21 +24,27 @@ def from_proc(numbers: Iterable[int]) -> list[int]:
 
 
 def in_proc(pid: int, members: Callable[[int], Iterable[int]]) -> int:
-    """Return the number that /proc has for a process that came from this one's parent, or 0 where it is not found.
+    """Return the number that /proc has for a process that came from this one's parent, or 0 where it has ended.
 
     :param members: what says, by the numbers of /proc, which processes came from one
+    :raises OSError: it is there and cannot be found, so nobody could watch it
     """
     level = len(_numbers(b"self"))
     if level == 1:
         return pid
     (parent,) = _numbers(b"self", b"PPid:")
-    for number in members(parent):
+    for _ in range(_TRIES):
+        for number in members(parent):
+            try:
+                if _numbers(b"%d" % number)[level - 1 :][:1] == [pid]:
+                    return number
+            except OSError:
+                continue  # it has just ended
         try:
-            if _numbers(b"%d" % number)[level - 1 :][:1] == [pid]:
-                return number
-        except OSError:
-            continue  # it has just ended
-    return 0
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return 0
+    raise OSError(ESRCH, os.strerror(ESRCH))
 
 
 def _numbers(name: bytes, field: bytes = b"NSpid:") -> list[int]:

@@ -25,9 +25,9 @@ import pyproject_hooks
 from isolated_hooks import IsolatedRunner, Policy
 from isolated_hooks.hookcall import HookCall
 from isolated_hooks.plan import Layout, Plan
-from isolated_hooks.planner import plan_hook
+from isolated_hooks.plan.planner import plan_hook
+from isolated_hooks.run.situation import situation_of
 from isolated_hooks.sandbox.operations import Bind, Proc, Scratch, Symlink
-from isolated_hooks.situation import situation_of
 
 BACKEND = "def get_requires_for_build_wheel(config_settings=None):\n    return []\n"
 SETUPTOOLS = '[project]\nname = "measured"\nversion = "1.0"\n'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings
 
 from isolated_hooks import Policy, SandboxUnavailableError
-from isolated_hooks.command import check_host
 from isolated_hooks.launchers import find_launcher
+from isolated_hooks.run.command import check_host
 
 # The same examples in every run: what is random is tried by hand, docs/fuzzing.rst, and what is found becomes a test.
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyproject_hooks
 
+from .hookcall import SubprocessRunner
 from .policy import Policy
 from .report import HookReport
-from .runner import IsolatedRunner, SubprocessRunner
+from .runner import IsolatedRunner
 
 __all__ = ["IsolatedHookCaller", "IsolatedHooksMixin"]
 

@@ -7,13 +7,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import PolicyError
 from .policy import HOOKS
 from .text import visible
 
-__all__ = ["OUTPUTS", "HookCall"]
+__all__ = ["OUTPUTS", "HookCall", "SubprocessRunner"]
 
 #: The argument of each hook that names the directory it writes its result into (PEP 517, PEP 660).
 OUTPUTS = {
@@ -24,6 +24,14 @@ OUTPUTS = {
     "prepare_metadata_for_build_editable": "metadata_directory",
 }
 _MAX_INPUT = 16 * 2**20
+
+
+class SubprocessRunner(Protocol):
+    """What pyproject_hooks calls a subprocess runner: runs a command, raises where it fails."""
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)

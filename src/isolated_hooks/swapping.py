@@ -21,9 +21,10 @@ import pyproject_hooks
 
 from .caller import IsolatedHooksMixin
 from .errors import SwapError
+from .hookcall import SubprocessRunner
 from .policy import Policy
 from .report import HookReport
-from .runner import IsolatedRunner, SubprocessRunner
+from .runner import IsolatedRunner
 from .text import visible
 
 __all__ = ["Swap", "swap"]

@@ -23,9 +23,9 @@ from typing import Any
 
 from isolated_hooks import Policy
 from isolated_hooks.protections import Protection, ProtectionState
+from isolated_hooks.selftest.attacks.table import ATTACKS, Attack
 from isolated_hooks.selftest.conduct import conduct
 from isolated_hooks.selftest.findings import Result
-from isolated_hooks.selftest.table import ATTACKS, Attack
 
 NARROW = Path(__file__).parent.parent / "integration/narrow.py"
 _USER = 60999  # nobody's

@@ -16,10 +16,10 @@ from pathlib import Path
 from attackcolumn import COLUMNS, column
 from attackrows import ROWS
 
-from isolated_hooks import host
 from isolated_hooks.protections import Protection
+from isolated_hooks.run import trial
+from isolated_hooks.selftest.attacks.table import ATTACKS, HARMLESS
 from isolated_hooks.selftest.promises import KINDS, Promise
-from isolated_hooks.selftest.table import ATTACKS, HARMLESS
 
 PAGE = Path(__file__).parents[2] / "docs/attacks.rst"
 COMMAND = "python tests/attacks/attackpage.py"
@@ -122,7 +122,7 @@ def committed() -> dict[str, dict[str, str]]:
 
 def landlock_abi() -> int:
     """Return the version of Landlock here."""
-    return host.facts()["Landlock ABI"][0]
+    return trial.facts()["Landlock ABI"][0]
 
 
 def _attack_rows(words: Words) -> Iterator[Iterable[str]]:

@@ -17,7 +17,7 @@ import pyproject_hooks
 
 from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.selftest.conduct import call_hook
-from isolated_hooks.selftest.world import BACKEND, make_interpreter
+from isolated_hooks.selftest.world.world import BACKEND, make_interpreter
 
 HERE = Path(__file__).parent
 

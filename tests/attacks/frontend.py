@@ -20,9 +20,10 @@ from collections.abc import Mapping, Sequence
 
 import pyproject_hooks
 
-from isolated_hooks import IsolatedHookCaller, Policy, host
-from isolated_hooks.identities import Identity
+from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.launchers import Availability, bubblewrap
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
 from isolated_hooks.selftest.conduct import call_hook
 
 
@@ -42,7 +43,7 @@ def main(description: str) -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if given.get("mirror"):
-        host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
+        trial.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
     if "program" in given:
         bubblewrap._examine = lambda: (given["program"], Availability(True, ""))
     runner = _through_a_shell if given.get("shell") else None

@@ -10,9 +10,9 @@ import pytest
 from attackcolumn import COLUMNS, Entry, column
 from attackrows import ROWS
 
+from isolated_hooks.selftest.attacks.table import ATTACKS, Attack
 from isolated_hooks.selftest.findings import Result
 from isolated_hooks.selftest.promises import KINDS
-from isolated_hooks.selftest.table import ATTACKS, Attack
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -16,10 +16,10 @@ import pytest
 from attackplace import Place, processes_naming
 
 from isolated_hooks import Policy, Protection, ProtectionState
+from isolated_hooks.selftest.attacks.table import QUICK, Attack
 from isolated_hooks.selftest.conduct import Outcome, conduct
-from isolated_hooks.selftest.processes import until
-from isolated_hooks.selftest.table import QUICK, Attack
-from isolated_hooks.selftest.world import World
+from isolated_hooks.selftest.world.processes import until
+from isolated_hooks.selftest.world.world import World
 
 pytestmark = pytest.mark.usefixtures("sandbox", "bubblewrap")
 

@@ -24,12 +24,13 @@ import pytest
 from attackplace import quiet
 
 import isolated_hooks
-from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError, host
-from isolated_hooks.filesystem import RealFilesystem, resolve
-from isolated_hooks.identities import Identity
-from isolated_hooks.loader import absolute_libraries
+from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError
+from isolated_hooks.files.paths import RealFilesystem, resolve
+from isolated_hooks.launchers.linker_variables import absolute_libraries
+from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
-from isolated_hooks.selftest.processes import until
+from isolated_hooks.run import trial
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -64,12 +65,13 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 # A frontend in a process of its own; its options are in its first argument.
 _FRONTEND = """
 import json, resource, sys
-from isolated_hooks import IsolatedHookCaller, Policy, host
-from isolated_hooks.identities import Identity
+from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.run import trial
+from isolated_hooks.plan import Identity
 
 options = json.loads(sys.argv[1])
 if options.get("mirror"):
-    host.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
+    trial.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
 if "nofile" in options:
     resource.setrlimit(resource.RLIMIT_NOFILE, (options["nofile"],) * 2)
 policy = Policy(writable=options.get("writable", []))
@@ -445,7 +447,7 @@ def _mixed_owners(tree: Path) -> None:
 def _refused(identities: frozenset[Identity]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if identities:
-            patch.setattr(host, "refused_identities", lambda *_: identities)
+            patch.setattr(trial, "refused_identities", lambda *_: identities)
         yield
 
 

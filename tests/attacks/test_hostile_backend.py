@@ -13,9 +13,9 @@ import pytest
 from attackplace import Place, quiet
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.attacks.table import ATTACKS, QUICK, Attack
 from isolated_hooks.selftest.conduct import HOOKS, Outcome, call_hook, conduct
-from isolated_hooks.selftest.table import ATTACKS, QUICK, Attack
-from isolated_hooks.selftest.world import World
+from isolated_hooks.selftest.world.world import World
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -22,7 +22,7 @@ import pytest
 from attackplace import HERE, Place, processes_naming, sandbox_mounts
 
 from isolated_hooks.sandbox import cgroup
-from isolated_hooks.selftest.processes import until
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

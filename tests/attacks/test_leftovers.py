@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from attackplace import Place, Traces, traces
 
-from isolated_hooks.selftest.processes import until
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

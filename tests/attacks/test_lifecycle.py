@@ -16,7 +16,7 @@ from attackplace import Place, processes_naming, sandbox_mounts
 
 from isolated_hooks import Policy
 from isolated_hooks.errors import HookTimeoutError
-from isolated_hooks.selftest.processes import end_processes, processes, until
+from isolated_hooks.selftest.world.processes import end_processes, processes, until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from isolated_hooks import IsolatedHookCaller, host
-from isolated_hooks.identities import Identity
+from isolated_hooks import IsolatedHookCaller
+from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
+from isolated_hooks.run import trial
+from isolated_hooks.selftest.attacks.table import ATTACKS, QUICK, Attack
 from isolated_hooks.selftest.conduct import Outcome, call_hook, conduct
-from isolated_hooks.selftest.table import ATTACKS, QUICK, Attack
-from isolated_hooks.selftest.world import World
+from isolated_hooks.selftest.world.world import World
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
@@ -94,7 +95,7 @@ def _state(path: Path) -> tuple[str, int, float]:
 def _host(shape: Shape) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if shape.mirror:
-            patch.setattr(host, "refused_identities", lambda *_: frozenset((Identity.SINGLE, Identity.RANGE)))
+            patch.setattr(trial, "refused_identities", lambda *_: frozenset((Identity.SINGLE, Identity.RANGE)))
         yield
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from attackplace import HERE, Place, processes_naming, traces
 
-from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection, host
-from isolated_hooks.identities import Identity
-from isolated_hooks.selftest.processes import until
-from isolated_hooks.trees import remove_tree
+from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection
+from isolated_hooks.files.trees import remove_tree
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -40,10 +41,10 @@ def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param in ("shared", "confined") and os.geteuid() != 0:
         pytest.skip("only root can be somebody else, or not")
     if refused is not None:
-        monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
+        monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
         unshare = {"syscall": "unshare", "errno": 1, "stage": "identity"}
         monkeypatch.setattr(
-            host, "_tried", {(Identity.USER, (), False, "native"): unshare} if "shared" not in request.param else {}
+            trial, "_tried", {(Identity.USER, (), False, "native"): unshare} if "shared" not in request.param else {}
         )
     return str(request.param)
 
@@ -100,7 +101,7 @@ def test_j01_a_fork_bomb_ends_with_its_time(place: Place, tier: str) -> None:
 def test_j02_memory(place: Place, tier: str) -> None:
     assert attack(place, "fill_memory", size=300 * _MIB) == "done"
     limits = {"memory": 150 * _MIB}
-    if host.facts()["memory cgroup"][0]:
+    if trial.facts()["memory cgroup"][0]:
         assert ended(place, "fill_memory", limits=limits, size=300 * _MIB) == ("memory", 150 * _MIB)
     else:
         assert attack(place, "fill_memory", limits=limits, size=300 * _MIB) == "MemoryError"

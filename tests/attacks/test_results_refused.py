@@ -24,7 +24,7 @@ from build.env import DefaultIsolatedEnv
 from packaging.version import Version
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
-from isolated_hooks.selftest.processes import until
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

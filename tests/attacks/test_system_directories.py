@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from isolated_hooks import Policy, filesystem, host
-from isolated_hooks.command import run_command
-from isolated_hooks.identities import Identity
+from isolated_hooks import Policy
+from isolated_hooks.files import paths as filesystem
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
+from isolated_hooks.run.command import run_command
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
@@ -80,7 +82,7 @@ def test_a_hook_sees_what_is_for_everybody(
     place: Path, tmp_path: Path, refused: tuple[Identity, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the mirrored id map it holds CAP_DAC_OVERRIDE, so that modes keep it from nothing."""
-    monkeypatch.setattr(host, "refused_identities", lambda *_: frozenset(refused))
+    monkeypatch.setattr(trial, "refused_identities", lambda *_: frozenset(refused))
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
     said = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
     assert said.pop("open") == "text"

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from isolated_hooks.selftest.attack import Attack, done, given
+from isolated_hooks.selftest.attacks.table import ATTACKS, HARMLESS
 from isolated_hooks.selftest.conduct import UntriedError, conduct
-from isolated_hooks.selftest.janitor import library
-from isolated_hooks.selftest.processes import processes, until
-from isolated_hooks.selftest.table import ATTACKS, HARMLESS
-from isolated_hooks.selftest.world import World
+from isolated_hooks.selftest.world.janitor import library
+from isolated_hooks.selftest.world.processes import processes, until
+from isolated_hooks.selftest.world.world import World
 
 _MAKER = """
 import json, sys, time
-from isolated_hooks.selftest.table import ATTACKS
-from isolated_hooks.selftest.world import World
+from isolated_hooks.selftest.attacks.table import ATTACKS
+from isolated_hooks.selftest.world.world import World
 
 with World(harmless=True) as world:
     runner = world.inner_runner()

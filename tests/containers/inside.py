@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.attacks.table import ATTACKS
 from isolated_hooks.selftest.conduct import conduct
-from isolated_hooks.selftest.table import ATTACKS
 
 HERE = Path(__file__).resolve().parent
 SHARE = HERE.parents[1]

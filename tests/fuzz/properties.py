@@ -21,16 +21,16 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from isolated_hooks.artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
 from isolated_hooks.errors import PolicyError, UntrustedResultError
-from isolated_hooks.filesystem import is_within
+from isolated_hooks.files.paths import is_within
 from isolated_hooks.policy import HOOKS, Policy
-from isolated_hooks.projects import Expected, check_result, declared_name
-from isolated_hooks.results import Output, read_output, write_output
+from isolated_hooks.results.answer import Output, read_output, write_output
+from isolated_hooks.results.archives.sdists import check_sdist
+from isolated_hooks.results.archives.wheels import check_wheel
+from isolated_hooks.results.artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
+from isolated_hooks.results.projects import Expected, check_result, declared_name
 from isolated_hooks.sandbox.operations import Symlink
-from isolated_hooks.sdists import check_sdist
 from isolated_hooks.text import is_visible, visible
-from isolated_hooks.wheels import check_wheel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 

@@ -18,7 +18,7 @@ from build import ProjectBuilder
 from build.env import DefaultIsolatedEnv, IsolatedEnv
 
 from isolated_hooks import IsolatedHookCaller, IsolatedRunner
-from isolated_hooks.runner import SubprocessRunner
+from isolated_hooks.hookcall import SubprocessRunner
 
 _HERE = Path(__file__).parent
 _C, _CXX, _RUST = "cc", "c++", "cargo"

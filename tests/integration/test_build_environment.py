@@ -20,10 +20,10 @@ from index import Index, backend_sdist, write_wheel
 from projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text
 from requirements import hostile_wheel, mark, write_needy
 
-from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError, host
-from isolated_hooks.frontends.build import environments
-from isolated_hooks.frontends.environment import SandboxedEnv
-from isolated_hooks.identities import Identity
+from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError
+from isolated_hooks.frontends.build import SandboxedEnv, environments
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -172,7 +172,7 @@ def test_an_environment_of_another_kind_is_refused_before_anything_is_installed(
 
 
 def test_a_python_without_pip_is_told_so(indexed: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import isolated_hooks.frontends.pip as pip
+    import isolated_hooks.frontends.pip.command as pip
 
     monkeypatch.setattr(pip, "_find_pip", lambda _path: None)
     with nothing_left(tmp_path), SandboxedEnv() as env, pytest.raises(build.BuildException) as caught:
@@ -221,9 +221,9 @@ def test_hosts_that_refuse_something(
     if os.geteuid() != 0 and identity is not Identity.CONFINED:
         pytest.skip("only root is given another uid")
     refused = frozenset([*Identity][: [*Identity].index(identity)])
-    monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
+    monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
     first = (Identity.USER, (), False, "native")
-    monkeypatch.setattr(host, "_tried", {first: {"syscall": "unshare", "errno": 1, "stage": "identity"}})
+    monkeypatch.setattr(trial, "_tried", {first: {"syscall": "unshare", "errno": 1, "stage": "identity"}})
     hostile_wheel(indexed, canary)
     write_wheel(indexed.project("second"), "second", files={"second-1.0.data/scripts/tool": "#!python\n"})
     project = write_needy(tmp_path / "project", ["hostile"], ["second"])

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from projects import caller, clean_environ, command, contents, facts, nothing_left, write_project
 
+from isolated_hooks.plan.view import SCRATCH
 from isolated_hooks.policy import HOOKS
-from isolated_hooks.view import SCRATCH
 
 # Runs a command line where starting a process, connecting and changing anything on disk is an error.
 _WATCHED = """\

@@ -20,8 +20,8 @@ from index import write_wheel
 from projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
 
 from isolated_hooks import Policy
-from isolated_hooks.frontends import piprunner
 from isolated_hooks.frontends.pip import Records, pip_command
+from isolated_hooks.frontends.pip import program as piprunner
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

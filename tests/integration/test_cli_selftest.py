@@ -21,9 +21,9 @@ from isolated_hooks import Protection
 from isolated_hooks.cli import main
 from isolated_hooks.cli import selftest as command
 from isolated_hooks.selftest import findings
-from isolated_hooks.selftest.processes import until
-from isolated_hooks.selftest.table import HARMLESS
-from isolated_hooks.selftest.world import BACKEND
+from isolated_hooks.selftest.attacks.table import HARMLESS
+from isolated_hooks.selftest.world.processes import until
+from isolated_hooks.selftest.world.world import BACKEND
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

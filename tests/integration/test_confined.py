@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from projects import clean_environ, write_project
 
-from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host, view
-from isolated_hooks.identities import Identity
+from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError
+from isolated_hooks.plan import Identity, view
+from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -63,9 +64,9 @@ def get_requires_for_build_sdist(config_settings=None):
 @pytest.fixture
 def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this host be known as one that refuses every identity that needs a user namespace."""
-    monkeypatch.setattr(host, "refused_identities", lambda *_: ALL)
+    monkeypatch.setattr(trial, "refused_identities", lambda *_: ALL)
     monkeypatch.setattr(
-        host, "_tried", {(Identity.USER, (), False, "native"): {"syscall": "unshare", "errno": 1, "stage": "identity"}}
+        trial, "_tried", {(Identity.USER, (), False, "native"): {"syscall": "unshare", "errno": 1, "stage": "identity"}}
     )
 
 
@@ -125,7 +126,7 @@ def test_a_policy_that_requires_an_identity_refuses_the_callers_own(
     if os.geteuid() != 0:
         pytest.skip("only root can be the one who may become nobody else")
     refused = frozenset((Identity.SINGLE, Identity.RANGE, Identity.MIRROR))
-    monkeypatch.setattr(host, "refused_identities", lambda *_: refused)
+    monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
     project = write_project(tmp_path / "project")
     with pytest.raises(SandboxUnavailableError, match="identity is degraded"):
         caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=Policy(require=["identity"]))

@@ -35,7 +35,7 @@ from corpus_builds import (
 
 from isolated_hooks import IsolatedRunner, Policy, ProtectionState
 from isolated_hooks.policy import DEFAULT_REQUIRE
-from isolated_hooks.sdists import check_sdist
+from isolated_hooks.results.archives.sdists import check_sdist
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),

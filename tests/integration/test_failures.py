@@ -24,7 +24,7 @@ from isolated_hooks import (
     SandboxSetupError,
     UntrustedResultError,
 )
-from isolated_hooks.runner import SubprocessRunner
+from isolated_hooks.hookcall import SubprocessRunner
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -16,7 +16,7 @@ import pytest
 from projects import WHEEL, facts, nothing_left, write_project
 
 from isolated_hooks import SandboxUnavailableError
-from isolated_hooks.frontends import fromager_plugin as plugin
+from isolated_hooks.frontends.fromager import plugin as plugin
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -15,9 +15,10 @@ import pytest
 from projects import caller, clean_environ, facts, write_project
 
 import isolated_hooks
-from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError, host
+from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
 from isolated_hooks.launchers import bubblewrap as bubblewrap_launcher
 from isolated_hooks.launchers import find_launcher
+from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -126,7 +127,7 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def places(*paths: Path) -> None:
         monkeypatch.setattr(bubblewrap_launcher, "_PLACES", tuple(map(os.fspath, paths)))
-        monkeypatch.setattr(host, "_tried", {})  # of the real one
+        monkeypatch.setattr(trial, "_tried", {})  # of the real one
         bubblewrap_launcher._examine.cache_clear()
 
     yield places

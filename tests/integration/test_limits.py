@@ -24,8 +24,8 @@ from isolated_hooks import (
     Limits,
     Policy,
     UntrustedResultError,
-    host,
 )
+from isolated_hooks.run import trial
 from isolated_hooks.sandbox import cgroup
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -354,7 +354,7 @@ time.sleep(600)
 
 
 def has_cgroup() -> bool:
-    return bool(host.facts()["memory cgroup"][0])
+    return bool(trial.facts()["memory cgroup"][0])
 
 
 @pytest.mark.parametrize("eater", EATERS)

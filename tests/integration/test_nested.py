@@ -15,7 +15,7 @@ from projects import CLI, cannot_run, run_text, write_project
 
 import isolated_hooks
 from isolated_hooks import Protection
-from isolated_hooks.host import is_kernel_root
+from isolated_hooks.run.situation import is_kernel_root
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -9,10 +9,10 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from isolated_hooks.filesystem import Kind, is_within
+from isolated_hooks.files.paths import Kind, is_within
 from isolated_hooks.hookcall import OUTPUTS, HookCall
 from isolated_hooks.plan import Layout, Plan, Situation
-from isolated_hooks.planner import plan_hook
+from isolated_hooks.plan.planner import plan_hook
 from isolated_hooks.policy import Policy
 from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink
 

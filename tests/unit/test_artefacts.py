@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from isolated_hooks.artefacts import Artefact, export_fallback, export_file, export_metadata
-from isolated_hooks.entries import open_file
 from isolated_hooks.errors import UntrustedResultError
-from isolated_hooks.trees import remove_tree
+from isolated_hooks.files.entries import open_file
+from isolated_hooks.files.trees import remove_tree
+from isolated_hooks.results.artefacts import Artefact, export_fallback, export_file, export_metadata
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
 DIST_INFO = "pkg-1.0.dist-info"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from isolated_hooks.aside import aside, sweep_aside
-from isolated_hooks.entries import temporary_name
+from isolated_hooks.files.aside import aside, sweep_aside
+from isolated_hooks.files.entries import temporary_name
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_what_is_held_is_not_swept(parent: int, tmp_path: Path) -> None:
 def test_what_a_killed_process_held_is_swept(parent: int, tmp_path: Path) -> None:
     program = """
 import os, sys
-from isolated_hooks.aside import aside
+from isolated_hooks.files.aside import aside
 fd = os.open(sys.argv[1], os.O_RDONLY)
 with aside(fd) as place:
     os.mkdir("half-written", dir_fd=place)
@@ -75,7 +75,7 @@ def test_one_that_is_swept_before_it_is_held_is_made_again(
             os.rmdir(names[1], dir_fd=parent)
         flock(fd, operation)
 
-    monkeypatch.setattr("isolated_hooks.aside.temporary_name", lambda: next(given))
+    monkeypatch.setattr("isolated_hooks.files.aside.temporary_name", lambda: next(given))
     monkeypatch.setattr("os.mkdir", swept_at_once)
     monkeypatch.setattr("fcntl.flock", swept_before_it_is_locked)
     with aside(parent):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import isolated_hooks.sandbox.environ as child
-from isolated_hooks.environ import EnvironRules, holds_credentials, looks_secret, plan_environ
-from isolated_hooks.environtables import (
+from isolated_hooks.plan.environ import EnvironRules, holds_credentials, looks_secret, plan_environ
+from isolated_hooks.plan.environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
     NETWORK_VARIABLES,

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from fakes import DEVICE, DIR, FIFO, FakeFilesystem, Link, no_hang
 
-from isolated_hooks.filesystem import Filesystem, RealFilesystem, is_within, resolve
+from isolated_hooks.files.paths import Filesystem, RealFilesystem, is_within, resolve
 
 TREE = FakeFilesystem(
     {

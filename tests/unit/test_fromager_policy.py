@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from isolated_hooks import Policy, PolicyError
-from isolated_hooks.frontends.fromager_policy import policy_of_build, policy_of_query, requested, scrubbing
+from isolated_hooks.frontends.fromager.policies import policy_of_build, policy_of_query, requested, scrubbing
 
 
 def context(*, keep: tuple[str, ...] = (), delete: tuple[str, ...] = (), network_isolation: bool = True) -> Any:

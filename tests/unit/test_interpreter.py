@@ -7,8 +7,8 @@ import stat
 import pytest
 from fakes import DIR, FIFO, HOME, Entry, FakeFilesystem, Link, host, no_hang
 
-from isolated_hooks.filesystem import RealFilesystem, is_within
-from isolated_hooks.interpreter import interpreter_paths, prefix_entries
+from isolated_hooks.files.paths import RealFilesystem, is_within
+from isolated_hooks.plan.interpreter import interpreter_paths, prefix_entries
 
 VENV = "/tmp/build-env"
 UV = f"{HOME}/.local/share/uv/python"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from isolated_hooks.frontends.installation import RequirementsError, scheme_of
-from isolated_hooks.frontends.inventory import installed_in, is_met, parsed
+from isolated_hooks.frontends.build.installation import RequirementsError, scheme_of
+from isolated_hooks.frontends.build.inventory import installed_in, is_met, parsed
 
 
 def put(prefix: Path, name: str, version: str, requires: Iterable[str] = (), directory: str = "") -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from isolated_hooks import Limits, PolicyError
-from isolated_hooks.identities import Identity
-from isolated_hooks.limits import UNIT, limit_values, means_of, parse_limit
+from isolated_hooks.plan import Identity
+from isolated_hooks.policy.limits import UNIT, limit_values, parse_limit
+from isolated_hooks.run.means import means_of
 
 NAMES = [field.name for field in dataclasses.fields(Limits)]
 

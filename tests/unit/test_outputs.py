@@ -9,7 +9,7 @@ import pytest
 from fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
-from isolated_hooks.outputs import OutputDirectory
+from isolated_hooks.results.outputs import OutputDirectory
 
 
 class World:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from isolated_hooks.ownership import Owners, give_back, owners_of
-from isolated_hooks.trees import remove_tree
+from isolated_hooks.files.ownership import Owners, give_back, owners_of
+from isolated_hooks.files.trees import remove_tree
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another owner")
 ME = (os.geteuid(), os.getegid())

@@ -11,9 +11,8 @@ from fakes import CONTROL, DIR, SOURCE, FakeFilesystem, Link, hook_call, host, m
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isolated_hooks.identities import Identity
-from isolated_hooks.ownership import Owners
-from isolated_hooks.plan import Plan
+from isolated_hooks.files.ownership import Owners
+from isolated_hooks.plan import Identity, Plan
 from isolated_hooks.policy import Policy
 from isolated_hooks.sandbox.operations import OPERATIONS, from_wire
 

@@ -27,11 +27,11 @@ from hypothesis import strategies as st
 from test_interpreter import python_at, venv_at
 
 from isolated_hooks.errors import PolicyError
-from isolated_hooks.filesystem import is_within
-from isolated_hooks.identities import Identity, choose_identity
-from isolated_hooks.ownership import Owners
-from isolated_hooks.plan import Plan
-from isolated_hooks.planner import plan_command
+from isolated_hooks.files.ownership import Owners
+from isolated_hooks.files.paths import is_within
+from isolated_hooks.plan import Identity, Plan
+from isolated_hooks.plan.identities import choose_identity
+from isolated_hooks.plan.planner import plan_command
 from isolated_hooks.policy import HOOKS, Policy
 from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
 from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink

@@ -10,7 +10,7 @@ from fakes import no_hang
 from packaging.version import Version
 
 from isolated_hooks.errors import UntrustedResultError
-from isolated_hooks.projects import Expected, check_result, check_unchanged, declared_name, expected_of
+from isolated_hooks.results.projects import Expected, check_result, check_unchanged, declared_name, expected_of
 
 WHEEL = "foo_bar-1.0-py3-none-any.whl"
 

@@ -7,19 +7,20 @@ import os
 
 import pytest
 
-from isolated_hooks import SandboxSetupError, SandboxUnavailableError, host
+from isolated_hooks import SandboxSetupError, SandboxUnavailableError
+from isolated_hooks.run import remedies
 
 
 @pytest.fixture(autouse=True)
 def nothing_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_in_container", lambda: False)
+    monkeypatch.setattr(remedies, "_in_container", lambda: False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     _says(monkeypatch)
 
 
 def _says(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     """Have files of /proc, by the end of their names, hold something."""
-    monkeypatch.setattr(host, "_read", lambda path: values.get(os.path.basename(path), ""))
+    monkeypatch.setattr(remedies, "_read", lambda path: values.get(os.path.basename(path), ""))
 
 
 @pytest.mark.parametrize(
@@ -38,35 +39,35 @@ def test_what_stands_in_the_way_is_named(
 ) -> None:
     _says(monkeypatch, **{name: value})
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    assert said in host.remedy()
+    assert said in remedies.remedy()
 
 
 @pytest.mark.parametrize("name", ["unprivileged_userns_clone", "apparmor_restrict_unprivileged_userns"])
 def test_what_does_not_bind_root_is_not_named_to_root(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _says(monkeypatch, **{name: "0" if name.startswith("unprivileged") else "1"})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert name not in host.remedy()
+    assert name not in remedies.remedy()
 
 
 def test_the_apparmor_profile_names_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     _says(monkeypatch, apparmor_restrict_unprivileged_userns="1")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr("sys.executable", "/usr/bin/python-of-this-test")
-    assert "/usr/bin/python-of-this-test flags=(unconfined)" in host.remedy()
-    assert "userns," in host.remedy()
+    assert "/usr/bin/python-of-this-test flags=(unconfined)" in remedies.remedy()
+    assert "userns," in remedies.remedy()
 
 
 def test_a_pod_and_a_container_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_in_container", lambda: True)
-    assert "docker run --security-opt seccomp=" in host.remedy()
+    monkeypatch.setattr(remedies, "_in_container", lambda: True)
+    assert "docker run --security-opt seccomp=" in remedies.remedy()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert "securityContext.seccompProfile" in host.remedy()
+    assert "securityContext.seccompProfile" in remedies.remedy()
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM])
 def test_what_has_run_out_is_no_word_of_the_host_on_namespaces(number: int) -> None:
     failed = {"state": "failed", "stage": "starting pid 1", "syscall": "", "path": b"", "errno": number}
-    refused = host.refusal(failed)
+    refused = remedies.refusal(failed)
     assert isinstance(refused, SandboxSetupError)
     assert os.strerror(number) in str(refused)
-    assert isinstance(host.refusal({**failed, "errno": errno.EPERM}), SandboxUnavailableError)
+    assert isinstance(remedies.refusal({**failed, "errno": errno.EPERM}), SandboxUnavailableError)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from archivebuilders import METADATA, Check, Refused, add, checking, make_sdist, make_tar, make_zip, refusal
 
-from isolated_hooks import archives
-from isolated_hooks.sdists import check_sdist
+from isolated_hooks.results.archives import rules as archives
+from isolated_hooks.results.archives.sdists import check_sdist
 
 SDIST = "pkg-1.0.tar.gz"
 TOP = "pkg-1.0"
@@ -367,5 +367,5 @@ def test_metadata_of_another_project_are_refused(refused: Refused) -> None:
 
 
 def test_large_metadata_are_refused_unread(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("isolated_hooks.sdists.MAX_DOCUMENT", 10)
+    monkeypatch.setattr("isolated_hooks.results.archives.sdists.MAX_DOCUMENT", 10)
     assert "larger than 10" in refused(make_sdist())

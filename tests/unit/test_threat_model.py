@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from isolated_hooks.selftest.attacks.table import ATTACKS
 from isolated_hooks.selftest.promises import Promise
-from isolated_hooks.selftest.table import ATTACKS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/threat-model.rst").read_text(encoding="utf-8")

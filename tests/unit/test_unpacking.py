@@ -12,8 +12,8 @@ from typing import Any
 import installer
 import pytest
 
-from isolated_hooks.frontends.installation import scheme_of
-from isolated_hooks.frontends.unpacking import main
+from isolated_hooks.frontends.build.installation import scheme_of
+from isolated_hooks.frontends.build.unpacking import main
 
 LIBRARY = os.path.dirname(os.path.dirname(installer.__file__))
 

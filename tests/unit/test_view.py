@@ -4,10 +4,10 @@ import pytest
 from fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Link, Shown, host
 
 from isolated_hooks.errors import PolicyError
-from isolated_hooks.filesystem import is_within
+from isolated_hooks.files.paths import is_within
+from isolated_hooks.plan.view import HOME as HOME_INSIDE
+from isolated_hooks.plan.view import SCRATCH, View, refuse_reserved
 from isolated_hooks.sandbox.operations import Accounts, Bind, Cover, File, Operation, Proc, Scratch, Symlink
-from isolated_hooks.view import HOME as HOME_INSIDE
-from isolated_hooks.view import SCRATCH, View, refuse_reserved
 
 FILES = FakeFilesystem(
     {

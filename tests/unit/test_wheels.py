@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from archivebuilders import INFO, METADATA, Check, Refused, checking, make_wheel, make_zip, refusal, wheel_files
 
-from isolated_hooks import archives, ziparchive
-from isolated_hooks.wheels import check_wheel
+from isolated_hooks.results.archives import rules as archives
+from isolated_hooks.results.archives import ziparchive
+from isolated_hooks.results.archives.wheels import check_wheel
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
 _END = 22

@@ -12,7 +12,8 @@ import pytest
 from fakes import make_plan, no_hang
 
 from isolated_hooks.errors import SandboxSetupError
-from isolated_hooks.workspace import Workspace, sweep
+from isolated_hooks.run.leftovers import sweep
+from isolated_hooks.run.workspace import Workspace
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another owner")
 UID = 61500
@@ -417,9 +418,9 @@ def test_whatever_a_killed_frontend_left_is_removed(place: pathlib.Path, tmp_pat
 def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from isolated_hooks import workspace
+    from isolated_hooks.run import leftovers
 
-    discard = workspace._discard
+    discard = leftovers.discard
     stuck = abandon(place, "isolated-hooks-000000000000").name
     for number in range(1, 4):
         abandon(place, f"isolated-hooks-{number:012}")
@@ -429,6 +430,6 @@ def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
             raise OSError(16, "Device or resource busy")
         discard(path)
 
-    monkeypatch.setattr(workspace, "_discard", refuse)
+    monkeypatch.setattr(leftovers, "discard", refuse)
     sweep(str(place))
     assert os.listdir(place) == [stuck]

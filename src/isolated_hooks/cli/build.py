@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..command import check_host
 from ..errors import PolicyError
+from ..run.command import check_host
 from ..text import visible
 from . import output
 from .options import add_output_options, add_policy_options, policy_of

@@ -14,13 +14,16 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import __version__, host
-from ..command import check_host
+from .. import __version__
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import list_launchers
-from ..limits import UNIT, means_of
 from ..policy import Policy
+from ..policy.limits import UNIT
 from ..protections import Protection, ProtectionState, ProtectionStatus
+from ..run import trial
+from ..run.command import check_host
+from ..run.means import means_of
+from ..run.platform_check import check_platform
 from .options import add_policy_options, policy_of
 
 #: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def examine(policy: Policy) -> dict[str, Any]:
     """Return what this host offers, as a document."""
-    host.check_platform()
+    check_platform()
     statuses, problem = _statuses(policy)
     missing = [s.protection.value for s in statuses if not policy.permits(s.protection, s.state)]
     if problem is None and missing:
@@ -64,7 +67,7 @@ def examine(policy: Policy) -> dict[str, Any]:
             s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy} for s in statuses
         },
         "limits": _limits(policy),
-        "facts": {name: {"value": value, "error": error} for name, (value, error) in host.facts().items()},
+        "facts": {name: {"value": value, "error": error} for name, (value, error) in trial.facts().items()},
         "launcher": policy.launcher,
         "launchers": {name: dataclasses.asdict(found) for name, found in list_launchers()},
     }
@@ -84,10 +87,10 @@ def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception |
 
 def _limits(policy: Policy) -> dict[str, Any]:
     """Return each limit of the policy with the means that it has here; nothing where no hook can run."""
-    identity = host.working_identity()
+    identity = trial.working_identity()
     if identity is None:
         return {}
-    means = means_of(policy.limits, identity=identity.value, root=os.geteuid() == 0, facts=host.facts())
+    means = means_of(policy.limits, identity=identity.value, root=os.geteuid() == 0, facts=trial.facts())
     return {name: dataclasses.asdict(m) for name, m in means.items()}
 
 

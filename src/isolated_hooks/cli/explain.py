@@ -13,9 +13,9 @@ import pyproject_hooks
 from ..errors import PolicyError
 from ..hookcall import OUTPUTS, HookCall
 from ..plan import Layout
-from ..planner import plan_hook
+from ..plan.planner import plan_hook
 from ..policy import HOOKS
-from ..situation import situation_of
+from ..run.situation import situation_of
 from ..text import visible
 from .options import add_policy_options, policy_of
 

@@ -7,11 +7,11 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from ..command import check_host
 from ..errors import PolicyError
 from ..frontends import fromager
 from ..frontends.filtering import filtering
-from ..frontends.fromager_policy import SWITCH
+from ..frontends.fromager.policies import SWITCH
+from ..run.command import check_host
 from . import output
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PolicyError
-from ..limits import parse_limit
 from ..policy import Policy, load_policy
+from ..policy.limits import parse_limit
 
 __all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of"]
 

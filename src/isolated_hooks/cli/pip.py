@@ -6,8 +6,8 @@ import argparse
 import functools
 from collections.abc import Sequence
 
-from ..command import check_host
 from ..frontends import pip
+from ..run.command import check_host
 from . import exit_code_of, output
 from .options import add_output_options, add_policy_options, policy_of
 

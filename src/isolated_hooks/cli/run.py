@@ -15,10 +15,10 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from ..command import run_command
 from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
 from ..policy import Policy
 from ..report import HookReport
+from ..run.command import run_command
 from . import output
 from .options import add_policy_options, policy_of
 from .terminal import PseudoTerminal

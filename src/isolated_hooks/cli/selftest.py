@@ -16,13 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import __version__
-from ..command import check_host
 from ..errors import IsolationDegradedWarning
 from ..policy import HOOKS, Policy
+from ..run.command import check_host
+from ..selftest.attacks.table import HARMLESS
 from ..selftest.conduct import Outcome, conduct
 from ..selftest.findings import Finding, Result, findings
 from ..selftest.promises import Promise
-from ..selftest.table import HARMLESS
 from ..text import visible
 from . import output
 from .options import add_policy_options, policy_of

@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..hookcall import SubprocessRunner
 from ..outputfilter import OutputFilter
-from ..runner import IsolatedRunner, SubprocessRunner
+from ..runner import IsolatedRunner
 
 __all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 

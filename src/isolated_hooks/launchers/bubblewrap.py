@@ -11,14 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from ..child import child_command
 from ..errors import SandboxUnavailableError
-from ..filesystem import RealFilesystem
-from ..identities import Identity
-from ..interpreter import interpreter_paths
-from ..plan import Plan
+from ..files.paths import RealFilesystem
+from ..plan import Identity, Plan
+from ..plan.holds import protections_of
+from ..plan.interpreter import interpreter_paths
 from ..protections import Protection, ProtectionState, ProtectionStatus
-from ..report import protections_of
+from .child import child_command
 from .protocol import Availability
 
 __all__ = ["Bubblewrap"]

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import IsolatedHooksError, PolicyError, SandboxUnavailableError
-from ..identities import Identity
-from ..plan import Plan
+from ..plan import Identity, Plan
 from ..protections import Protection, ProtectionStatus
 from ..text import visible
 from .bubblewrap import Bubblewrap

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..child import child_command
-from ..identities import Identity
-from ..plan import Plan
+from ..plan import Identity, Plan
+from ..plan.holds import protections_of
 from ..protections import ProtectionStatus
-from ..report import protections_of
+from .child import child_command
 from .protocol import Availability
 
 __all__ = ["Native"]

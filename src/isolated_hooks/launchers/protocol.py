@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..identities import Identity
-from ..plan import Plan
+from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
 
 __all__ = ["Availability", "Launcher"]

@@ -1,6 +1,6 @@
 """The environment filter, as it is applied: in the child, where the merged environment is visible.
 
-What is dropped is decided in the parent; see ``isolated_hooks.environ``. The rules hold a keyed digest of each value to
+The parent decides what is dropped; see ``isolated_hooks.plan.environ``. The rules hold a keyed digest of each value to
 drop and never the value, so that no credential reaches the disk, and a value of the frontend's own is told from the
 ambient one.
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..protections import Protection
 from .promises import KINDS, Promise
-from .world import TEXT, World
+from .world.world import TEXT, World
 
 __all__ = [
     "Arguments",

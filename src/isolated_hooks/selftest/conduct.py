@@ -14,8 +14,8 @@ from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
 from ..policy import HOOKS, Policy
 from ..report import HookReport
-from .table import ATTACKS, Attack
-from .world import World
+from .attacks.table import ATTACKS, Attack
+from .world.world import World
 
 __all__ = ["HOOKS", "Outcome", "UntriedError", "call_hook", "conduct"]
 

@@ -1,0 +1,1 @@
+"""Directories and files by descriptor, in trees that a hook may have written to."""

@@ -1,0 +1,195 @@
+"""A build environment of pypa/build in which nothing of what it requires is ever run outside of a sandbox."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.metadata import Distribution
+from typing import Any
+
+import build
+import build.env
+from packaging.requirements import Requirement
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
+
+from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
+from ...policy import Policy
+from ...report import HookReport
+from ...text import visible
+from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
+from .installation import Fetched, RequirementsError, install, scheme_of
+from .inventory import installed_in, is_met, parsed
+
+__all__ = ["SandboxedEnv", "unknown_build"]
+
+_Fetch = Callable[[Request], Fetched]
+_FETCHERS: Mapping[str, _Fetch] = {"pip": fetch_with_pip, "uv": fetch_with_uv}
+# What build calls its own backend by: up to 1.4, and from 1.5 on.
+_ENTRIES = ("install_requirements", "install_dependencies")
+
+
+class SandboxedEnv(build.env.DefaultIsolatedEnv):
+    """A :class:`build.env.DefaultIsolatedEnv` that fetches build requirements outside and installs them in a sandbox.
+
+    It takes the arguments of that class, and ``policy``, of the hooks. It can be used wherever that is, with
+    :meth:`build.ProjectBuilder.from_isolated_env` for instance. Requirements that exist only as sdists are built with
+    their hooks in the sandbox, and the environment's interpreter is never run but for hooks.
+
+    :param policy: what hooks may do; the default policy where it is left out
+    :ivar reports: a report for each hook of those sdists
+    :raises SandboxUnavailableError: this version of build is not known to install through what is replaced here
+    """
+
+    def __init__(self, *, policy: Policy | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._policy = Policy() if policy is None else policy
+        self.reports: list[HookReport] = []
+
+    def __enter__(self) -> SandboxedEnv:
+        super().__enter__()
+        try:
+            theirs = getattr(self, "_env_backend", None)
+            fetch = _FETCHERS.get(self.installer or "pip")  # None up to 1.5, where nothing was asked for
+            if fetch is None or sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
+                raise unknown_build()
+            self._env_backend: Any = _Backend(theirs, self.path, fetch, self._policy, self.reports)
+        except BaseException as problem:
+            self.__exit__(type(problem), problem, problem.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        backend = getattr(self, "_env_backend", None)
+        if isinstance(backend, _Backend):
+            backend.close()
+        super().__exit__(*error)
+
+
+def unknown_build() -> SandboxUnavailableError:
+    """Return the error for a version of build in which something else is found than is replaced here."""
+    return SandboxUnavailableError(
+        [f"build {build.__version__} installs build requirements in a way that isolated-hooks does not know"],
+        "install an earlier version of build or a later one of isolated-hooks, or use --no-isolation",
+    )
+
+
+class _Backend:
+    """What build asks to install. It has nothing of build's own backend that could install something itself."""
+
+    def __init__(self, theirs: Any, path: str, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
+        self.python_executable: str = theirs.python_executable
+        self.scripts_dir: str = theirs.scripts_dir
+        self.purelib: str = scheme_of(path)["purelib"]
+        self.display_name: str = theirs.display_name
+        self._path = path
+        self._fetch = fetch
+        self._policy = policy
+        self._reports = reports
+        self._downloads = tempfile.mkdtemp(prefix="build-requirements-")
+        self._links: list[str] = []
+
+    def close(self) -> None:
+        """Remove what was fetched."""
+        shutil.rmtree(self._downloads, ignore_errors=True)
+
+    def install_requirements(self, requirements: Collection[str]) -> None:
+        """Install what is missing: what build up to 1.4 calls."""
+        self.install_dependencies(requirements, ())
+
+    def install_dependencies(
+        self, requirements: Collection[str], constraints: Collection[str], *, _fresh: bool = False
+    ) -> None:
+        """Install what is missing: what build from 1.5 on calls. ``_fresh`` is of no use: what is here, we put here.
+
+        :raises RequirementsError: it could not be had
+        """
+        installed = installed_in(self._path)
+        urls = self._policy.allow_url_requirements
+        missing = [r for r in (parsed(text, local=urls) for text in requirements) if not is_met(r, installed)]
+        wanted = sorted(map(_without_marker, missing))
+        if not wanted:
+            return
+        try:
+            fetched = self._fetched(wanted, [*constraints], installed)
+            new = _without(fetched, installed)
+            install(new, self._path, self._policy, replaced=installed.keys() & _names(new))
+        except IsolatedHooksError as problem:
+            raise _StoppedError(problem) from problem
+
+    def _fetched(
+        self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]
+    ) -> Fetched:
+        """Fetch with what is installed kept as it is, and if that cannot be, whatever it takes, as pip would."""
+        pins = "\n".join(f"{name}=={one.version}" for name, one in installed.items())
+        if pins:
+            try:
+                return self._fetched_into_new(wanted, [*constraints, pins])
+            except FetchError:
+                pass  # what is wrong is found again, without the pins
+        try:
+            return self._fetched_into_new(wanted, constraints)
+        except FetchError as problem:
+            _raise_unavailable(problem)
+            names = ", ".join(visible(text, limit=200) for text in wanted)
+            raise RequirementsError(f"these build requirements cannot be had: {names} ({problem})") from problem
+
+    def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> Fetched:
+        directory = tempfile.mkdtemp(dir=self._downloads)
+        fetched = self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy, self._reports))
+        self._links.append(directory)
+        return fetched
+
+
+def _raise_unavailable(error: FetchError) -> None:
+    """Raise what a hook of an sdist ended with, if that was for want of a sandbox: the exit code tells it."""
+    for problem in error.problems:
+        if issubclass(problem.kind, (SandboxUnavailableError, SandboxSetupError)):
+            raise problem.error() from error
+
+
+class _StoppedError(build.BuildException):
+    """Carries an error of this package through build, which prints a traceback of what is not its own.
+
+    :ivar exception: the error
+    """
+
+    def __init__(self, exception: IsolatedHooksError) -> None:
+        super().__init__(str(exception))
+        self.exception = exception
+
+
+def _without_marker(requirement: Requirement) -> str:
+    # It was true here, and pip has not always looked at that of a requirement on its command line.
+    bare = Requirement(str(requirement))
+    bare.marker = None
+    return str(bare)
+
+
+def _without(fetched: Fetched, installed: Mapping[str, Distribution]) -> Fetched:
+    """Leave out the wheels of what is installed in the same version."""
+
+    def is_new(wheel: str) -> bool:
+        name, version = _name_of(wheel)
+        return name not in installed or Version(installed[name].version) != version
+
+    return dataclasses.replace(fetched, wheels=tuple(filter(is_new, fetched.wheels)))
+
+
+def _names(fetched: Fetched) -> set[str]:
+    wheels = {_name_of(wheel)[0] for wheel in fetched.wheels}
+    return wheels | (set(installed_in(fetched.tree)) if fetched.tree else set())
+
+
+def _name_of(wheel: str) -> tuple[str, Version]:
+    name = os.path.basename(wheel)
+    try:
+        project, version, _, _ = parse_wheel_filename(name)
+    except InvalidWheelFilename as problem:
+        raise RequirementsError(
+            f"build requirements cannot be installed: {visible(str(problem), limit=300)}"
+        ) from problem
+    return project, version

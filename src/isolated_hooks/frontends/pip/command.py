@@ -1,0 +1,153 @@
+"""pip's own command line, with its hook caller swapped, in every pip that it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from typing import Any
+
+from ...errors import PolicyError
+from ...policy import Policy
+from ...report import HookReport
+from ...text import visible
+from . import program
+from .records import Records, Told
+from .seams import PipRunner, swapped
+from .session import PROGRAM, main
+
+__all__ = ["Outcome", "embedded", "pip_command", "run"]
+
+# What a pip under another interpreter has to find of this one's.
+_PACKAGES = ("isolated_hooks", "packaging", "pyproject_hooks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a command.
+
+    :ivar code: pip's exit code
+    :ivar told: what pip, and all pips that it started, have to tell
+    """
+
+    code: int
+    told: Told
+
+
+def pip_command(
+    policy: Policy,
+    *,
+    python: str | None = None,
+    pip: str | None = None,
+    records: Records | None = None,
+    raw_output: bool = False,
+) -> list[str]:
+    """Return the command to which pip's arguments are added, to have it run with all hooks in a sandbox.
+
+    Further pips that it starts, for build requirements that exist as sdists alone or for ``--python``, are run so too.
+
+    :param policy: what hooks may do
+    :param python: a trusted interpreter to run it by; it need not have anything installed. ``sys.executable`` where it
+        is left out
+    :param pip: a wheel or another archive of pip, or a directory that the package is in; that of this interpreter
+        where it is left out
+    :param records: where it is to tell what its hooks were protected by
+    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
+    :raises PolicyError: there is no pip
+    """
+    state = _state(policy, pip, records, raw_output)
+    return [python or sys.executable, PROGRAM, program.OPTION + json.dumps(state)]
+
+
+def run(
+    arguments: Sequence[str],
+    policy: Policy,
+    *,
+    prog: str,
+    pip: str | None = None,
+    raw_output: bool = False,
+    ready: Callable[[], object] | None = None,
+) -> Outcome:
+    """Run pip's command line in this process.
+
+    :param pip, raw_output: as :func:`pip_command`
+    :param ready: called before the command is run, when its options are known to be ones of pip
+    :raises IsolatedHooksError: this pip cannot be run so
+    """
+    _forget_working_directory()
+    with Records() as records:
+        state = _state(policy, pip, records, raw_output)
+        os.environ[program.STATE] = json.dumps(state)
+        program.find_packages(state["packages"])
+        sys.argv[0] = prog
+        return Outcome(main(arguments, state, ready=ready), records.read())
+
+
+@contextmanager
+def embedded(policy: Policy) -> Iterator[list[HookReport]]:
+    """Have what a program builds by the pip in its own process, as pip-tools does, built in a sandbox.
+
+    The change is of the whole process, and undone at the end of the context.
+
+    :return: a report for each hook; those of the pips that pip starts come at the end of the context
+    :raises SwapError: this pip cannot be run so
+    """
+    with Records() as records:
+        state = _state(policy, None, records, raw_output=True)
+        before = os.environ.get(program.STATE)
+        os.environ[program.STATE] = json.dumps(state)
+        runner = PipRunner(policy, state["packages"].values())
+        try:
+            with swapped(runner, PROGRAM, alone=False, raw_output=True):
+                yield runner.reports
+        finally:
+            os.environ.pop(program.STATE)
+            if before is not None:
+                os.environ[program.STATE] = before
+            runner.reports.extend(records.read().reports)
+
+
+def _state(policy: Policy, pip: str | None, records: Records | None, raw_output: bool) -> dict[str, Any]:
+    loaded = [name for name in _PACKAGES if name in sys.modules]
+    packages = {name: _above(sys.modules[name].__file__) for name in loaded}
+    packages["pip"] = _pip_here() if pip is None else _pip_in(os.path.abspath(pip))
+    told = records.path if records else None
+    return {"policy": policy.to_dict(), "packages": packages, "records": told, "raw_output": raw_output}
+
+
+def _pip_here() -> str:
+    here = os.getcwd()
+    root = _find_pip([entry for entry in sys.path if entry not in ("", here)])
+    if root is None:
+        raise PolicyError(
+            f"{visible(sys.executable)!r}, which runs isolated-hooks, has no pip. Remedy: {visible(sys.executable)} -m "
+            "ensurepip, or name a wheel of pip"
+        )
+    return root
+
+
+def _pip_in(path: str) -> str:
+    root = _find_pip([path])
+    if root is None:
+        raise PolicyError(f"there is no pip in {visible(path)!r}: name a wheel of pip, or the directory that it is in")
+    return root
+
+
+def _find_pip(path: Sequence[str]) -> str | None:
+    spec = PathFinder.find_spec("pip", path)
+    return _above(spec.origin) if spec is not None and spec.origin is not None else None
+
+
+def _above(file: str | None) -> str:
+    """Return what the package lies in whose ``__init__.py`` this is."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(file or "")))
+
+
+def _forget_working_directory() -> None:
+    """As pip does: ``python -m`` would have it import what lies there."""
+    if sys.path and sys.path[0] in ("", os.getcwd()):
+        del sys.path[0]

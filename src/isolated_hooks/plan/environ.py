@@ -1,0 +1,255 @@
+"""The environment filter: which variables a hook gets to see, and which are made to fit the sandbox.
+
+A variable whose value equals the frontend's own ``os.environ`` at the time of the call is *ambient*: it is kept only
+where a table below, or the policy, names it. Any other variable was *injected* by the frontend, or by its runner, and
+is kept. So it is decided here what to drop, and applied in the child, where the merged environment is visible.
+
+For each ambient variable the first of these that applies decides:
+
+1. It is made to fit, or has no meaning inside: replaced or removed, even if it was injected or ``env_keep`` names it.
+2. ``env_remove`` names it: dropped, and taken out again whoever has set it. So are the injected ones.
+3. The runner call itself passed it in ``extra_environ``: kept, whatever its name.
+4. ``env_keep`` names it: kept.
+5. ``env_delete`` names it: dropped, also where it was injected.
+6. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
+7. Its name or its value looks like a credential: dropped.
+8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
+9. It is in ``NEVER``: dropped.
+10. It is in one of the other tables: kept. Anything else: dropped.
+
+``PATH`` and ``LD_LIBRARY_PATH`` are filtered entry by entry, whoever set them, to directories that are visible and not
+writable inside. The latter because compilers under /opt, and interpreters that were moved, do not start without it, and
+because the interpreter that sets up the sandbox was started with it anyway.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from ..policy import Policy
+from ..sandbox.environ import digest, matches
+from .environtables import (
+    ALWAYS_KEEP,
+    BUILD_VARIABLES,
+    NETWORK_VARIABLES,
+    NEVER,
+    PATH_LISTS,
+    SECRET_PARTS,
+    SECRET_WORDS,
+    STRUCTURAL,
+)
+
+__all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "plan_environ"]
+
+_DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
+# Whatever stands before an "@" in the authority of a URL (RFC 3986, 3.2.1), a user alone included: it may be a token.
+# Proxies are also written without a scheme, as user:password@host, with or without two slashes before it.
+_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
+_NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable's name says that its value may be a credential."""
+    upper = name.upper()
+    return any(part in upper for part in SECRET_PARTS) or not SECRET_WORDS.isdisjoint(_NOT_A_WORD.split(upper))
+
+
+def holds_credentials(value: str) -> bool:
+    """Return whether a value has a URL or a proxy's address in it that names a user."""
+    return _USERINFO.search(value) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What becomes of an ambient variable, and why, in a word or two."""
+
+    keep: bool
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironRules:
+    """What becomes of the environment of one hook call.
+
+    :ivar decisions: for each ambient variable whether it is kept, and why
+    :ivar set: the variables that are made to fit, over any other value
+    :ivar defaults: variables that are set where the frontend has not set them
+    :ivar removed: variables that are taken out, whoever set them
+    :ivar overridden: the names that the runner call passed and that still are replaced or removed
+    """
+
+    decisions: Mapping[str, Decision]
+    set: Mapping[str, str]
+    defaults: Mapping[str, str]
+    removed: tuple[str, ...]
+    overridden: tuple[str, ...]
+    _given: tuple[str, ...] = dataclasses.field(repr=False)
+    _keep: tuple[str, ...] = dataclasses.field(repr=False)
+    _delete: tuple[str, ...] = dataclasses.field(repr=False)
+    # Values: never in a repr, a report or a file.
+    _ambient: Mapping[str, str] = dataclasses.field(repr=False)
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The names of the ambient variables that the hook does not see, sorted, without those made to fit."""
+        return tuple(sorted(name for name, decision in self.decisions.items() if decision.reason in _DROP_REASONS))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the rules for reports: names and reasons, and no value but those that are made to fit."""
+        kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}
+        return {
+            "kept": kept,
+            "dropped": {name: self.decisions[name].reason for name in self.dropped},
+            "set": dict(sorted(self.set.items())),
+            "defaults": dict(sorted(self.defaults.items())),
+            "removed": list(self.removed),
+            "overridden": list(self.overridden),
+        }
+
+    def for_child(
+        self, key: bytes, *, path_roots: Iterable[bytes] = (), path_refused: Iterable[bytes] = ()
+    ) -> dict[str, object]:
+        """Return the rules as :func:`isolated_hooks.sandbox.environ.apply` takes them; marshal can write them.
+
+        :param key: 16 to 64 random bytes, new for each call
+        :param path_roots: the directories that are visible and read-only inside
+        :param path_refused: the source tree and the directories that the hook can write to; where two directories
+            cover an entry of ``PATH``, the deeper one decides
+        """
+        if not 16 <= len(key) <= 64:
+            raise ValueError(f"a key of {len(key)} bytes was given; accepted: 16 to 64")
+        return {
+            "key": key,
+            "dropped": {os.fsencode(name): digest(key, os.fsencode(self._ambient[name])) for name in self.dropped},
+            "given": _encoded(self._given),
+            "keep": _encoded(self._keep),
+            "delete": _lowered(self._delete),
+            "remove": _encoded(self.removed),
+            "defaults": _encoded_items(self.defaults),
+            "set": _encoded_items(self.set),
+            "path_lists": _encoded(PATH_LISTS),
+            "path_roots": list(path_roots),
+            "path_refused": list(path_refused),
+        }
+
+
+def plan_environ(
+    ambient: Mapping[str, str],
+    started_with: Mapping[str, str],
+    extra: Mapping[str, str] | None,
+    policy: Policy,
+    *,
+    home: str,
+    tmpdir: str,
+    user: str,
+    rustup_home: str | None = None,
+) -> EnvironRules:
+    """Decide what becomes of the environment of one hook call.
+
+    :param ambient: the frontend's ``os.environ`` at the time of the call
+    :param started_with: the environment that the frontend's process was started with
+    :param extra: ``extra_environ`` of the runner call
+    :param home: the hook's home directory, as seen inside
+    :param tmpdir: its directory for temporary files, as seen inside
+    :param user: its user name
+    :param rustup_home: where the toolchains of rustup are visible inside, if they are
+    """
+    extra = extra or {}
+    copied = bool(ambient) and ambient.keys() <= extra.keys()
+    fitted = _fitted(policy, home, tmpdir, user, rustup_home)
+    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP", *policy.env_remove)
+    keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
+
+    def decide(name: str, value: str) -> Decision:
+        if name in fitted or name in removed:
+            return Decision(False, "replaced" if name in fitted else _removal(name, policy))
+        if not copied and extra.get(name) == value:
+            return Decision(True, "passed")
+        if matches(os.fsencode(name), keep):
+            return Decision(True, "env_keep")
+        if matches(os.fsencode(name).lower(), delete):
+            return Decision(False, "deleted")
+        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network)
+
+    return EnvironRules(
+        decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
+        set=MappingProxyType(fitted),
+        # A nested pip cannot succeed without the network; let it say so at once. Not PIP_NO_INDEX, which would also
+        # forbid an index in a local directory.
+        defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
+        removed=removed,
+        overridden=tuple(sorted(n for n, v in extra.items() if n in removed or fitted.get(n, v) != v)),
+        _given=tuple(sorted(extra)),
+        _keep=policy.env_keep,
+        _delete=policy.env_delete,
+        _ambient=MappingProxyType(dict(ambient)),
+    )
+
+
+def _removal(name: str, policy: Policy) -> str:
+    return "deleted" if name in policy.env_remove else "removed"
+
+
+def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:
+    """Decide about an ambient variable that the policy does not name."""
+    # First, because directories are named python@3.12: no entry of theirs may look like a user's name.
+    if name in PATH_LISTS:
+        return Decision(True, "path")
+    if looks_secret(name):
+        return Decision(False, "secret name")
+    if holds_credentials(value):
+        return Decision(False, "secret value")
+    if changed and name in STRUCTURAL:
+        return Decision(True, "frontend")
+    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": BUILD_VARIABLES}
+    if network:
+        tables["network"] = NETWORK_VARIABLES
+    reason = next((reason for reason, table in tables.items() if _listed(name, table)), "unlisted")
+    return Decision(reason not in _DROP_REASONS, reason)
+
+
+def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
+    """Return the variables that must fit the sandbox, whatever anyone else says."""
+    fitted = {
+        "HOME": home,
+        "TMPDIR": tmpdir,
+        "TEMP": tmpdir,
+        "TMP": tmpdir,
+        "USER": user,
+        "LOGNAME": user,
+        "XDG_CACHE_HOME": f"{home}/.cache",
+        "XDG_CONFIG_HOME": f"{home}/.config",
+        "XDG_DATA_HOME": f"{home}/.local/share",
+        "XDG_STATE_HOME": f"{home}/.local/state",
+        "CARGO_HOME": f"{home}/.cargo",
+        # In a user namespace the owner of the source tree may be unmapped, which git calls dubious; git-config(1).
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    if not policy.network:
+        fitted["CARGO_NET_OFFLINE"] = "true"
+    if rustup_home is not None:
+        fitted["RUSTUP_HOME"] = rustup_home
+    return fitted
+
+
+def _listed(name: str, table: Iterable[str]) -> bool:
+    return any(name.startswith(entry[:-1]) if entry.endswith("*") else name == entry for entry in table)
+
+
+def _encoded(names: Sequence[str]) -> list[bytes]:
+    return [os.fsencode(name) for name in names]
+
+
+def _lowered(patterns: Sequence[str]) -> list[bytes]:
+    # As bytes, so that the parent and the child, which knows no locale, agree: only A to Z have a lower case.
+    return [os.fsencode(pattern).lower() for pattern in patterns]
+
+
+def _encoded_items(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}

@@ -1,0 +1,79 @@
+"""Where an interpreter keeps what it needs, found by reading links and ``pyvenv.cfg``: nothing of it is run.
+
+An interpreter of a build environment is whatever the build requirements made of it, so asking it would already be
+running their code outside the sandbox. What says where it lives are the links from it to the real one and the ``home``
+key of ``pyvenv.cfg`` (PEP 405).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..files.paths import Filesystem, is_within, resolve
+
+__all__ = ["PREFIX_ENTRIES", "interpreter_paths", "prefix_entries"]
+
+# What a prefix is made of. Everything else in one, such as a pip.conf with an index password, stays out of view.
+PREFIX_ENTRIES = frozenset(
+    "bin sbin include lib lib32 lib64 libexec share etc ssl targets nvvm compiler_compat conda-meta pyvenv.cfg".split()
+)
+_TRIPLET = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-linux-(gnu|musl)[a-z0-9]*")
+_STDLIB = re.compile(r"(python|pypy)\d+\.\d+t?")
+
+
+def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
+    """Return the paths that ``python`` needs to see, what belongs to its prefixes, without running it.
+
+    :param python: absolute path of the interpreter
+    """
+    found: dict[str, None] = {}
+    for hop in _links_of(filesystem, python):
+        prefix = os.path.dirname(os.path.dirname(hop))
+        configuration = filesystem.text(os.path.join(prefix, "pyvenv.cfg"))
+        entries = _base_entries(filesystem, prefix)
+        if configuration:
+            entries = prefix_entries(filesystem, prefix)
+            home = _home(configuration)
+            found.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home)) if home else ()))
+        found.update(dict.fromkeys(entries))
+    # A link may lead to anything at all, so it is followed only to where an interpreter is installed.
+    real, _ = resolve(filesystem, python)
+    if filesystem.kind(python) != "link" or real is None or any(is_within(real, entry) for entry in found):
+        return (*found, *_links_of(filesystem, python))
+    return tuple(found)
+
+
+def prefix_entries(filesystem: Filesystem, prefix: str) -> tuple[str, ...]:
+    """Return the paths within ``prefix`` that belong to what is installed there."""
+    names = (n for n in filesystem.names(prefix) if n in PREFIX_ENTRIES or _TRIPLET.fullmatch(n))
+    return tuple(os.path.join(prefix, name) for name in names)
+
+
+def _base_entries(filesystem: Filesystem, prefix: str) -> tuple[str, ...]:
+    """As :func:`prefix_entries`, if a standard library is there: a ``home`` key may name any directory."""
+    for lib in ("lib", "lib64", "lib32"):
+        for name in filesystem.names(os.path.join(prefix, lib)):
+            if _STDLIB.fullmatch(name) and filesystem.kind(os.path.join(prefix, lib, name, "os.py")):
+                # A shared prefix such as ~/.local has a share/ and an etc/ that are not the interpreter's.
+                return tuple(p for p in prefix_entries(filesystem, prefix) if not p.endswith(("/share", "/etc")))
+    return ()
+
+
+def _links_of(filesystem: Filesystem, python: str) -> list[str]:
+    hops = [python]
+    while len(hops) < 40 and filesystem.kind(hops[-1]) == "link":
+        directory, _ = resolve(filesystem, os.path.dirname(hops[-1]))
+        if directory is None:
+            break
+        hops.append(os.path.normpath(os.path.join(directory, filesystem.readlink(hops[-1]))))
+    real, _ = resolve(filesystem, python)
+    return [*dict.fromkeys([*hops, *([real] if real else [])])]
+
+
+def _home(configuration: str) -> str | None:
+    for line in configuration.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and key.strip().lower() == "home" and os.path.isabs(value.strip()):
+            return os.path.normpath(value.strip())
+    return None

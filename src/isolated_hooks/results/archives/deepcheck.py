@@ -1,0 +1,42 @@
+"""The deep check of what a hook hands over, where the policy asks for it."""
+
+from __future__ import annotations
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from ...files.entries import open_directory, open_file
+from .rules import MAX_DOCUMENT, check_identity
+from .sdists import check_members, check_sdist
+from .wheels import check_wheel
+
+__all__ = ["check_artefact", "check_members", "check_metadata"]
+
+
+def check_artefact(fd: int, name: str, *, limit: int) -> None:
+    """Check a wheel or an sdist.
+
+    :param fd: open for reading, of a regular file that nobody changes
+    :param name: its file name, which was vetted as one of its kind
+    :param limit: the most bytes that it may unpack to
+    :raises UntrustedResultError: which rule it breaks
+    """
+    (check_wheel if name.endswith(".whl") else check_sdist)(fd, name, limit=limit)
+
+
+def check_metadata(staging_fd: int, name: str) -> None:
+    """Check that a prepared metadata directory has METADATA of the project that its name says.
+
+    :param name: of the directory, which was vetted
+    :raises UntrustedResultError: it has not
+    """
+    project, _, version = name.removesuffix(".dist-info").rpartition("-")
+    where = f"{name}/METADATA"
+    document = b""
+    with (
+        open_directory(staging_fd, name.encode()) as directory,
+        open_file(directory, b"METADATA", limit=MAX_DOCUMENT) as file,
+    ):
+        while len(document) < file.size and (block := file.read(file.size - len(document))):
+            document += block
+    check_identity(document, (canonicalize_name(project), Version(version)), where)

@@ -1,0 +1,143 @@
+"""The deep check of a wheel: its structure, its names, and that it is what its file name and its RECORD say.
+
+Rules of the binary distribution format (PEP 427, PEP 491, PEP 627) that an installer relies on, and that attacks on
+installers break. Whether the code in it is good is no question here.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import re
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from ...errors import UntrustedResultError
+from ...text import is_visible
+from .rules import Project, check_identity
+from .ziparchive import ZipArchive, ZipMember
+
+__all__ = ["check_wheel"]
+
+_SCHEMES = frozenset(("purelib", "platlib", "headers", "scripts", "data"))
+_DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
+# RECORD cannot hold its own digest, and a signature is made after it.
+_UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+_SCRIPT_SECTIONS = ("console_scripts", "gui_scripts", "DEFAULT")
+_SCRIPT = re.compile(r"[^/\\]+")
+
+
+def check_wheel(fd: int, name: str, *, limit: int) -> None:
+    """Check a wheel.
+
+    :param fd: open for reading, of a regular file that nobody changes
+    :param name: its file name
+    :param limit: the most bytes that it may unpack to
+    :raises UntrustedResultError: which rule it breaks
+    """
+    project, version, *_ = parse_wheel_filename(name)
+    archive = ZipArchive(fd, limit=limit)
+    files = {member.name: member for member in archive.members if not member.directory}
+    info = _dist_info(archive, (project, version))
+    for needed in ("METADATA", "WHEEL", "RECORD"):
+        if f"{info}/{needed}" not in files:
+            raise UntrustedResultError("a wheel must have METADATA, WHEEL and RECORD", f"{info}/{needed}")
+    check_identity(archive.read(files[f"{info}/METADATA"]), (project, version), f"{info}/METADATA")
+    _check_record(archive, files, info)
+    if (points := files.get(f"{info}/entry_points.txt")) is not None:
+        _check_entry_points(_text(archive, points))
+
+
+def _dist_info(archive: ZipArchive, expected: Project) -> str:
+    """Return the name of the one ``.dist-info`` directory."""
+    infos = set()
+    for path in (member.name for member in archive.members):
+        top, _, rest = path.partition("/")
+        if top.lower().endswith((".dist-info", ".data")):
+            _check_special(top, expected)
+        if top.endswith(".dist-info"):
+            infos.add(top)
+        elif top.endswith(".data") and rest and rest.split("/")[0] not in _SCHEMES:
+            raise UntrustedResultError(f"a .data directory must hold nothing but {', '.join(sorted(_SCHEMES))}", path)
+    if len(infos) != 1:
+        raise UntrustedResultError("a wheel must have exactly one .dist-info directory", ", ".join(sorted(infos)))
+    return infos.pop()
+
+
+def _check_special(top: str, expected: Project) -> None:
+    stem, _, ending = top.rpartition(".")
+    name, _, version = stem.rpartition("-")
+    try:
+        if ending in ("dist-info", "data") and (canonicalize_name(name), Version(version)) == expected:
+            return
+    except InvalidVersion:
+        pass
+    raise UntrustedResultError("a .dist-info or .data directory must be named after the wheel", top)
+
+
+def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -> None:
+    """Check that RECORD names every file once, with its digest and size, and reads them all for that."""
+    unrecorded = {f"{info}/{name}" for name in _UNRECORDED}
+    left = dict(files)
+    for row in _rows(_text(archive, files[f"{info}/RECORD"])):
+        path, digest, size = row
+        member = left.pop(path, None)
+        if member is None:
+            raise UntrustedResultError("RECORD must name the files that the wheel has, each once", path)
+        if path in unrecorded:
+            if digest or size:
+                raise UntrustedResultError("RECORD must have no digest of itself or its signature", path)
+            continue
+        if size and size != str(member.size):
+            raise UntrustedResultError("RECORD must have the size that each file has", path)
+        if digest != _digest(archive, member, digest.partition("=")[0]):
+            raise UntrustedResultError("RECORD must have the digest that each file has", path)
+    missing = sorted(left.keys() - unrecorded)
+    if missing:
+        raise UntrustedResultError("RECORD must name every file of the wheel", missing[0])
+    for path in left:
+        for _ in archive.blocks(left[path]):
+            pass
+
+
+def _rows(text: str) -> list[list[str]]:
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
+    except csv.Error as error:
+        raise UntrustedResultError("RECORD must be CSV", error) from None
+    for row in rows:
+        if len(row) != 3:
+            raise UntrustedResultError("RECORD must have three fields in each line", ",".join(row))
+    return rows
+
+
+def _digest(archive: ZipArchive, member: ZipMember, algorithm: str) -> str:
+    if algorithm not in _DIGESTS:
+        raise UntrustedResultError(f"RECORD must have digests of {', '.join(_DIGESTS)}", f"{member.name}: {algorithm}")
+    digest = hashlib.new(algorithm)
+    for block in archive.blocks(member):
+        digest.update(block)
+    return f"{algorithm}={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}"
+
+
+def _check_entry_points(text: str) -> None:
+    """Check that no script that an installer makes has a name that leads out of the directory of scripts."""
+    # Readers differ on where a section's name and an entry's name end, so both ends count, and so does every line.
+    within = False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            within = any(section in line for section in _SCRIPT_SECTIONS)
+        elif within and line and not line.startswith(("#", ";")):
+            name = line.partition("=")[0].strip()
+            names = (name, name.partition(":")[0].strip())
+            if not _SCRIPT.fullmatch(name) or not is_visible(name) or any(n in ("", ".", "..") for n in names):
+                raise UntrustedResultError("a script in entry_points.txt must have the name of a file", name)
+
+
+def _text(archive: ZipArchive, member: ZipMember) -> str:
+    try:
+        return archive.read(member).decode()
+    except UnicodeDecodeError:
+        raise UntrustedResultError("this member must be UTF-8", member.name) from None

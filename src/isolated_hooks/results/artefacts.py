@@ -1,0 +1,307 @@
+"""The files a hook has made: their names vetted, their bytes copied out of staging by descriptor.
+
+A copy is hashed on its way and renamed into place when it is complete, so the destination holds the earlier artefact or
+the new one and never half of either. Modes come from the umask; owners, times, links and extended attributes stay
+behind. Errors of the destination (``OSError``, for instance a full disk) pass through and leave nothing there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+
+from ..errors import UntrustedResultError
+from ..files.aside import aside
+from ..files.entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
+from ..files.trees import remove_tree
+
+__all__ = [
+    "Artefact",
+    "Check",
+    "export_fallback",
+    "export_file",
+    "export_metadata",
+    "vet_dist_info_name",
+    "vet_sdist_name",
+    "vet_wheel_name",
+]
+
+_BLOCK = 1 << 20
+_MAX_STAGED = 10_000
+# packaging asks for little of a project name or a tag: of spaces, quotes and shell characters it lets many through.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
+_MARKER = re.compile(rb"[A-Z0-9_]+_ALREADY_BUILT_WHEEL")
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Check = Callable[[int, str], None]
+"""Looks at the content of an artefact, by a descriptor and its name, and raises what is wrong with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefact:
+    """Something that was exported.
+
+    :ivar name: its name in the destination
+    :ivar size: bytes of its contents
+    :ivar sha256: hexadecimal digest of its contents; for a directory, of what ``sha256sum`` prints for its files,
+        sorted by path
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+def vet_wheel_name(name: str) -> str:
+    """Return ``name`` if it is a wheel's file name (PEP 427, as packaging reads it).
+
+    :raises UntrustedResultError: where it is not
+    """
+    return _vet("a wheel must be named as PEP 427 says", name, _is_wheel_name)
+
+
+def vet_sdist_name(name: str) -> str:
+    """Return ``name`` if it is an sdist's file name, ``.tar.gz`` or ``.zip`` (PEP 625, and what came before it).
+
+    :raises UntrustedResultError: where it is not
+    """
+    return _vet("an sdist must be named NAME-VERSION.tar.gz", name, _is_sdist_name)
+
+
+def vet_dist_info_name(name: str) -> str:
+    """Return ``name`` if it is ``NAME-VERSION.dist-info`` (PEP 427), normalised or not.
+
+    :raises UntrustedResultError: where it is not
+    """
+    return _vet("a metadata directory must be named NAME-VERSION.dist-info", name, _is_dist_info_name)
+
+
+def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int, check: Check | None = None) -> Artefact:
+    """Copy one artefact from staging to the destination; an earlier one of that name is replaced in one step.
+
+    A link of that name in the destination is replaced too, and not followed.
+
+    :param limit: the most bytes that it may have
+    :param check: called with a descriptor of the copy and its name, before it has that name
+    :raises UntrustedResultError: where it is not a regular file with one link and without special mode bits, is too
+        large, changes its size, or has an impossible name, or ``check`` refuses it
+    :raises OSError: of the destination; a directory of that name there is ``IsADirectoryError``
+    """
+    entry = entry_name(name)
+    with aside(destination_fd) as place:
+        size, digest = _copy_file(staging_fd, entry, place, entry, limit=limit)
+        if check is not None:
+            # The copy, which nothing but this process has ever had open.
+            with _opened(entry, place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
+                check(copied, name)
+        os.rename(entry, entry, src_dir_fd=place, dst_dir_fd=destination_fd)
+    return Artefact(name, size, digest)
+
+
+def export_metadata(
+    staging_fd: int, name: str, destination_fd: int, *, limit: int, max_files: int = 10_000, max_depth: int = 16
+) -> Artefact:
+    """Copy a ``*.dist-info`` directory from staging to the destination; what has that name there is replaced.
+
+    :param limit: the most bytes of all its files together
+    :param max_files: the most files and directories in it
+    :param max_depth: the most directories inside each other, beneath it
+    :raises UntrustedResultError: where it holds anything but directories and files that :func:`export_file` would
+        take, or names that are not UTF-8 or not printable, or more than the limits allow
+    :raises OSError: of the destination
+    """
+    entry = entry_name(vet_dist_info_name(name))
+    copy = _TreeCopy(limit=limit, max_files=max_files, max_depth=max_depth)
+    with aside(destination_fd) as place:
+        with open_directory(staging_fd, entry) as source:
+            copy.directory(source, place, entry, prefix="")
+        _replace(destination_fd, place, entry)
+    return Artefact(name, copy.size, copy.digest())
+
+
+def export_fallback(
+    staging_fd: int, destination_fd: int, *, metadata: str, limit: int, check: Check | None = None
+) -> tuple[str, ...]:
+    """Export what pyproject_hooks leaves when it answers ``prepare_metadata_for_build_*`` by building a wheel.
+
+    That is the wheel, and an empty marker file whose name begins as pyproject_hooks' version has it. Only exactly one
+    of each is exported, and only the wheel that the metadata are of: in the destination there may be the wheels and
+    files of others. Of anything else nothing is, and ``build_wheel`` builds again.
+
+    :param metadata: the name of the metadata directory that was returned, which was vetted
+    :param limit: the most bytes that the wheel may have
+    :param check: of the wheel, as for :func:`export_file`
+    :returns: the names that were exported
+    :raises UntrustedResultError: where the two are there and :func:`export_file` refuses one
+    :raises OSError: of the destination
+    """
+    wheels: list[str] = []
+    markers: list[str] = []
+    for name in entry_names(staging_fd, limit=_MAX_STAGED):
+        status = _status(staging_fd, name)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            continue
+        if _MARKER.fullmatch(name) and status.st_size == 0:
+            markers.append(name.decode())
+        elif _is_wheel_name(name.decode("utf-8", "replace")):
+            wheels.append(name.decode())
+    if len(wheels) != 1 or len(markers) != 1 or parse_wheel_filename(wheels[0])[:2] != _project_of(metadata):
+        return ()
+    # The wheel first: without the marker nobody looks at it.
+    export_file(staging_fd, wheels[0], destination_fd, limit=limit, check=check)
+    export_file(staging_fd, markers[0], destination_fd, limit=0)
+    return wheels[0], markers[0]
+
+
+class _TreeCopy:
+    """The copy of one directory tree, and what it came to so far. Recurses, but no deeper than ``max_depth``."""
+
+    def __init__(self, *, limit: int, max_files: int, max_depth: int) -> None:
+        self.size = 0
+        self._limit = limit
+        self._left = max_files
+        self._depth_left = self._max_depth = max_depth
+        self._digests: dict[str, str] = {}
+
+    def digest(self) -> str:
+        lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(self._digests.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def directory(self, source: int, target_parent: int, target_name: bytes, *, prefix: str) -> None:
+        names = entry_names(source, limit=self._left)
+        self._left -= len(names)
+        os.mkdir(target_name, dir_fd=target_parent)
+        with _opened(target_name, target_parent) as target:
+            for name in names:
+                self._entry(source, name, target, path=prefix + entry_text(name))
+
+    def _entry(self, source: int, name: bytes, target: int, *, path: str) -> None:
+        status = _status(source, name)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            if not self._depth_left:
+                raise UntrustedResultError(f"directories must not be nested deeper than {self._max_depth}", path)
+            self._depth_left -= 1
+            with open_directory(source, name) as child:
+                self.directory(child, target, name, prefix=f"{path}/")
+            self._depth_left += 1
+        else:
+            size, self._digests[path] = _copy_file(source, name, target, name, limit=self._limit - self.size)
+            self.size += size
+
+
+def _copy_file(source: int, name: bytes, target: int, target_name: bytes, *, limit: int) -> tuple[int, str]:
+    """Copy one file to a name that does not exist yet; return its size and digest."""
+    with open_file(source, name, limit=limit) as opened:
+        # No mode is copied. The kernel applies the umask, which a threaded process cannot ask for without setting it.
+        created = os.open(target_name, _CREATE_FLAGS, 0o666, dir_fd=target)
+        try:
+            result = _copy_bytes(opened, created)
+        except BaseException:
+            os.close(created)
+            raise
+        # Some file systems report at close that the bytes did not arrive, so not in a finally clause.
+        os.close(created)
+        return result
+
+
+def _copy_bytes(source: OpenFile, target: int) -> tuple[int, str]:
+    size = 0
+    digest = hashlib.sha256()
+    while block := source.read(_BLOCK):
+        size += len(block)
+        if size > source.size:
+            break
+        digest.update(block)
+        _write(target, block)
+    if size != source.size:
+        raise UntrustedResultError("a file must not change its size while it is copied", source.name)
+    return size, digest.hexdigest()
+
+
+def _write(fd: int, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _replace(directory: int, place: int, name: bytes) -> None:
+    """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory.
+
+    Under a name that is swept, and not into ``place``: to get another parent a directory has to be writable.
+    """
+    earlier = temporary_name()
+    try:
+        os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=directory)
+    except FileNotFoundError:
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
+        return
+    try:
+        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
+    except BaseException:
+        os.rename(earlier, name, src_dir_fd=directory, dst_dir_fd=directory)
+        raise
+    remove_tree(directory, earlier)
+
+
+@contextlib.contextmanager
+def _opened(name: bytes, parent: int, flags: int = _DIRECTORY_FLAGS) -> Iterator[int]:
+    fd = os.open(name, flags, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _status(directory: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        # Whoever wants to open it gets the reason.
+        return None
+
+
+def _vet(rule: str, name: str, accepts: Callable[[str], bool]) -> str:
+    entry_name(name)
+    if not accepts(name):
+        raise UntrustedResultError(rule, name)
+    return name
+
+
+def _is_wheel_name(name: str) -> bool:
+    try:
+        parse_wheel_filename(name)
+    except ValueError:
+        return False
+    return _PLAIN.fullmatch(name) is not None
+
+
+def _is_sdist_name(name: str) -> bool:
+    try:
+        parse_sdist_filename(name)
+    except ValueError:
+        return False
+    return _PLAIN.fullmatch(name) is not None
+
+
+def _project_of(metadata: str) -> tuple[str, Version]:
+    project, _, version = metadata.removesuffix(".dist-info").rpartition("-")
+    return canonicalize_name(project), Version(version)
+
+
+def _is_dist_info_name(name: str) -> bool:
+    # A version has no dash once escaped, while a name that was not normalised may: the last dash separates.
+    project, _, version = name.removesuffix(".dist-info").rpartition("-")
+    try:
+        Version(version)
+    except ValueError:
+        return False
+    return bool(project) and name.endswith(".dist-info") and _PLAIN.fullmatch(name) is not None

@@ -1,0 +1,95 @@
+"""One hook call in a sandbox, and what it left, taken when every process of it is dead."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from ..hookcall import HookCall, SubprocessRunner
+from ..launchers.linker_variables import absolute_libraries
+from ..plan import Layout, Plan, Situation
+from ..plan.planner import plan_hook
+from ..policy import Policy
+from ..report import HookReport
+from ..results.answer import Output, read_output, write_output
+from ..results.archives.deepcheck import check_artefact, check_members, check_metadata
+from ..results.artefacts import Artefact, export_fallback, export_file, export_metadata
+from ..results.outputs import OutputDirectory
+from ..results.projects import Expected, check_result, check_unchanged, expected_of
+from .run import Run
+from .workspace import Workspace
+
+__all__ = ["HookRun"]
+
+
+class HookRun(Run):
+    """One hook call."""
+
+    def __init__(
+        self,
+        call: HookCall,
+        policy: Policy,
+        inner: SubprocessRunner,
+        extra: Mapping[str, str],
+        done: Callable[[HookReport], None],
+    ) -> None:
+        super().__init__(call.hook, call.source_dir, policy, done)
+        self.call = call
+        self.inner = inner
+        self.extra = extra
+        self.output: OutputDirectory | None = None
+        self.expected = Expected()
+        self.unpacked = False
+
+    def run(self) -> None:
+        if not self.policy.allow_other_names:
+            # Before the hook, which may change what it is compared with.
+            self.expected = expected_of(self.source, self.call.metadata_directory)
+        with contextlib.ExitStack() as stack:
+            if self.call.output_directory is not None:
+                self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
+            super().run()
+
+    def make_plan(self, situation: Situation, layout: Layout) -> Plan:
+        return plan_hook(self.call, self.policy, situation, layout, self.extra)
+
+    def prepare(self, workspace: Workspace, plan: Plan) -> None:
+        path = os.path.join(workspace.layout.control, "input.json")
+        kwargs = self.call.kwargs if plan.kwargs is None else plan.kwargs
+        with open(path, "x", encoding="utf-8") as file:
+            json.dump({"kwargs": dict(kwargs)}, file)
+
+    def start(self, command: list[str]) -> None:
+        # The launcher is started in the source tree, as every hook is, and must not load libraries from there.
+        absolute = absolute_libraries({**os.environ, **self.extra})
+        self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
+
+    def after_failure(self) -> None:
+        check_unchanged(self.expected, self.source)
+
+    def collect(self, workspace: Workspace) -> None:
+        allow_urls = self.policy.allow_url_requirements
+        check_unchanged(self.expected, self.source)
+        with workspace.directory(workspace.layout.control) as control:
+            output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        if self.output is not None and isinstance(output.returned, str):
+            with workspace.directory(workspace.layout.staging) as staging:
+                self.artefacts = tuple(self._export(staging, self.output.fd, output))
+        write_output(self.call.control_dir, output)
+
+    def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
+        name, limit = str(output.returned), self.policy.limits.output_size
+        check_result(self.call.hook, name, self.expected)
+        check = None
+        if self.policy.deep_check or self.unpacked:
+            check = functools.partial(check_artefact if self.policy.deep_check else check_members, limit=limit)
+        if not self.call.hook.startswith("prepare_metadata"):
+            return [export_file(staging, name, destination, limit=limit, check=check)]
+        if self.policy.deep_check:
+            check_metadata(staging, name)
+        metadata = export_metadata(staging, name, destination, limit=limit)
+        export_fallback(staging, destination, metadata=name, limit=limit, check=check)
+        return [metadata]

@@ -1,0 +1,102 @@
+"""What killed frontends have left, and what hooks have left to a throw-away uid: ended, given back, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import marshal
+import os
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..files.aside import sweep_aside
+from ..files.ownership import give_back
+from ..launchers.child import child_command
+from ..sandbox import cgroup
+from ..sandbox.status import read_status
+from .waiting import wait_for_end
+from .workspace import PREFIX, discard, opened, workspace_parent
+
+__all__ = ["sweep", "sweep_once", "take_back"]
+
+_LEAVE_FILES = (b"mirror", b"separate")  # the identities whose new files are to be given back
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@functools.lru_cache
+def sweep_once(parent: str) -> None:
+    """Remove what killed frontends left in a directory, once in the life of a process."""
+    sweep(parent)
+
+
+def sweep(parent: str | None = None) -> None:
+    """Remove the workspaces of frontends that were killed, and give the files that they left to this caller.
+
+    :param parent: the directory to look in; where temporary files go, if it is left out
+    """
+    parent = workspace_parent(()) if parent is None else parent
+    with contextlib.suppress(OSError), opened(parent) as fd:
+        sweep_aside(fd)
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and _is_abandoned(entry.path):
+                # A frontend that was killed early has left half a plan, or none.
+                with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
+                    _take_back_abandoned(entry.path)
+                with contextlib.suppress(OSError):
+                    discard(entry.path)
+
+
+def _is_abandoned(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        fd = os.open(f"{path}/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode) and os.read(fd, 1) == b""
+    except BlockingIOError:
+        return False  # somebody holds the other end
+    finally:
+        os.close(fd)
+
+
+def _take_back_abandoned(path: str) -> None:
+    status = read_status(f"{path}/status")
+    with open(f"{path}/plan", "rb") as file:
+        trees = marshal.load(file)["trees"]
+    take_back(status, [os.fsdecode(tree) for tree in trees])
+
+
+def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
+    """End what is left of a sandbox, and give what belongs to its throw-away uid in some trees to the caller.
+
+    :param status: what the launcher said
+    :param trees: the source tree and the writable paths
+    """
+    wait_for_end(status)
+    try:
+        _take_back(status, trees)
+    finally:
+        for path in status.get("cgroups", ()):
+            with contextlib.suppress(OSError):
+                cgroup.remove(path)
+
+
+def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
+    if status.get("mode") not in _LEAVE_FILES:
+        return
+    uid = status["uid"]
+    if status["mode"] == b"separate" and "state" not in status:
+        # No PID namespace has ended with the launcher, which was killed.
+        subprocess.run(child_command("--end", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
+    for tree in trees:
+        fd = os.open(tree, _DIRECTORY)
+        try:
+            give_back(fd, uid, owner=(os.geteuid(), os.getegid()))
+        finally:
+            os.close(fd)

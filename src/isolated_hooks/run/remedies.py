@@ -1,0 +1,119 @@
+"""What a set-up that failed says of this host, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..text import visible
+
+__all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
+
+# The stages of the child in which only the host can be to blame.
+_HOST_STAGES = frozenset(
+    (
+        "identity",
+        "starting pid 1",
+        "network and host name",
+        "mounts",
+        "keyring and terminal",
+        "limits",
+        "descriptors",
+        "privileges",
+        "system call filter",
+    )
+)
+# What a program that is not ours failed at; it tells only people why.
+_LAUNCHER_STAGES = frozenset(("bubblewrap",))
+# The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
+HOST_CALLS = frozenset(
+    ("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "statx")
+)
+_LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
+REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
+# What runs out, or is limited by the policy or the caller, and is no word of the host on what it allows.
+_SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+
+
+def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
+    """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
+    stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
+    path = os.fsdecode(status.get("path", b"")) or None
+    number = int(status.get("errno", 0))
+    said = "" if number else visible(str(status.get("said", "")), limit=200)
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    if stage in _LAUNCHER_STAGES:
+        missing = f"the launcher {stage} does not work here: {said or error}"
+        return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
+    missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
+    if syscall in _LANDLOCK_CALLS:
+        return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
+    if number in _SCARCE or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
+        return error
+    return SandboxUnavailableError([missing], remedy())
+
+
+_LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
+
+
+def remedy_of(outcome: Mapping[str, Any]) -> str:
+    """Return what to do about what a trial has met."""
+    if outcome.get("syscall") == "write" and outcome.get("errno") == errno.EROFS:
+        return "mount /proc read-write, as bwrap --proc /proc does: the id map of a user namespace is written there"
+    return remedy()
+
+
+def remedy() -> str:
+    """Return what to do where user namespaces are refused, by what this host says of them."""
+    unprivileged = os.geteuid() != 0
+    for path, bad, binds_root, advice in _SWITCHES:
+        if _read(path) == bad and (unprivileged or binds_root):
+            return advice.format(python=os.path.realpath(sys.executable))
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return (
+            "give the pod a seccomp profile that allows user namespaces (securityContext.seccompProfile of type "
+            "Localhost, with podman's /usr/share/containers/seccomp.json on the node)"
+        )
+    if _in_container() or _filtered():
+        return (
+            "start the container with a seccomp profile that allows user namespaces, such as podman's default one "
+            "(docker run --security-opt seccomp=/usr/share/containers/seccomp.json ...), or run it with podman"
+        )
+    return "allow unprivileged user namespaces on this host (see user_namespaces(7)), or run as root"
+
+
+# A file, what it holds where it stands in the way, whether it binds root too, and the remedy.
+_SWITCHES = (
+    ("/proc/sys/user/max_user_namespaces", "0", True, "sysctl user.max_user_namespaces=15000, as root"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0", False, "sysctl kernel.unprivileged_userns_clone=1, as root"),
+    # Ubuntu 24.04: unshare(2) succeeds, and the id map or the first mount is refused.
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        False,
+        "AppArmor restricts user namespaces here: sysctl kernel.apparmor_restrict_unprivileged_userns=0, as root, or "
+        "an AppArmor profile for this Python: 'abi <abi/4.0>, profile isolated-hooks {python} flags=(unconfined) "
+        "{{ userns, }}' in /etc/apparmor.d/isolated-hooks, loaded with apparmor_parser -r",
+    ),
+)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _filtered() -> bool:
+    """Say whether this process runs under a seccomp filter, proc_pid_status(5)."""
+    return any(line.split() == ["Seccomp:", "2"] for line in _read("/proc/self/status").splitlines())
+
+
+def _in_container() -> bool:
+    return any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv"))

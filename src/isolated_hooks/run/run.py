@@ -1,0 +1,212 @@
+"""What every call has in common: plan it, try the host, launch it, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import (
+    HookKilledError,
+    HookProcessError,
+    HookTimeoutError,
+    IsolationDegradedWarning,
+    SandboxSetupError,
+    SandboxUnavailableError,
+)
+from ..files.paths import RealFilesystem
+from ..launchers import find_launcher
+from ..plan import Identity, Layout, Plan, Situation
+from ..plan.holds import with_degradations
+from ..plan.view import refuse_reserved
+from ..policy import Policy
+from ..policy.limits import UNIT
+from ..protections import ProtectionState, ProtectionStatus
+from ..report import HookReport
+from ..results.artefacts import Artefact
+from ..text import visible
+from . import trial
+from .leftovers import sweep_once, take_back
+from .platform_check import check_platform
+from .remedies import refusal
+from .situation import situation_of
+from .workspace import Workspace, workspace_parent
+
+__all__ = ["Run"]
+
+
+class Run:
+    """What every call has in common, whether of a hook or of another command."""
+
+    def __init__(self, name: str, source: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
+        self.name = name
+        self.source = source
+        self.policy = policy
+        self.launcher = find_launcher(policy.launcher)
+        self.done = done
+        self.status: dict[str, Any] = {}
+        self.artefacts: tuple[Artefact, ...] = ()
+
+    def make_plan(self, situation: Situation, layout: Layout) -> Plan:
+        raise NotImplementedError
+
+    def start(self, command: list[str]) -> None:
+        raise NotImplementedError
+
+    def prepare(self, workspace: Workspace, plan: Plan) -> None:
+        """Put into the workspace what the command is to find."""
+
+    def collect(self, workspace: Workspace) -> None:
+        """Take what the command left, after every process of the sandbox is dead."""
+
+    def after_failure(self) -> None:
+        """Look at what a command that failed may have done, after every process of the sandbox is dead."""
+
+    def run(self) -> None:
+        """Do it all, and report it."""
+        check_platform()
+        refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
+        avoid = (self.source, *self.policy.writable)
+        sweep_once(workspace_parent(avoid))
+        began = time.monotonic()
+        plan, error = None, ""
+        refused: frozenset[Identity] = frozenset()
+        try:
+            while plan is None or plan.identity in refused:
+                with Workspace(avoid) as workspace:
+                    plan = self.trial(workspace, refused)
+                    self.prepare(workspace, plan)
+                    if self._run_to_end(workspace, plan):
+                        self.collect(workspace)
+                    else:
+                        refused |= {plan.identity}
+        except BaseException as problem:
+            error = visible(str(problem) or type(problem).__name__, limit=2000)
+            raise
+        finally:
+            if plan is not None:
+                self._report(plan, error, time.monotonic() - began)
+
+    def _report(self, plan: Plan, error: str, seconds: float) -> None:
+        dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
+        protections = with_degradations(self.launcher.protections(plan), self.status.get("degraded", {}))
+        for status in protections:
+            if status.state is ProtectionState.DEGRADED:
+                text = f"{status.protection.value} is degraded: {status.reason}"
+                warnings.warn(text, IsolationDegradedWarning, stacklevel=2)
+        self.done(
+            HookReport(
+                hook=self.name,
+                source_dir=self.source,
+                protections=protections,
+                returncode=self.status.get("code"),
+                dropped=dropped or plan.environ.dropped,
+                artefacts=self.artefacts,
+                error=error,
+                seconds=seconds,
+                launcher=self.launcher.name,
+            )
+        )
+
+    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+        """Return the plan that works on this host, tried without its command.
+
+        :param refused: identities that the inner runner's own wrapper does not allow
+        """
+        mapped = (self.source, *self.policy.writable, workspace.path)
+        situation = situation_of(self.source, self.policy)
+        refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
+        while True:
+            plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
+            if plan.identity is Identity.SEPARATE and self._missing(plan):
+                # Its one capability may be what the policy does not allow; the caller's own user holds none.
+                refused |= {plan.identity}
+                continue
+            self._check(plan)
+            workspace.write_plan(plan)
+            if trial.require_sandbox(plan, workspace, mapped, self.launcher):
+                return plan
+            refused |= {plan.identity}
+
+    def _check(self, plan: Plan) -> None:
+        """Raise SandboxUnavailableError where the plan, under this launcher, is less than what the policy requires."""
+        if plan.identity not in self.launcher.identities:
+            raise SandboxUnavailableError(
+                [f"the launcher {self.launcher.name} has no way to a user of the hook's own that this host allows"],
+                "use the launcher native",
+            )
+        missing = self._missing(plan)
+        if missing and plan.identity is Identity.CONFINED:
+            raise trial.namespaces_refused(missing)
+        if missing:
+            raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
+
+    def _missing(self, plan: Plan) -> list[ProtectionStatus]:
+        return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
+
+    def _run_to_end(self, workspace: Workspace, plan: Plan) -> bool:
+        try:
+            return self._launch(workspace, plan)
+        except Exception:
+            self.after_failure()
+            raise
+
+    def _launch(self, workspace: Workspace, plan: Plan) -> bool:
+        """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
+        command = self.launcher.command(plan, workspace.path, plan.argv)
+        try:
+            try:
+                self.start(command)
+            finally:
+                self.status = workspace.status()
+                take_back(self.status, (plan.source, *self.policy.writable))
+        except BaseException as problem:
+            if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
+                return False
+            failure = self._failure(problem)
+            if failure is None:
+                raise
+            raise failure from problem
+        if trial.refuses_wrapped(self.status, plan):
+            return False
+        failure = self._failure(None)
+        if failure is not None:
+            raise failure
+        return True
+
+    def _failure(self, problem: BaseException | None) -> Exception | None:
+        """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
+        state, code, limit = (self.status.get(name) for name in ("state", "code", "limit"))
+        command = (self.name,)
+        if state == "failed":
+            return refusal(self.status)
+        if state is None:
+            if "pid" in self.status:
+                # A set-up that fails says so: the launcher was killed after it had started pid 1, and that with it.
+                self.status["code"] = -9
+                return HookProcessError(-9, list(command)) if problem is None else None
+            started = problem is None or isinstance(problem, subprocess.CalledProcessError)
+            reason = "it ended without a word"
+            return SandboxSetupError("starting the launcher", reason=reason) if started else None
+        if limit == "watcher":
+            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        if limit:
+            value = getattr(self.policy.limits, limit)
+            if UNIT[limit] == "seconds":
+                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
+            return HookKilledError(int(code or 0), command, limit=limit, value=value)
+        if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
+            return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
+        if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
+            return HookKilledError(code, command, limit="file_size", value=self.policy.limits.file_size)
+        if problem is None and (state != "exited" or code != 0):
+            return HookProcessError(int(code or 1), list(command))
+        return None
+
+
+def _sentence(status: ProtectionStatus) -> str:
+    return f"{status.protection.value} is {status.state.value}: {status.reason}"

@@ -1,0 +1,164 @@
+"""What this host offers, found when it is first needed by trying it, and remembered for the process."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import marshal
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..files.paths import is_within
+from ..launchers import Launcher
+from ..launchers.child import child_command
+from ..plan import Identity, Plan
+from ..protections import ProtectionStatus
+from .remedies import HOST_CALLS, REFUSALS, refusal, remedy_of
+from .workspace import Workspace
+
+__all__ = [
+    "degradations",
+    "facts",
+    "namespaces_refused",
+    "refused_identities",
+    "refuses_wrapped",
+    "require_sandbox",
+    "working_identity",
+]
+
+# Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
+# way, such as a path that is gone: which way is taken must not be up to the hook.
+_IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
+_REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
+_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
+# What root tries before its own uid, and the calls that are refused where the ids for it are not mapped, or the
+# capabilities are missing.
+_WRAPPED = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
+_ID_CALLS = frozenset(("write", "setresuid", "capget"))
+_MAPPED = (Identity.SINGLE, Identity.RANGE)
+_tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
+
+
+def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
+    """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
+    devices = _devices(paths)
+    refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
+    return frozenset(i for i, d, name in refused if i in _LADDER and d in (devices, ()) and name == launcher)
+
+
+def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
+    """Try the plan without a command, once for each kind of identity, set of filesystems and launcher.
+
+    :param paths: what is to be mounted idmapped
+    :return: whether it worked; ``False`` means that this identity is refused, so another one is to be tried
+    :raises SandboxUnavailableError: the host does not allow the sandbox
+    :raises SandboxSetupError: something about this very plan does not work
+    """
+    mapped = plan.identity in _MAPPED
+    key = _key(plan, paths if mapped else ())
+    if key not in _tried:
+        _tried[key] = _try(workspace, launcher.command(plan, workspace.path, ()))
+    outcome = _tried[key]
+    if _worked(outcome):
+        return True
+    if plan.identity in _LADDER and _is_refusal(outcome):
+        return False
+    _tried.pop(key, None)  # another thread may have come to the same
+    raise refusal(outcome)
+
+
+def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
+    """Say whether an identity that works here was refused where the launcher was started, so that nothing was run.
+
+    The inner runner may have entered a user namespace of its own first, as ``unshare --map-root-user`` does, where one
+    id is mapped and no other can be taken. Only what is needed for other ids counts: that is not up to a source tree.
+    """
+    call, number = status.get("syscall"), status.get("errno")
+    failed = status.get("state") == "failed" and plan.identity in _WRAPPED
+    return failed and call in _ID_CALLS and number in (errno.EPERM, errno.EINVAL)
+
+
+def _is_refusal(outcome: Mapping[str, Any]) -> bool:
+    """Say whether the host refuses an identity as such, or what is needed to make a root in a user namespace."""
+    call, number = outcome.get("syscall"), outcome.get("errno")
+    return (call in HOST_CALLS and number in REFUSALS) or (call in _IDENTITY_CALLS and number in _REFUSED)
+
+
+def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
+    """Return what the trial of a plan has found weaker, and why."""
+    mapped = plan.identity in _MAPPED
+    degraded: Mapping[str, str] = _tried[_key(plan, paths if mapped else ())].get("degraded", {})
+    return degraded
+
+
+def working_identity() -> Identity | None:
+    """Return how hooks get a user of their own here, as the last trial that worked has shown."""
+    return next((i for (i, *_), outcome in reversed(_tried.items()) if _worked(outcome)), None)
+
+
+@functools.lru_cache(maxsize=1)
+def facts() -> Mapping[str, tuple[int, str]]:
+    """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
+    done = subprocess.run(child_command("--facts"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
+    found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
+    return found
+
+
+def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
+    return plan.identity, _devices(paths), plan.policy.network, plan.policy.launcher
+
+
+def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            cwd="/",  # nothing of a tree that may be the current directory is to be loaded
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error
+    status = workspace.take_status()
+    workspace.clear()
+    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    if not status:
+        raise SandboxSetupError("starting the launcher", path=command[0], reason=last or f"exit {done.returncode}")
+    return {**status, "said": last}
+
+
+def _worked(outcome: dict[str, Any]) -> bool:
+    return outcome.get("state") == "exited" and outcome.get("code") == 0
+
+
+def _devices(paths: Iterable[str]) -> tuple[int, ...]:
+    """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
+    real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
+    beneath = (device for device, place in _mounts() if any(is_within(place, path) for path in real))
+    return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
+
+
+def _mounts() -> Iterator[tuple[int, str]]:
+    """Yield the device number and the place of every mount, proc_pid_mountinfo(5)."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            fields = line.split()
+            major, _, minor = fields[2].partition(b":")
+            place = re.sub(rb"\\(\d{3})", lambda match: bytes((int(match[1], 8),)), fields[4])
+            yield os.makedev(int(major), int(minor)), os.fsdecode(place)
+
+
+def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
+    """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
+    refused = next(o for (i, *_), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
+    call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
+    names = ", ".join(status.protection.value for status in missing)
+    return SandboxUnavailableError(
+        [f"user namespaces: {call}", f"so these would be degraded: {names}"],
+        f"{remedy_of(refused)}; or allow what is weaker without: --allow-degraded no-namespaces",
+    )

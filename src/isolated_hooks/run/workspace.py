@@ -1,0 +1,191 @@
+"""The private directory of one call: the plan, what the child says, and staging for what the hook leaves.
+
+::
+
+    isolated-hooks-XXXXXXXX/      0700
+        plan, status              marshalled, for and from the child
+        alive                     a FIFO that the frontend holds open: closed means that the frontend is gone
+        root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
+        control/, staging/        shown to the hook as its control and output directories
+        empty/, nothing           shown in the place of hidden paths
+
+A workspace whose frontend was killed is found by its FIFO, which nobody holds any more, and removed by a later call.
+While it has no FIFO yet it lies in a directory that is held by a lock instead, and the FIFO is the last to go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+from ..errors import SandboxSetupError
+from ..files.aside import aside_at
+from ..files.entries import temporary_name
+from ..files.paths import is_within
+from ..files.trees import open_directory, remove_tree
+from ..plan import Layout, Plan
+from ..sandbox.status import read_status
+
+__all__ = ["PREFIX", "Workspace", "discard", "opened", "workspace_parent"]
+
+PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
+_ASIDE = "workspace"
+_OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Workspace:
+    """One workspace, as a context manager that removes it.
+
+    :param avoid: the trees that the hook sees or writes to: the workspace is made outside of them
+    :raises SandboxSetupError: it could not be made
+    """
+
+    def __init__(self, avoid: Iterable[str] = ()) -> None:
+        parent = workspace_parent(avoid)
+        self.path = os.path.join(parent, PREFIX + secrets.token_hex(6))
+        self._alive = -1
+        try:
+            with aside_at(parent) as place:
+                unfinished = os.path.join(place, _ASIDE)
+                os.mkdir(unfinished, 0o700)
+                self._fill(unfinished)
+                os.rename(unfinished, self.path)
+        except BaseException as error:
+            self._close_alive()
+            if not isinstance(error, OSError):
+                raise
+            path = os.fsdecode(error.filename or parent)
+            raise SandboxSetupError("making the workspace", path=path, errno=error.errno or 0) from error
+
+    def _fill(self, path: str) -> None:
+        # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
+        for name in ("root", "scratch", "control", "staging", "empty"):
+            os.mkdir(f"{path}/{name}", 0o700)
+            # Not otherwise: in a user namespace without a map nothing can be given to anybody.
+            if os.stat(f"{path}/{name}").st_gid != os.getegid():
+                os.chown(f"{path}/{name}", -1, os.getegid())
+        for name in ("home", "tmp"):
+            os.mkdir(f"{path}/scratch/{name}", 0o700)
+        os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+        os.mkfifo(f"{path}/alive", 0o600)
+        # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
+        self._alive = os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC)
+
+    @property
+    def layout(self) -> Layout:
+        """The paths that a plan may refer to."""
+        return Layout(
+            *(os.path.join(self.path, name) for name in ("scratch", "control", "staging", "empty", "nothing"))
+        )
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan for the child."""
+        data = marshal.dumps(plan.to_wire(os.urandom(32)))
+        with open(
+            os.open(f"{self.path}/plan", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
+        ) as file:
+            file.write(data)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the child said."""
+        return read_status(f"{self.path}/status")
+
+    def clear(self) -> None:
+        """Empty the directories that the child makes the sandbox's root in, where a trial has left something there."""
+        for name in ("root", "scratch"):
+            for left in set(os.listdir(f"{self.path}/{name}")) - _OURS:
+                _remove(f"{self.path}/{name}", left)
+
+    def take_status(self) -> dict[str, Any]:
+        """Return what the child said and forget it, so that no later child can be taken for this one."""
+        status = self.status()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.path}/status")
+        return status
+
+    @contextlib.contextmanager
+    def directory(self, path: str) -> Iterator[int]:
+        """Give a descriptor of one of the workspace's directories, which a hook may have made unreadable."""
+        with opened(self.path) as fd, open_directory(fd, os.fsencode(os.path.basename(path))) as directory:
+            yield directory
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Held until everything is gone: the sweep of another frontend takes a workspace that nobody holds.
+        try:
+            discard(self.path)
+        finally:
+            self._close_alive()
+
+    def _close_alive(self) -> None:
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+
+
+def workspace_parent(avoid: Iterable[str]) -> str:
+    """Return a directory for temporary files that none of the trees in ``avoid`` contains, without links on the way.
+
+    A hook that could write to its workspace could tell the frontend whatever it likes.
+    """
+    trees = [os.path.realpath(path) for path in avoid]
+    try:
+        first = tempfile.gettempdir()
+    except OSError as error:
+        raise SandboxSetupError("making the workspace", errno=error.errno or 0, reason=str(error.strerror)) from error
+    for candidate in (first, "/tmp", "/var/tmp", "/dev/shm"):
+        real = os.path.realpath(candidate)
+        if (
+            os.path.isdir(real)
+            and os.access(real, os.W_OK | os.X_OK)
+            and not any(is_within(real, tree) for tree in trees)
+        ):
+            return real
+    raise SandboxSetupError("making the workspace", path=first, reason="no directory outside of the trees is writable")
+
+
+def discard(path: str) -> None:
+    """Remove a workspace, its FIFO last: what could not be removed, or not before a SIGKILL, is found by a later call.
+
+    :raises OSError: something could not be removed; everything else was
+    """
+    failed: list[OSError] = []
+    with opened(path) as fd:
+        for name in set(os.listdir(fd)) - {"alive"}:
+            try:
+                remove_tree(fd, name)
+            except OSError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
+    # Without its FIFO it would be nobody's; under such a name another call removes it, perhaps before this one does.
+    parent, left = os.path.dirname(path), os.fsdecode(temporary_name())
+    os.rename(path, os.path.join(parent, left))
+    with contextlib.suppress(OSError):
+        _remove(parent, left)
+
+
+def _remove(parent: str, name: str) -> None:
+    with opened(parent) as fd:
+        remove_tree(fd, name)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Give a descriptor of a directory within the context."""
+    fd = os.open(path, _DIRECTORY & ~os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""What an attack finds on the host: canaries that the self-test plants, and removes again."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-import attackpage
 import pytest
-from attackcolumn import COLUMNS, Entry, column
-from attackrows import ROWS
+from support.attacks import page
+from support.attacks.column import COLUMNS, Entry, column
+from support.attacks.rows import ROWS
+from support.repository import ROOT
 
 from isolated_hooks.selftest.findings import Result
 from isolated_hooks.selftest.promises import KINDS
@@ -16,7 +16,6 @@ from isolated_hooks.selftest.table import ATTACKS, Attack
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-ROOT = Path(__file__).parents[2]
 _EACH = [pytest.param(name, attack, id=f"{name}-{attack.name}") for name in COLUMNS for attack in ATTACKS]
 
 
@@ -44,8 +43,8 @@ def test_an_attack_comes_to_what_the_report_says(name: str, attack: Attack) -> N
 @pytest.mark.parametrize(("name", "attack"), _EACH)
 def test_the_page_says_so(name: str, attack: Attack) -> None:
     """What is committed is the outcome. What a kernel or a host lacks may be shown on another one only."""
-    word, entry = attackpage.committed()[attack.name][name], _entry(name, attack)
-    if not COLUMNS[name].namespaces and attackpage.made_with()[1] != attackpage.landlock_abi():
+    word, entry = page.committed()[attack.name][name], _entry(name, attack)
+    if not COLUMNS[name].namespaces and page.made_with()[1] != page.landlock_abi():
         pytest.skip("the page was made with another Landlock, which decides what holds without namespaces")
     if attack.unless and Result.UNSHOWN.value in (word, entry.word):
         return
@@ -54,10 +53,10 @@ def test_the_page_says_so(name: str, attack: Attack) -> None:
 
 def test_the_rest_of_the_page_is_what_the_command_makes_of_it() -> None:
     """Names, numbers, kinds, tests and reasons; only what takes a run is taken from the page itself."""
-    committed = attackpage.committed()
-    assert list(committed) == [attack.name for attack in ATTACKS], f"run: {attackpage.COMMAND}"
-    made = attackpage.page(committed, *attackpage.made_with())
-    assert made == attackpage.PAGE.read_text(encoding="utf-8"), f"run: {attackpage.COMMAND}"
+    committed = page.committed()
+    assert list(committed) == [attack.name for attack in ATTACKS], f"run: {page.COMMAND}"
+    made = page.page(committed, *page.made_with())
+    assert made == page.PAGE.read_text(encoding="utf-8"), f"run: {page.COMMAND}"
 
 
 def test_names_are_unique_and_every_kind_is_covered_once() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from attackplace import Place, quiet
+from support.attacks.place import Place, quiet
 
 from isolated_hooks import IsolatedHookCaller
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attackplace import Place, processes_naming
+from support.attacks.place import Place, processes_naming
 
 from isolated_hooks import Policy, Protection, ProtectionState
 from isolated_hooks.selftest.conduct import Outcome, conduct

@@ -21,7 +21,7 @@ from typing import Any
 import packaging
 import pyproject_hooks
 import pytest
-from attackplace import quiet
+from support.attacks.place import quiet
 
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError, host

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyproject_hooks
 import pytest
-from attackplace import Place, quiet
+from support.attacks.place import Place, quiet
 
 from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.selftest.conduct import HOOKS, Outcome, call_hook, conduct

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attackplace import HERE, Place, processes_naming, sandbox_mounts
+from support.attacks.place import HERE, Place, processes_naming, sandbox_mounts
 
 from isolated_hooks.sandbox import cgroup
 from isolated_hooks.selftest.processes import until

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from attackplace import Place, Traces, traces
+from support.attacks.place import Place, Traces, traces
 
 from isolated_hooks.selftest.processes import until
 

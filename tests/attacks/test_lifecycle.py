@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attackplace import Place, processes_naming, sandbox_mounts
+from support.attacks.place import Place, processes_naming, sandbox_mounts
 
 from isolated_hooks import Policy
 from isolated_hooks.errors import HookTimeoutError

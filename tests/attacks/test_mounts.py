@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attackplace import Place
+from support.attacks.place import Place
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attackplace import HERE, Place, processes_naming, traces
+from support.attacks.place import HERE, Place, processes_naming, traces
 
 from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection, host
 from isolated_hooks.identities import Identity

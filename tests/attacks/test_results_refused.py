@@ -19,9 +19,9 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from attackplace import processes_naming, quiet
 from build.env import DefaultIsolatedEnv
 from packaging.version import Version
+from support.attacks.place import processes_naming, quiet
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
 from isolated_hooks.selftest.processes import until

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attackplace import Place
+from support.attacks.place import Place
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import table
-from lab import CGROUP, DIRECTORY, USER, Lab, cannot_be_set_up
-from places import Places
+from support.containers import table
+from support.containers.lab import CGROUP, DIRECTORY, USER, Lab, cannot_be_set_up
+from support.containers.places import Places
 
 _SWITCH = "ISOLATED_HOOKS_REQUIRE_CONTAINERS"
 _TABLE = pytest.StashKey[str]()

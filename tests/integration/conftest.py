@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from index import Index, serve
-from projects import cannot_run, contents, facts, nothing_left, run_text, write_project
+from support.index import Index, serve
+from support.projects import cannot_run, contents, facts, nothing_left, run_text, write_project
 
 _UNSTABLE = pytest.StashKey[list[str]]()
 

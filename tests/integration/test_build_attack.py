@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plantedhost import PROBES, PlantedHost, report_in, vulnerable_in
-from projects import CLI
+from support.plantedhost import PROBES, PlantedHost, report_in, vulnerable_in
+from support.projects import CLI
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

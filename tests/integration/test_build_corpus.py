@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from corpus_builds import (
+from support.corpus_builds import (
     PACKAGES,
     NoNetworkError,
     Package,
@@ -24,7 +24,7 @@ from corpus_builds import (
     told,
     unpack,
 )
-from projects import cannot_run, clean_environ
+from support.projects import cannot_run, clean_environ
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -16,9 +16,9 @@ import build.__main__
 import build.env
 import build.util
 import pytest
-from index import Index, backend_sdist, write_wheel
-from projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text
-from requirements import hostile_wheel, mark, write_needy
+from support.index import Index, backend_sdist, write_wheel
+from support.projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text
+from support.requirements import hostile_wheel, mark, write_needy
 
 from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError, host
 from isolated_hooks.frontends.build import environments

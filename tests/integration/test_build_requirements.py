@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from index import PASSWORD, Index, backend_sdist, write_wheel
-from projects import (
+from support.index import PASSWORD, Index, backend_sdist, write_wheel
+from support.projects import (
     WHEEL,
     cannot_run,
     command,
@@ -19,7 +19,7 @@ from projects import (
     nothing_left,
     run_text,
 )
-from requirements import hostile_wheel, mark, write_needy
+from support.requirements import hostile_wheel, mark, write_needy
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -15,7 +15,7 @@ import build
 import build.util
 import pyproject_hooks
 import pytest
-from projects import INFO, SDIST, WHEEL, caller, contents, facts, nothing_left, plain_caller, write_project
+from support.projects import INFO, SDIST, WHEEL, caller, contents, facts, nothing_left, plain_caller, write_project
 
 from isolated_hooks import IsolatedHookCaller, IsolatedHooksMixin, IsolatedRunner, Policy
 

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from projects import (
+from support.projects import (
     SDIST,
     WHEEL,
     cannot_run,
@@ -24,10 +24,10 @@ from projects import (
     run_text,
     write_project,
 )
+from support.repository import FIXTURES
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
 # Arguments for build, run in a directory that holds ``project`` and what the test below puts beside it.
 WORKING = {
     "source directory": "-n project",

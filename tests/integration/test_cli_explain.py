@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import caller, clean_environ, command, contents, facts, nothing_left, write_project
+from support.projects import caller, clean_environ, command, contents, facts, nothing_left, write_project
 
 from isolated_hooks.policy import HOOKS
 from isolated_hooks.view import SCRATCH

@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from projects import command
+from support.projects import command
 
 from isolated_hooks.cli.options import add_policy_options, leading_options, policies_of
 

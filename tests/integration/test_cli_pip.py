@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from index import write_wheel
-from projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
+from support.index import write_wheel
+from support.projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
+from support.repository import NARROW
 
 from isolated_hooks import Policy
 from isolated_hooks.frontends import piprunner
@@ -515,8 +516,7 @@ def test_links_of_the_users_own_are_followed(project: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("options", "code"), [(["--bad-option"], 2), ([], 3)])
 def test_a_usage_error_is_one_on_any_host(options: list[str], code: int, project: Path) -> None:
-    narrow = Path(__file__).parent / "narrow.py"
-    argv = [sys.executable, narrow, "unshare=EPERM", "--", *CLI, "pip", *OFFLINE, "wheel", *options, project]
+    argv = [sys.executable, NARROW, "unshare=EPERM", "--", *CLI, "pip", *OFFLINE, "wheel", *options, project]
     done = run_text(argv)
     assert done.returncode == code, done.stderr
     assert ("no such option: --bad-option" in done.stderr) is (code == 2)

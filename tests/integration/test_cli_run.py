@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import CLI, WITH_PYTHON, clean_environ, command, contents, nothing_left, running
+from support.projects import CLI, WITH_PYTHON, clean_environ, command, contents, nothing_left, running
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import clean_environ
+from support.projects import clean_environ
+from support.repository import NARROW, ROOT
 
 from isolated_hooks import Protection
 from isolated_hooks.cli import main
@@ -28,7 +29,6 @@ from isolated_hooks.selftest.world import BACKEND
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 COMMAND = [sys.executable, "-m", "isolated_hooks", "selftest"]
-NARROW = Path(__file__).parent / "narrow.py"
 NO_NAMESPACES = [sys.executable, os.fspath(NARROW), "docker", "--"]
 #: The sweep walks over all that hooks see, and of a developer's own search path they see every installation.
 FEW_FILES = {"PATH": os.defpath}
@@ -187,10 +187,9 @@ def _naming(path: Path) -> list[str]:
 
 def test_the_wheel_has_the_backend(tmp_path: Path) -> None:
     """It runs from an installed wheel, in which the backend is data."""
-    sources = Path(__file__).parents[2]
     copy = tmp_path / "copy"
     ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(sources, copy, ignore=ignored)
+    shutil.copytree(ROOT, copy, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     installed = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", installed, copy], check=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import CLI, WITH_PYTHON, cannot_run, clean_environ, nothing_left, running
+from support.projects import CLI, WITH_PYTHON, cannot_run, clean_environ, nothing_left, running
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

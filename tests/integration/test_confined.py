@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from projects import clean_environ, write_project
+from support.projects import clean_environ, write_project
+from support.repository import NARROW
 
 from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError, host, view
 from isolated_hooks.identities import Identity
@@ -243,7 +244,7 @@ IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=policy).get_requires_fo
 def test_killed_half_way_nothing_runs_on_and_the_next_call_gives_the_files_back(victim: str, tmp_path: Path) -> None:
     project = _foreign_tree(tmp_path)
     (project / "wait").touch()
-    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    narrow = os.fspath(NARROW)
     environ = clean_environ(TMPDIR=os.fspath(tmp_path))
     argv = [sys.executable, narrow, "unshare=EPERM", "--", sys.executable, "-c", _FRONTEND, os.fspath(project)]
     with subprocess.Popen(argv, env=environ, start_new_session=True) as frontend:
@@ -322,7 +323,7 @@ def test_before_landlock_knew_of_truncation_nothing_outside_is_emptied(tmp_path:
     outside = tmp_path / "outside"
     outside.write_text("text")
     (project / "targets").write_text(f"{outside} {tmp_path / 'socket'}")
-    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    narrow = os.fspath(NARROW)
     command = [sys.executable, "-c", _FRONTEND, os.fspath(project)]
     argv = [sys.executable, narrow, "landlock-abi=2", "unshare=EPERM", "--", *command]
     subprocess.run(argv, env=clean_environ(TMPDIR=os.fspath(tmp_path)), check=True)
@@ -401,7 +402,7 @@ def get_requires_for_build_sdist(config_settings=None):
 @root_only
 def test_a_hook_cannot_stop_what_is_to_end_it(tmp_path: Path) -> None:
     """Before Landlock knew of signals, whoever runs under the throw-away uid is within reach of the hook."""
-    narrow = os.fspath(Path(__file__).parent / "narrow.py")
+    narrow = os.fspath(NARROW)
     for number in range(3):
         project = write_project(tmp_path / f"{number}", extra=_STOPS_WHOEVER_COMES)
         command = [sys.executable, "-c", _FRONTEND, os.fspath(project)]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyproject_hooks
 import pytest
 from build.env import DefaultIsolatedEnv
-from corpus_builds import (
+from support.corpus_builds import (
     PACKAGES,
     BareEnv,
     Built,

@@ -9,11 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from projects import cannot_run, command
+from support.projects import cannot_run, command
+from support.repository import ROOT
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-ROOT = Path(__file__).parents[2]
 # Of a checkout: what is not a source, and what builds, tests and checks have left there.
 _LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.so", "PKG-INFO")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from projects import SDIST, WHEEL, caller, cannot_run, contents, facts, nothing_left, write_project
+from support.projects import SDIST, WHEEL, caller, cannot_run, contents, facts, nothing_left, write_project
 
 from isolated_hooks import (
     IsolatedHookCaller,

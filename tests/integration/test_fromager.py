@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fromagerworld import Done, World, fill_index
-from plantedhost import PROBES, WORD, PlantedHost, report_in, vulnerable_in
-from projects import CLI
+from support.fromagerworld import Done, World, fill_index
+from support.plantedhost import PROBES, WORD, PlantedHost, report_in, vulnerable_in
+from support.projects import CLI
+from support.repository import ROOT
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
@@ -26,7 +27,7 @@ PLAIN = (sys.executable, "-m", "fromager")
 OURS = (*CLI, "fromager")
 #: Built the same with and without a sandbox; the others tell of what they found.
 SAME = ("pure", "markupsafe", "cyfast", "flit_core")
-PATCH = Path(__file__).parents[2] / "docs" / "frontends" / "fromager.patch"
+PATCH = ROOT / "docs" / "frontends" / "fromager.patch"
 # What startup is built with: from the environment, from the package's settings, and taken out again.
 ENVIRON = {
     "FROMAGER_SCRUB_ENV_VARS": "SCRUBBED, SCRUBBED_TOO",

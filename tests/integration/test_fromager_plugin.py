@@ -13,7 +13,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from projects import WHEEL, facts, nothing_left, write_project
+from support.projects import WHEEL, facts, nothing_left, write_project
 
 from isolated_hooks import SandboxUnavailableError
 from isolated_hooks.frontends import fromager_plugin as plugin

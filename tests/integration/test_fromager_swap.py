@@ -14,7 +14,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from projects import WHEEL, facts, nothing_left, write_project
+from support.projects import WHEEL, facts, nothing_left, write_project
 
 from isolated_hooks import HookReport, Policy, SwapError
 from isolated_hooks.frontends import fromager as frontend

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from projects import caller, clean_environ, facts, write_project
+from support.projects import caller, clean_environ, facts, write_project
+from support.repository import ROOT
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError, host
@@ -21,7 +22,7 @@ from isolated_hooks.launchers import find_launcher
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-_DOCUMENT = Path(__file__).parents[2] / "docs" / "launchers.rst"
+_DOCUMENT = ROOT / "docs" / "launchers.rst"
 Installer = Callable[[str], dict[str, str]]
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import CLI, cannot_run, clean_environ, facts, run_text, write_project
+from support.projects import CLI, cannot_run, clean_environ, facts, run_text, write_project
+from support.repository import NARROW
 
 import isolated_hooks
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-NARROW = Path(__file__).parent / "narrow.py"
 _CALL = """\
 import json, sys, warnings
 from isolated_hooks import *

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import CLI, cannot_run, run_text, write_project
+from support.projects import CLI, cannot_run, run_text, write_project
 
 import isolated_hooks
 from isolated_hooks import Protection

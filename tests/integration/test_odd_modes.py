@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index import write_wheel
-from projects import (
+from support.index import write_wheel
+from support.projects import (
     CLI,
     WHEEL,
     caller,
@@ -24,6 +24,7 @@ from projects import (
     run_text,
     write_project,
 )
+from support.repository import TESTS
 
 from isolated_hooks import Policy
 
@@ -167,13 +168,11 @@ def test_a_frontend_without_some_of_its_standard_streams(closed: str, tmp_path: 
     """A daemon has closed them: what is opened next gets their numbers, and is not to be taken for the output."""
     project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): print('said'); return _wheel(d, {})")
     (tmp_path / "out").mkdir()
-    code = "import sys; from projects import caller; caller(sys.argv[1]).build_wheel(sys.argv[2])"
+    code = "import sys; from support.projects import caller; caller(sys.argv[1]).build_wheel(sys.argv[2])"
     close = " ".join(f"{number}>&-" for number in closed)
     argv = [sys.executable, "-c", code, project, tmp_path / "out"]
     with nothing_left(tmp_path):
-        done = run_text(
-            ["sh", "-c", f'exec "$@" {close}', "sh", *argv], environ={"PYTHONPATH": os.path.dirname(__file__)}
-        )
+        done = run_text(["sh", "-c", f'exec "$@" {close}', "sh", *argv], environ={"PYTHONPATH": os.fspath(TESTS)})
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path / "out") == [WHEEL]
 
@@ -183,9 +182,9 @@ def test_a_frontend_that_ignores_the_end_of_its_children(tmp_path: Path) -> None
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    code = "import sys; from projects import caller; print(caller(sys.argv[1]).build_wheel(sys.argv[2]))"
+    code = "import sys; from support.projects import caller; print(caller(sys.argv[1]).build_wheel(sys.argv[2]))"
     argv = [sys.executable, "-c", ignoring, sys.executable, "-c", code, project, tmp_path / "out"]
-    done = run_text(argv, environ={"PYTHONPATH": os.path.dirname(__file__)})
+    done = run_text(argv, environ={"PYTHONPATH": os.fspath(TESTS)})
     assert done.stdout.split() == [WHEEL], done.stderr
 
 

@@ -11,8 +11,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from index import Index, write_wheel
-from projects import (
+from support.index import Index, write_wheel
+from support.projects import (
     INFO,
     SDIST,
     WHEEL,

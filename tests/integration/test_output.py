@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from projects import CLI, WHEEL, WITH_PYTHON, caller, clean_environ, command, plain_caller, write_project
+from support.projects import CLI, WHEEL, WITH_PYTHON, caller, clean_environ, command, plain_caller, write_project
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

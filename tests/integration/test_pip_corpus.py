@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import cannot_run, command, facts, run_text, write_project
+from support.projects import cannot_run, command, facts, run_text, write_project
+from support.repository import FETCH_SDISTS
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-HERE = Path(__file__).parent
 PIPS = ("23.0.1", "24.0", "25.0.1", "25.3", "newest")
 # Plain setuptools without pyproject.toml; flit in its own tree; an in-tree backend; C; cffi.
 CORPUS = (
@@ -51,7 +51,7 @@ def pips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def sdists(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     directory = tmp_path_factory.mktemp("sdists")
-    done = run_text([sys.executable, HERE / "fetch_sdists.py", directory, *CORPUS])
+    done = run_text([sys.executable, FETCH_SDISTS, directory, *CORPUS])
     if done.returncode:
         cannot_run(f"sdists cannot be fetched: {done.stderr}")
     return sorted(directory.iterdir())

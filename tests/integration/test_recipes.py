@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from projects import SDIST, WHEEL, cannot_run, command, facts, run_text, write_project
+from support.projects import SDIST, WHEEL, cannot_run, command, facts, run_text, write_project
+from support.repository import ROOT
 
 import isolated_hooks
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-PAGE = Path(__file__).parents[2] / "docs" / "frontends" / "others.rst"
+PAGE = ROOT / "docs" / "frontends" / "others.rst"
 # Sees, from inside, that this is the sandbox, and asks for nothing from the index.
 EXTRA = """
 def get_requires_for_build_wheel(config_settings=None):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
-from projects import WHEEL, caller, facts, nothing_left, outcome, plain_caller, running, write_project
+from support.projects import WHEEL, caller, facts, nothing_left, outcome, plain_caller, running, write_project
 
 from isolated_hooks import HookProcessError, UntrustedResultError
 

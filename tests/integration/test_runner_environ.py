@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyproject_hooks
 import pytest
-from projects import caller, facts, plain_caller, write_project
+from support.projects import caller, facts, plain_caller, write_project
 
 from isolated_hooks import IsolatedRunner, Policy
 

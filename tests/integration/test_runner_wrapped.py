@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from projects import WHEEL, caller, nothing_left, write_project
+from support.projects import WHEEL, caller, nothing_left, write_project
 
 from isolated_hooks import IsolationDegradedWarning, Policy, Protection, ProtectionState, SandboxUnavailableError
 

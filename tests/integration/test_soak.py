@@ -14,13 +14,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from projects import cannot_run
+from support.projects import cannot_run
+from support.repository import ROOT
 
 from isolated_hooks import Policy
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-_SCRIPT = Path(__file__).parents[2] / "benchmarks" / "soak.py"
+_SCRIPT = ROOT / "benchmarks" / "soak.py"
 _IN_A_ROW = int(os.environ.get("ISOLATED_HOOKS_SOAK", "200"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import build
 import pyproject_hooks
 import pytest
-from projects import WHEEL, facts, write_project
+from support.projects import WHEEL, facts, write_project
 
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, IsolatedHooksMixin, IsolatedRunner, Policy, Swap, SwapError, swap

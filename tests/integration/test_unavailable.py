@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import caller, cannot_run, clean_environ, facts
+from support.projects import caller, cannot_run, clean_environ, facts
+from support.repository import NARROW
 
 from isolated_hooks import SandboxUnavailableError
 
@@ -62,14 +63,13 @@ def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, tel
     assert not (telling_project / "ran").exists()
 
 
-_NARROW = Path(__file__).parent / "narrow.py"
 _NO_NAMESPACES = 'echo 0 > /proc/sys/user/max_user_namespaces || { echo cannot-prepare; exit 99; }; exec "$@"'
 
 
 def without_user_namespaces(how: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command where no user namespace can be made; what is changed for it goes with its process."""
     if how == "filter":
-        argv = [sys.executable, os.fspath(_NARROW), "unshare=EPERM", "--", *argv]
+        argv = [sys.executable, os.fspath(NARROW), "unshare=EPERM", "--", *argv]
     else:
         argv = ["unshare", "--user", "--map-root-user", "sh", "-c", _NO_NAMESPACES, "sh", *argv]
     environ = clean_environ(TMPDIR=os.environ.get("TMPDIR", tempfile.gettempdir()))

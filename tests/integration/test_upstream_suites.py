@@ -15,12 +15,12 @@ import venv
 from pathlib import Path
 
 import pytest
-from projects import cannot_run, clean_environ, run_text
+from support.projects import cannot_run, clean_environ, run_text
+from support.repository import FETCH_SDISTS, TESTS
 
 import isolated_hooks
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-HERE = Path(__file__).parent
 
 _NONE = ("UntrustedResultError", "their backend returns None in the place of the name of a directory")
 _WRITES = ("CalledProcessError", "their backend writes into a directory that is none of the hook's outputs")
@@ -79,13 +79,13 @@ AS_ROOT = f"{_BUILDER}test_init_permission_error[False]"  # fails for root with 
 def test_their_suite_passes(name: str, version: str, tmp_path: Path) -> None:
     root = _unpack(name, version, tmp_path)
     python = _environment(tmp_path / "environment", [f"{name}=={version}", *REQUIREMENTS[name]])
-    argv = [python, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider"]
+    argv = [python, "-m", "pytest", "-q", "-p", "support.upstream_plugin", "-p", "no:cacheprovider"]
     if name == "build":
         argv += ["-m", "not network", *([f"--deselect={AS_ROOT}"] if os.geteuid() == 0 else [])]
     done = subprocess.run(
         [*argv, *FILES[name]],
         cwd=root,
-        env=clean_environ(UPSTREAM_DIFFERENCES=json.dumps(DIFFERENCES[name, version]), PYTHONPATH=os.fspath(HERE)),
+        env=clean_environ(UPSTREAM_DIFFERENCES=json.dumps(DIFFERENCES[name, version]), PYTHONPATH=os.fspath(TESTS)),
         capture_output=True,
         check=False,
         text=True,
@@ -98,7 +98,7 @@ def test_their_suite_passes(name: str, version: str, tmp_path: Path) -> None:
 
 
 def _unpack(name: str, version: str, directory: Path) -> Path:
-    fetched = run_text([sys.executable, HERE / "fetch_sdists.py", directory, f"{name}=={version}"])
+    fetched = run_text([sys.executable, FETCH_SDISTS, directory, f"{name}=={version}"])
     if fetched.returncode:
         cannot_run(f"the sdist of {name} cannot be fetched: {fetched.stderr}")
     with tarfile.open(next(directory.glob("*.tar.gz"))) as archive:

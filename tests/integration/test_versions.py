@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import INFO, SDIST, WHEEL, cannot_run, clean_environ, contents, facts, write_project
+from support.projects import INFO, SDIST, WHEEL, cannot_run, clean_environ, contents, facts, write_project
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 

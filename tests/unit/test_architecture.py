@@ -13,11 +13,11 @@ import textwrap
 from collections.abc import Iterator
 
 import pytest
+from support.repository import TESTS
 
 import isolated_hooks
 
 PACKAGE = pathlib.Path(isolated_hooks.__file__).parent
-TESTS = pathlib.Path(__file__).parent
 BACKEND = pathlib.Path("selftest/backend")
 
 # From the bottom up: a module imports only from layers beneath its own. The packages sandbox, launchers, frontends and
@@ -302,7 +302,7 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
         AUDIT
         + FORBIDDEN
         + f"""
-    from fakes import HOME, LAYOUT, SOURCE, hook_call, make_plan, situation
+    from support.fakes import HOME, LAYOUT, SOURCE, hook_call, make_plan, situation
     from isolated_hooks.errors import PolicyError
     from isolated_hooks.identities import Identity
     from isolated_hooks.planner import plan_command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bpfinterpreter import Interpreter
+from support.bpfinterpreter import Interpreter
 
 from isolated_hooks.sandbox import seccomp
 from isolated_hooks.sandbox.bpf import Assembler

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from fakes import SOURCE, make_plan
+from support.fakes import SOURCE, make_plan
 
 from isolated_hooks.plan import Plan
 from isolated_hooks.policy import Policy

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import pytest
-from fakes import DEVICE, DIR, FIFO, FakeFilesystem, Link, no_hang
+from support.fakes import DEVICE, DIR, FIFO, FakeFilesystem, Link, no_hang
 
 from isolated_hooks.filesystem import Filesystem, RealFilesystem, is_within, resolve
 

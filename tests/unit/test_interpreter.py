@@ -5,39 +5,14 @@ import pathlib
 import stat
 
 import pytest
-from fakes import DIR, FIFO, HOME, Entry, FakeFilesystem, Link, host, no_hang
+from support.fakes import DIR, FIFO, HOME, Entry, FakeFilesystem, Link, host, no_hang
+from support.planning import python_at, venv_at
 
 from isolated_hooks.filesystem import RealFilesystem, is_within
 from isolated_hooks.interpreter import interpreter_paths, prefix_entries
 
 VENV = "/tmp/build-env"
 UV = f"{HOME}/.local/share/uv/python"
-
-
-def python_at(prefix: str, version: str = "3.12", *, lib: str = "lib") -> dict[str, Entry]:
-    """Return an installation of Python."""
-    return {
-        f"{prefix}/bin/python{version}": "",
-        f"{prefix}/bin/python3": Link(f"python{version}"),
-        f"{prefix}/bin/python": Link("python3"),
-        f"{prefix}/{lib}/python{version}/os.py": "",
-        f"{prefix}/include/python{version}/Python.h": "",
-        f"{prefix}/share/man/python.1": "",
-        f"{prefix}/etc/config": "",
-    }
-
-
-def venv_at(prefix: str, base_python: str) -> dict[str, Entry]:
-    """Return a virtual environment made by ``base_python``."""
-    return {
-        f"{prefix}/pyvenv.cfg": f"home = {os.path.dirname(base_python)}\ninclude-system-site-packages = false\n",
-        f"{prefix}/bin/python": Link(base_python),
-        f"{prefix}/bin/python3": Link("python"),
-        f"{prefix}/lib/python3.12/site-packages/x.py": "",
-        f"{prefix}/lib64": Link("lib"),
-        f"{prefix}/pip.conf": "index-url = https://user:password@index",
-        f"{prefix}/.env": "SECRET=1",
-    }
 
 
 def paths(entries: dict[str, Entry], python: str) -> set[str]:

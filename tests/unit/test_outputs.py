@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-from fakes import no_hang
+from support.fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.outputs import OutputDirectory

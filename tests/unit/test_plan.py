@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 import pytest
-from fakes import CONTROL, DIR, SOURCE, FakeFilesystem, Link, hook_call, host, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fakes import CONTROL, DIR, SOURCE, FakeFilesystem, Link, hook_call, host, make_plan
 
 from isolated_hooks.identities import Identity
 from isolated_hooks.ownership import Owners

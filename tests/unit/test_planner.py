@@ -4,7 +4,9 @@ import os
 from typing import Any
 
 import pytest
-from fakes import (
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support.fakes import (
     CONTROL,
     DIR,
     FIFO,
@@ -22,9 +24,7 @@ from fakes import (
     shown,
     situation,
 )
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from test_interpreter import python_at, venv_at
+from support.planning import PATH, check_operations, made, python_at, tree, venv_at
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.filesystem import is_within
@@ -34,9 +34,7 @@ from isolated_hooks.plan import Plan
 from isolated_hooks.planner import plan_command
 from isolated_hooks.policy import HOOKS, Policy
 from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
-from isolated_hooks.sandbox.operations import Bind, Operation, Scratch, Symlink
-
-PATH = "/usr/bin:/bin"
+from isolated_hooks.sandbox.operations import Bind, Scratch, Symlink
 
 
 def look(filesystem: FakeFilesystem | None = None, **changes: Any) -> Shown:
@@ -866,49 +864,6 @@ _TARGETS = st.one_of(
     st.lists(st.one_of(_NAMES, st.just("..")), min_size=1, max_size=4).map("/".join),
 )
 _ENTRIES = st.dictionaries(_PATHS, st.one_of(st.just(""), st.just(DIR), _TARGETS.map(Link)), max_size=12)
-
-
-def tree(entries: dict[str, Entry]) -> FakeFilesystem:
-    """Return a host with these entries, but for those beneath something that is no directory."""
-    kept: dict[str, Entry] = {}
-    for path in sorted(entries):
-        above = [p for p in kept if p != path and is_within(path, p)]
-        if all(kept[p] == DIR for p in above):
-            kept[path] = entries[path]
-    return host(kept)
-
-
-def made(files: FakeFilesystem, path: str) -> FakeFilesystem:
-    """Return the same with a directory at ``path``, where there can be one, as it is before anything is planned."""
-    missing: list[str] = []
-    while files.real(path) is None:
-        path, name = os.path.split(path)
-        missing.insert(0, name)
-    directory = os.path.normpath(os.path.join(files.real(path) or "/", *missing))
-    return files if files.kind(directory) else files | {directory: DIR}
-
-
-def places(operation: Operation) -> list[str]:
-    return [path for path, _ in operation.targets] if isinstance(operation, Scratch) else [operation.target]
-
-
-def check_operations(plan: Plan, files: FakeFilesystem) -> None:
-    seen: list[str] = []
-    for operation in plan.operations:
-        for target in places(operation):
-            assert target.startswith("/")
-            assert os.path.normpath(target) == target
-            assert not target.startswith("//")
-            assert target not in ("/", "/dev", "/var")
-            # An empty directory of the workspace, for a caller whose output directory that is, and nothing of the host.
-            assert target != "/home" or (isinstance(operation, Bind) and operation.source == LAYOUT.staging)
-            parents = [target[:i] for i in range(1, len(target)) if target[i] == "/"]
-            assert not any(files.kind(path) == "link" for path in parents), target
-            if isinstance(operation, Bind) and operation.source == target:
-                assert files.kind(target) not in (None, "link")
-            # It finds its parents, and hides nothing that came before it.
-            assert not any(is_within(earlier, target) for earlier in seen if earlier != "/etc"), target
-            seen.append(target)
 
 
 @settings(max_examples=300, deadline=None, database=None)

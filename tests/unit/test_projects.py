@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes import no_hang
 from packaging.version import Version
+from support.fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.projects import Expected, check_result, check_unchanged, declared_name, expected_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archivebuilders import METADATA, Check, Refused, add, checking, make_sdist, make_tar, make_zip, refusal
+from support.archivebuilders import METADATA, Check, Refused, add, checking, make_sdist, make_tar, make_zip, refusal
 
 from isolated_hooks import archives
 from isolated_hooks.sdists import check_sdist

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from bpfinterpreter import Interpreter
+from support.bpfinterpreter import Interpreter
 
 from isolated_hooks.sandbox import seccomp, seccomprules, syscalls
 from isolated_hooks.sandbox.numbers import NUMBERS

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
+from support.repository import ROOT
 
 from isolated_hooks.selftest.promises import Promise
 from isolated_hooks.selftest.table import ATTACKS
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/threat-model.rst").read_text(encoding="utf-8")
 TESTS = sorted(set(re.findall(r"``(tests/\S+::\S+)``", TEXT)))
 NAMED = sorted(set(re.findall(r"``([A-Z]\d\d-[a-z0-9-]+)``", TEXT)))

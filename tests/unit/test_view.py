@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Link, Shown, host
+from support.fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Link, Shown, host
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.filesystem import is_within

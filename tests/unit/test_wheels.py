@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archivebuilders import INFO, METADATA, Check, Refused, checking, make_wheel, make_zip, refusal, wheel_files
+from support.archivebuilders import INFO, METADATA, Check, Refused, checking, make_wheel, make_zip, refusal, wheel_files
 
 from isolated_hooks import archives, ziparchive
 from isolated_hooks.wheels import check_wheel

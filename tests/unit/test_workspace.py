@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 
 import pytest
-from fakes import make_plan, no_hang
+from support.fakes import make_plan, no_hang
 
 from isolated_hooks.errors import SandboxSetupError
 from isolated_hooks.workspace import Workspace, sweep

@@ -24,7 +24,7 @@ from isolated_hooks.selftest.conduct import conduct
 from isolated_hooks.selftest.table import ATTACKS
 
 HERE = Path(__file__).resolve().parent
-SHARE = HERE.parents[1]
+SHARE = HERE.parents[2]
 WORD = "no-namespaces"
 CLI = (sys.executable, "-m", "isolated_hooks")
 _VARIABLE = "ISOLATED_HOOKS_LAB_TOKEN"

@@ -10,7 +10,6 @@ import gzip
 import io
 import json
 import os
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -31,11 +30,8 @@ from isolated_hooks.sandbox.operations import Symlink
 from isolated_hooks.sdists import check_sdist
 from isolated_hooks.text import is_visible, visible
 from isolated_hooks.wheels import check_wheel
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-
-from fakes import FakeFilesystem, hook_call, make_plan
-from test_planner import PATH, Entry, check_operations, made, places, tree
+from support.fakes import Entry, FakeFilesystem, hook_call, make_plan
+from support.planning import PATH, check_operations, made, places, tree
 
 __all__ = [
     "SDIST",

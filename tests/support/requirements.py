@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from index import Index, write_wheel
-from projects import write_project
+from support.index import Index, write_wheel
+from support.projects import write_project
 
 __all__ = ["hostile_wheel", "mark", "write_needy"]
 

@@ -1,4 +1,6 @@
-"""The page of the documentation on the attacks, generated from a run: ``python tests/attacks/attackpage.py [--check]``.
+"""The page of the documentation on the attacks, generated from a run.
+
+    python tests/support/attacks/page.py [--check]
 
 It has to be run by root, who can be an ordinary user as well. ``--check`` changes nothing, and says whether it would.
 """
@@ -13,16 +15,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from attackcolumn import COLUMNS, column
-from attackrows import ROWS
+if __name__ == "__main__":  # where the package support is
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from isolated_hooks import host
 from isolated_hooks.protections import Protection
 from isolated_hooks.selftest.promises import KINDS, Promise
 from isolated_hooks.selftest.table import ATTACKS, HARMLESS
+from support.attacks.column import COLUMNS, column
+from support.attacks.rows import ROWS
 
-PAGE = Path(__file__).parents[2] / "docs/attacks.rst"
-COMMAND = "python tests/attacks/attackpage.py"
+PAGE = Path(__file__).parents[3] / "docs/attacks.rst"
+COMMAND = "python tests/support/attacks/page.py"
 Words = Mapping[str, Mapping[str, str]]
 
 _HEADINGS = ("attack", "what it tries to", *(column.title for column in COLUMNS.values()))

@@ -19,8 +19,9 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from plantedhost import PlantedHost
-from projects import cannot_run
+from support.plantedhost import PlantedHost
+from support.projects import cannot_run
+from support.repository import FETCH_SDISTS
 
 #: From the index that pip knows: a C extension, and a backend that builds itself.
 SDISTS = ("markupsafe==3.0.2", "flit_core==3.12.0")
@@ -224,7 +225,7 @@ def fill_index(directory: Path) -> Path:
     """Fetch what is real from the index that pip knows."""
     directory.mkdir()
     python = sys.executable
-    fetch = [python, os.fspath(Path(__file__).with_name("fetch_sdists.py")), os.fspath(directory), *SDISTS]
+    fetch = [python, os.fspath(FETCH_SDISTS), os.fspath(directory), *SDISTS]
     wheels = [python, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", directory, *PREBUILT]
     for command in (fetch, wheels):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=170)

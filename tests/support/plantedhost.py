@@ -18,7 +18,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "build-attack"
+from support.repository import FIXTURES
+
+FIXTURE = FIXTURES / "build-attack"
 WORD = "build-attack-canary"
 #: What unsandboxed builds get at. As an ordinary user none is root.
 PROBES = frozenset(

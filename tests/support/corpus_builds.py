@@ -19,8 +19,8 @@ from build.env import DefaultIsolatedEnv, IsolatedEnv
 
 from isolated_hooks import IsolatedHookCaller, IsolatedRunner
 from isolated_hooks.runner import SubprocessRunner
+from support.repository import FETCH_SDISTS
 
-_HERE = Path(__file__).parent
 _C, _CXX, _RUST = "cc", "c++", "cargo"
 
 
@@ -103,7 +103,7 @@ def fetch_sdist(package: Package, directory: Path) -> Path:
     :raises AssertionError: the index has another one than the corpus names
     """
     directory.mkdir()
-    command = [sys.executable, str(_HERE / "fetch_sdists.py"), str(directory), package.requirement]
+    command = [sys.executable, str(FETCH_SDISTS), str(directory), package.requirement]
     fetched = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if fetched.returncode != 0:
         raise NoNetworkError(fetched.stdout.strip()[-500:])

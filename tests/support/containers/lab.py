@@ -3,8 +3,8 @@
 No image is pulled: debootstrap makes one. Everything is in one directory; what is outside of it, one user and the
 cgroups of the engines, is removed as well, also after a run that was interrupted. The Debian packages stay.
 
-    python tests/containers/lab.py NAME COMMAND...    run a command in one environment
-    python tests/containers/lab.py --remove           remove what an interrupted run has left
+    python tests/support/containers/lab.py NAME COMMAND...    run a command in one environment
+    python tests/support/containers/lab.py --remove           remove what an interrupted run has left
 
 With ISOLATED_HOOKS_CONTAINERS_CACHE=DIRECTORY the root filesystem is kept there for the next run.
 """
@@ -24,7 +24,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engines import (
+if __name__ == "__main__":  # where the package support is
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.containers.engines import (
     CGROUP,
     Docker,
     Engine,
@@ -36,11 +39,11 @@ from engines import (
     end_process,
     unmount_beneath,
 )
-from environments import ENVIRONMENTS, Environment
+from support.containers.environments import ENVIRONMENTS, Environment
 
 __all__ = ["Lab", "cannot_be_set_up"]
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 DIRECTORY = Path("/var/tmp/isolated-hooks-lab")
 USER = "isolated-hooks-lab"
 _PROFILE = Path("/usr/share/containers/seccomp.json")
@@ -61,7 +64,7 @@ _BACKEND = "setuptools>=77"
 _DAEMONS = ("conmon", "containerd", "containerd-shim-runc-v2", "dockerd", "podman")
 # Seconds for which another lab is waited for.
 _PATIENCE = 900.0
-_SHARED = ("tests/containers", "fixtures")
+_SHARED = ("tests/support/containers", "fixtures")
 _COPIED = ("pyproject.toml", "setup.cfg", "README.rst", "LICENSE", "src")
 
 

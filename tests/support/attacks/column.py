@@ -1,7 +1,7 @@
 """One column of the table of attacks: what each comes to for one kind of user, with or without user namespaces.
 
 Run as a script it is a frontend in a process of its own, because the user and the filter are of the process:
-``python attackcolumn.py without|within [ALLOWED]`` carries out every attack and prints the outcome.
+``python column.py without|within [ALLOWED]`` carries out every attack and prints the outcome.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from isolated_hooks.selftest.conduct import conduct
 from isolated_hooks.selftest.findings import Result
 from isolated_hooks.selftest.table import ATTACKS, Attack
 
-NARROW = Path(__file__).parent.parent / "integration/narrow.py"
+NARROW = Path(__file__).parents[1] / "narrow.py"
 _USER = 60999  # nobody's
 _PYTHON = "/usr/bin/python3"  # that any user can read
 _PACKAGES = ("isolated_hooks", "build", "packaging", "pyproject_hooks", "tomli")
@@ -135,7 +135,7 @@ def _frontend(chosen: Column) -> Iterator[list[Any]]:
         become = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]
         variables = {"HOME": place / "home", "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": place / "site"}
         environ = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-        yield [*become, *environ, _PYTHON, place / "attackcolumn.py"]
+        yield [*become, *environ, _PYTHON, place / Path(__file__).name]
 
 
 def _outcome(command: list[Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from environments import ENVIRONMENTS, Environment
-from lab import Lab
+from support.containers.environments import ENVIRONMENTS, Environment
+from support.containers.lab import Lab
 
 __all__ = ["Places"]
 
@@ -43,7 +43,7 @@ def _find(lab: Lab, environment: Environment) -> dict[str, Any]:
 
     :raises RuntimeError: it did not end well
     """
-    done = lab.run(environment, "{python}", "{share}/tests/containers/inside.py")
+    done = lab.run(environment, "{python}", "{share}/tests/support/containers/inside.py")
     try:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -1,5 +1,6 @@
-"""The table of hosts and protections in docs/hosts.rst: ``python tests/containers/table.py`` runs everything and prints
-it, ``--write`` puts it into the file.
+"""The table of hosts and protections in docs/hosts.rst.
+
+``python tests/support/containers/table.py`` runs everything and prints it, ``--write`` puts it into the file.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ import platform
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from engines import DOCKER, PODMAN, call
-from environments import ENVIRONMENTS
-from lab import PROJECT, Lab, cannot_be_set_up
-from places import Places
+if __name__ == "__main__":  # where the package support is
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.containers.engines import DOCKER, PODMAN, call
+from support.containers.environments import ENVIRONMENTS
+from support.containers.lab import PROJECT, Lab, cannot_be_set_up
+from support.containers.places import Places
 
 __all__ = ["committed", "render", "stable", "versions", "write"]
 
 PAGE = PROJECT / "docs" / "hosts.rst"
-_BEGIN = ".. The table, from here on, is written by: python tests/containers/table.py --write\n"
+_BEGIN = ".. The table, from here on, is written by: python tests/support/containers/table.py --write\n"
 _END = ".. Here ends what is written by it.\n"
 _TRIED = "Tried on"
 _WIDTH = 118

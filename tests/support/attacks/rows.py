@@ -110,9 +110,9 @@ ROWS = {
     ),
     "G15": _tested(
         "swap a directory for a link while the sandbox is set up",
-        "unit/test_outputs.py::test_a_hook_that_moves_the_directory_away_changes_nothing",
-        "unit/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
-        "unit/test_artefacts.py::test_a_directory_swapped_for_a_link_is_not_followed",
+        "unit/results/test_outputs.py::test_a_hook_that_moves_the_directory_away_changes_nothing",
+        "unit/results/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+        "unit/results/test_artefacts.py::test_a_directory_swapped_for_a_link_is_not_followed",
     ),
     "G17": _out("plant something in an overlay", "nothing is an overlay here"),
     "G18": _out("mount a file system that never answers", "it takes a mount, which every hook is refused: G03, G04"),
@@ -124,7 +124,7 @@ ROWS = {
         "type into the frontend's terminal",
         "attacks/test_terminal.py::test_a_hook_cannot_type_into_the_terminal",
     ),
-    "H06": _tested("paste into a virtual console", "unit/test_seccomp.py::test_rules"),
+    "H06": _tested("paste into a virtual console", "unit/sandbox/test_seccomp.py::test_rules"),
     "H07": _tested(
         "write to the terminal on the side, or leave it in another mode",
         "attacks/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
@@ -134,37 +134,37 @@ ROWS = {
         "steer the terminal by what is printed, logged or raised",
         "attacks/test_results_refused.py::test_texts_that_steer_a_terminal_or_a_ci",
         "attacks/test_results_refused.py::test_a_refusal_shows_what_it_refuses_escaped",
-        "unit/test_outputfilter.py::test_what_steers_a_terminal_is_written_as_an_escape",
+        "unit/facade/test_outputfilter.py::test_what_steers_a_terminal_is_written_as_an_escape",
     ),
     "H09": _tested(
         "give commands to a CI service by what is printed",
         "attacks/test_results_refused.py::test_texts_that_steer_a_terminal_or_a_ci",
-        "unit/test_outputfilter.py::test_what_a_ci_takes_for_a_command_is_none_any_more",
+        "unit/facade/test_outputfilter.py::test_what_a_ci_takes_for_a_command_is_none_any_more",
     ),
     "I01": _tested(
         "leave a link as its answer",
         "attacks/test_results_refused.py::test_output_json_as_link_to_a_secret",
-        "unit/test_results.py::test_a_link_is_not_followed",
+        "unit/results/test_answer.py::test_a_link_is_not_followed",
     ),
     "I02": _tested(
         "leave a FIFO as its answer",
         "attacks/test_results_refused.py::test_output_json_as_fifo",
-        "unit/test_results.py::test_a_fifo_is_refused_and_not_waited_for",
+        "unit/results/test_answer.py::test_a_fifo_is_refused_and_not_waited_for",
     ),
     "I03": _tested(
         "leave an endless answer",
         "attacks/test_results_refused.py::test_output_json_without_end",
-        "unit/test_results.py::test_a_sparse_file_of_ten_gigabytes_is_refused_unread",
+        "unit/results/test_answer.py::test_a_sparse_file_of_ten_gigabytes_is_refused_unread",
     ),
     "I04": _tested(
         "leave an answer that crashes its reader",
         "attacks/test_results_refused.py::test_output_json_that_is_none",
-        "unit/test_results.py::test_what_is_not_a_plain_object_is_refused",
+        "unit/results/test_answer.py::test_what_is_not_a_plain_object_is_refused",
     ),
     "I05": _tested(
         "return a path in place of a name",
         "attacks/test_results_refused.py::test_a_returned_name_that_is_none",
-        "unit/test_results.py::test_hostile_names_are_refused",
+        "unit/results/test_answer.py::test_hostile_names_are_refused",
     ),
     "I07": _tested(
         "have the frontend read a file by the file name of a warning",
@@ -184,7 +184,7 @@ ROWS = {
     "I10": _tested(
         "send texts and wrong kinds as the reason of a failure",
         "attacks/test_results_refused.py::test_flags_of_a_wrong_kind",
-        "unit/test_results.py::test_texts_are_strings_made_visible_and_cut",
+        "unit/results/test_answer.py::test_texts_are_strings_made_visible_and_cut",
     ),
     "I11": _tested(
         "leave an artefact that is a link, FIFO or device",
@@ -192,7 +192,7 @@ ROWS = {
     ),
     "I12": _tested(
         "swap the artefact after it was vetted",
-        "unit/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+        "unit/results/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
     ),
     "I15": _tested(
         "return what is of another project, or stale",
@@ -202,22 +202,22 @@ ROWS = {
     ),
     "I16": _tested(
         "put members into the wheel that lead elsewhere (an optional check)",
-        "unit/test_wheels.py::test_a_name_that_leads_elsewhere_is_refused",
-        "unit/test_wheels.py::test_a_second_end_record_is_refused",
+        "unit/results/archives/test_wheels.py::test_a_name_that_leads_elsewhere_is_refused",
+        "unit/results/archives/test_wheels.py::test_a_second_end_record_is_refused",
     ),
     "I17": _tested(
         "put members into the sdist that lead elsewhere (an optional check)",
-        "unit/test_sdists.py::test_a_link_that_leads_out_is_refused",
-        "unit/test_sdists.py::test_two_sizes_of_a_member_are_refused",
+        "unit/results/archives/test_sdists.py::test_a_link_that_leads_out_is_refused",
+        "unit/results/archives/test_sdists.py::test_two_sizes_of_a_member_are_refused",
     ),
     "I18": _tested(
         "leave links and endless files in the metadata",
-        "unit/test_artefacts.py::test_hostile_metadata_is_refused_and_the_earlier_stays",
+        "unit/results/test_artefacts.py::test_hostile_metadata_is_refused_and_the_earlier_stays",
     ),
     "I20": _tested(
         "have the frontend remove or open something else when it cleans up",
-        "unit/test_artefacts.py::test_a_hostile_tree_is_removed_and_nothing_else",
-        "unit/test_workspace.py::test_hostile_content_is_removed_and_no_link_is_followed",
+        "unit/results/test_artefacts.py::test_a_hostile_tree_is_removed_and_nothing_else",
+        "unit/run/test_workspace.py::test_hostile_content_is_removed_and_no_link_is_followed",
     ),
     "J01": _tested(
         "fork without end",

@@ -55,5 +55,5 @@ def test_every_named_attack_exists_and_tests_its_promise(name: str) -> None:
 
 def test_a_test_that_does_not_exist_would_be_noticed() -> None:
     assert len(TESTS) > 30
-    assert not exists("tests/unit/test_text.py::test_nothing")
+    assert not exists("tests/unit/facade/test_text.py::test_nothing")
     assert not exists("tests/unit/test_nothing.py::test_nothing")

@@ -81,7 +81,7 @@ def test_every_test_that_is_named_exists(test: str) -> None:
 
 
 def test_a_test_that_does_not_exist_would_be_noticed() -> None:
-    assert not exists("tests/attacks/test_hostile_backend.py::test_nothing")
+    assert not exists("tests/attacks/suite/test_hostile_backend.py::test_nothing")
     assert not exists("tests/attacks/test_nothing.py::test_attack")
 
 

@@ -46,7 +46,7 @@ ROWS = {
     ),
     "B02": _tested(
         "name a backend path outside of the source tree",
-        "integration/test_caller.py::test_a_backend_path_out_of_the_tree_is_refused",
+        "integration/call/test_caller.py::test_a_backend_path_out_of_the_tree_is_refused",
         "attacks/found/test_backend_paths.py::test_a_neighbour_by_the_prefix_of_its_name_is_not_loaded",
     ),
     "B04": _tested(
@@ -75,9 +75,9 @@ ROWS = {
     ),
     "D08": _tested(
         "end without an answer, or badly after one",
-        "integration/test_failures.py::test_a_hook_that_leaves_nothing",
-        "integration/test_failures.py::test_a_hook_that_ends_before_it_has_answered",
-        "integration/test_failures.py::test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails",
+        "integration/call/test_failures.py::test_a_hook_that_leaves_nothing",
+        "integration/call/test_failures.py::test_a_hook_that_ends_before_it_has_answered",
+        "integration/call/test_failures.py::test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails",
     ),
     "D10": _tested(
         "leave ten thousand processes that nobody waits for",
@@ -99,7 +99,7 @@ ROWS = {
     ),
     "F12": _tested(
         "profit from a /proc that a container has covered",
-        "integration/test_narrow_hosts.py::test_refused_by_default_and_run_with_one_word",
+        "integration/hosts/test_narrow_hosts.py::test_refused_by_default_and_run_with_one_word",
     ),
     "G08": _tested("mount by the new calls", "attacks/suite/test_hostile_backend.py::test_attack"),
     "G10": _tested(
@@ -248,8 +248,8 @@ ROWS = {
     "K12": _out("use a bug of the kernel", "the kernel is trusted"),
     "L": _tested(
         "nothing: layouts of interpreters, trees and hosts that must work or be refused clearly",
-        "integration/test_odd_paths.py::test_names_of_source_and_output",
-        "integration/test_odd_modes.py::test_a_tree_of_foreign_owners",
-        "integration/test_corpus.py::test_the_wheel_is_the_same",
+        "integration/call/test_odd_paths.py::test_names_of_source_and_output",
+        "integration/call/test_odd_modes.py::test_a_tree_of_foreign_owners",
+        "integration/corpus/test_packages.py::test_the_wheel_is_the_same",
     ),
 }

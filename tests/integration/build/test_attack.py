@@ -1,6 +1,6 @@
 """The package that attacks whoever builds it, through every frontend: nothing is vulnerable, and unsandboxed it all is.
 
-The third frontend, fromager, builds it among other packages in test_fromager.py.
+The third frontend, fromager, builds it among other packages in tests/integration/fromager.
 """
 
 from __future__ import annotations

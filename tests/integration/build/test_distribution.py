@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.projects import cannot_run, command
-from support.repository import ROOT
+from support.repository import ROOT, not_sources
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-
-# Of a checkout: what is not a source, and what builds, tests and checks have left there.
-_LEFT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.so", "PKG-INFO")
 
 
 def _files(directory: Path) -> set[str]:
@@ -24,7 +21,7 @@ def _files(directory: Path) -> set[str]:
 
 def test_the_sdist_is_the_whole_tree_and_the_wheel_is_the_package(tmp_path: Path) -> None:
     tree, out = tmp_path / "tree", tmp_path / "out"
-    shutil.copytree(ROOT, tree, ignore=_LEFT)
+    shutil.copytree(ROOT, tree, ignore=not_sources)
     sources = _files(tree)
     # What a build of a fixture leaves does not belong to it.
     for left in ("fixtures/c-extension/build/x", "fixtures/c-extension/dist/x.whl", "tests/unit/x.pyc"):

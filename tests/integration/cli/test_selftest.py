@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from support.projects import clean_environ
-from support.repository import NARROW, ROOT
+from support.repository import NARROW, ROOT, not_sources
 
 from isolated_hooks import Protection
 from isolated_hooks.cli import main
@@ -188,8 +188,8 @@ def _naming(path: Path) -> list[str]:
 def test_the_wheel_has_the_backend(tmp_path: Path) -> None:
     """It runs from an installed wheel, in which the backend is data."""
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(ROOT, copy, ignore=ignored)
+    shutil.copytree(ROOT, copy, ignore=not_sources)
+    shutil.rmtree(copy / "tests")
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     installed = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", installed, copy], check=True)

@@ -157,9 +157,10 @@ class Lab:
     def _share(self) -> None:
         """Put what the environments share in its place: the tests, the project to build, and this package as wheels."""
         share = DIRECTORY / "share"
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
         for name in _SHARED:
-            shutil.copytree(PROJECT / name, share / name, ignore=ignored)
+            built = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+            shutil.copytree(PROJECT / name, share / name, ignore=built)
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         for name in _COPIED:
             copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
             target = DIRECTORY / "project" / name

@@ -34,7 +34,7 @@ def telling_project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
+def asserts_not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
     """Check that no hook was run and nothing is left."""
     before = contents(telling_project)
     with nothing_left(tmp_path):

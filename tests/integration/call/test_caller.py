@@ -227,13 +227,13 @@ def test_the_hook_that_the_policy_leaves_out_is_not_sandboxed_and_reported_so(tm
 
 
 @pytest.fixture
-def chdir_free() -> Iterator[None]:
+def asserts_same_directory() -> Iterator[None]:
     before = os.getcwd()
     yield
     assert os.getcwd() == before
 
 
-@pytest.mark.usefixtures("chdir_free")
+@pytest.mark.usefixtures("asserts_same_directory")
 def test_project_builder_of_build_with_our_runner(project: Path, out: Path) -> None:
     runner = IsolatedRunner()
     builder = build.ProjectBuilder(project, sys.executable, runner)

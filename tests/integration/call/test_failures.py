@@ -59,7 +59,7 @@ def test_the_call_by_hand_works_so_that_the_rest_proves_something(telling_projec
 # What is not a hook call, or does not fit.
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,7 +87,7 @@ def test_another_command_is_refused(
     assert "hook" in str(caught.value) or "interpreter" in str(caught.value)
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kwargs": []}', "nonsense", '{"kwargs": {}}'])
 def test_a_broken_control_directory_is_refused(text: str, telling_project: Path, control: Path) -> None:
     (control / "input.json").write_text(text)
@@ -106,7 +106,7 @@ def test_a_source_tree_that_is_none_is_refused(kind: str, tmp_path: Path) -> Non
         IsolatedHookCaller(os.fspath(source), "backend").get_requires_for_build_wheel()
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("home", ["the tree", "beneath the tree", "a link to the tree"])
 def test_a_source_tree_with_the_home_directory_in_it_is_refused(
     home: str, telling_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,7 +137,7 @@ def test_a_source_tree_that_is_the_systems_is_refused(source: str, tmp_path: Pat
 # Policies.
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("policy", [{"network": True}, "strict", 1, object()], ids=str)
 def test_a_policy_of_another_type_is_refused_before_anything(policy: Any, telling_project: Path) -> None:
     with pytest.raises((PolicyError, TypeError), match=r"[Pp]olicy"):
@@ -146,7 +146,7 @@ def test_a_policy_of_another_type_is_refused_before_anything(policy: Any, tellin
         IsolatedRunner(policy)
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("key", ["expose", "writable"])
 def test_a_path_that_does_not_exist_is_refused(key: str, telling_project: Path, tmp_path: Path) -> None:
     paths: dict[str, Any] = {key: [tmp_path / "no\nsuch"]}
@@ -155,7 +155,7 @@ def test_a_path_that_does_not_exist_is_refused(key: str, telling_project: Path, 
         caller(telling_project, policy).get_requires_for_build_wheel()
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 def test_a_hidden_interpreter_is_named(telling_project: Path) -> None:
     with pytest.raises(SandboxSetupError) as caught:
         caller(telling_project, Policy(hide=[sys.executable])).get_requires_for_build_wheel()
@@ -163,14 +163,14 @@ def test_a_hidden_interpreter_is_named(telling_project: Path) -> None:
     assert sys.executable in str(caught.value)
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 def test_a_missing_interpreter_is_named(telling_project: Path, tmp_path: Path) -> None:
     python = os.fspath(tmp_path / "no-python")
     with pytest.raises((SandboxSetupError, PolicyError), match="no-python"):
         caller(telling_project, python_executable=python).get_requires_for_build_wheel()
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 def test_a_missing_metadata_directory_is_named(telling_project: Path, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"metadata directory .*missing.dist-info' does not exist"):
         caller(telling_project).build_wheel(
@@ -181,7 +181,7 @@ def test_a_missing_metadata_directory_is_named(telling_project: Path, tmp_path: 
 # Output directories and temporary files.
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("beneath", ["", "sub"])
 def test_an_output_directory_that_is_a_file(beneath: str, telling_project: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
@@ -190,7 +190,7 @@ def test_an_output_directory_that_is_a_file(beneath: str, telling_project: Path,
     assert (tmp_path / "out").read_text() == "a file"
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 def test_an_output_directory_behind_a_link_that_a_hook_may_have_made(telling_project: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (telling_project / "dist").symlink_to(tmp_path / "elsewhere")

@@ -28,7 +28,7 @@ def get_requires_for_build_wheel(config_settings=None):
 
 
 @pytest.fixture(autouse=True)
-def everything_is_put_back() -> Iterator[None]:
+def asserts_everything_is_put_back() -> Iterator[None]:
     yield
     assert pyproject_hooks.BuildBackendHookCaller is ORIGINAL
     assert pyproject_hooks._impl.BuildBackendHookCaller is ORIGINAL

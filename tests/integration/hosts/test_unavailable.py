@@ -19,7 +19,7 @@ from isolated_hooks import SandboxUnavailableError
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize(
     ("what", "value", "said"),
     [
@@ -87,7 +87,7 @@ except SandboxUnavailableError as error:
 """
 
 
-@pytest.mark.usefixtures("not_run")
+@pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("how", ["filter", "limit"])
 @pytest.mark.parametrize(
     ("arguments", "code"),

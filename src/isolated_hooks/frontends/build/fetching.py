@@ -22,11 +22,10 @@ from build import _ctx
 
 from ...policy import Policy
 from ...report import HookReport
+from ..pip import Problem, Records, pip_command
 from ..pip import program as pip_program
-from .installation import Fetched, RequirementsError
-from ..pip import pip_command
 from ..pip.config import install_settings
-from ..pip import Problem, Records
+from .installation import Fetched, RequirementsError
 
 __all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 

@@ -15,15 +15,15 @@ import build.env
 import build.util
 
 from ...errors import IsolatedHooksError, UntrustedResultError
+from ...files.trees import remove_path
 from ...policy import Policy
 from ...report import HookReport
-from ...runner import IsolatedRunner
 from ...results.archives.sdists import check_members
+from ...runner import IsolatedRunner
 from ...swapping import swap
 from ...text import visible
-from ...files.trees import remove_path
-from .environment import SandboxedEnv, unknown_build
 from ..filtering import FilteringRunner, text_filtered
+from .environment import SandboxedEnv, unknown_build
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 

@@ -20,8 +20,8 @@ from collections.abc import Collection, Mapping, Sequence
 import installer
 from build import BuildException
 
-from ...run.command import run_command
 from ...policy import Policy
+from ...run.command import run_command
 from ...text import visible
 from . import unpacking
 

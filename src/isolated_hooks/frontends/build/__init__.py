@@ -1,0 +1,8 @@
+"""pypa/build, with the hooks of a project and of its build requirements in sandboxes."""
+
+from __future__ import annotations
+
+from .environment import SandboxedEnv
+from .frontend import environments, own_error, parser, run, swapped
+
+__all__ = ["SandboxedEnv", "environments", "own_error", "parser", "run", "swapped"]

@@ -17,7 +17,6 @@ from isolated_hooks.sandbox.operations import (
     OPERATIONS,
     Bind,
     Devpts,
-    Directory,
     File,
     Operation,
     Scratch,
@@ -115,11 +114,10 @@ def test_the_source_tree_and_staging_are_the_only_writable_binds() -> None:
 
 
 def test_files_are_read_from_memory() -> None:
-    words, _ = words_of(operations=[File("/etc/x", "text\n"), Directory("/d", 0o700), Symlink("/l", "to")])
+    words, _ = words_of(operations=[File("/etc/x", "text\n"), Symlink("/l", "to")])
     number = after(words, "--perms", "0644", "--file")
     assert after(words, "--file", number) == "/etc/x"
     assert content(number) == b"text\n"
-    assert after(words, "--perms", "0700", "--dir") == "/d"
     assert after(words, "--symlink", "to") == "/l"
     assert b"sandbox:x:1000:1000:" in content(words_of()[0][words_of()[0].index("/etc/passwd") - 1])
 

@@ -14,7 +14,7 @@ import sys
 
 from . import identity, inherited, mounts, privileges, seccomp, syscalls
 from .init import Init, die_with_parent, end_children
-from .operations import Accounts, Bind, Cover, Devpts, Directory, File, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,7 +101,6 @@ _WORDS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes], Files], list[byt
     File: _file,
     Accounts: _accounts,
     Scratch: _scratch,
-    Directory: lambda directory, target, *_: [b"--perms", b"%04o" % directory.mode, b"--dir", target],
     Symlink: lambda link, target, *_: [b"--symlink", link.destination, target],
     # Read-only as a whole: a hook of kuid 0 could write its settings without any capability.
     Proc: lambda _, target, *__: [b"--proc", target, b"--remount-ro", target],

@@ -6,9 +6,8 @@ import errno
 import functools
 import marshal
 import os
-import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
@@ -17,6 +16,7 @@ from ..launchers import Launcher
 from ..launchers.child import child_command
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
+from ..sandbox import mounts
 from .remedies import HOST_CALLS, REFUSALS, refusal, remedy_of
 from .workspace import Workspace
 
@@ -139,18 +139,8 @@ def _worked(outcome: dict[str, Any]) -> bool:
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    beneath = (device for device, place in _mounts() if any(is_within(place, path) for path in real))
+    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.place), path) for path in real))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
-
-
-def _mounts() -> Iterator[tuple[int, str]]:
-    """Yield the device number and the place of every mount, proc_pid_mountinfo(5)."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            fields = line.split()
-            major, _, minor = fields[2].partition(b":")
-            place = re.sub(rb"\\(\d{3})", lambda match: bytes((int(match[1], 8),)), fields[4])
-            yield os.makedev(int(major), int(minor)), os.fsdecode(place)
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:

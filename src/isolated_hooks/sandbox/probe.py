@@ -1,6 +1,6 @@
 """What this host offers, fact by fact, for the doctor: each is tried in a child of its own, so none spoils another.
 
-Run as ``python -I -S .../sandbox/__main__.py --facts``; prints a marshalled dictionary of name to ``(value, text)``:
+Run as ``python -I -S .../sandbox/__main__.py probe``; prints a marshalled dictionary of name to ``(value, text)``:
 the value is ``True``, ``False`` or a number, the text is the system call and the error, or empty.
 """
 
@@ -25,7 +25,7 @@ def facts() -> dict[str, tuple[int, str]]:
     return {name: _in_child(probe) for name, probe in _PROBES.items()}
 
 
-def print_facts() -> int:
+def main(_arguments: list[str]) -> int:
     """Write the facts to stdout, and return the exit code."""
     os.write(1, marshal.dumps(facts()))
     return 0

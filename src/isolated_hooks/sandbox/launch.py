@@ -87,8 +87,8 @@ class Launch:
 
         :return: the descriptor that pid 1 reports through
         """
-        entered, place = self._enter(operations)
         init = self._init()
+        entered, place = self._enter(operations)
         report = self.fork(lambda report: init(self.plan, operations, entered, place, report), argv)
         for tree in entered.trees.values():
             os.close(tree)

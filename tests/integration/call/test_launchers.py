@@ -87,7 +87,7 @@ def test_every_way_to_choose_one_reaches_the_report(tmp_path: Path, launcher: st
     for options in (["--config", os.fspath(config)], ["--launcher", launcher]):
         done = _isolated_hooks("run", *options, "--", "sh", "-c", shown, cwd=_tree(tmp_path / options[0][2:]))
         assert done.returncode == 0, done.stderr
-        assert ("--inside" in done.stdout) == (launcher == "bubblewrap")
+        assert ("bubblewrap_inside" in done.stdout) == (launcher == "bubblewrap")
 
 
 def test_explain_and_the_doctor_work_with_either(tmp_path: Path, launcher: str) -> None:

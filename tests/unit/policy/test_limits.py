@@ -77,15 +77,15 @@ def test_what_no_real_build_meets_is_limited_by_default() -> None:
     assert {limits.wall_time, limits.idle_time, limits.cpu_time, limits.memory} == {None}
 
 
-@pytest.mark.parametrize("identity", [identity.value for identity in Identity])
+@pytest.mark.parametrize("identity", list(Identity), ids=lambda identity: identity.value)
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize("cgroup", [False, True])
-def test_every_limit_has_its_means_on_every_host(identity: str, root: bool, cgroup: bool) -> None:
+def test_every_limit_has_its_means_on_every_host(identity: Identity, root: bool, cgroup: bool) -> None:
     limits = Limits(memory=5, wall_time=1.5)
     means = means_of(limits, identity=identity, root=root, facts={"memory cgroup": (cgroup, "")})
     assert list(means) == NAMES == list(UNIT)
     assert {name: mean.value for name, mean in means.items()} == dataclasses.asdict(limits)
     assert all(mean.how for mean in means.values())
     assert means["memory"].exact is cgroup
-    assert means["processes"].exact is (identity not in ("shared", "confined"))
-    assert means["temp_size"].exact is (identity not in ("shared", "confined", "separate"))
+    assert means["processes"].exact is (identity not in (Identity.SHARED, Identity.CONFINED))
+    assert means["temp_size"].exact is (identity is not Identity.SHARED and not identity.confined)

@@ -38,6 +38,7 @@ from .environtables import (
     NETWORK_VARIABLES,
     NEVER,
     PATH_LISTS,
+    REMOVED,
     SECRET_PARTS,
     SECRET_WORDS,
     STRUCTURAL,
@@ -78,7 +79,7 @@ class EnvironRules:
     :ivar decisions: for each ambient variable whether it is kept, and why
     :ivar set: the variables that are made to fit, over any other value
     :ivar defaults: variables that are set where the frontend has not set them
-    :ivar removed: variables that are taken out, whoever set them
+    :ivar removed: variables that are taken out, whoever set them, as ``NAME`` or ``PREFIX*``
     :ivar overridden: the names that the runner call passed and that still are replaced or removed
     """
 
@@ -161,11 +162,11 @@ def plan_environ(
     extra = extra or {}
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = _fitted(policy, home, tmpdir, user, rustup_home)
-    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP", *policy.env_remove)
+    removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:
-        if name in fitted or name in removed:
+        if name in fitted or _listed(name, removed):
             return Decision(False, "replaced" if name in fitted else _removal(name, policy))
         if not copied and extra.get(name) == value:
             return Decision(True, "passed")
@@ -182,7 +183,7 @@ def plan_environ(
         # forbid an index in a local directory.
         defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
         removed=removed,
-        overridden=tuple(sorted(n for n, v in extra.items() if n in removed or fitted.get(n, v) != v)),
+        overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _given=tuple(sorted(extra)),
         _keep=policy.env_keep,
         _delete=policy.env_delete,

@@ -13,6 +13,7 @@ __all__ = [
     "NETWORK_VARIABLES",
     "NEVER",
     "PATH_LISTS",
+    "REMOVED",
     "SECRET_PARTS",
     "SECRET_WORDS",
     "STRUCTURAL",
@@ -101,6 +102,10 @@ NEVER = _words(
     RUSTUP_HOME MAKE_TERMOUT MAKE_TERMERR
     """
 )
+
+#: Taken out whoever set them: a directory of the host's, and the variables by which our own processes tell each other
+#: how to run, a pip for instance the further pips that it starts.
+REMOVED = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_*")
 
 #: A name with one of these in it, in any case, is taken for a credential.
 SECRET_PARTS = _words(

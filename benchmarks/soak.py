@@ -5,7 +5,7 @@ file system of temporary files, workspaces, cgroups, and locks of uids. Everythi
 
     python benchmarks/soak.py -n 1000 --at-once 32
 
-The same code is run with smaller numbers by tests/integration/test_soak.py.
+The same code is run with smaller numbers by tests/integration/call/test_soak.py.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from isolated_hooks import Policy, SandboxUnavailableError
 from isolated_hooks.launchers import find_launcher
 from isolated_hooks.run.command import check_host
 
+# What is not so there is shown as in a test.
+pytest.register_assert_rewrite("support")
+
 # The same examples in every run: what is random is tried by hand, docs/fuzzing.rst, and what is found becomes a test.
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 settings.load_profile("suite")

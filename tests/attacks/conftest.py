@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from attackplace import Place
+from support.attacks.place import Place
 
 
 @pytest.fixture

@@ -9,29 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import table
-from lab import CGROUP, DIRECTORY, USER, Lab, cannot_be_set_up
-from places import Places
+from support.containers import table
+from support.containers.lab import CGROUP, DIRECTORY, USER, Lab, cannot_be_set_up
+from support.containers.places import Places
 
 _SWITCH = "ISOLATED_HOOKS_REQUIRE_CONTAINERS"
 _TABLE = pytest.StashKey[str]()
 
 
 @pytest.fixture(scope="session")
-def places(pytestconfig: pytest.Config) -> Iterator[Places]:
+def asserts_no_trace_of_the_lab() -> Iterator[None]:
+    """Check that the lab has left nothing behind."""
+    before = _traces()
+    yield
+    assert _traces() == before, "the lab has left something behind"
+    assert not DIRECTORY.exists()
+
+
+@pytest.fixture(scope="session")
+def places(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Places]:
     """The environments. Setting them up installs packages and takes minutes, so it is done only where asked for."""
     if os.environ.get(_SWITCH) != "1":
         pytest.skip(f"real containers are tried with {_SWITCH}=1, by root on Debian")
     if problem := cannot_be_set_up():
         pytest.fail(problem, pytrace=False)
-    before = _traces()
+    request.getfixturevalue("asserts_no_trace_of_the_lab")  # only now: another lab may be there while this one is not
     with Lab() as lab:
         made = Places(lab)
         yield made
         if made.complete:
             pytestconfig.stash[_TABLE] = table.render(made.all_found(), table.versions())
-    assert _traces() == before, "the lab has left something behind"
-    assert not DIRECTORY.exists()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

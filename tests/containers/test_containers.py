@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import table
-from environments import ENVIRONMENTS
-from places import Places
+from support.containers import table
+from support.containers.environments import ENVIRONMENTS
+from support.containers.places import Places
 
 _NAMES = [environment.name for environment in ENVIRONMENTS]
 _NAMESPACES = ("user", "mount", "PID", "IPC", "network", "UTS", "cgroup")
@@ -195,4 +195,4 @@ def test_there_are_trees_of_mixed_owners_in_both_kinds_of_podman(places: Places)
 
 def test_the_table_in_the_documentation_is_what_was_found(places: Places) -> None:
     now = table.render(places.all_found(), table.versions())
-    assert table.stable(table.committed()) == table.stable(now), "python tests/containers/table.py --write"
+    assert table.stable(table.committed()) == table.stable(now), "python tests/support/containers/table.py --write"

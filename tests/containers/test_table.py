@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-import table
-from engines import crio_seccomp
-from environments import ENVIRONMENTS
+from support.containers import table
+from support.containers.engines import crio_seccomp
+from support.containers.environments import ENVIRONMENTS
 
 from isolated_hooks import Protection
 

@@ -25,10 +25,12 @@ from pathlib import Path
 
 import atheris
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where the package support is
+
 with atheris.instrument_imports(include=["isolated_hooks", "packaging", "json", "zipfile", "tarfile", "tomllib"]):
-    import properties  # which also makes the helpers of tests/unit importable
-    from archivebuilders import add, make_sdist, make_wheel, wheel_files
-    from fakes import DIR, Entry, Link
+    from support import properties
+    from support.archivebuilders import add, make_sdist, make_wheel, wheel_files
+    from support.fakes import DIR, Entry, Link
 
 taken = tried = 0
 

@@ -11,12 +11,12 @@ import os
 import tarfile
 from collections.abc import Mapping
 
-import properties  # before the others: it makes the helpers of tests/unit importable
 import pytest
-from archivebuilders import add, make_sdist, make_wheel, make_zip, wheel_files
-from fakes import DIR, Entry, Link
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import properties
+from support.archivebuilders import add, make_sdist, make_wheel, make_zip, wheel_files
+from support.fakes import DIR, Entry, Link
 
 _few = settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 

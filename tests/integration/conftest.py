@@ -1,34 +1,15 @@
-"""What is told at the end of a run of the integration tests, and the fixtures that several of them use."""
+"""The fixtures that several of the integration tests use."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from index import Index, serve
-from projects import cannot_run, contents, facts, nothing_left, run_text, write_project
-
-_UNSTABLE = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_UNSTABLE] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[_UNSTABLE]:
-        terminalreporter.section("members of wheels that are not reproducible unsandboxed either")
-        for line in config.stash[_UNSTABLE]:
-            terminalreporter.line(line)
-
-
-@pytest.fixture(scope="session")
-def tell_unstable(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Return what adds a member to the list at the end."""
-    return pytestconfig.stash[_UNSTABLE].append
+from support.index import Index, serve
+from support.projects import cannot_run, contents, facts, nothing_left, run_text, write_project
 
 
 @pytest.fixture
@@ -53,7 +34,7 @@ def telling_project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
+def asserts_not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
     """Check that no hook was run and nothing is left."""
     before = contents(telling_project)
     with nothing_left(tmp_path):

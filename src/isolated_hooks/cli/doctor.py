@@ -90,7 +90,7 @@ def _limits(policy: Policy) -> dict[str, Any]:
     identity = trial.working_identity()
     if identity is None:
         return {}
-    means = means_of(policy.limits, identity=identity.value, root=os.geteuid() == 0, facts=trial.facts())
+    means = means_of(policy.limits, identity=identity, root=os.geteuid() == 0, facts=trial.facts())
     return {name: dataclasses.asdict(m) for name, m in means.items()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..protections import Protection, ProtectionState, ProtectionStatus
-from .identities import Identity
 from .plan import Plan
 
 __all__ = ["protections_of", "unprotected", "with_degradations"]
@@ -25,21 +24,6 @@ _ACTIVE = {
     Protection.DESCRIPTORS: "no descriptor but 0, 1 and 2",
     Protection.RESULTS: "staging for every output, vetted after every process was dead",
 }
-_IDENTITIES = {
-    Identity.USER: "the caller's own user, as the only one that is mapped",
-    Identity.SINGLE: "a throw-away uid",
-    Identity.RANGE: "a throw-away block of ids",
-    Identity.MIRROR: "a throw-away uid",
-    Identity.SHARED: "the caller's own user, who is root in its user namespace alone",
-    Identity.SEPARATE: "a throw-away uid",
-    Identity.CONFINED: "the caller's own user",
-}
-_KERNEL_ROOT = {
-    Identity.SHARED: (
-        "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
-    ),
-    Identity.USER: "the caller is the kernel's root under another number, and so is the hook, behind a read-only /proc",
-}
 _REMEDIES = {
     Protection.IPC: "network = false, or Linux 6.12",
     Protection.PROCESSES: "start the container with --security-opt unmask=ALL, or systempaths=unconfined in docker",
@@ -50,31 +34,27 @@ _REMEDIES = {
         "ordinary user"
     ),
 }
-_TWO_CAPABILITIES = {
-    Identity.RANGE: "the source tree has several owners",
-    Identity.MIRROR: "a filesystem takes no idmapped mounts, or the source tree has owners beyond them",
-}
 
 
 def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
     """Return the state of every protection under a plan whose every step has succeeded."""
-    reasons = {**_ACTIVE, Protection.IDENTITY: _IDENTITIES[plan.identity]}
-    if plan.capabilities and not plan.identity.confined:
+    traits = plan.identity.traits
+    reasons = {**_ACTIVE, Protection.IDENTITY: traits.user}
+    if plan.capabilities and not plan.confined:
         reasons[Protection.PRIVILEGES] = (
             f"{' and '.join(plan.capabilities)} in its own user namespace alone, because "
-            f"{_TWO_CAPABILITIES[plan.identity]}; an empty bounding set, no_new_privs, no further user namespace"
+            f"{traits.because}; an empty bounding set, no_new_privs, no further user namespace"
         )
     if plan.terminal:
         reasons[Protection.TERMINAL] = "a new session on a pseudo-terminal made for this command"
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
-    if plan.root and plan.identity in _KERNEL_ROOT:
+    if plan.root and traits.kernel_root:
         # Known before anything is run, so that a policy that requires an identity refuses it.
         identity, remedy = Protection.IDENTITY, _REMEDIES[Protection.IDENTITY]
-        reason = _KERNEL_ROOT[plan.identity]
-        statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, reason, remedy)
-    if plan.identity.confined:
+        statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, traits.kernel_root, remedy)
+    if plan.confined:
         statuses |= _confined(plan)
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
@@ -125,10 +105,10 @@ _SEPARATE = {
 def _confined(plan: Plan) -> dict[Protection, ProtectionStatus]:
     """Return what is otherwise where there are no namespaces."""
     weaker = dict(_CONFINED)
-    if plan.identity is Identity.SEPARATE:
+    if plan.identity.traits.throw_away:
         weaker.update(_SEPARATE)
     else:
-        weaker[Protection.IDENTITY] = "the caller's own user"
+        weaker[Protection.IDENTITY] = plan.identity.traits.user
     degraded = ProtectionState.DEGRADED
     return {
         **{p: ProtectionStatus(p, ProtectionState.ACTIVE, reason) for p, reason in _CONFINED_ACTIVE.items()},

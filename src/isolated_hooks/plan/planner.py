@@ -19,7 +19,7 @@ from ..protections import Protection, ProtectionState
 from ..sandbox.operations import Bind
 from ..text import visible
 from .environ import plan_environ
-from .identities import Identity, choose_identity
+from .identities import choose_identity
 from .interpreter import interpreter_paths
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
@@ -32,8 +32,6 @@ _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
 # What the sandbox has of its own, as it has devices: nothing of the host's is shown there as a search path names it.
 _OWN = ("/etc", "/proc", "/sys")
-# Whom modes of the system's files do not keep from reading them: who holds CAP_DAC_OVERRIDE, and root itself.
-_READS_ALL = (Identity.MIRROR, Identity.SHARED)
 # Where source trees are put within what every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -176,7 +174,7 @@ class _Planner:
             real, _ = resolve(self.situation.filesystem, path)
             if real is not None and self.view.covers(real):
                 self.view.cover(real, **fill)
-        if self.identity in _READS_ALL:
+        if self.identity.traits.reads_all:
             self.view.cover_private(**fill)
 
     def _keep_read_only(self, real: str) -> None:
@@ -348,7 +346,7 @@ class _Planner:
             operations=self.view.operations(),
             identity=self.identity,
             owner=self.owner,
-            rules=self.view.rules(private=self.situation.owners is None) if self.confined else None,
+            rules=self.view.rules(private=self.situation.owners is None) if self.confined else (),
             environ=environ,
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from ..plan import Identity
+from ..plan.identities import Nproc
 from ..policy.limits import UNIT, Limits
 
 __all__ = ["Means", "means_of"]
@@ -37,10 +39,12 @@ _ALWAYS: Mapping[str, tuple[str, bool]] = {
 }
 
 
-def means_of(limits: Limits, *, identity: str, root: bool, facts: Mapping[str, tuple[int, str]]) -> dict[str, Means]:
+def means_of(
+    limits: Limits, *, identity: Identity, root: bool, facts: Mapping[str, tuple[int, str]]
+) -> dict[str, Means]:
     """Return by which means each limit is kept.
 
-    :param identity: how the hook gets a user of its own, the value of a :class:`~isolated_hooks.plan.Identity`
+    :param identity: how the hook gets a user of its own
     :param root: the caller is root
     :param facts: what the host offers, as :func:`isolated_hooks.run.trial.facts`
     """
@@ -55,19 +59,24 @@ def _memory(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
     return f"RLIMIT_DATA for each process; for their sum {_LOOK}: {what}", False
 
 
-def _processes(identity: str, root: bool) -> tuple[str, bool]:
-    if identity == "shared" or (identity == "confined" and root):
-        return f"{_LOOK}: RLIMIT_NPROC does not bind root", False
-    if identity == "confined":
-        return f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {_LOOK}", False
-    if identity == "separate":
-        return "RLIMIT_NPROC, which counts the processes of the throw-away uid", True
-    return "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace", True
+def _processes(identity: Identity, root: bool) -> tuple[str, bool]:
+    nproc = identity.traits.nproc
+    if nproc is Nproc.CALLER and root:
+        nproc = Nproc.NOBODY
+    return _COUNTED[nproc], nproc.exact
 
 
-def _temp(identity: str) -> tuple[str, bool]:
-    if identity in ("confined", "separate"):
+_COUNTED = {
+    Nproc.NAMESPACE: "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace",
+    Nproc.UID: "RLIMIT_NPROC, which counts the processes of the throw-away uid",
+    Nproc.CALLER: f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {_LOOK}",
+    Nproc.NOBODY: f"{_LOOK}: RLIMIT_NPROC does not bind root",
+}
+
+
+def _temp(identity: Identity) -> tuple[str, bool]:
+    if identity.confined:
         return f"{_LOOK}: without a mount namespace temporary files are in the workspace, on disk", False
-    if identity == "shared":
+    if identity.traits.unmapped:
         return f"the size of a tmpfs; where user namespaces get no map, {_LOOK}", False
     return "the size of a tmpfs, and a million files", True

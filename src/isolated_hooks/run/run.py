@@ -122,7 +122,7 @@ class Run:
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
-            if plan.identity is Identity.SEPARATE and self._missing(plan):
+            if plan.confined and plan.capabilities and self._missing(plan):
                 # Its one capability may be what the policy does not allow; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
@@ -140,7 +140,7 @@ class Run:
                 "use the launcher native",
             )
         missing = self._missing(plan)
-        if missing and plan.identity is Identity.CONFINED:
+        if missing and plan.confined:
             raise trial.namespaces_refused(missing)
         if missing:
             raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))

@@ -1,0 +1,99 @@
+"""Every attack under the launcher bubblewrap: closed as under our own, and what is degraded is said."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.attacks.place import Place, processes_naming
+
+from isolated_hooks import Policy, Protection, ProtectionState
+from isolated_hooks.selftest.attacks.table import QUICK, Attack
+from isolated_hooks.selftest.conduct import Outcome, conduct
+from isolated_hooks.selftest.world.processes import until
+from isolated_hooks.selftest.world.world import World
+
+pytestmark = pytest.mark.usefixtures("sandbox", "bubblewrap")
+
+# bwrap's own /dev has a link to /proc/kcore in it. That it leads nowhere is the attack F05-files.
+_FOUND: dict[str, Any] = {"F07-devices": {"others": ["core"]}}
+# One owner: a throw-away uid; several: root's own.
+_SHAPES = ("one-owner", "several-owners") if os.geteuid() == 0 else ("one-owner",)
+_HOOKS = ("get_requires_for_build_wheel", "build_wheel")
+
+
+def _add_another_owner(world: World) -> None:
+    (world.tree / "of-another").touch()
+    os.chown(world.tree / "of-another", 1001, 1001)
+
+
+@functools.cache
+def _run(hook: str, shape: str) -> Outcome:
+    before = _add_another_owner if shape == "several-owners" else None
+    return conduct(hook, sandboxed=True, before=before, attacks=QUICK, policy=Policy(launcher="bubblewrap"))
+
+
+@pytest.mark.parametrize("attack", QUICK, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("hook", _HOOKS)
+def test_attack_is_closed(hook: str, shape: str, attack: Attack) -> None:
+    """That each attack works without a sandbox is shown elsewhere."""
+    if not attack.possible:
+        pytest.skip(f"{attack.name}: {attack.needs_more()}")
+    outcome = _run(hook, shape)
+    evidence = outcome.evidence[attack.name]
+    if attack.name in _FOUND:
+        assert evidence == _FOUND[attack.name]
+    else:
+        assert not outcome.succeeded[attack.name], f"{attack.tries}: {evidence}"
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("hook", _HOOKS)
+def test_what_is_hidden_does_not_exist(hook: str, shape: str) -> None:
+    evidence = _run(hook, shape).evidence
+    reads = (evidence[attack.name]["errors"] for attack in QUICK if attack.probe == "read" and attack.name in evidence)
+    assert {error for errors in reads for error in errors.values()} <= {"ENOENT", "ENOTDIR"}
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("hook", _HOOKS)
+def test_no_protection_is_degraded_but_the_identity_of_root_with_files_of_several_owners(hook: str, shape: str) -> None:
+    report = _run(hook, shape).report
+    assert report is not None
+    assert report.launcher == "bubblewrap"
+    weaker = {s.protection: s.state for s in report.protections if s.state is not ProtectionState.ACTIVE}
+    assert weaker == ({Protection.IDENTITY: ProtectionState.DEGRADED} if shape == "several-owners" else {})
+
+
+@pytest.fixture
+def starting() -> Iterator[Path]:
+    """A program that stands for a bwrap which is just starting: its child waits, and has not asked to die with it."""
+    directory = Path(tempfile.mkdtemp(dir="/tmp"))
+    directory.chmod(0o755)
+    program = directory / "bwrap"
+    program.write_text(f"#!/bin/sh\nsetsid sh -c 'sleep 1000; :' {directory}/child &\nwait\n")
+    program.chmod(0o755)
+    yield program
+    shutil.rmtree(directory)
+
+
+def test_nothing_stays_where_the_launcher_is_killed_while_bwrap_starts(place: Place, starting: Path) -> None:
+    """Unlike pid 1 of a sandbox that stands, its child would wait forever for a bwrap that is no more."""
+    child = starting.with_name("child")
+    options = {"launcher": "bubblewrap", "program": str(starting)}
+    frontend = place.frontend({}, options=options, stderr=subprocess.DEVNULL)
+    assert until(lambda: processes_naming(child))
+    (launcher,) = map(int, Path(f"/proc/{frontend.pid}/task/{frontend.pid}/children").read_text().split())
+    os.kill(launcher, signal.SIGKILL)
+    assert frontend.wait(60) == 1
+    assert until(lambda: not processes_naming(child)), processes_naming(child)
+    assert until(lambda: not processes_naming(place.tmp)), processes_naming(place.tmp)

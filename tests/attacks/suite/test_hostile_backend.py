@@ -1,0 +1,108 @@
+"""Every attack, from every hook: closed in the sandbox, and open without it, as otherwise nothing would be proved."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pyproject_hooks
+import pytest
+from support.attacks.place import Place, quiet
+
+from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.attacks.table import ATTACKS, QUICK, Attack
+from isolated_hooks.selftest.conduct import HOOKS, Outcome, call_hook, conduct
+from isolated_hooks.selftest.world.world import World
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+
+@functools.cache
+def _run(hook: str, sandboxed: bool) -> Outcome:
+    return conduct(hook, sandboxed=sandboxed, attacks=_attacks(hook))
+
+
+def _attacks(hook: str) -> tuple[Attack, ...]:
+    """Return what a hook tries. What is seen is the same in all of them, so one of them walks over every file."""
+    return ATTACKS if hook == "build_wheel" else QUICK
+
+
+@pytest.mark.parametrize(
+    ("hook", "attack"), [pytest.param(h, a, id=f"{h}-{a.name}") for h in HOOKS for a in _attacks(h)]
+)
+def test_attack(hook: str, attack: Attack) -> None:
+    """The promises of the threat model, one attack each; the table says what is tried."""
+    if not attack.possible:
+        pytest.skip(f"{attack.name}: {attack.needs_more()}")
+    inside, outside = _run(hook, True), _run(hook, False)
+    assert not inside.succeeded[attack.name], f"{attack.tries}: {inside.evidence[attack.name]}"
+    if not outside.succeeded[attack.name]:
+        evidence = outside.evidence[attack.name]
+        assert attack.needs_more(), f"it does not work without the sandbox either, which proves nothing: {evidence}"
+        pytest.skip(f"{attack.name} proves nothing here: {attack.needs_more()}: {evidence}")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_hidden_files_do_not_exist(hook: str) -> None:
+    """What is hidden is absent, and not only refused: ENOENT tells nothing of whether it exists."""
+    evidence = _run(hook, True).evidence
+    errors = {
+        (attack.name, path, error)
+        for attack in ATTACKS
+        if attack.probe == "read" and attack.name in evidence
+        for path, error in evidence[attack.name]["errors"].items()
+    }
+    assert errors
+    assert {entry for entry in errors if entry[2] not in ("ENOENT", "ENOTDIR")} == set()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_protection_is_active(hook: str) -> None:
+    """The report says of this very run that everything held; the bounding set is empty, as it says."""
+    assert _run(hook, True).evidence["K08-capabilities"]["CapBnd"] == ["0" * 16]
+    report = _run(hook, True).report
+    assert report is not None
+    assert report.hook == hook
+    assert [s for s in report.protections if s.state.value != "active"] == []
+
+
+@pytest.mark.parametrize("hook", ["build_wheel", "build_sdist", "build_editable"])
+def test_nothing_is_smuggled_out_in_an_artefact(hook: str) -> None:
+    """A18: the backend puts all that it has found into what it builds, which needs no network; inside it is nothing."""
+    smuggled = {}
+    for sandboxed in (True, False):
+        with World(policy=Policy() if sandboxed else None) as world:
+            attacks = {a.name: {"probe": a.probe, "arguments": a.arguments(world)} for a in QUICK if a.kind in _SEEKING}
+            arguments = (str(world.tree), "hostile", ["."], quiet, str(world.python))
+            caller = (IsolatedHookCaller if sandboxed else pyproject_hooks.BuildBackendHookCaller)(*arguments)
+            call_hook(caller, hook, str(world.out), {"attacks": json.dumps(attacks)})
+            (artefact,) = world.out.glob("hostile-*")
+            smuggled[sandboxed] = [name for name, text in world.canaries.items() if text in _contents(artefact)]
+    assert smuggled[True] == []
+    assert len(smuggled[False]) > 20
+
+
+_SEEKING = ("A01", "A03", "A04", "A11", "A12", "A14", "C11")
+
+
+def _contents(artefact: Path) -> str:
+    """Return all that is in a wheel or an sdist."""
+    if artefact.suffix == ".whl":
+        with zipfile.ZipFile(artefact) as wheel:
+            return "\n".join(wheel.read(name).decode() for name in wheel.namelist())
+    with tarfile.open(artefact) as sdist:
+        files = [file for member in sdist if (file := sdist.extractfile(member)) is not None]
+        return "\n".join(file.read().decode() for file in files)
+
+
+def test_orphans_are_reaped(place: Place) -> None:
+    """D10: whoever is left over by a hook's processes is waited for while the hook still runs."""
+    assert place.call({"orphans": {"probe": "orphans", "arguments": {"count": 500}}}) == {"orphans": {"left": 0}}
+
+
+def test_semaphores_of_its_own_work(place: Place) -> None:
+    """E03: otherwise that no shared memory outside can be read would only show that there is none."""
+    assert place.call({"own": {"probe": "own_semaphore", "arguments": {}}}) == {"own": "done"}

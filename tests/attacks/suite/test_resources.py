@@ -1,0 +1,233 @@
+"""What the host has to share: a hook that takes all it can get is stopped, and without the sandbox it is not (J01-J14).
+
+Each attack is bounded by itself, so that its control, which runs without the sandbox, harms nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.attacks.place import HERE, Place, processes_naming, traces
+
+from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection
+from isolated_hooks.files.trees import remove_tree
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
+from isolated_hooks.selftest.world.processes import until
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+_MIB = 1024**2
+_NAMESPACES = frozenset((Identity.USER, Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED))
+_REFUSED = {
+    "namespaces": None,
+    "shared": frozenset((Identity.SINGLE, Identity.RANGE, Identity.MIRROR)),
+    "no-namespaces": _NAMESPACES,
+    "confined": _NAMESPACES | {Identity.SEPARATE},
+}
+
+
+@pytest.fixture(params=list(_REFUSED))
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the host refuse what it would have to refuse for this tier to be taken."""
+    refused = _REFUSED[request.param]
+    if request.param in ("shared", "confined") and os.geteuid() != 0:
+        pytest.skip("only root can be somebody else, or not")
+    if refused is not None:
+        monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
+        unshare = {"syscall": "unshare", "errno": 1, "stage": "identity"}
+        monkeypatch.setattr(
+            trial, "_tried", {(Identity.USER, (), False, "native"): unshare} if "shared" not in request.param else {}
+        )
+    return str(request.param)
+
+
+def attack(place: Place, probe: str, *, limits: dict[str, Any] | None = None, **arguments: Any) -> Any:
+    """Carry out one attack and return its evidence: without the sandbox where there are no limits."""
+    attacks = {"it": {"probe": probe, "arguments": arguments}}
+    if limits is None:
+        return place.call(attacks, sandboxed=False)["it"]
+    policy = Policy(limits=limits, allow_degraded=frozenset(Protection))
+    evidence = place.call(attacks, policy=policy)["it"]
+    assert not isinstance(evidence, dict) or "crashed" not in evidence, evidence
+    return evidence
+
+
+def ended(place: Place, probe: str, *, limits: dict[str, Any], **arguments: Any) -> tuple[str, float]:
+    """Carry out one attack that a limit ends, and return that limit with its value; nothing is left of it."""
+    before = traces(place.tmp)
+    with pytest.raises((HookKilledError, HookTimeoutError)) as caught:
+        attack(place, probe, limits=limits, **arguments)
+    assert processes_naming(place.tmp) == []
+    assert traces(place.tmp).files == before.files
+    error = caught.value
+    return error.limit, error.seconds if isinstance(error, HookTimeoutError) else error.value
+
+
+def _kernel_counts(tier: str) -> bool:
+    """Say whether RLIMIT_NPROC binds: any uid but root's.
+
+    Without namespaces an ordinary user's other processes are counted with the hook's, and there is room for them: only
+    where they become fewer meanwhile is it the watching process that finds too many.
+    """
+    return tier in ("namespaces", "no-namespaces")
+
+
+def test_j01_processes(place: Place, tier: str) -> None:
+    assert attack(place, "fork_many", most=300) == {"count": 300, "refused": ""}
+    limits = {"processes": 100}
+    if _kernel_counts(tier):
+        found = attack(place, "fork_many", limits=limits, most=300)
+        assert found["refused"] == "EAGAIN"
+        assert found["count"] < 100
+    else:
+        # The kernel does not count root's: they are looked at.
+        assert ended(place, "fork_many", limits=limits, most=300) == ("processes", 100)
+
+
+def test_j01_a_fork_bomb_ends_with_its_time(place: Place, tier: str) -> None:
+    limits = {"processes": 200, "wall_time": 2 if _kernel_counts(tier) else 60}
+    limit, _ = ended(place, "bomb", limits=limits, seconds=60)
+    assert limit == ("wall_time" if _kernel_counts(tier) else "processes")
+
+
+def test_j02_memory(place: Place, tier: str) -> None:
+    assert attack(place, "fill_memory", size=300 * _MIB) == "done"
+    limits = {"memory": 150 * _MIB}
+    if trial.facts()["memory cgroup"][0]:
+        assert ended(place, "fill_memory", limits=limits, size=300 * _MIB) == ("memory", 150 * _MIB)
+    else:
+        assert attack(place, "fill_memory", limits=limits, size=300 * _MIB) == "MemoryError"
+
+
+def test_j03_temporary_files(place: Place, tier: str, tmp_path: Path) -> None:
+    found = attack(place, "fill_disk", where=str(tmp_path / "filled"), size=20 * _MIB)
+    assert found == {"refused": "", "number": 20}
+    limits, arguments = {"temp_size": 10 * _MIB}, {"where": "${TMPDIR}/x", "size": 20 * _MIB, "pause": 0.1}
+    if tier in ("no-namespaces", "confined"):
+        assert ended(place, "fill_disk", limits=limits, **arguments) == ("temp_size", 10 * _MIB)
+    else:
+        found = attack(place, "fill_disk", limits=limits, **arguments)
+        assert found["refused"] == "ENOSPC"
+        assert found["number"] <= 10
+
+
+def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run a frontend whose source tree is alone on a file system of 64 MiB, in a mount namespace of its own."""
+    disk = place.base / "disk"
+    disk.mkdir(exist_ok=True)
+    described = {
+        "tree": str(disk / "tree"),
+        "python": str(place.python),
+        "hook": "get_requires_for_build_wheel",
+        "out": str(place.out),
+        **description,
+    }
+    shell = f'mount -t tmpfs -o size=64m none "$1" && cp -r "$2" "$1/tree" && {script}'
+    options = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    frontend = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(described)]
+    command = ["unshare", *options, "sh", "-c", shell, "sh", str(disk), str(place.tree), *frontend]
+    environ = {**os.environ, "TMPDIR": str(place.tmp)}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("sandboxed", [False, True])
+def test_j03_free_space(place: Place, sandboxed: bool) -> None:
+    """Where the source tree is, files can be written: not so many that the disk is full."""
+    arguments = {"where": "filled", "size": 100 * _MIB, "pause": 0.01 if not sandboxed else 0.05}
+    description = {"sandboxed": sandboxed, "attacks": {"it": {"probe": "fill_disk", "arguments": arguments}}}
+    script = 'disk=$1; shift 2; "$@"; echo "code $?"; df --output=avail -k "$disk" | tail -n 1'
+    done = _on_a_small_disk(place, script, description)
+    code, free = done.stdout.splitlines()[-2:]
+    if sandboxed:
+        assert code == "code 1", done.stderr
+        assert "free_space" in done.stderr
+        assert int(free) > 1024
+    else:
+        assert code == "code 0", done.stderr
+        assert int(free) == 0
+
+
+def test_j04_output_without_end(place: Place, tier: str) -> None:
+    assert attack(place, "say_much", size=20 * _MIB) == "done"
+    assert ended(place, "say_much", limits={"log_size": _MIB}, size=20 * _MIB) == ("log_size", _MIB)
+
+
+@pytest.mark.parametrize("limit", ["wall_time", "idle_time"])
+def test_j05_silence(place: Place, tier: str, limit: str) -> None:
+    assert attack(place, "be_silent", seconds=2) == "done"
+    assert ended(place, "be_silent", limits={limit: 1}, seconds=600) == (limit, 1)
+
+
+def test_j06_processor_time(place: Place, tier: str) -> None:
+    assert attack(place, "compute", seconds=0.5, processes=6) == "done"
+    assert ended(place, "compute", limits={"cpu_time": 2}, seconds=0.9, processes=8) == ("cpu_time", 2)
+
+
+def test_j07_descriptors(place: Place, tier: str) -> None:
+    assert attack(place, "hold_descriptors", most=500) == 500
+    assert attack(place, "hold_descriptors", limits={"open_files": 100}, most=500) < 100
+
+
+def test_j07_terminals(place: Place) -> None:
+    """A limit of the sandbox's own /dev/pts: the host has one number for all."""
+    assert attack(place, "hold_terminals", most=300) == 300
+    assert attack(place, "hold_terminals", limits={}, most=300) == 256
+
+
+def test_j09_what_is_hard_to_remove(place: Place, tier: str, tmp_path: Path) -> None:
+    """Deep trees, names of any bytes, no rights, sockets, FIFOs and links, wherever a hook may write."""
+    depth = 5000 if tier == "namespaces" else 300  # the removal is the same, and a disk takes its time
+    try:
+        assert attack(place, "litter", depth=depth, where=str(tmp_path / "litter")) == "done"
+        assert (tmp_path / "litter" / "d").exists()
+    finally:
+        _remove(tmp_path / "litter")  # pytest cannot
+    before = traces(place.tmp)
+    for where in ("${TMPDIR}/x", "${HOME}/x"):
+        assert attack(place, "litter", limits={}, where=where, depth=depth) == "done"
+        assert traces(place.tmp).files == before.files
+    # In the control directory, and beside the artefact: what is handed over is looked at, the rest goes.
+    for hook, where in (("get_requires_for_build_wheel", "@control/x"), ("build_wheel", "@output/x")):
+        attacks = {"it": {"probe": "litter", "arguments": {"where": where, "depth": depth}}}
+        policy = Policy(allow_degraded=frozenset(Protection))
+        assert place.call(attacks, hook=hook, policy=policy)["it"] == "done"
+        assert traces(place.tmp).files == before.files
+
+
+def _remove(path: Path) -> None:
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        remove_tree(parent, path.name)
+    finally:
+        os.close(parent)
+
+
+@pytest.fixture
+def own_score() -> Iterator[int]:
+    """This process's own inclination to be killed; put back where an attack has changed it."""
+    path = Path("/proc/self/oom_score_adj")
+    before = int(path.read_text())
+    yield before
+    if int(path.read_text()) != before:
+        path.write_text(str(before))
+
+
+def test_j14_the_frontend_is_not_what_runs_out_of_memory_first(place: Place, tier: str, own_score: int) -> None:
+    found = attack(place, "oom_score", pid=os.getpid())
+    assert found["self before"] == own_score, "without the sandbox both are alike"
+    assert int(Path("/proc/self/oom_score_adj").read_text()) == 1000, "it can be raised without the sandbox"
+    Path("/proc/self/oom_score_adj").write_text(str(own_score))
+    found = attack(place, "oom_score", limits={}, pid=os.getpid())
+    assert found["self before"] == 1000
+    assert found["self"] in ("EACCES", "EROFS", "EPERM")
+    assert found[str(os.getpid())] in ("ENOENT", "EACCES", "EROFS", "EPERM")
+    assert int(Path("/proc/self/oom_score_adj").read_text()) == own_score
+    assert until(lambda: processes_naming(place.tmp) == [])

@@ -1,0 +1,445 @@
+"""What a hook may use: each limit ends it or stops it there, says which limit it was, and leaves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyproject_hooks
+import pytest
+from support.projects import WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, write_project
+
+from isolated_hooks import (
+    HookKilledError,
+    HookProcessError,
+    HookTimeoutError,
+    IsolatedHookCaller,
+    Limits,
+    Policy,
+    UntrustedResultError,
+)
+from isolated_hooks.run import trial
+from isolated_hooks.sandbox import cgroup
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+
+def limited(
+    code: str, tmp_path: Path, runner: Any = pyproject_hooks.quiet_subprocess_runner, **limits: Any
+) -> IsolatedHookCaller:
+    """Return a caller of a project whose first hook runs that code under limits."""
+    body = "\n".join(f"    {line}" for line in code.splitlines())
+    extra = f"import errno, signal\ndef get_requires_for_build_wheel(_=None):\n{body}\n    return []\n"
+    project = write_project(tmp_path / "project", extra=extra)
+    return caller(project, Policy(limits=Limits(**limits)), runner=runner)
+
+
+def test_within_its_limits_a_hook_is_left_alone(tmp_path: Path) -> None:
+    limits = {"wall_time": 300, "cpu_time": 300, "file_size": 10**6, "open_files": 256, "processes": 100}
+    hooks = limited("subprocess.run(['true'], check=True)", tmp_path, **limits, temp_size=10**7, output_size=10**6)
+    assert hooks.get_requires_for_build_wheel() == []
+    assert hooks.build_wheel(os.fspath(tmp_path / "out")) == WHEEL
+
+
+def test_wall_time(tmp_path: Path) -> None:
+    # A child in a session of its own is asked, and ended, as well.
+    code = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\ntime.sleep(600)"
+    hooks = limited(code, tmp_path, wall_time=0.5)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match=r"0\.5 seconds.*wall_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds) == ("wall_time", 0.5)
+    assert "wall_time" in hooks.reports[0].error
+
+
+def test_wall_time_lets_a_hook_clean_up_first(tmp_path: Path) -> None:
+    code = "signal.signal(15, lambda *_: (tell(asked=True), sys.exit(1)))\ntime.sleep(600)"
+    hooks = limited(code, tmp_path, wall_time=3)
+    with pytest.raises(HookTimeoutError):
+        hooks.get_requires_for_build_wheel()
+    assert facts(tmp_path / "project") == [{"asked": True}]
+
+
+def test_wall_time_ends_what_does_not_want_to_end(tmp_path: Path) -> None:
+    code = "for n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\nos.fork()\nwhile True: time.sleep(600)"
+    hooks = limited(code, tmp_path, wall_time=0.5)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError):
+        hooks.get_requires_for_build_wheel()
+
+
+def test_wall_time_that_a_hook_cannot_put_off_by_ending_well(tmp_path: Path) -> None:
+    code = "signal.signal(15, lambda *_: tell(asked=True))\ntime.sleep(1.5)"
+    hooks = limited(code, tmp_path, wall_time=0.5)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError):
+        hooks.get_requires_for_build_wheel()
+
+
+def test_cpu_time(tmp_path: Path) -> None:
+    hooks = limited("while True: pass", tmp_path, cpu_time=1)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match="cpu_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("cpu_time", 1, -24)
+
+
+def test_cpu_time_of_a_process_that_ignores_its_signal(tmp_path: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
+    hooks = limited(code, tmp_path, cpu_time=1)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match="cpu_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds) == ("cpu_time", 1)
+
+
+@pytest.mark.parametrize("place", ["HERE", "'/tmp'"])
+def test_file_size(place: str, tmp_path: Path) -> None:
+    # Python ignores the signal and gets an error instead; a compiler is ended.
+    code = f"""
+path = os.path.join({place}, "large")
+try:
+    with open(path, "wb") as file:
+        file.write(bytes(2000))
+except OSError as error:
+    tell(errno=errno.errorcode[error.errno], size=os.path.getsize(path))
+"""
+    hooks = limited(code, tmp_path, file_size=1000)
+    hooks.get_requires_for_build_wheel()
+    assert facts(tmp_path / "project") == [{"errno": "EFBIG", "size": 1000}]
+
+
+def test_file_size_that_kills(tmp_path: Path) -> None:
+    code = "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen(HERE + '/large', 'wb').write(bytes(2000))"
+    hooks = limited(code, tmp_path, file_size=1000)
+    with nothing_left(tmp_path), pytest.raises(HookKilledError, match="file_size") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.value) == ("file_size", 1000)
+
+
+@pytest.mark.parametrize("place", ["/tmp", "/var/tmp", "/dev/shm", "/run", "HOME"])
+def test_temp_size_is_one_for_all_places(place: str, tmp_path: Path) -> None:
+    code = f"""
+place = os.environ.get({place!r}, {place!r})
+try:
+    for number in range(8):
+        with open(f"{{place if number % 2 else '/tmp'}}/{{number}}", "wb") as file:
+            file.write(bytes(2**20))
+except OSError as error:
+    tell(errno=errno.errorcode[error.errno], number=number)
+"""
+    hooks = limited(code, tmp_path, temp_size=4 * 2**20)
+    hooks.get_requires_for_build_wheel()
+    (told,) = facts(tmp_path / "project")
+    assert told["errno"] == "ENOSPC"
+    assert 2 <= told["number"] <= 4
+
+
+def test_output_size(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    hooks = limited("pass", tmp_path, output_size=100)
+    with nothing_left(tmp_path), pytest.raises(UntrustedResultError, match="100"):
+        hooks.build_wheel(os.fspath(out))
+    with nothing_left(tmp_path), pytest.raises(UntrustedResultError):
+        limited("pass", tmp_path, output_size=50).prepare_metadata_for_build_wheel(os.fspath(out))
+    assert os.listdir(out) == []
+
+
+def test_open_files(tmp_path: Path) -> None:
+    code = """
+held = []
+try:
+    while len(held) < 1000: held.append(open("/dev/null"))
+except OSError as error:
+    number = error.errno
+count = len(held)
+del held
+tell(errno=errno.errorcode[number], below=count < 40)
+"""
+    limited(code, tmp_path, open_files=40).get_requires_for_build_wheel()
+    assert facts(tmp_path / "project") == [{"errno": "EMFILE", "below": True}]
+
+
+def test_processes(tmp_path: Path) -> None:
+    code = """
+held = []
+try:
+    while len(held) < 100: held.append(subprocess.Popen(["sleep", "600"]))
+except OSError as error:
+    tell(errno=errno.errorcode[error.errno], below=len(held) < 30)
+"""
+    hooks = limited(code, tmp_path, processes=30)
+    with nothing_left(tmp_path):
+        hooks.get_requires_for_build_wheel()
+    assert facts(tmp_path / "project") == [{"errno": "EAGAIN", "below": True}]
+
+
+def test_a_core_is_never_dumped(tmp_path: Path) -> None:
+    # Whatever the caller's limit is: a handler that core_pattern names would run as the host's root.
+    hooks = limited("import resource\ntell(core=resource.getrlimit(resource.RLIMIT_CORE))\nos.abort()", tmp_path)
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        hooks.get_requires_for_build_wheel()
+    assert caught.value.returncode == -6
+    (told,) = facts(tmp_path / "project")
+    assert told["core"] in ([0, 0], [1, 1])  # soft and hard; -1 would be no limit
+
+
+def captured(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    """A frontend's runner that keeps what the hook prints on stdout and on stderr apart, as text of the error."""
+    environ = {**os.environ, **(extra_environ or {})}
+    subprocess.run(cmd, cwd=cwd, env=environ, capture_output=True, check=True)
+
+
+def test_idle_time(tmp_path: Path) -> None:
+    # What it does is not what counts: it is busy all the time.
+    hooks = limited("print('begun', flush=True)\nwhile True: pass", tmp_path, idle_time=1)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match=r"1 seconds.*idle_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("idle_time", 1.0, -15)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("target", ["pipe", "file", "null"])
+def test_a_hook_that_says_something_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        with open(os.devnull if target == "null" else tmp_path / "log", "wb") as file:
+            out: Any = subprocess.PIPE if target == "pipe" else file
+            subprocess.run(cmd, cwd=cwd, env=environ, stdout=out, stderr=out, check=True)
+
+    code = f"for _ in range(20):\n    time.sleep(0.25)\n    print('.', file=sys.{stream}, flush=True)"
+    hooks = limited(code, tmp_path, runner=runner, idle_time=3)
+    assert hooks.get_requires_for_build_wheel() == []
+
+
+def test_a_hook_that_waits_for_its_reader_is_not_idle(tmp_path: Path) -> None:
+    """The frontend does not read for longer than the limit, while the hook has more to say than a pipe holds."""
+
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            time.sleep(2.5)
+            read.append(process.stdout.read())
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, cmd)
+
+    read: list[bytes] = []
+    project = write_project(
+        tmp_path / "project", extra="def get_requires_for_build_wheel(_=None):\n    print('x' * 10**6)\n    return []\n"
+    )
+    hooks = caller(project, Policy(limits=Limits(idle_time=1)), runner=runner)
+    assert hooks.get_requires_for_build_wheel() == []
+    assert read == [b"x" * 10**6 + b"\n"]
+
+
+@pytest.mark.parametrize("size", [100, 65536, 65537, 1_000_000])
+def test_what_a_hook_says_arrives_byte_by_byte_before_it_has_ended(size: int, tmp_path: Path) -> None:
+    code = f"""
+data = bytes(n * 7 % 256 for n in range({size}))
+for stream, step in ((sys.stdout, 1021), (sys.stderr, 17 if {size} < 10**5 else 40009)):
+    for start in range(0, {size}, step):
+        stream.buffer.write(data[start : start + step])
+        stream.buffer.flush()
+    os.write(stream.fileno(), b"end")
+"""
+    said: list[tuple[bytes, bytes]] = []
+
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        done = subprocess.run(cmd, cwd=cwd, env=environ, capture_output=True, check=True)
+        said.append((done.stdout, done.stderr))
+
+    body = "\n".join(f"    {line}" for line in code.splitlines())
+    project = write_project(
+        tmp_path / "project", extra=f"def get_requires_for_build_wheel(_=None):\n{body}\n    return []"
+    )
+    caller(project, runner=runner).get_requires_for_build_wheel()
+    data = bytes(n * 7 % 256 for n in range(size)) + b"end"
+    assert said == [(data, data)]
+
+
+def test_what_nobody_reads_before_the_end_fits_as_it_would_without_us(tmp_path: Path) -> None:
+    """A frontend that waits for the end first: sixty thousand bytes in lines of one are what a pipe holds."""
+
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
+            assert process.wait(60) == 0
+            assert process.stdout is not None
+            read.append(process.stdout.read())
+
+    read: list[bytes] = []
+    extra = "def get_requires_for_build_wheel(_=None):\n    for _ in range(60000): os.write(1, b'x')\n    return []\n"
+    hooks = caller(write_project(tmp_path / "project", extra=extra), runner=runner)
+    assert hooks.get_requires_for_build_wheel() == []
+    assert read == [b"x" * 60000]
+
+
+def test_a_hook_whose_reader_has_gone_finds_out(tmp_path: Path) -> None:
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.read(1)
+            process.stdout.close()
+        codes.append(process.returncode)
+
+    codes: list[int] = []
+    ends = "import signal\n    signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n    os.execvp('yes', ['yes'])\n"
+    extra = f"def get_requires_for_build_wheel(_=None):\n    {ends}"
+    hooks = caller(write_project(tmp_path / "project", extra=extra), runner=runner)
+    with pytest.raises(HookProcessError):
+        hooks.get_requires_for_build_wheel()
+    assert codes == [-13]
+
+
+def test_wall_time_holds_where_nobody_reads(tmp_path: Path) -> None:
+    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+        environ = {**os.environ, **(extra_environ or {})}
+        with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
+            process.wait(60)
+
+    extra = "def get_requires_for_build_wheel(_=None):\n    os.execvp('yes', ['yes'])\n"
+    hooks = caller(write_project(tmp_path / "project", extra=extra), Policy(limits=Limits(wall_time=1)), runner=runner)
+    with pytest.raises(HookTimeoutError, match="wall_time"):
+        hooks.get_requires_for_build_wheel()
+
+
+@pytest.mark.parametrize("where", ["os.write(1, bytes(65536))", "os.write(2, b'x')", "os.system('yes')"])
+def test_log_size(where: str, tmp_path: Path) -> None:
+    hooks = limited(f"while True: {where}", tmp_path, log_size=100_000)
+    with nothing_left(tmp_path), pytest.raises(HookKilledError, match=r"log_size.*100000") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.value, caught.value.returncode) == ("log_size", 100_000, -9)
+
+
+def test_cpu_time_of_many_processes(tmp_path: Path) -> None:
+    """None of them comes near the limit, because each works for a moment only."""
+    code = """
+while True:
+    if os.fork() == 0:
+        end = time.process_time() + 0.2
+        while time.process_time() < end: pass
+        os._exit(0)
+    os.wait()
+"""
+    hooks = limited(code, tmp_path, cpu_time=1)
+    with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match="cpu_time") as caught:
+        hooks.get_requires_for_build_wheel()
+    assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("cpu_time", 1, -15)
+
+
+EATERS = {
+    "one process": "held = bytearray(400 * 2**20)\nfor n in range(0, len(held), 4096): held[n] = 1\ntime.sleep(600)",
+    "many": """
+for _ in range(8):
+    if os.fork() == 0:
+        held = bytearray(50 * 2**20)
+        for n in range(0, len(held), 4096): held[n] = 1
+        time.sleep(600)
+for _ in range(8): os.wait()
+sys.exit(3)
+""",
+    "shared": """
+import mmap
+held = mmap.mmap(-1, 400 * 2**20)
+for n in range(0, len(held), 4096): held[n] = 1
+time.sleep(600)
+""",
+}
+
+
+def has_cgroup() -> bool:
+    return bool(trial.facts()["memory cgroup"][0])
+
+
+@pytest.mark.parametrize("eater", EATERS)
+def test_memory(eater: str, tmp_path: Path) -> None:
+    """By a cgroup the kernel kills a process, and the hook fails; without, RLIMIT_DATA refuses or a look finds it."""
+    hooks = limited(EATERS[eater], tmp_path, memory=200 * 2**20)
+    before = cgroups()
+    with nothing_left(tmp_path), pytest.raises(subprocess.CalledProcessError) as caught:
+        hooks.get_requires_for_build_wheel()
+    if has_cgroup() or eater != "one process":
+        assert isinstance(caught.value, HookKilledError)
+        assert (caught.value.limit, caught.value.value) == ("memory", 200 * 2**20)
+        assert "memory" in hooks.reports[0].error
+    assert cgroups() == before
+
+
+def test_memory_that_is_shared_is_counted_once(tmp_path: Path) -> None:
+    code = """
+held = bytearray(80 * 2**20)
+for n in range(0, len(held), 4096): held[n] = 1
+for _ in range(8):
+    if os.fork() == 0:
+        sum(held[n] for n in range(0, len(held), 4096))
+        time.sleep(2)
+        os._exit(0)
+for _ in range(8): os.wait()
+"""
+    limited(code, tmp_path, memory=250 * 2**20).get_requires_for_build_wheel()
+
+
+def cgroups() -> set[str]:
+    """Return the cgroups of ours that there are."""
+    return {
+        os.fsdecode(p)
+        for parent, _ in cgroup.places()
+        for p in Path(os.fsdecode(parent)).glob("isolated-hooks-" + "[0-9a-f]" * 12)
+    }
+
+
+@pytest.mark.parametrize("place", ["staging", "control"])
+def test_output_size_while_the_hook_runs(place: str, tmp_path: Path) -> None:
+    where = "wheel_directory" if place == "staging" else "sys.argv[2]"
+    extra = f"""
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    os.makedirs({where} + "/a/b")
+    os.chdir({where} + "/a/b")
+    for number in range(40):
+        with open(str(number), "wb") as file: file.write(bytes(2**20))
+    time.sleep(600)
+"""
+    project = write_project(tmp_path / "project", extra=extra)
+    out = tmp_path / "out"
+    out.mkdir()
+    hooks = caller(project, Policy(limits=Limits(output_size=2**20)), runner=captured)
+    with nothing_left(tmp_path), pytest.raises(HookKilledError, match="output_size") as caught:
+        hooks.build_wheel(os.fspath(out))
+    assert (caught.value.limit, caught.value.value) == ("output_size", 2**20)
+    assert os.listdir(out) == []
+
+
+@pytest.mark.parametrize("option", ["wall-time=1", "idle-time=1", "log-size=1K", "memory=100M"])
+def test_limits_on_the_command_line(option: str, tmp_path: Path) -> None:
+    code = "import time\nprint('x' * 2000, flush=True)\nheld = b'x' * 2**28\ntime.sleep(600)"
+    code = code.replace("held", "time.sleep(600); held") if option != "memory=100M" else code
+    done = command("run", "--limit", option, "--", sys.executable, "-c", code, cwd=tmp_path, environ=WITH_PYTHON)
+    name = option.partition("=")[0].replace("-", "_")
+    if name == "memory" and not has_cgroup():
+        assert done.returncode == 1
+        assert "MemoryError" in done.stderr
+        return
+    assert done.returncode == (124 if name.endswith("time") else 137)
+    assert name in done.stderr
+
+
+def test_a_limit_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
+    done = command("run", "--limit", "walltime=5", "--", "true", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "wall-time" in done.stderr
+
+
+def test_the_doctor_says_by_what_each_limit_is_kept() -> None:
+    done = command("doctor", "--json", "--limit", "memory=1G", "--allow-degraded", "no-namespaces")
+    limits = json.loads(done.stdout)["limits"]
+    assert list(limits) == [field.name for field in dataclasses.fields(Limits)]
+    assert limits["memory"]["value"] == 2**30
+    assert limits["memory"]["exact"] is has_cgroup()
+    assert ("cgroup" in limits["memory"]["how"]) is has_cgroup()
+    assert "1024 MiB" in command("doctor", "--limit", "memory=1G").stdout

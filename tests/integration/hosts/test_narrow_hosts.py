@@ -1,0 +1,298 @@
+"""Hosts that are older or narrower than this one, made by seccomp filters around a process: refused, or told truly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.projects import CLI, cannot_run, clean_environ, facts, run_text, write_project
+from support.repository import NARROW
+
+import isolated_hooks
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+_CALL = """\
+import json, sys, warnings
+from isolated_hooks import *
+warnings.simplefilter("ignore")
+hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=Policy(allow_degraded=sys.argv[2:]))
+try:
+    hooks.get_requires_for_build_sdist()
+except (SandboxUnavailableError, SandboxSetupError) as error:
+    print(json.dumps({"error": type(error).__name__, "missing": list(error.missing), "remedy": error.remedy}))
+else:
+    states = {s.protection.value: s.state.value for s in hooks.reports[-1].protections}
+    print(json.dumps({"states": states}))
+"""
+
+
+def call(
+    tmp_path: Path,
+    *what: str,
+    allowed: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+    outer: tuple[str, ...] = (),
+    extra: str = "",
+) -> dict[str, Any]:
+    """Call a hook on a host narrowed down, and return what came of it.
+
+    :param without: capabilities that root does not have there
+    :param outer: a command that runs another, around it all
+    :param extra: code of the project's backend
+    """
+    project = write_project(tmp_path / "project", extra=extra)
+    argv = list(outer)
+    if without:
+        names = ",".join(f"-{name}" for name in without)
+        argv += ["setpriv", f"--bounding-set={names}", f"--inh-caps={names}"]
+    argv += [sys.executable, os.fspath(NARROW), *what, "--", sys.executable, "-c", _CALL, os.fspath(project), *allowed]
+    environ = clean_environ(TMPDIR=os.fspath(tmp_path))
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert len(facts(project)) == (1 if "states" in found else 0)
+    return found
+
+
+NO_NAMESPACES = "no-namespaces"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *(("unshare=EPERM",), ("unshare=ENOSYS",), ("unshare=ENOSPC",), ("mount=EACCES",), ("mount=EPERM",)),
+        *(("move_mount=EPERM",), ("move_mount=EACCES",), ("umount2=EPERM",), ("umount2=ENOSYS",)),
+        # Where it is missing the C library does without it, and leaves out on which mount a file is.
+        *(("statx=EPERM",), ("statx=ENOSYS",)),
+    ],
+    ids="-".join,
+)
+def test_refused_by_default_and_run_with_one_word(what: tuple[str, ...], tmp_path: Path) -> None:
+    """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC of the limit; mounts, or some calls of them, as by AppArmor."""
+    refused = call(tmp_path / "1", *what)
+    assert refused["error"] == "SandboxUnavailableError"
+    assert what[0].partition("=")[0] in refused["missing"][0]
+    assert "--allow-degraded no-namespaces" in refused["remedy"]
+    states = call(tmp_path / "2", *what, allowed=(NO_NAMESPACES,))["states"]
+    degraded = {"filesystem", "temporary", "processes", "hostname"}
+    degraded |= {"privileges"} if os.geteuid() == 0 else {"identity"}
+    assert {name for name, state in states.items() if state == "degraded"} == degraded
+    assert set(states.values()) == {"active", "degraded"}
+
+
+def test_without_mount_setattr(tmp_path: Path) -> None:
+    refused = call(tmp_path / "1", "mount_setattr=ENOSYS")
+    assert refused["error"] == "SandboxUnavailableError"
+    assert "mount_setattr" in " ".join(refused["missing"])
+
+
+@pytest.mark.parametrize("landlock", ["landlock_create_ruleset=ENOSYS", "landlock-abi=1"])
+def test_without_a_landlock_that_can_confine_a_build_nothing_is_run(landlock: str, tmp_path: Path) -> None:
+    """ABI 1 lets no file be renamed into another directory, which setuptools does."""
+    refused = call(tmp_path, landlock, "unshare=EPERM", allowed=(NO_NAMESPACES,))
+    assert refused["error"] == "SandboxUnavailableError"
+    assert "landlock_create_ruleset" in refused["missing"][0]
+    assert "lsm=" in refused["remedy"]
+
+
+@pytest.mark.parametrize("abi", [2, 3, 4, 5])
+def test_an_older_landlock_confines_what_it_can(abi: int, tmp_path: Path) -> None:
+    states = call(tmp_path, f"landlock-abi={abi}", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
+    assert states["network"] == states["ipc"] == "active"
+    assert states["processes"] == states["filesystem"] == "degraded"
+
+
+def test_with_namespaces_landlock_is_not_needed(tmp_path: Path) -> None:
+    states = call(tmp_path, "landlock_create_ruleset=ENOSYS")["states"]
+    assert set(states.values()) == {"active"}
+
+
+@pytest.mark.parametrize(("what", "name"), [("sethostname=EPERM", "hostname"), ("keyctl=EPERM", "keyring")])
+def test_what_the_default_policy_takes_where_the_host_gives_it(what: str, name: str, tmp_path: Path) -> None:
+    states = call(tmp_path, what)["states"]
+    assert {key for key, state in states.items() if state == "degraded"} == {name}
+
+
+@pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
+def test_without_pivot_root_the_root_is_moved(error: str, tmp_path: Path) -> None:
+    """As in docker with SYS_ADMIN, whose seccomp profile refuses it by EPERM, and AppArmor by EACCES."""
+    assert set(call(tmp_path, f"pivot_root={error}")["states"].values()) == {"active"}
+
+
+_OLD_PROC = """\
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from sandbox import mounts, namespaces, operations, root
+uid, gid, listdir = os.geteuid(), os.getegid(), os.listdir
+operations.os.listdir = lambda path: [*listdir(path), b"0"]
+namespaces.enter(network=True, uid_map=b"1000 %d 1" % uid, gid_map=b"1000 %d 1" % gid, by_parent=False)
+mounts.mount_root(b"/usr", on_disk=False)
+new = root.Root(b"/usr", trees={}, uid=1000, mapped=True, degradations=None)
+operations.from_wire("Proc", {"target": b"/proc"})._show_old(new)
+print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status"))
+"""
+
+
+def test_a_process_that_ends_while_the_old_proc_is_covered_is_no_failure() -> None:
+    """As in a container with --pid host: number 0 stands for one that was there a moment ago."""
+    package = os.path.dirname(isolated_hooks.__file__)
+    done = subprocess.run([sys.executable, "-c", _OLD_PROC, package], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
+
+
+@pytest.mark.parametrize("what", ["close_range=EPERM", "close_range=ENOSYS", "prlimit64=EPERM"])
+@pytest.mark.parametrize("allowed", [(), (NO_NAMESPACES,)], ids=["default", "allowed"])
+def test_what_every_tier_needs_is_refused_before_anything_is_run(
+    what: str, allowed: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The trial finds it, as the doctor does, and not the hook: of descriptors, and of limits."""
+    refused = call(tmp_path, what, allowed=allowed)
+    assert refused["error"] == "SandboxUnavailableError"
+    assert refused["missing"][0].startswith("descriptors" if "close_range" in what else "limits")
+    assert refused["remedy"]
+
+
+def test_root_that_may_become_nobody_else_keeps_its_uid(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root has another uid to become")
+    states = call(tmp_path / "1", "setresuid=EPERM")["states"]
+    assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
+    states = call(tmp_path / "2", "setresuid=EPERM", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
+    assert (states["identity"], states["privileges"]) == ("degraded", "active")
+
+
+@pytest.mark.parametrize("capability", ["chown", "dac_override"])
+def test_root_that_could_not_take_new_files_back_keeps_its_uid(capability: str, tmp_path: Path) -> None:
+    """As in podman with --cap-drop CHOWN: what a throw-away uid has made would stay its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has another uid to become")
+    # Without sys_admin there are no idmapped mounts, as in containers.
+    states = call(tmp_path / "1", without=("sys_admin",))["states"]
+    assert set(states.values()) == {"active"}
+    states = call(tmp_path / "2", without=("sys_admin", capability))["states"]
+    assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
+    found = (tmp_path / "2/project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+
+
+@pytest.mark.parametrize("capability", ["chown", "dac_override", "setpcap", "kill"])
+def test_root_without_namespaces_keeps_its_uid_where_a_capability_for_another_is_missing(
+    capability: str, tmp_path: Path
+) -> None:
+    """As in docker with --cap-drop DAC_OVERRIDE, or another."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has another uid to become")
+    states = call(tmp_path, "unshare=EPERM", allowed=(NO_NAMESPACES,), without=(capability,))["states"]
+    assert (states["identity"], states["privileges"]) == ("degraded", "active")
+    found = (tmp_path / "project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+
+
+# Places that are odd by more than what they refuse. In a user namespace whose root this caller is, so that anybody can
+# make them; what is mapped there is one id.
+
+_NO_SIGCHLD = (
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+_LEAVING = """
+get_requires = get_requires_for_build_sdist
+
+def get_requires_for_build_sdist(config_settings=None):
+    for _ in range(3):
+        subprocess.Popen(["sleep", "1000"])
+    return get_requires(config_settings)
+"""
+
+
+def _root(*command: str) -> tuple[str, ...]:
+    """Return what runs a command as root of a user namespace; on a host that lets nobody have one nothing is shown."""
+    outer = ("unshare", "--map-root-user", *command)
+    if run_text([*outer, "true"]).returncode != 0:
+        cannot_run("unshare(1) does not work here")
+    return outer
+
+
+@pytest.mark.parametrize("how", ["nothing", "of-others"])
+def test_without_a_proc_that_knows_this_process_it_says_so(how: str, tmp_path: Path) -> None:
+    over = {"nothing": "-t tmpfs none", "of-others": "--bind /proc/self/fdinfo"}[how]
+    outer = _root("--mount", "sh", "-c", f'mount {over} /proc && exec "$@"', "sh")
+    refused = call(tmp_path, outer=outer)
+    assert refused["error"] == "SandboxUnavailableError"
+    assert "/proc" in refused["missing"][0]
+    assert "mount -t proc proc /proc" in refused["remedy"]
+
+
+def test_a_read_only_proc_is_a_host_without_user_namespaces(tmp_path: Path) -> None:
+    """As in bwrap --ro-bind / / without --proc: no id map can be written. What helps is said, and works."""
+    if run_text(["bwrap", "--version"]).returncode != 0:
+        cannot_run("bwrap(1) is not installed")
+    outer = ("bwrap", "--dev-bind", "/", "/", "--ro-bind", "/proc", "/proc")
+    refused = call(tmp_path / "1", outer=outer)
+    assert "write fails with Read-only file system" in refused["missing"][0]
+    assert "bwrap --proc /proc" in refused["remedy"]
+    states = call(tmp_path / "2", outer=outer, allowed=(NO_NAMESPACES,))["states"]
+    assert states["filesystem"] == "degraded"
+    states = call(tmp_path / "3", outer=(*outer[:4], "--unshare-user", "--proc", "/proc"))["states"]
+    assert states["filesystem"] == "active"
+
+
+@pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+def test_a_proc_of_a_pid_namespace_above_has_other_numbers(what: tuple[str, ...], tmp_path: Path) -> None:
+    """As in unshare --pid --fork, and in a sandbox that shows the old /proc. What a hook leaves is found and ended."""
+    outer = _root("--pid", "--fork")
+    states = call(tmp_path / "1", *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
+    assert states["filesystem"] == ("degraded" if what else "active")
+    # With the numbers of /proc the id map of a throw-away uid is written as well.
+    if os.geteuid() == 0:
+        without = () if what else ("sys_admin",)
+        outer = ("unshare", "--pid", "--fork")
+        states = call(tmp_path / "2", *what, outer=outer, allowed=(NO_NAMESPACES,), without=without)["states"]
+        assert states["identity"] == "active"
+
+
+def test_limits_are_watched_where_proc_has_other_numbers(tmp_path: Path) -> None:
+    """No kernel counts the processor time of all processes together: who watches has to find them."""
+    (tmp_path / "tree").mkdir()
+    spin = "for n in 1 2 3; do (while :; do :; done) & done; wait"
+    argv = [*CLI, "run", "--allow-degraded", NO_NAMESPACES, "--limit", "cpu-time=1", "--", "sh", "-c", spin]
+    outer = [*_root("--pid", "--fork"), sys.executable, os.fspath(NARROW), "unshare=EPERM", "--"]
+    done = run_text([*outer, *argv], cwd=tmp_path / "tree")
+    assert done.returncode == 124, done.stderr
+
+
+@pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+def test_a_frontend_that_ignores_the_end_of_its_children(what: tuple[str, ...], tmp_path: Path) -> None:
+    """Ignored signals are inherited, and then nobody is told how a child has ended; here it is said all the same."""
+    outer = (sys.executable, "-c", _NO_SIGCHLD)
+    states = call(tmp_path, *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
+    assert states["filesystem"] == ("degraded" if what else "active")
+    done = run_text([*outer, *CLI, "run", "--", "sh", "-c", "exit 3"], cwd=tmp_path / "project")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(run_text([*outer, *CLI, "doctor", "--json"]).stdout)["runs"] is True
+
+
+def test_without_internet_sockets_no_loopback_is_needed(tmp_path: Path) -> None:
+    """As with systemd's RestrictAddressFamilies=AF_UNIX: the filter is the hook's too."""
+    assert set(call(tmp_path, "socket:2=EAFNOSUPPORT")["states"].values()) == {"active"}
+
+
+def test_without_proc_sys(tmp_path: Path) -> None:
+    """As with systemd's ProcSubset=pid, or masked in a container; a fresh /proc would show what is hidden there."""
+    outer = _root("--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh")
+    states = call(tmp_path, outer=outer)["states"]
+    assert {name for name, state in states.items() if state == "degraded"} - {"identity"} == {"processes"}
+
+
+def test_an_unmapped_user_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    """As in unshare --user: nothing can be given to anybody there, and no further user namespace be made."""
+    _root()
+    refused = call(tmp_path / "1", outer=("unshare", "--user"))
+    assert "unshare" in refused["missing"][0]
+    states = call(tmp_path / "2", outer=("unshare", "--user"), allowed=(NO_NAMESPACES,))["states"]
+    assert states["filesystem"] == "degraded"

@@ -1,0 +1,213 @@
+"""Hooks in a sandbox that is set up inside of another one, or of a user namespace in which only uid 0 is mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.projects import CLI, cannot_run, run_text, write_project
+
+import isolated_hooks
+from isolated_hooks import Protection
+from isolated_hooks.run.situation import is_kernel_root
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+_PROBE = """
+import os
+
+def get_requires_for_build_sdist(config_settings=None):
+    def attempt(do):
+        try:
+            return do()
+        except OSError as error:
+            return type(error).__name__
+
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    found = {
+        "secret": attempt(lambda: open("../secret").read()),
+        "write": attempt(lambda: open("../written", "w").close() or "done"),
+        "kernel-root": os.stat("/proc/sys/kernel/core_pattern").st_uid == os.getuid(),
+        "settings": os.access("/proc/sys/kernel/core_pattern", os.W_OK),
+        "capabilities": status["CapEff"].strip(),
+        "filters": int(status["Seccomp_filters"]),
+        "home": attempt(lambda: open(os.path.expanduser("~/mine"), "w").close() or "done"),
+    }
+    with open("found", "w") as file:
+        file.write(repr(found))
+    return []
+"""
+
+_CALL = """
+import json, sys, warnings
+from isolated_hooks import IsolatedHookCaller, Policy, SandboxUnavailableError
+
+warnings.simplefilter("ignore")
+caller = IsolatedHookCaller("project", "backend", ["."], policy=Policy(**json.loads(sys.argv[1])))
+try:
+    caller.get_requires_for_build_sdist()
+    wheel = caller.build_wheel("out")
+except SandboxUnavailableError as error:
+    print(json.dumps({"missing": error.missing, "remedy": error.remedy}))
+else:
+    states = {s.protection.value: s.state.value for s in caller.reports[0].protections}
+    print(json.dumps({"wheel": wheel, "states": states}))
+"""
+
+_ALL = {protection.value: "active" for protection in Protection}
+_WRAPPER = ("unshare", "--uts", "--net", "--map-root-user")  # fromager's
+_BWRAP = ("bwrap", "--dev-bind", "/", "/")
+_BWRAP_USER = (*_BWRAP, "--unshare-user", "--unshare-pid", "--proc", "/proc")
+_ALLOWED = {"allow_degraded": ["no-namespaces"]}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A directory with a project, and a file beside it that hooks may not see."""
+    work = tmp_path / "work"
+    write_project(work / "project", extra=_PROBE)
+    (work / "secret").write_text("secret")
+    (work / "out").mkdir()
+    return work
+
+
+def _nested(outer: Sequence[str], work: Path, **policy: Any) -> dict[str, Any]:
+    done = run_text([*outer, sys.executable, "-c", _CALL, json.dumps(policy)], cwd=work)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _found(work: Path) -> dict[str, Any]:
+    found: dict[str, Any] = eval((work / "project" / "found").read_text())
+    return found
+
+
+def _sandbox(launcher: str) -> list[str]:
+    """Return the command for a sandbox that shows this interpreter and this package."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(isolated_hooks.__file__)))
+    paths = dict.fromkeys((package, sys.prefix, sys.base_prefix))
+    shown = [word for path in paths if path != "/usr" for word in ("--expose", path)]
+    return [*CLI, "run", "--launcher", launcher, *shown, "--"]
+
+
+def _covered(outer: Sequence[str]) -> bool:
+    """Say whether parts of /proc are covered there, so that a fresh one would show more and is refused.
+
+    bwrap covers of a /proc of its own what it may write to, /proc/irq for instance, by itself read-only. That is so for
+    the kernel's root, but not for an ordinary user, nor for who is root in that one's user namespace alone, as in a
+    rootless podman.
+    """
+    lines = run_text([*outer, "cat", "/proc/self/mountinfo"]).stdout.splitlines()
+    return any(line.split()[4].startswith("/proc/") and " - proc " in line for line in lines)
+
+
+def _needs(program: str) -> None:
+    if not shutil.which(program):
+        cannot_run(f"{program}(1) is not installed")
+
+
+# Inside of itself.
+
+
+def test_the_outer_sandbox_shows_what_lies_beside_the_project(work: Path, launcher: str) -> None:
+    """The control: without the inner one a hook reads and writes there."""
+    code = "import sys; sys.path.insert(0, 'project'); import os, backend; os.chdir('project'); "
+    code += "backend.get_requires_for_build_sdist()"
+    done = run_text([*_sandbox(launcher), sys.executable, "-c", code], cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert (_found(work)["secret"], _found(work)["write"], _found(work)["filters"]) == ("secret", "done", 1)
+
+
+def test_inside_itself_it_is_refused_with_the_remedy(work: Path, launcher: str) -> None:
+    said = _nested(_sandbox(launcher), work)
+    assert "unshare" in said["missing"][0]
+    assert "--allow-degraded no-namespaces" in said["remedy"]
+    assert not (work / "project" / "found").exists()
+
+
+def test_inside_itself_bubblewrap_is_refused_whatever_may_be_weaker(work: Path, bubblewrap: None) -> None:
+    said = _nested(_sandbox("native"), work, launcher="bubblewrap", allow_degraded=[p.value for p in Protection])
+    assert "the launcher bubblewrap" in said["missing"][0]
+    assert "use the launcher native" in said["remedy"]
+    assert not (work / "project" / "found").exists()
+
+
+def test_inside_itself_what_landlock_and_seccomp_can_hold_holds(work: Path, launcher: str) -> None:
+    said = _nested(_sandbox(launcher), work, **_ALLOWED)
+    assert said["wheel"].endswith(".whl")
+    assert (work / "out" / said["wheel"]).is_file()
+    # Of the keyring, because keyctl(2) is refused by the outer filter.
+    weaker = ("filesystem", "temporary", "processes", "hostname", "identity", "keyring")
+    assert said["states"] == {**_ALL, **dict.fromkeys(weaker, "degraded")}
+    found = _found(work)
+    assert (found["secret"], found["write"], found["home"]) == ("PermissionError", "PermissionError", "done")
+    assert found["settings"] is False
+    assert found["filters"] == 2  # they add up
+    assert not (work / "written").exists()
+
+
+# Inside of others.
+
+
+@pytest.mark.parametrize("outer", [_BWRAP, _BWRAP_USER, _WRAPPER], ids=["bwrap", "bwrap-user", "unshare"])
+def test_inside_others_every_protection_is_active_but_what_is_said(
+    work: Path, outer: tuple[str, ...], launcher: str
+) -> None:
+    """And what is said of the identity is so: only the kernel's root would be shown as the owner of its settings."""
+    _needs(outer[0])
+    root = os.geteuid() == 0
+    if not root and run_text([*outer, "true"]).returncode != 0:
+        cannot_run(f"{outer[0]} does not work here")
+    said = _nested(outer, work, launcher=launcher)
+    covered = _covered(outer)
+    if covered and launcher == "bubblewrap":
+        assert "proc" in said["missing"][0]
+        assert said["remedy"].startswith("use the launcher native")
+        return
+    expected = dict(_ALL)
+    if is_kernel_root() and outer != _BWRAP:
+        expected["identity"] = "degraded"
+    if covered:
+        expected["processes"] = "degraded"
+    assert said["states"] == expected
+    found = _found(work)
+    assert found["kernel-root"] is (expected["identity"] == "degraded")
+    assert found["settings"] is False
+    assert found["capabilities"] == "0" * 16
+    assert (found["secret"], found["home"]) == ("FileNotFoundError", "done")
+    assert not (work / "written").exists()
+    assert (work / "out" / said["wheel"]).stat().st_uid == os.geteuid()
+
+
+@pytest.mark.parametrize("require", [[], ["identity"]])
+def test_root_of_a_user_namespace_is_the_kernels_root_only_where_that_one_made_it(
+    work: Path, launcher: str, require: list[str]
+) -> None:
+    """A policy that requires an identity is kept where an ordinary user made the namespace, and refuses root's own."""
+    _needs("unshare")
+    said = _nested(_WRAPPER, work, launcher=launcher, require=require)
+    if os.geteuid() != 0 or not require:
+        assert said["wheel"].endswith(".whl")
+    else:
+        assert "identity is degraded" in said["missing"][0]
+        assert said["remedy"]
+        assert not (work / "project" / "found").exists()
+
+
+def test_the_kernels_root_under_another_number_is_not_taken_for_an_ordinary_user(work: Path, launcher: str) -> None:
+    """uid 1000 of this user namespace is root outside of it."""
+    _needs("unshare")
+    if os.geteuid() != 0:
+        pytest.skip("only root can be root under another number")
+    outer = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+    said = _nested(outer, work, launcher=launcher)
+    assert said["states"] == {**_ALL, "identity": "degraded"}
+    assert _found(work)["kernel-root"] is True
+    assert "identity is degraded" in _nested(outer, work, launcher=launcher, require=["identity"])["missing"][0]

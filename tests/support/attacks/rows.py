@@ -1,0 +1,255 @@
+"""What a hostile backend may try and no attack of the suite does: the tests that do, or why it is out of scope.
+
+The ids are those of :data:`isolated_hooks.selftest.promises.KINDS`, which has the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["ROWS", "Row"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kind.
+
+    :ivar tries: what the backend does
+    :ivar tests: the tests, as pytest names them; empty where it is out of scope
+    :ivar scope: why it is out of scope
+    """
+
+    tries: str
+    tests: tuple[str, ...] = ()
+    scope: str = ""
+
+
+def _tested(tries: str, *tests: str) -> Row:
+    return Row(tries, tuple(f"tests/{test}" for test in tests))
+
+
+def _out(tries: str, scope: str) -> Row:
+    return Row(tries, scope=scope)
+
+
+_NO_FEATURE = "there is no list of hosts that a hook may reach: the network is off, or it is on"
+
+ROWS = {
+    "A18": _tested(
+        "put what it has found into the wheel, for whoever downloads that",
+        "attacks/suite/test_hostile_backend.py::test_nothing_is_smuggled_out_in_an_artefact",
+    ),
+    "B01": _tested(
+        "put modules into the source tree that the launcher would import",
+        "attacks/found/test_launcher_injection.py::test_modules_in_the_working_directory",
+        "attacks/found/test_found_by_attack.py::test_the_launcher_loads_nothing_from_the_tree",
+    ),
+    "B02": _tested(
+        "name a backend path outside of the source tree",
+        "integration/call/test_caller.py::test_a_backend_path_out_of_the_tree_is_refused",
+        "attacks/found/test_backend_paths.py::test_a_neighbour_by_the_prefix_of_its_name_is_not_loaded",
+    ),
+    "B04": _tested(
+        "name a backend path that is a link to elsewhere",
+        "attacks/found/test_backend_paths.py::test_a_link_out_of_the_tree_is_not_followed",
+    ),
+    "C08": _tested(
+        "rewrite the project's own files, so that a later step misbehaves",
+        "attacks/lifecycle/test_lifecycle.py::test_a_read_only_source_tree_stays_as_it_is",
+    ),
+    "C09": _tested(
+        "leave configuration of editors and agents in the source tree",
+        "attacks/lifecycle/test_lifecycle.py::test_a_read_only_source_tree_stays_as_it_is",
+    ),
+    "D04": _tested(
+        "leave a process that keeps the frontend waiting for the end of its output",
+        "attacks/lifecycle/test_lifecycle.py::test_a_process_that_keeps_output_open_does_not_block_the_caller",
+    ),
+    "D05": _tested(
+        "ignore every signal",
+        "attacks/lifecycle/test_lifecycle.py::test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit",
+    ),
+    "D06": _tested(
+        "live on when the frontend is killed",
+        "attacks/lifecycle/test_lifecycle.py::test_everything_ends_with_the_frontend",
+    ),
+    "D08": _tested(
+        "end without an answer, or badly after one",
+        "integration/call/test_failures.py::test_a_hook_that_leaves_nothing",
+        "integration/call/test_failures.py::test_a_hook_that_ends_before_it_has_answered",
+        "integration/call/test_failures.py::test_half_of_an_artefact_is_not_taken_from_a_hook_that_fails",
+    ),
+    "D10": _tested(
+        "leave ten thousand processes that nobody waits for",
+        "attacks/suite/test_hostile_backend.py::test_orphans_are_reaped",
+    ),
+    "E03": _tested(
+        "read shared memory that has a name; locks of its own have to work",
+        "attacks/suite/test_hostile_backend.py::test_attack",
+        "attacks/suite/test_hostile_backend.py::test_semaphores_of_its_own_work",
+    ),
+    "E12": _tested(
+        "make system calls by io_uring, past the filter", "attacks/suite/test_hostile_backend.py::test_attack"
+    ),
+    "E15": _out("get past a proxy with a list of hosts", _NO_FEATURE),
+    "E16": _out("publish by a host that it may reach", _NO_FEATURE),
+    "E17": _out(
+        "lock files that it can read, or watch them",
+        "a read-only mount stops neither flock(2) nor inotify(7): what is shown to hooks can be locked and watched",
+    ),
+    "F12": _tested(
+        "profit from a /proc that a container has covered",
+        "integration/hosts/test_narrow_hosts.py::test_refused_by_default_and_run_with_one_word",
+    ),
+    "G08": _tested("mount by the new calls", "attacks/suite/test_hostile_backend.py::test_attack"),
+    "G10": _tested(
+        "write through a mount beneath one that is read-only",
+        "attacks/found/test_mounts.py::test_a_mount_beneath_the_build_environment_is_read_only_too",
+    ),
+    "G11": _tested(
+        "profit from flags that a mount has lost",
+        "attacks/found/test_mounts.py::test_a_mount_keeps_its_flags",
+    ),
+    "G15": _tested(
+        "swap a directory for a link while the sandbox is set up",
+        "unit/results/test_outputs.py::test_a_hook_that_moves_the_directory_away_changes_nothing",
+        "unit/results/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+        "unit/results/test_artefacts.py::test_a_directory_swapped_for_a_link_is_not_followed",
+    ),
+    "G17": _out("plant something in an overlay", "nothing is an overlay here"),
+    "G18": _out("mount a file system that never answers", "it takes a mount, which every hook is refused: G03, G04"),
+    "G19": _tested(
+        "use up mounts and namespaces",
+        "attacks/lifecycle/test_leftovers.py::test_two_hundred_calls_in_a_row_leave_nothing",
+    ),
+    "H05": _tested(
+        "type into the frontend's terminal",
+        "attacks/lifecycle/test_terminal.py::test_a_hook_cannot_type_into_the_terminal",
+    ),
+    "H06": _tested("paste into a virtual console", "unit/sandbox/test_seccomp.py::test_rules"),
+    "H07": _tested(
+        "write to the terminal on the side, or leave it in another mode",
+        "attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
+        "attacks/found/test_found_by_attack.py::test_a_terminal_as_stdout_is_not_the_hooks",
+    ),
+    "H08": _tested(
+        "steer the terminal by what is printed, logged or raised",
+        "attacks/results/test_results_refused.py::test_texts_that_steer_a_terminal_or_a_ci",
+        "attacks/results/test_results_refused.py::test_a_refusal_shows_what_it_refuses_escaped",
+        "unit/facade/test_outputfilter.py::test_what_steers_a_terminal_is_written_as_an_escape",
+    ),
+    "H09": _tested(
+        "give commands to a CI service by what is printed",
+        "attacks/results/test_results_refused.py::test_texts_that_steer_a_terminal_or_a_ci",
+        "unit/facade/test_outputfilter.py::test_what_a_ci_takes_for_a_command_is_none_any_more",
+    ),
+    "I01": _tested(
+        "leave a link as its answer",
+        "attacks/results/test_results_refused.py::test_output_json_as_link_to_a_secret",
+        "unit/results/test_answer.py::test_a_link_is_not_followed",
+    ),
+    "I02": _tested(
+        "leave a FIFO as its answer",
+        "attacks/results/test_results_refused.py::test_output_json_as_fifo",
+        "unit/results/test_answer.py::test_a_fifo_is_refused_and_not_waited_for",
+    ),
+    "I03": _tested(
+        "leave an endless answer",
+        "attacks/results/test_results_refused.py::test_output_json_without_end",
+        "unit/results/test_answer.py::test_a_sparse_file_of_ten_gigabytes_is_refused_unread",
+    ),
+    "I04": _tested(
+        "leave an answer that crashes its reader",
+        "attacks/results/test_results_refused.py::test_output_json_that_is_none",
+        "unit/results/test_answer.py::test_what_is_not_a_plain_object_is_refused",
+    ),
+    "I05": _tested(
+        "return a path in place of a name",
+        "attacks/results/test_results_refused.py::test_a_returned_name_that_is_none",
+        "unit/results/test_answer.py::test_hostile_names_are_refused",
+    ),
+    "I07": _tested(
+        "have the frontend read a file by the file name of a warning",
+        "attacks/results/test_results_refused.py::test_a_warning_that_quotes_a_file",
+        "attacks/results/test_results_refused.py::test_a_warning_whose_file_has_no_end",
+    ),
+    "I08": _tested(
+        "ask for a requirement that is an option and a file",
+        "attacks/results/test_results_refused.py::test_a_requirement_that_has_pip_quote_a_file",
+        "attacks/results/test_results_refused.py::test_a_requirement_that_is_an_option_or_a_place",
+    ),
+    "I09": _tested(
+        "ask for another index, or a requirement by URL",
+        "attacks/results/test_results_refused.py::test_a_requirement_that_is_an_option_or_a_place",
+        "attacks/results/test_results_refused.py::test_a_url_is_a_matter_of_policy",
+    ),
+    "I10": _tested(
+        "send texts and wrong kinds as the reason of a failure",
+        "attacks/results/test_results_refused.py::test_flags_of_a_wrong_kind",
+        "unit/results/test_answer.py::test_texts_are_strings_made_visible_and_cut",
+    ),
+    "I11": _tested(
+        "leave an artefact that is a link, FIFO or device",
+        "attacks/results/test_results_refused.py::test_an_artefact_that_is_no_plain_file",
+    ),
+    "I12": _tested(
+        "swap the artefact after it was vetted",
+        "unit/results/test_artefacts.py::test_an_artefact_swapped_for_a_link_after_opening_does_not_matter",
+    ),
+    "I15": _tested(
+        "return what is of another project, or stale",
+        "attacks/results/test_results_refused.py::test_what_is_named_after_another_project",
+        "attacks/results/test_results_refused.py::test_another_version_than_was_prepared",
+        "attacks/results/test_results_refused.py::test_a_stale_file_is_not_returned",
+    ),
+    "I16": _tested(
+        "put members into the wheel that lead elsewhere (an optional check)",
+        "unit/results/archives/test_wheels.py::test_a_name_that_leads_elsewhere_is_refused",
+        "unit/results/archives/test_wheels.py::test_a_second_end_record_is_refused",
+    ),
+    "I17": _tested(
+        "put members into the sdist that lead elsewhere (an optional check)",
+        "unit/results/archives/test_sdists.py::test_a_link_that_leads_out_is_refused",
+        "unit/results/archives/test_sdists.py::test_two_sizes_of_a_member_are_refused",
+    ),
+    "I18": _tested(
+        "leave links and endless files in the metadata",
+        "unit/results/test_artefacts.py::test_hostile_metadata_is_refused_and_the_earlier_stays",
+    ),
+    "I20": _tested(
+        "have the frontend remove or open something else when it cleans up",
+        "unit/results/test_artefacts.py::test_a_hostile_tree_is_removed_and_nothing_else",
+        "unit/run/test_workspace.py::test_hostile_content_is_removed_and_no_link_is_followed",
+    ),
+    "J01": _tested(
+        "fork without end",
+        "attacks/suite/test_resources.py::test_j01_processes",
+        "attacks/suite/test_resources.py::test_j01_a_fork_bomb_ends_with_its_time",
+    ),
+    "J02": _tested("use up memory", "attacks/suite/test_resources.py::test_j02_memory"),
+    "J03": _tested(
+        "fill the disk",
+        "attacks/suite/test_resources.py::test_j03_temporary_files",
+        "attacks/suite/test_resources.py::test_j03_free_space",
+    ),
+    "J04": _tested("print without end", "attacks/suite/test_resources.py::test_j04_output_without_end"),
+    "J05": _tested("sleep for ever", "attacks/suite/test_resources.py::test_j05_silence"),
+    "J06": _tested("compute for ever", "attacks/suite/test_resources.py::test_j06_processor_time"),
+    "J07": _tested(
+        "use up descriptors and terminals",
+        "attacks/suite/test_resources.py::test_j07_descriptors",
+        "attacks/suite/test_resources.py::test_j07_terminals",
+    ),
+    "J09": _tested("leave what is hard to remove", "attacks/suite/test_resources.py::test_j09_what_is_hard_to_remove"),
+    "J11": _tested(
+        "hold on to a directory that is to be removed",
+        "attacks/lifecycle/test_lifecycle.py::test_nothing_is_left_of_a_hook_that_failed",
+    ),
+    "K12": _out("use a bug of the kernel", "the kernel is trusted"),
+    "L": _tested(
+        "nothing: layouts of interpreters, trees and hosts that must work or be refused clearly",
+        "integration/call/test_odd_paths.py::test_names_of_source_and_output",
+        "integration/call/test_odd_modes.py::test_a_tree_of_foreign_owners",
+        "integration/corpus/test_packages.py::test_the_wheel_is_the_same",
+    ),
+}

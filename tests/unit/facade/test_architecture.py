@@ -1,0 +1,473 @@
+"""The shape of the code: which module may import which, what importing costs, and what makes no system call."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+from support.repository import TESTS
+
+import isolated_hooks
+
+PACKAGE = pathlib.Path(isolated_hooks.__file__).parent
+BACKEND = pathlib.Path("selftest/backend")
+
+# From the bottom up: a module imports only from floors beneath its own. A room stands for all modules of its folder,
+# which may import each other, but not in a circle.
+LAYERS = (
+    "sandbox text protections startup",
+    "errors outputfilter",
+    "files",
+    "policy",
+    "hookcall results",
+    "plan",
+    "launchers report",
+    "run",
+    "runner",
+    "caller",
+    "swapping",
+    "frontends selftest",
+    "cli",
+)
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
+FACADE = ("__init__", "__main__")  # they import whatever they show
+PURE = """text outputfilter protections errors policy.checks policy.limits policy.policy files.paths plan.environ
+    plan.environtables plan.holds plan.identities plan.interpreter plan.plan plan.planner plan.search_path
+    plan.view""".split()
+
+
+def modules() -> list[str]:
+    """Return every module of the package, as dotted paths within it; the hostile backend is a source tree, and data."""
+    paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+    return sorted(".".join(path.with_suffix("").parts) for path in paths if path.parent != BACKEND)
+
+
+def unit(module: str) -> str:
+    """Return what stands for a module in the table of layers."""
+    return module.split(".")[0]
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+
+
+def never_run(tree: ast.Module) -> set[ast.AST]:
+    """Return what stands beneath ``if False:`` or ``if TYPE_CHECKING:``."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("False", "TYPE_CHECKING"):
+            found.update(child for statement in node.body for child in ast.walk(statement))
+    return found
+
+
+def imports_of(module: str, *, types: bool = False) -> Iterator[str]:
+    """Yield what a module imports: ``.x.y`` for a module of this package, else its full name.
+
+    :param types: also what modules of ``sandbox`` import for a type checker alone
+    """
+    package = module.split(".")[:-1]
+    tree = tree_of(module)
+    skipped = never_run(tree) if unit(module) == "sandbox" and not types else set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1]
+            assert len(package) >= node.level - 1, f"{module} imports from beyond the package"
+            for alias in node.names:
+                inside = [*above, *(node.module or "").split("."), alias.name]
+                yield "." + ".".join(_module_part([part for part in inside if part]))
+
+
+def _module_part(parts: list[str]) -> list[str]:
+    """Leave out the name of something in a module."""
+    known = modules()
+    while parts and ".".join(parts) not in known and ".".join((*parts, "__init__")) not in known:
+        parts = parts[:-1]
+    return parts if ".".join(parts) in known else [*parts, "__init__"]
+
+
+def test_every_module_has_a_layer() -> None:
+    units = {unit(module) for module in modules()} - set(FACADE)
+    assert units == set(LAYER), "a new module needs a place in LAYERS"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m not in FACADE])
+def test_arrows_run_one_way(module: str) -> None:
+    own = unit(module)
+    for imported in imports_of(module):
+        assert not imported.startswith("isolated_hooks"), f"{module} imports {imported} by its absolute name"
+        if not imported.startswith("."):
+            continue
+        other = unit(imported[1:])
+        if other == "__init__" and own == "cli":
+            continue  # the version
+        assert other not in FACADE, f"{module} imports the facade"
+        assert own == other or LAYER[other] < LAYER[own], f"{module} imports {imported[1:]}, which is not beneath it"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for their types either. Layers say nothing of the modules of one package."""
+    left = {m: {i[1:] for i in imports_of(m, types=True) if i.startswith(".")} - {m, *FACADE} for m in modules()}
+    assert "sandbox.degradations" in left["sandbox.root"]
+    while leaves := {module for module, imported in left.items() if not imported & left.keys()}:
+        left = {module: imported for module, imported in left.items() if module not in leaves}
+    assert left == {}
+
+
+def test_the_table_of_layers_would_notice_an_arrow_that_runs_the_other_way() -> None:
+    assert ".run.hook" in set(imports_of("runner"))
+    assert ".plan.__init__" in set(imports_of("run.run"))
+    assert ".sandbox.operations" in set(imports_of("plan.plan"))
+    assert "marshal" in set(imports_of("run.workspace"))
+    assert LAYER["runner"] > LAYER["run"] > LAYER["plan"] > LAYER["policy"] > LAYER["errors"] > LAYER["sandbox"]
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if unit(m) == "sandbox"])
+def test_what_runs_in_the_child_imports_itself_alone(module: str) -> None:
+    """At run time: what a type checker reads is of no cost."""
+    for imported in imports_of(module):
+        assert not imported.startswith(".") or unit(imported[1:]) == "sandbox"
+        assert imported.split(".")[0] not in ("isolated_hooks", "pyproject_hooks", "packaging", "build")
+
+
+def test_the_core_does_not_know_frontends_or_the_command_line() -> None:
+    for module in modules():
+        if unit(module) in ("cli", "frontends", *FACADE):
+            continue
+        tops = {imported.split(".")[0] for imported in imports_of(module)}
+        assert not tops & {"build", "pip", "fromager", "argparse"}, module
+
+
+# What importing costs, and does.
+
+#: What ``python -I -S`` has to import to set up a sandbox. Each module more costs every hook.
+CHILD_MODULES = """__future__ _blake2 _collections_abc _ctypes _socket _stat _struct ctypes ctypes._endian errno fcntl
+    genericpath os os.path posixpath resource select stat struct termios types""".split()
+
+
+def run(code: str, *options: str, cwd: pathlib.Path = TESTS, **variables: str) -> str:
+    """Run code in an interpreter of its own and return what it prints."""
+    # Whatever way this interpreter finds pyproject_hooks.
+    found = (str(PACKAGE.parent), str(TESTS), *(path for path in sys.path if path))
+    environ = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(found)), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code)],
+        cwd=cwd,
+        env={"PATH": os.defpath, **environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_child_imports_next_to_nothing() -> None:
+    printed = run(
+        f"""
+        import sys
+        before = set(sys.modules)
+        sys.path.insert(0, {str(PACKAGE)!r})
+        __import__("sandbox.launch")
+        print(*sorted(name for name in set(sys.modules) - before))
+        """,
+        "-I",
+        "-S",
+    )
+    found = {name for name in printed.split() if name.split(".")[0] != "sandbox"}
+    assert "ctypes" in found
+    assert found <= set(CHILD_MODULES), f"new in the child: {sorted(found - set(CHILD_MODULES))}"
+
+
+AUDIT = """
+    import os, sys
+
+    events = []
+    def note(event, arguments):
+        if recording:
+            events.append((event, arguments))
+    recording = False
+    sys.addaudithook(note)
+    STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn",
+              "pty.spawn")
+    CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.link", "os.symlink",
+               "os.truncate", "os.utime", "os.putenv", "os.unsetenv", "tempfile.mkdtemp", "tempfile.mkstemp",
+               "socket.connect", "socket.bind", "socket.__new__", "os.kill", "signal.pthread_kill",
+               "resource.setrlimit")
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import isolated_hooks",
+        "from isolated_hooks import *",
+        "from isolated_hooks.cli import main; assert main(['--help']) == 0",
+        "from isolated_hooks.cli import main; assert main(['--version']) == 0",
+        "import isolated_hooks.frontends.build, isolated_hooks.cli.build, isolated_hooks.cli.run",
+        "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor, isolated_hooks.cli.selftest",
+    ],
+)
+def test_to_import_and_to_ask_for_help_starts_nothing_changes_nothing_and_looks_at_nothing(code: str) -> None:
+    printed = run(
+        AUDIT
+        + f"""
+    recording = True
+    {code}
+    recording = False
+    import isolated_hooks, site
+    roots = {{os.path.dirname(os.path.dirname(isolated_hooks.__file__)), sys.prefix, sys.base_prefix, {str(TESTS)!r}}}
+    roots |= {{path for path in sys.path if path}} | {{os.path.dirname(os.__file__)}}
+    roots |= {{os.path.realpath(root) for root in roots}}
+    for event, arguments in events:
+        if event in STARTS + CHANGES:
+            print(event, arguments)
+        if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(arguments[0]))
+            if not any(path == root or path.startswith(root + os.sep) for root in roots):
+                print(event, path)
+    assert any(event == "import" for event, _ in events)
+    """,
+        NO_COLOR="1",
+    )
+    left = [
+        line for line in printed.splitlines() if line.split(" ")[0].partition(".")[0] in ("os", "open", "subprocess")
+    ]
+    assert left == []
+
+
+def test_the_audit_of_these_tests_would_notice_a_process() -> None:
+    printed = run(
+        AUDIT
+        + """
+    recording = True
+    import subprocess
+    subprocess.run(["true"])
+    open("/proc/self/environ").close()
+    print(*{event for event, _ in events if event in STARTS})
+    print(any(arguments[0] == "/proc/self/environ" for event, arguments in events if event == "open"))
+    """
+    )
+    assert "subprocess.Popen" in printed
+    assert "True" in printed
+
+
+FORBIDDEN = """
+    def forbid(module, *names):
+        for name in names:
+            if hasattr(module, name):
+                def refuse(*args, name=name, **kwargs):
+                    raise AssertionError(f"os.{name} was called with {args}")
+                setattr(module, name, refuse)
+
+    # stat(2) and the like raise no audit event.
+    QUIET = ("stat lstat fstat readlink access getcwd getcwdb statvfs uname getuid geteuid getgid getegid getpid "
+             "getppid getgroups getlogin cpu_count sched_getaffinity urandom open read write close listdir scandir "
+             "pipe").split()
+"""
+
+
+@pytest.mark.parametrize("what", ["hook", "command", "confined", "refused"])
+def test_to_plan_makes_no_system_call(what: str) -> None:
+    """The planner is given a filesystem that is a dictionary, so whatever it did by itself would show."""
+    code = {
+        "hook": "plans = [make_plan(call=hook_call(hook)) for hook in HOOKS]",
+        "command": "plans = [plan_command(['sh'], SOURCE, Policy(), situation(), LAYOUT, stdin='null', terminal='')]",
+        "confined": "plans = [make_plan(refused=frozenset((Identity.USER,)))]",
+        "refused": "plans = []\n"
+        "    for make in (lambda: make_plan(call=hook_call(source_dir=HOME)), lambda: make_plan(policy=bad)):\n"
+        "        try:\n            make()\n        except PolicyError as error:\n            plans.append(error)",
+    }[what]
+    printed = run(
+        AUDIT
+        + FORBIDDEN
+        + f"""
+    from support.fakes import HOME, LAYOUT, SOURCE, hook_call, make_plan, situation
+    from isolated_hooks.errors import PolicyError
+    from isolated_hooks.plan import Identity
+    from isolated_hooks.plan.planner import plan_command
+    from isolated_hooks.policy import HOOKS, Policy
+    bad = Policy(expose=("/none",))
+    make_plan()  # whatever is imported late
+    kept = {{name: getattr(os, name) for name in QUIET if hasattr(os, name)}}
+    forbid(os, *QUIET)
+    recording = True
+    {code}
+    for plan in plans:
+        if not isinstance(plan, PolicyError):
+            plan.to_wire(bytes(32)), plan.to_dict(), list(plan.describe())
+    recording = False
+    for name, function in kept.items():
+        setattr(os, name, function)
+    # These two are of the interpreter alone.
+    print(len(plans), *(event for event, _ in events if not event.startswith(("object.", "builtins.id"))))
+    """
+    )
+    number, *events = printed.split()
+    assert int(number) > 0
+    assert events == []
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_is_pure_imports_nothing_that_asks_the_system(module: str) -> None:
+    allowed = set(
+        """__future__ codecs collections.abc dataclasses difflib enum functools os posixpath re stat types typing
+        unicodedata""".split()
+    )
+    allowed |= {"subprocess"} if module == "errors" else set()  # for CalledProcessError
+    assert {imported for imported in imports_of(module) if not imported.startswith(".")} <= allowed
+
+
+# Other platforms.
+
+MACOS = """
+    import sys, os
+    # The standard library is that of this platform, so what it does at import must be over.
+    import _ctypes, contextlib, ctypes, dataclasses, fcntl, functools, hashlib, importlib.metadata, inspect, json
+    import logging, marshal, platform, pwd, resource, secrets, select, shutil, signal, socket, subprocess, tempfile
+    import termios, typing
+    import packaging.requirements, packaging.utils, pyproject_hooks, zipfile, tarfile, email.parser, warnings
+
+    sys.platform = "darwin"
+    platform.system = lambda: "Darwin"
+    platform.machine = lambda: "arm64"
+    os.uname = lambda: os.uname_result(("Darwin", "mac", "23.0.0", "Darwin Kernel Version 23.0.0", "arm64"))
+    for name in dir(os):
+        # os.html names these as available on Linux alone.
+        if name.startswith(("O_PATH", "O_TMPFILE", "SCHED_", "CLONE_", "MFD_", "GRND_", "RWF_", "PIDFD_", "EFD_")):
+            delattr(os, name)
+    for name in ("pidfd_open unshare setns memfd_create sched_setaffinity sched_getaffinity getrandom eventfd "
+                 "copy_file_range setresuid setresgid getresuid getresgid pipe2 posix_fallocate posix_fadvise splice "
+                 "listxattr getxattr setxattr removexattr waitid").split():
+        if hasattr(os, name):
+            delattr(os, name)
+    del select.epoll
+
+    class Library(ctypes.CDLL):
+        def __getattr__(self, name):
+            if name in "prctl umount2 statx syscall fchownat unshare setns pivot_root capset capget".split():
+                raise AttributeError(f"dlsym(RTLD_DEFAULT, {name}): symbol not found")
+            return super().__getattr__(name)
+
+    ctypes.CDLL = Library
+"""
+
+
+def test_on_another_platform_it_can_be_imported_and_says_what_it_needs(tmp_path: pathlib.Path) -> None:
+    printed = run(
+        MACOS
+        + """
+    import isolated_hooks
+    from isolated_hooks import *
+    Policy(expose=("/x",))
+
+    def runner(cmd, cwd=None, extra_environ=None):
+        print("it was run")
+
+    caller = IsolatedHookCaller(".", "backend", runner=runner)
+    for hook in (caller.get_requires_for_build_wheel, lambda: caller.build_wheel("dist")):
+        try:
+            hook()
+        except SandboxUnavailableError as error:
+            print(error)
+    """,
+        cwd=tmp_path,
+    )
+    lines = printed.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert "this is Darwin" in line
+        assert "Remedy: build on Linux" in line
+
+
+def test_on_another_platform_nothing_is_left_behind(tmp_path: pathlib.Path) -> None:
+    run(
+        MACOS
+        + """
+    from isolated_hooks import *
+    try:
+        IsolatedHookCaller(".", "backend").build_wheel("dist")
+    except SandboxUnavailableError:
+        pass
+    """,
+        cwd=tmp_path,
+        TMPDIR=str(tmp_path),
+    )
+    assert os.listdir(tmp_path) == []
+
+
+# What is public.
+
+#: The names that the documentation promises.
+PROMISED = """IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Policy Protection ProtectionState IsolatedHooksError
+    PolicyError SandboxUnavailableError SandboxSetupError HookProcessError HookTimeoutError HookKilledError
+    UntrustedResultError IsolationDegradedWarning HookReport""".split()
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_what_is_promised_is_exported(name: str) -> None:
+    assert name in isolated_hooks.__all__
+
+
+def test_the_errors_are_of_the_kinds_that_frontends_catch() -> None:
+    base = isolated_hooks.IsolatedHooksError
+    for name, kind in {
+        "PolicyError": ValueError,
+        "SandboxUnavailableError": base,
+        "SandboxSetupError": OSError,
+        "HookProcessError": subprocess.CalledProcessError,
+        "HookTimeoutError": isolated_hooks.HookProcessError,
+        "HookKilledError": isolated_hooks.HookProcessError,
+        "UntrustedResultError": base,
+    }.items():
+        error = getattr(isolated_hooks, name)
+        assert issubclass(error, base)
+        assert issubclass(error, kind)
+    assert issubclass(isolated_hooks.IsolationDegradedWarning, Warning)
+
+
+@pytest.mark.parametrize("name", isolated_hooks.__all__)
+def test_what_is_exported_exists_and_is_documented(name: str) -> None:
+    thing = getattr(isolated_hooks, name)
+    text = inspect.getdoc(thing) or ""
+    assert len(text.split()) >= 4, name
+    inherited = [inspect.getdoc(base) for base in getattr(thing, "__mro__", ())[1:]]
+    assert text not in inherited, f"{name} has the docstring of its base"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_says_what_it_is_for_and_what_is_public_in_it(module: str) -> None:
+    tree = tree_of(module)
+    assert ast.get_docstring(tree), module
+    if unit(module) in ("sandbox", "__main__"):
+        return
+    loaded = importlib.import_module(f"isolated_hooks.{module}".removesuffix(".__init__"))
+    for name in getattr(loaded, "__all__", ()):
+        assert hasattr(loaded, name), name
+    public = [n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and not n.name.startswith("_")]
+    for node in public:
+        assert ast.get_docstring(node), f"{module}.{node.name} has no docstring"
+
+
+def test_the_signature_of_the_caller_is_that_of_the_one_it_replaces() -> None:
+    import pyproject_hooks
+
+    ours = inspect.signature(isolated_hooks.IsolatedHookCaller)
+    theirs = inspect.signature(pyproject_hooks.BuildBackendHookCaller)
+    positional = [(p.name, p.default) for p in ours.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional == [(p.name, p.default) for p in theirs.parameters.values()]
+    assert ours.parameters["policy"].kind is inspect.Parameter.KEYWORD_ONLY

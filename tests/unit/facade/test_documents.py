@@ -1,0 +1,37 @@
+"""The documents are plain reStructuredText, as code hosts and indexes show it, and what they name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.repository import ROOT
+
+PAGES = sorted([*ROOT.glob("*.rst"), *(ROOT / "docs").rglob("*.rst")])
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@pages
+def test_every_link_to_a_file_resolves(page: Path) -> None:
+    links = re.findall(r"`[^`<]*<([^>`]+)>`_", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link.partition("#")[0]).exists()]
+    assert missing == []
+
+
+@pages
+def test_every_path_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"``((?:benchmarks|docs|fixtures|src|tests)/[\w./-]+)", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pages
+def test_nothing_is_used_that_only_sphinx_knows(page: Path) -> None:
+    only = r":(?:doc|ref|class|func|mod|meth|attr|data|term):`|^\s*:caption:|^\.\. (?:literalinclude|toctree|auto\w+)::"
+    assert re.findall(only, page.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+def test_there_are_links_and_paths_to_look_for() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert "<docs/hosts.rst>`_" in text
+    assert "``tests/attacks" in text

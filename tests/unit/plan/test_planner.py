@@ -1,0 +1,914 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support.fakes import (
+    CONTROL,
+    DIR,
+    FIFO,
+    HOME,
+    LAYOUT,
+    SCRIPT,
+    SOURCE,
+    Entry,
+    FakeFilesystem,
+    Link,
+    Shown,
+    hook_call,
+    host,
+    make_plan,
+    shown,
+    situation,
+)
+from support.planning import PATH, check_operations, made, python_at, tree, venv_at
+
+from isolated_hooks.errors import PolicyError
+from isolated_hooks.files.ownership import Owners
+from isolated_hooks.files.paths import is_within
+from isolated_hooks.plan import Identity, Plan
+from isolated_hooks.plan.identities import choose_identity
+from isolated_hooks.plan.planner import plan_command
+from isolated_hooks.policy import HOOKS, Policy
+from isolated_hooks.sandbox.identity import ENTER
+from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
+from isolated_hooks.sandbox.operations import Bind, Scratch, Symlink
+from isolated_hooks.sandbox.privileges import CAPABILITIES
+
+
+def look(filesystem: FakeFilesystem | None = None, **changes: Any) -> Shown:
+    """Return what the plan of a call shows."""
+    files = host() if filesystem is None else filesystem
+    return shown(make_plan(files, **changes), files)
+
+
+def mount(made: Shown, path: str) -> Bind:
+    found = made.mounts[path]
+    assert isinstance(found, Bind)
+    return found
+
+
+# The source tree.
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_of_the_home_directory_only_the_source_tree_is_visible(hook: str) -> None:
+    made = look(call=hook_call(hook))
+    assert made.writable(f"{SOURCE}/setup.py")
+    assert made.secrets() == []
+    for path in (HOME, f"{HOME}/code", f"{HOME}/code/other", "/home/other", "/root", "/tmp/other", "/ws"):
+        assert made.origin(path) is None
+        assert made.reveals(path) == []
+
+
+def test_the_source_tree_can_be_read_only() -> None:
+    made = look(policy=Policy(source="read-only"))
+    assert made.origin(f"{SOURCE}/setup.py")
+    assert not made.writable(f"{SOURCE}/setup.py")
+    assert made.writable(f"{SOURCE}/dist")
+
+
+@pytest.mark.parametrize("source", ["/tmp/other", "/var/tmp/x", "/dev/shm/x", "/opt/x/src", "/srv/x"])
+def test_a_source_tree_may_be_elsewhere(source: str) -> None:
+    files = host({f"{source}/setup.py": "", f"{source}/dist": DIR})
+    made = look(files, call=hook_call(source_dir=source))
+    assert made.writable(f"{source}/setup.py")
+    assert [path for path in made.secrets() if not is_within(path, source)] == []
+
+
+def test_a_source_tree_behind_a_link_is_there_by_either_name() -> None:
+    files = host({"/src": Link(SOURCE)})
+    plan = make_plan(files, call=hook_call(source_dir="/src"))
+    made = shown(plan, files)
+    assert made.mounts["/src"] == Symlink("/src", SOURCE)
+    assert made.writable(f"{SOURCE}/setup.py")
+    assert (plan.cwd, plan.source) == ("/src", SOURCE)
+    assert made.secrets() == []
+
+
+@pytest.mark.parametrize("source", [HOME, "/home", f"{HOME}/code/.."])
+def test_a_source_tree_that_holds_the_home_directory_is_refused_with_what_to_do(source: str) -> None:
+    if source == "/home":  # its own place is refused for another reason
+        source, home = "/data", "/data/u"
+    else:
+        home = HOME
+    files = host({"/data/u/.netrc": ""})
+    with pytest.raises(PolicyError) as caught:
+        make_plan(files, call=hook_call(source_dir=source), home=home)
+    assert str(caught.value) == (
+        f"the source tree {source!r} holds the caller's home directory, so a hook could read every credential in it: "
+        "move the project to a directory of its own, or name this one in 'expose'"
+    )
+
+
+def test_a_source_tree_that_holds_the_home_directory_is_refused_through_links_too() -> None:
+    files = host({"/src": Link(HOME), "/h": Link("/home/u")})
+    for source, home in (("/src", HOME), (HOME, "/h"), ("/src", "/h")):
+        with pytest.raises(PolicyError, match="home directory"):
+            make_plan(files, call=hook_call(source_dir=source), home=home)
+
+
+def test_a_source_tree_that_holds_the_home_directory_is_taken_where_the_operator_says_so() -> None:
+    files = host({f"{HOME}/dist": DIR})
+    made = look(files, call=hook_call(source_dir=HOME), policy=Policy(expose=(HOME,)))
+    assert made.writable(f"{HOME}/.netrc")
+
+
+def test_a_home_directory_that_does_not_exist_is_no_reason_to_refuse() -> None:
+    assert look(home="/nonexistent").writable(SOURCE)
+
+
+@pytest.mark.parametrize("source", ["/", "/etc", "/tmp", "/proc/self/cwd", "/home", "/dev", "/var"])
+def test_a_place_of_the_sandboxs_own_is_no_source_tree(source: str) -> None:
+    with pytest.raises(PolicyError, match=r"the source tree .* cannot be shown"):
+        make_plan(call=hook_call(source_dir=source))
+
+
+@pytest.mark.parametrize("place", ["/opt", "/usr/src", "/usr/local/src"])
+def test_neighbours_of_a_source_tree_within_the_system_are_not_visible(place: str) -> None:
+    source = f"{place}/builds/proj"
+    files = host({f"{source}/dist": DIR, f"{place}/builds/other/secret": ""})
+    made = look(files, call=hook_call(source_dir=source))
+    assert made.writable(source)
+    assert made.reveals(f"{place}/builds/other/secret") == []
+    assert made.origin("/usr/lib/python3.12/os.py")
+
+
+def test_a_home_directory_within_the_system_is_not_visible() -> None:
+    home = "/opt/app"
+    files = host({f"{home}/.netrc": "", f"{home}/proj/dist": DIR, "/opt/tool/bin/x": ""})
+    made = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home)
+    assert made.reveals(f"{home}/.netrc") == []
+    assert made.writable(f"{home}/proj")
+    assert made.origin("/opt/tool/bin/x")
+
+
+# What is run outside of the sandbox stays as it is.
+
+
+@pytest.mark.parametrize("name", [".venv", "build/envs/.venv"])
+def test_what_the_frontend_runs_from_cannot_be_changed_within_the_source_tree(name: str) -> None:
+    prefix = f"{SOURCE}/{name}"
+    files = host(venv_at(prefix, "/usr/bin/python3"))
+    made = look(files, trusted=(prefix, "/usr"))
+    assert made.writable(f"{SOURCE}/setup.py")
+    assert made.origin(f"{prefix}/lib/python3.12/site-packages/x.py")
+    assert not made.writable(f"{prefix}/lib/python3.12/site-packages/x.py")
+    # A directory on the way could be renamed otherwise, and another put in its place.
+    parent = os.path.dirname(prefix)
+    while parent != SOURCE:
+        assert mount(made, parent).writable
+        parent = os.path.dirname(parent)
+
+
+@pytest.mark.parametrize("real", [f"{SOURCE}/envs/3.12", f"{HOME}/envs/3.12"])
+def test_a_link_in_the_source_tree_by_which_the_frontend_runs_is_refused(real: str) -> None:
+    """A hook could put something else in its place."""
+    files = host({**venv_at(real, "/usr/bin/python3"), f"{SOURCE}/.venv": Link(real)})
+    for prefix in (f"{SOURCE}/.venv", f"{SOURCE}/.venv/lib"):
+        with pytest.raises(PolicyError, match=f"by the link '{SOURCE}/.venv' in the source tree.*run it as '{real}"):
+            make_plan(files, trusted=(prefix,))
+    assert make_plan(files, trusted=(f"{SOURCE}/.venv",), policy=Policy(source="read-only"))
+    # Nothing runs by it where the frontend was started by its real path.
+    assert not look(files, trusted=(real,)).writable(f"{real}/lib/python3.12/site-packages/x.py")
+
+
+def test_a_source_tree_that_is_itself_what_the_frontend_runs_from_is_refused() -> None:
+    with pytest.raises(PolicyError, match="use a virtual environment in a directory of its own"):
+        make_plan(host(venv_at(SOURCE, "/usr/bin/python3")), trusted=(SOURCE,))
+
+
+def test_where_git_is_led_from_a_worktree_cannot_be_changed() -> None:
+    assert not look(host({f"{SOURCE}/.git": "gitdir: ../main/.git/worktrees/x"})).writable(f"{SOURCE}/.git")
+
+
+def test_what_the_next_git_command_obeys_cannot_be_changed() -> None:
+    files = host({f"{SOURCE}/.git/hooks/pre-commit": "", f"{SOURCE}/.git/config": ""})
+    made = look(files)
+    for path in (".git/hooks/pre-commit", ".git/config"):
+        assert made.origin(f"{SOURCE}/{path}")
+        assert not made.writable(f"{SOURCE}/{path}")
+    assert look(files, policy=Policy(writable=(f"{SOURCE}/.git",))).writable(f"{SOURCE}/.git/config")
+
+
+def test_a_socket_in_the_source_tree_is_covered() -> None:
+    files = host({f"{SOURCE}/run/agent.sock": FIFO})
+    made = look(files, sockets=(f"{SOURCE}/run/agent.sock",))
+    assert made.reveals(f"{SOURCE}/run/agent.sock") == []
+
+
+def test_a_socket_in_what_everybody_sees_is_covered_and_one_elsewhere_is_left_alone() -> None:
+    files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
+    made = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
+    assert made.reveals("/opt/service/agent.sock") == []
+    assert not made.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
+
+
+def test_what_not_everybody_may_read_is_covered_where_modes_keep_nobody_out() -> None:
+    python = "/opt/private/python"
+    files = host({"/opt/a/key": "secret", "/opt/private/notes": "secret", f"{python}/bin/python3": "",
+                  f"{python}/lib/python3.12/os.py": ""})  # fmt: skip
+    files.not_for_all = ("/opt/a/key", "/opt/private")
+    call = hook_call(python=f"{python}/bin/python3")
+    for refused in ({Identity.SINGLE, Identity.RANGE}, {Identity.SINGLE, Identity.RANGE, Identity.MIRROR}):
+        made = look(files, call=call, owners=Owners((0, 0), 0), refused=frozenset(refused))
+        assert made.reveals("/opt/a/key") == made.reveals("/opt/private/notes") == []
+        assert made.reveals(f"{python}/lib/python3.12/os.py") != []
+    assert look(files, call=call).reveals("/opt/a/key") != []  # where its mode does
+
+
+# Search paths.
+
+
+@pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
+@pytest.mark.parametrize(
+    "entry",
+    ["/", "//", "/bin", "//bin", "/sbin", "/etc", "/etc/ssh", "/etc/ssl", "/etc/ssl/certs", "/home", HOME, f"{HOME}/",
+     f"{HOME}/bin", f"{HOME}/.local/bin", f"/{HOME}/.local/bin", f"{HOME}/../u/.local/bin", f"{HOME}/code",
+     f"{HOME}/code/proj/..", "/tmp", "/tmp/", "/var", "/var/tmp", "/run", "/dev", "/dev/vda", "/dev/shm", "/proc",
+     "/proc/1", "/sys", "/sys/kernel", "/nowhere", "", ".", "bin", "../..", "~", "/usr/bin/../../etc",
+     f"{SOURCE}/bin", f"{SOURCE}/../other/../.."],
+)  # fmt: skip
+def test_a_search_path_never_shows_what_must_not_be_seen(variable: str, entry: str) -> None:
+    files = host({f"{HOME}/.local/bin/tool": "", f"{HOME}/lib/secret": ""})
+    environ = {"PATH": PATH, variable: f"{entry}:{PATH}"}
+    made = look(files, environ=environ, started_with={"PATH": PATH})
+    assert made.secrets() == []
+    for path in (HOME, f"{HOME}/code", "/home", "/tmp", "/etc", "/", "/var", "/dev", "/proc", f"{HOME}/.local"):
+        assert made.origin(path) is None, path
+
+
+@pytest.mark.parametrize("home", ["/h", "/home/../home/u", "/home/u/"])
+def test_the_home_directory_by_another_name_is_not_a_prefix_of_programs_either(home: str) -> None:
+    files = host({"/h": Link(HOME), f"{HOME}/.local/bin/tool": "", f"{HOME}/share/secret": "", f"{HOME}/bin/tool": ""})
+    for entry in (f"{HOME}/.local/bin", "/h/.local/bin", f"{HOME}/bin", "/h/bin"):
+        made = look(files, home=home, path=f"{entry}:{PATH}")
+        assert made.secrets() == []
+        assert made.reveals(f"{HOME}/share/secret") == []
+        assert made.origin(f"{entry.replace('/h/', HOME + '/')}/tool")
+
+
+def test_the_local_prefix_of_somebody_else_is_not_shown_either() -> None:
+    """As for root, whose PATH came from the user's shell."""
+    made = look(host({f"{HOME}/.local/bin/tool": ""}), home="/root", path=f"{HOME}/.local/bin:{PATH}")
+    assert made.origin(f"{HOME}/.local/bin/tool")
+    assert made.secrets() == []
+
+
+@pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
+@pytest.mark.parametrize("name", ["/link", SOURCE])
+def test_no_parent_of_the_source_tree_is_shown_by_whichever_name_the_tree_goes(variable: str, name: str) -> None:
+    files = host({"/link": Link(SOURCE)})
+    environ = {"PATH": PATH, variable: f"{HOME}/code:{PATH}"}
+    made = look(files, call=hook_call(source_dir=name), environ=environ, started_with={"PATH": PATH})
+    assert made.secrets() == []
+
+
+def test_programs_are_shown_with_what_they_need_and_nothing_else_of_their_prefix() -> None:
+    names = "bin lib share include x86_64-conda-linux-gnu secrets .config etc pip.conf".split()
+    files = host({f"/srv/tool/{name}/file": "" for name in names})
+    made = look(files, path=f"/srv/tool/bin:{PATH}")
+    visible = {name for name in names if made.origin(f"/srv/tool/{name}/file")}
+    assert visible == {"bin", "lib", "share", "include", "x86_64-conda-linux-gnu"}
+    assert not made.writable("/srv/tool/bin/file")
+
+
+def test_a_directory_of_programs_of_another_name_is_shown_alone() -> None:
+    made = look(host({"/srv/tool/programs/x": "", "/srv/tool/lib/x": ""}), path=f"/srv/tool/programs:{PATH}")
+    assert made.origin("/srv/tool/programs/x")
+    assert made.origin("/srv/tool/lib/x") is None
+
+
+def test_a_virtual_environment_in_the_search_path_is_shown_with_its_base() -> None:
+    files = host({**python_at(f"{HOME}/py"), **venv_at("/tmp/env", f"{HOME}/py/bin/python3")})
+    made = look(files, path=f"/tmp/env/bin:{PATH}")
+    for path in ("/tmp/env/bin", "/tmp/env/lib/python3.12/site-packages/x.py", f"{HOME}/py/lib/python3.12/os.py"):
+        assert made.origin(path), path
+        assert not made.writable(path)
+    assert made.reveals("/tmp/env/pip.conf") == []
+    assert made.secrets() == []
+
+
+def test_rust() -> None:
+    cargo = {f"{HOME}/.cargo/bin/cargo": "", f"{HOME}/.rustup/toolchains/t/bin/rustc": ""}
+    plan = make_plan(host(cargo), path=f"{HOME}/.cargo/bin:{PATH}")
+    made = shown(plan, host(cargo))
+    assert made.origin(f"{HOME}/.cargo/bin/cargo")
+    assert made.origin(f"{HOME}/.rustup/toolchains/t/bin/rustc")
+    assert not made.writable(f"{HOME}/.rustup/toolchains/t/bin/rustc")
+    assert made.reveals(f"{HOME}/.cargo/credentials.toml") == []
+    assert plan.environ.set["RUSTUP_HOME"] == f"{HOME}/.rustup"
+
+
+def test_rust_elsewhere() -> None:
+    files = host({f"{HOME}/.cargo/bin/cargo": "", "/srv/rustup/toolchains/x": ""})
+    environ = {"PATH": f"{HOME}/.cargo/bin:{PATH}", "RUSTUP_HOME": "/srv/rustup"}
+    plan = make_plan(files, environ=environ)
+    assert shown(plan, files).origin("/srv/rustup/toolchains/x")
+    assert plan.environ.set["RUSTUP_HOME"] == "/srv/rustup"
+    for wrong in (HOME, "/home", "/tmp"):
+        made = look(files, environ={**environ, "RUSTUP_HOME": wrong})
+        assert made.secrets() == []
+
+
+def test_no_rust_no_variable() -> None:
+    assert "RUSTUP_HOME" not in make_plan().environ.set
+
+
+def test_pyenv_shims() -> None:
+    root = f"{HOME}/.pyenv"
+    files = host({
+        **python_at(f"{root}/versions/3.12.1"), f"{root}/shims/python": "#!/bin/sh", f"{root}/libexec/pyenv": "",
+        f"{root}/version": "3.12.1", f"{root}/cache/secret": "", f"{root}/.git/config": "",
+    })  # fmt: skip
+    made = look(files, path=f"{root}/shims:{PATH}")
+    for path in ("shims/python", "libexec/pyenv", "version", "versions/3.12.1/lib/python3.12/os.py"):
+        assert made.origin(f"{root}/{path}"), path
+    for path in ("cache/secret", ".git/config"):
+        assert made.reveals(f"{root}/{path}") == []
+
+
+def test_only_what_the_frontend_put_into_pythonpath_is_shown() -> None:
+    files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
+    own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}
+    assert look(files, environ=own, started_with=own).origin("/srv/mine/x.py") is None
+    made = look(files, environ={**own, "PYTHONPATH": "/srv/theirs"}, started_with=own)
+    assert made.origin("/srv/theirs/x.py")
+    assert not made.writable("/srv/theirs/x.py")
+    assert look(files, environ=own, started_with=own, extra={"PYTHONPATH": "/srv/theirs"}).origin("/srv/theirs/x.py")
+
+
+def test_the_search_path_of_the_call_counts_before_the_ambient_one() -> None:
+    files = host({"/srv/a/bin/x": "", "/srv/b/bin/x": ""})
+    made = look(files, path=f"/srv/a/bin:{PATH}", extra={"PATH": f"/srv/b/bin:{PATH}"})
+    assert made.origin("/srv/b/bin/x")
+    assert made.origin("/srv/a/bin/x") is None
+
+
+def test_a_build_environment_without_programs_is_shown_where_the_frontend_put_it_into_the_path() -> None:
+    files = host({"/srv/env/overlay/lib/python3.12/site-packages/setuptools.py": "", "/srv/env/pip.conf": ""})
+    module = "/srv/env/overlay/lib/python3.12/site-packages/setuptools.py"
+    environ = {"PATH": f"/srv/env/overlay/bin:{PATH}"}
+    made = look(files, environ=environ, started_with={"PATH": PATH})
+    assert made.origin(module)
+    assert not made.writable(module)
+    assert made.origin("/srv/env/pip.conf") is None
+    assert look(files, environ=environ, started_with=environ).origin(module) is None
+
+
+def test_a_directory_of_programs_behind_a_link_is_there_by_either_name() -> None:
+    files = host({"/tools": Link("/srv/real"), "/srv/real/bin/x": ""})
+    plan = make_plan(files, path=f"/tools/bin:{PATH}")
+    assert shown(plan, files).origin("/srv/real/bin/x")
+    assert shown(plan, files).mounts["/tools"] == Symlink("/tools", "/srv/real")
+    assert "/srv/real/bin" in plan.path_roots
+    assert "/tools" in plan.path_roots
+
+
+def test_what_the_hook_can_write_to_is_no_directory_of_programs() -> None:
+    files = host({"/data/out": DIR, "/src": Link(SOURCE)})
+    plan = make_plan(files, call=hook_call(source_dir="/src"), policy=Policy(writable=("/data/out",)))
+    assert {"/src", SOURCE, "/data/out", "/tmp", "/var/tmp", "/dev/shm", "/run"} <= set(plan.path_refused)
+    assert "/usr" in plan.path_roots
+    assert not set(plan.path_roots) & {SOURCE, "/data/out", CONTROL, f"{SOURCE}/dist", "/dev/null"}
+
+
+# Links that an earlier hook may have left in what it can write to.
+
+LEFT = (f"{SOURCE}/left", "/data/out/left")
+WRITABLE = Policy(writable=("/data/out",))
+
+
+def hostile(left: str, target: str, more: dict[str, Entry] | None = None) -> FakeFilesystem:
+    return host({"/data/out": DIR, left: Link(target), **(more or {})})
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize(
+    "target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/code/other", f"{HOME}/.ssh/id_rsa"]
+)
+@pytest.mark.parametrize("entry", ["", "/bin", "/../.ssh"])
+@pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
+def test_a_search_path_through_it_shows_nothing(left: str, target: str, entry: str, variable: str) -> None:
+    environ = {"PATH": PATH, variable: f"{left}{entry}:{PATH}"}
+    made = look(hostile(left, target), environ=environ, started_with={"PATH": PATH}, policy=WRITABLE)
+    assert made.secrets() == []
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("bin", f"{HOME}/.ssh"),
+        ("lib", f"{HOME}/.ssh"),
+        ("bin/python", f"{HOME}/.ssh/id_rsa"),
+        ("bin/python", f"{HOME}/.netrc"),
+        ("bin/python", "/etc/shadow"),
+        ("pyvenv.cfg", f"{HOME}/.netrc"),
+    ],
+)
+def test_a_virtual_environment_with_such_a_link_in_the_search_path_shows_nothing(
+    left: str, name: str, target: str
+) -> None:
+    entries: dict[str, Entry] = venv_at(left, "/usr/bin/python3")
+    files = host({"/data/out": DIR, **entries}).without(f"{left}/{name}") | {f"{left}/{name}": Link(target)}
+    made = look(files, path=f"{left}/bin:{PATH}", policy=WRITABLE)
+    assert made.secrets() == []
+    made = look(files, call=hook_call(python=f"{left}/bin/python"), policy=WRITABLE)
+    assert made.secrets() == []
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_prepared_metadata_behind_it_is_refused(left: str) -> None:
+    files = hostile(left, f"{HOME}/.ssh", {f"{HOME}/.ssh/x.dist-info/METADATA": "", f"{HOME}/.ssh/x.whl": ""})
+    for directory in (left, f"{left}/x.dist-info"):
+        call = hook_call(kwargs={"wheel_directory": f"{SOURCE}/dist", "metadata_directory": directory})
+        with pytest.raises(PolicyError, match="link"):
+            make_plan(files, call=call, policy=WRITABLE)
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("key", ["expose", "writable"])
+def test_a_path_of_the_policy_behind_it_is_refused(left: str, key: str) -> None:
+    paths = {"writable": ["/data/out"], "expose": []}
+    paths[key].append(left)
+    with pytest.raises(PolicyError, match="link"):
+        make_plan(hostile(left, f"{HOME}/.ssh"), policy=Policy(**paths))  # type: ignore[arg-type]
+
+
+def test_a_link_within_the_tree_that_stays_there_is_no_reason_to_refuse() -> None:
+    files = host({f"{SOURCE}/meta": Link("build/meta"), f"{SOURCE}/build/meta/x.dist-info/METADATA": ""})
+    call = hook_call(kwargs={"wheel_directory": f"{SOURCE}/dist", "metadata_directory": f"{SOURCE}/meta/x.dist-info"})
+    assert look(files, call=call).origin(f"{SOURCE}/build/meta/x.dist-info/METADATA")
+
+
+# The interpreter.
+
+
+def test_an_interpreter_in_the_home_directory_is_shown_and_the_home_directory_not() -> None:
+    files = host({**python_at(f"{HOME}/.pyenv/versions/3.12.1"), f"{HOME}/.pyenv/secret": ""})
+    made = look(files, call=hook_call(python=f"{HOME}/.pyenv/versions/3.12.1/bin/python3"))
+    assert made.origin(f"{HOME}/.pyenv/versions/3.12.1/lib/python3.12/os.py")
+    assert made.reveals(f"{HOME}/.pyenv/secret") == []
+    assert made.secrets() == []
+
+
+def test_a_build_environment_in_the_temporary_directory_is_shown_read_only() -> None:
+    files = host({**venv_at("/tmp/env", "/usr/bin/python3"), "/tmp/env-other/secret": ""})
+    plan = make_plan(files, call=hook_call(python="/tmp/env/bin/python"))
+    made = shown(plan, files)
+    assert made.origin("/tmp/env/lib/python3.12/site-packages/x.py")
+    assert not made.writable("/tmp/env/lib/python3.12/site-packages/x.py")
+    assert made.reveals("/tmp/env-other/secret") == made.reveals("/tmp/env/pip.conf") == []
+    assert isinstance(made.at("/tmp/env/elsewhere"), Scratch)
+    assert plan.argv[0] == "/tmp/env/bin/python"
+    assert "/tmp/env/bin" in plan.path_roots
+
+
+def test_a_build_environment_within_the_source_tree_works() -> None:
+    uv = f"{HOME}/.local/share/uv/python/cpython-3.12"
+    files = host({
+        **python_at(uv), f"{HOME}/.local/bin/python3.12": Link(f"{uv}/bin/python3.12"),
+        **venv_at(f"{SOURCE}/.venv", f"{HOME}/.local/bin/python3.12"),
+    })  # fmt: skip
+    made = look(files, call=hook_call(python=f"{SOURCE}/.venv/bin/python"))
+    assert made.origin(f"{SOURCE}/.venv/bin/python")
+    assert made.origin(f"{uv}/lib/python3.12/os.py")
+    assert made.mounts[f"{HOME}/.local/bin/python3.12"]
+    assert made.secrets() == []
+
+
+def test_an_interpreter_without_a_directory_is_looked_up_in_the_path_that_it_will_have() -> None:
+    files = host({**python_at("/srv/a"), **python_at("/srv/b")})
+    call = hook_call(python="python3")
+    assert make_plan(files, call=call, path=f"/srv/a/bin:{PATH}").argv[0] == "/srv/a/bin/python3"
+    extra = {"PATH": "relative::/nowhere:/srv/b/bin"}
+    assert make_plan(files, call=call, path=f"/srv/a/bin:{PATH}", extra=extra).argv[0] == "/srv/b/bin/python3"
+    assert make_plan(files, call=call).argv[0] == "/usr/bin/python3"
+
+
+@pytest.mark.parametrize("python", ["python9", "", "bin/python3", "./python3", "../python3", "\x1b[31mx"])
+def test_an_interpreter_that_is_not_found_is_refused(python: str) -> None:
+    files = host({f"{SOURCE}/bin/python3": "", "/bin/bin/python3": ""})
+    with pytest.raises(PolicyError, match="name it by an absolute path") as caught:
+        make_plan(files, call=hook_call(python=python), path=f":.:bin:{PATH}")
+    assert "\x1b" not in str(caught.value)
+
+
+def test_an_interpreter_named_by_way_of_what_is_not_visible() -> None:
+    files = host({**python_at("/srv/a"), "/srv/elsewhere/x": "", "/link": Link("/srv/a/bin")})
+    assert make_plan(files, call=hook_call(python="/srv/elsewhere/../a/bin/python3")).argv[0] == "/srv/a/bin/python3"
+    # Of a link ".." is the parent of where it leads.
+    assert make_plan(files, call=hook_call(python="/link/../bin/python3")).argv[0] == "/srv/a/bin/python3"
+    assert make_plan(files, call=hook_call(python="/srv/a/bin/python3")).argv[0] == "/srv/a/bin/python3"
+
+
+def test_the_hook_is_called_as_the_frontend_asked_for() -> None:
+    plan = make_plan()
+    assert plan.argv == ("/usr/bin/python3", SCRIPT, "build_wheel", CONTROL)
+    assert plan.cwd == plan.source == SOURCE
+    assert (plan.stdin, plan.terminal) == ("null", False)
+
+
+def test_a_hook_script_in_a_hidden_place_is_shown_alone() -> None:
+    script = f"{HOME}/.venv/lib/hook/_in_process.py"
+    made = look(host({script: "", f"{HOME}/.venv/lib/hook/other": ""}), call=hook_call(script=script))
+    assert made.origin(script) == script
+    assert not made.writable(script)
+    assert made.origin(f"{HOME}/.venv/lib/hook/other") is None
+
+
+# The control directory and the output.
+
+
+def test_the_control_directory_is_the_workspaces_at_the_same_place() -> None:
+    made = look()
+    assert mount(made, CONTROL) == Bind(LAYOUT.control, CONTROL, writable=True, owned="caller")
+    assert made.reveals(CONTROL) == []
+
+
+def test_a_control_directory_behind_a_link_is_replaced_where_it_really_is() -> None:
+    files = host({"/t": Link("/tmp")})
+    plan = make_plan(files, call=hook_call(control_dir="/t/control-1"))
+    assert mount(shown(plan, files), CONTROL).source == LAYOUT.control
+    assert plan.argv[3] == "/t/control-1"
+
+
+def test_a_control_directory_within_the_source_tree_cannot_be_moved_away() -> None:
+    control = f"{SOURCE}/tmp/deep/control"
+    made = look(host({control: DIR}), call=hook_call(control_dir=control))
+    assert mount(made, control).source == LAYOUT.control
+    assert {f"{SOURCE}/tmp", f"{SOURCE}/tmp/deep"} <= set(made.mounts)
+
+
+def test_the_output_directory_is_staging_at_the_same_place() -> None:
+    plan = make_plan()
+    made = shown(plan)
+    assert plan.stage is not None
+    assert (plan.stage.target, plan.stage.inside, plan.stage.staging) == (f"{SOURCE}/dist",) * 2 + (LAYOUT.staging,)
+    assert mount(made, f"{SOURCE}/dist") == Bind(LAYOUT.staging, f"{SOURCE}/dist", writable=True, owned="caller")
+    assert made.reveals(f"{SOURCE}/dist") == []
+    assert plan.kwargs == {"wheel_directory": f"{SOURCE}/dist"}
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook_call(hook).output_directory is None])
+def test_a_hook_without_output_has_no_staging(hook: str) -> None:
+    plan = make_plan(call=hook_call(hook))
+    assert plan.stage is None
+    assert not [o for o in plan.operations if isinstance(o, Bind) and o.source == LAYOUT.staging]
+
+
+def output(directory: str, **kwargs: Any) -> Any:
+    return hook_call(kwargs={"wheel_directory": directory, "config_settings": {"a": "b"}, **kwargs})
+
+
+def staged(plan: Plan, files: FakeFilesystem) -> str:
+    """Return the one place of the staging directory."""
+    places = [o.target for o in plan.operations if isinstance(o, Bind) and o.source == LAYOUT.staging]
+    assert len(places) == 1
+    assert plan.stage is not None
+    assert files.real(plan.stage.inside) == places[0] or plan.stage.inside == places[0]
+    made = shown(plan, files)
+    assert mount(made, places[0]).writable
+    assert made.secrets() == []
+    # Whatever else the hook needs is still there.
+    for needed in (f"{SOURCE}/setup.py", SCRIPT, "/usr/lib/python3.12/os.py"):
+        assert made.origin(needed), needed
+    assert mount(made, CONTROL).source == LAYOUT.control
+    return places[0]
+
+
+@pytest.mark.parametrize("directory", ["/data/out", "/tmp/out", f"{HOME}/out", f"{SOURCE}/a/b", "/opt/out", "/run/out"])
+def test_an_output_directory_may_be_anywhere(directory: str) -> None:
+    files = host({f"{directory}/earlier.whl": ""})
+    plan = make_plan(files, call=output(directory))
+    assert staged(plan, files) == directory
+    assert shown(plan, files).reveals(f"{directory}/earlier.whl") == []
+
+
+def test_an_output_directory_behind_a_link_is_replaced_where_it_really_is() -> None:
+    files = host({"/out": Link("data/wheels"), "/data/wheels": DIR})
+    plan = make_plan(files, call=output("/out"))
+    assert staged(plan, files) == "/data/wheels"
+    assert shown(plan, files).mounts["/out"] == Symlink("/out", "data/wheels")
+
+
+@pytest.mark.parametrize(
+    "directory",
+    [SOURCE, f"{HOME}/code", HOME, "/home", "/", "/tmp", "/usr", "/usr/lib", "/etc", "/run", "/dev", "/proc", CONTROL,
+     "/tmp/env", "/tmp/env/lib", "/out", os.path.dirname(SCRIPT), "/home/sandbox/..", "/sandbox"],
+)  # fmt: skip
+def test_an_output_directory_that_holds_what_the_hook_needs_is_put_aside(directory: str) -> None:
+    files = host({**venv_at("/tmp/env", "/usr/bin/python3"), "/out": Link(SOURCE)})
+    call = output(directory)
+    call = hook_call(python="/tmp/env/bin/python", kwargs=call.kwargs)
+    plan = make_plan(files, call=call)
+    place = staged(plan, files)
+    assert not is_within(place, directory) or directory in ("/", "/run")
+    assert plan.stage is not None
+    assert plan.stage.target == os.path.abspath(directory)
+    assert plan.kwargs == {"wheel_directory": plan.stage.inside, "config_settings": {"a": "b"}}
+    assert shown(plan, files).origin("/tmp/env/lib/python3.12/site-packages/x.py")
+
+
+# Metadata that was prepared earlier.
+
+INFO = f"{HOME}/meta/x-1.dist-info"
+
+
+def with_metadata(more: dict[str, Entry] | None = None, directory: str = INFO) -> tuple[FakeFilesystem, Any]:
+    files = host({f"{INFO}/METADATA": "", f"{HOME}/meta/secret": "", **(more or {})})
+    return files, output(f"{SOURCE}/dist", metadata_directory=directory)
+
+
+def test_prepared_metadata_is_shown_read_only() -> None:
+    files, call = with_metadata()
+    made = look(files, call=call)
+    assert made.origin(f"{INFO}/METADATA")
+    assert not made.writable(f"{INFO}/METADATA")
+    assert made.reveals(f"{HOME}/meta/secret") == []
+
+
+@pytest.mark.parametrize("marker", ["WHEEL_BUILT", "PYPROJECT_HOOKS_ALREADY_BUILT"])
+def test_the_wheel_that_was_built_for_its_metadata_is_shown_with_its_marker(marker: str) -> None:
+    files, call = with_metadata({f"{HOME}/meta/x-1-py3-none-any.whl": "zip", f"{HOME}/meta/{marker}": ""})
+    made = look(files, call=call)
+    for name in ("x-1-py3-none-any.whl", marker):
+        assert made.origin(f"{HOME}/meta/{name}")
+        assert not made.writable(f"{HOME}/meta/{name}")
+    assert made.reveals(f"{HOME}/meta/secret") == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"x.whl": "zip"},
+        {"x.whl": "zip", "MARK": "not empty"},
+        {"x.whl": "zip", "mark": ""},
+        {"x.whl": "zip", "y.whl": "zip", "MARK": ""},
+        {"x.whl": "zip", "MARK": "", "OTHER": ""},
+        {"x.whl": Link("secret"), "MARK": ""},
+        {"x.whl": DIR, "MARK": ""},
+        {"x.whl": "zip", "MARK": Link("secret")},
+        {"MARK": ""},
+    ],
+    ids=repr,
+)
+def test_anything_else_beside_prepared_metadata_is_not_shown(files: dict[str, Entry]) -> None:
+    found, call = with_metadata({f"{HOME}/meta/{name}": entry for name, entry in files.items()})
+    made = look(found, call=call)
+    for name in (*files, "secret"):
+        assert made.reveals(f"{HOME}/meta/{name}") == [], name
+
+
+def test_metadata_that_does_not_exist_is_refused() -> None:
+    files, call = with_metadata(directory=f"{HOME}/meta/none.dist-info")
+    with pytest.raises(PolicyError, match=r"the metadata directory '.*none.dist-info' does not exist"):
+        make_plan(files, call=call)
+
+
+# The policy.
+
+
+def test_what_the_policy_names_is_shown_as_it_says() -> None:
+    files = host({"/data/in/x": "", "/data/out/x": "", "/data/link": Link("in"), "/dev/dri/card0": FIFO})
+    policy = Policy(expose=("/data/link", "/dev/dri"), writable=("/data/out",))
+    made = look(files, policy=policy)
+    assert made.origin("/data/in/x")
+    assert not made.writable("/data/in/x")
+    assert made.mounts["/data/link"] == Symlink("/data/link", "in")
+    assert made.writable("/data/out/x")
+    assert mount(made, "/dev/dri").device
+    assert not mount(made, "/dev/dri").writable
+    assert not look(files, policy=Policy(writable=("/dev/dri",))).writable("/dev/dri/card0")
+
+
+@pytest.mark.parametrize("key", ["expose", "writable"])
+def test_a_path_of_the_policy_that_does_not_exist_is_refused(key: str) -> None:
+    with pytest.raises(PolicyError, match=f"policy: {key}: '/none' does not exist"):
+        make_plan(policy=Policy(**{key: ("/none",)}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["expose", "writable"])
+@pytest.mark.parametrize("path", ["/etc", "/tmp", "/home", "/var", "/run", "/sys/kernel", "/sandbox"])
+def test_a_path_of_the_policy_that_is_the_sandboxs_own_is_refused(key: str, path: str) -> None:
+    with pytest.raises(PolicyError, match="cannot be shown"):
+        make_plan(policy=Policy(**{key: (path,)}))  # type: ignore[arg-type]
+
+
+def test_to_hide_has_the_last_word() -> None:
+    files = host({"/opt/cuda/secret/x": "", f"{SOURCE}/.env": "", "/data/in/x": ""})
+    hidden = ("/opt/cuda/secret", f"{SOURCE}/.env", "/data/in", "/none")
+    made = look(files, policy=Policy(expose=("/data/in",), hide=hidden))
+    for path in ("/opt/cuda/secret/x", f"{SOURCE}/.env", "/data/in/x"):
+        assert made.reveals(path) == []
+    assert made.origin("/opt/cuda/bin/nvcc")
+    assert made.origin("/data/in") is None
+
+
+def test_what_is_hidden_in_the_source_tree_cannot_be_moved_away() -> None:
+    made = look(host({f"{SOURCE}/a/b/secret": ""}), policy=Policy(hide=(f"{SOURCE}/a/b/secret",)))
+    assert {f"{SOURCE}/a", f"{SOURCE}/a/b", f"{SOURCE}/a/b/secret"} <= set(made.mounts)
+
+
+def test_the_policy_decides_about_the_network_and_the_size_of_temporary_files() -> None:
+    assert look().at("/etc/resolv.conf") != look(policy=Policy(network=True)).at("/etc/resolv.conf")
+    plan = make_plan(policy=Policy(limits={"temp_size": 12345}))
+    assert [o.size for o in plan.operations if isinstance(o, Scratch)] == [12345]
+
+
+# Any other command.
+
+
+def command(**changes: Any) -> Plan:
+    arguments: dict[str, Any] = {"stdin": "inherit", "terminal": "", **changes}
+    return plan_command(["sh", "-c", "true"], SOURCE, Policy(), situation(), LAYOUT, **arguments)
+
+
+def test_any_command_gets_the_view_of_a_hook_with_its_directory_as_source_tree() -> None:
+    plan = command()
+    made = shown(plan)
+    assert made.writable(f"{SOURCE}/setup.py")
+    assert made.secrets() == []
+    assert (plan.argv, plan.cwd) == (("sh", "-c", "true"), SOURCE)
+    assert (plan.stage, plan.kwargs, plan.stdin, plan.terminal) == (None, None, "inherit", False)
+    with pytest.raises(PolicyError, match="home directory"):
+        plan_command(["sh"], HOME, Policy(), situation(), LAYOUT, stdin="null", terminal="")
+
+
+def test_a_terminal_of_its_own_is_the_console() -> None:
+    plan = command(terminal="/dev/pts/7")
+    assert plan.terminal is True
+    assert mount(shown(plan), "/dev/console") == Bind("/dev/pts/7", "/dev/console", device=True)
+
+
+# Who the hook is.
+
+ROOT = Owners((0, 0), 0)
+MIXED = Owners(None, 1001)
+LARGE = Owners(None, 65536)
+BLOCK = Owners(None, 65535)
+MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
+
+
+@pytest.mark.parametrize(
+    ("owners", "refused", "identity", "owner"),
+    [
+        (None, frozenset(), Identity.USER, (0, 0)),
+        (ROOT, frozenset(), Identity.SINGLE, (0, 0)),
+        (Owners((1001, 105), 1001), frozenset(), Identity.SINGLE, (1001, 105)),
+        (Owners((70000, 70000), 70000), frozenset(), Identity.SINGLE, (70000, 70000)),
+        (MIXED, frozenset(), Identity.RANGE, (0, 0)),
+        (BLOCK, frozenset(), Identity.RANGE, (0, 0)),
+        # Whoever made an archive chooses its owners; that must not lead to a way with more in reach.
+        (LARGE, frozenset(), Identity.RANGE, (0, 0)),
+        (ROOT, MAPPED, Identity.MIRROR, (0, 0)),
+        (MIXED, MAPPED, Identity.MIRROR, (0, 0)),
+        (ROOT, MAPPED | {Identity.MIRROR}, Identity.SHARED, (0, 0)),
+        (ROOT, MAPPED | {Identity.MIRROR, Identity.SHARED}, Identity.SEPARATE, (0, 0)),
+        (None, frozenset((Identity.USER,)), Identity.CONFINED, (0, 0)),
+    ],
+)
+def test_the_hook_gets_the_user_that_takes_the_least_privilege(
+    owners: Owners | None, refused: frozenset[Identity], identity: Identity, owner: tuple[int, int]
+) -> None:
+    assert choose_identity(owners, refused) == (identity, owner)
+
+
+@pytest.mark.parametrize("owners", [None, ROOT, MIXED, LARGE])
+def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners | None) -> None:
+    refused: frozenset[Identity] = frozenset()
+    for _ in Identity:
+        identity, _ = choose_identity(owners, refused)
+        if identity in refused:
+            break
+        refused |= {identity}
+    assert identity is Identity.CONFINED
+    if owners is None:
+        assert refused == {Identity.USER, Identity.CONFINED}
+
+
+@pytest.mark.parametrize("identity", Identity)
+def test_the_traits_of_an_identity_fit_together(identity: Identity) -> None:
+    """Each is one row of a table, so nothing else would notice a row that contradicts itself."""
+    traits = identity.traits
+    assert identity.value.encode() in ENTER, "the child does not know it"
+    assert set(identity.to_wire()["capabilities"]) <= set(CAPABILITIES)
+    assert traits.user
+    assert bool(traits.because) == bool(traits.capabilities and not traits.confined)
+    assert traits.throw_away or not (traits.idmapped or traits.other_ids or traits.leaves_files)
+    # Who has all files shown as its own by the kernel leaves none of anybody else's.
+    assert traits.leaves_files == (traits.throw_away and not traits.idmapped)
+    assert traits.last == (identity is list(Identity)[-1])
+
+
+@pytest.mark.parametrize("identity", Identity)
+def test_only_a_tree_of_several_owners_takes_capabilities(identity: Identity) -> None:
+    owners = {Identity.USER: None, Identity.CONFINED: None, Identity.RANGE: MIXED}.get(identity, ROOT)
+    before = [i for i in Identity if i is not identity]
+    first = (Identity.USER, Identity.SINGLE, Identity.RANGE)
+    plan = make_plan(owners=owners, refused=frozenset() if identity in first else frozenset(before))
+    assert plan.identity is identity
+    two = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
+    held = {Identity.RANGE: two, Identity.MIRROR: two, Identity.SEPARATE: two[:1]}
+    assert plan.capabilities == held.get(identity, ())
+
+
+# Without namespaces nothing can be put in the place of anything else.
+
+
+def confined(files: FakeFilesystem | None = None, **changes: Any) -> Plan:
+    return make_plan(files, refused=frozenset((Identity.USER,)), **changes)
+
+
+def test_without_namespaces_a_tree_that_holds_what_runs_outside_is_refused() -> None:
+    files = host(venv_at(f"{SOURCE}/.venv", "/usr/bin/python3"))
+    allowed = Policy(allow_degraded=["no-namespaces"])
+    trusted = (f"{SOURCE}/.venv",)
+    with pytest.raises(PolicyError, match="a hook could change it"):
+        confined(files, trusted=trusted, policy=allowed)
+    # Where the policy does not allow this at all, that is what is to be said.
+    assert confined(files, trusted=trusted).confined
+    assert confined(files, trusted=("/usr",), policy=allowed).confined
+    read_only = Policy(allow_degraded=["no-namespaces"], source="read-only")
+    assert confined(files, trusted=trusted, policy=read_only).confined
+
+
+def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> None:
+    plan = confined()
+    assert plan.argv[3] == LAYOUT.control
+    assert plan.kwargs == {"wheel_directory": LAYOUT.staging}
+    rules = dict(plan.rules)
+    assert {path for path, kind in rules.items() if kind == WRITE} >= {SOURCE, *(vars(LAYOUT)[n] for n in
+                                                                 ("scratch", "control", "staging"))}  # fmt: skip
+    assert rules["/usr"] == READ
+    assert not any(
+        is_within(secret, path) for secret in (f"{HOME}/.netrc", "/etc/shadow", "/tmp/other") for path in rules
+    )
+
+
+def test_without_namespaces_rules_go_around_what_not_everybody_may_read() -> None:
+    files = host({"/opt/a/key": "", "/opt/a/b/c": "", "/opt/a/link": Link("key"), "/opt/private/x": "", "/opt/z": ""})
+    files.not_for_all = ("/opt/a/key", "/opt/private")
+    everything = frozenset(Identity) - {Identity.SEPARATE}
+    rules = dict(make_plan(files, owners=ROOT, refused=everything).rules)
+    beneath = {path: kind for path, kind in rules.items() if is_within(path, "/opt") and path != "/opt/cuda"}
+    assert beneath == {"/opt": LIST, "/opt/a": LIST, "/opt/a/b": READ, "/opt/z": READ}
+    # An ordinary user's hook is kept out by the modes themselves.
+    assert dict(confined(files).rules)["/opt"] == READ
+
+
+def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:
+    files = host({f"{SOURCE}/.env": ""})
+    with pytest.raises(PolicyError, match="policy: hide"):
+        confined(files, policy=Policy(hide=(f"{SOURCE}/.env",)))
+    confined(files, policy=Policy(hide=(f"{HOME}/.ssh",)))
+
+
+# Whatever the names and links are.
+
+_NAMES = st.sampled_from(
+    ["a", "b", " ", "x y", "new\nline", "co:lon", "ä漢", "..x", "-rf", "bin", "lib", "\udcff", "pyvenv.cfg"]
+)
+_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(("w", *parts)))
+_TARGETS = st.one_of(
+    _PATHS,
+    st.sampled_from(["/", "..", ".", "../..", "a/../b", "/tmp", HOME, f"{HOME}/.ssh", SOURCE, "/etc", "/usr", "/w"]),
+    st.lists(st.one_of(_NAMES, st.just("..")), min_size=1, max_size=4).map("/".join),
+)
+_ENTRIES = st.dictionaries(_PATHS, st.one_of(st.just(""), st.just(DIR), _TARGETS.map(Link)), max_size=12)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(
+    entries=_ENTRIES,
+    search=st.lists(st.one_of(_PATHS, _TARGETS), max_size=3),
+    source=_PATHS,
+    directory=st.one_of(_PATHS, _TARGETS),
+    python=st.one_of(st.just("/usr/bin/python3"), _PATHS),
+    expose=st.lists(_PATHS, max_size=2),
+)
+def test_every_target_is_free_of_links_and_no_secret_is_visible(
+    entries: dict[str, Entry], search: list[str], source: str, directory: str, python: str, expose: list[str]
+) -> None:
+    files = tree(entries)
+    secret = "/w/secret of a neighbour"
+    output = os.path.abspath(os.path.join("/", directory))
+    files = made(made(files | {secret: ""}, source), output)
+    assume(all(files.kind(files.real(path) or "/none") == "directory" for path in (source, output)))
+    call = hook_call(python=python, source_dir=source, kwargs={"wheel_directory": output})
+    environ = {"PATH": ":".join((*search, PATH)), "PYTHONPATH": ":".join(search)}
+    try:
+        plan = make_plan(files, call=call, environ=environ, started_with={}, policy=Policy(expose=expose))
+    except PolicyError:
+        return
+    check_operations(plan, files)
+    view = shown(plan, files)
+    # What the caller named as source tree, interpreter, program directory or exposed is visible, with all beneath it.
+    named = {files.real(path) for path in (source, python, *expose, *(e for e in search if e.startswith("/")))}
+    for path in view.secrets():
+        assert any(place is not None and is_within(path, place) for place in named), path
+    assert view.reveals(secret) == [] or any(place in ("/w", secret) for place in named)

@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import pytest
+from support.fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Link, Shown, host
+
+from isolated_hooks.errors import PolicyError
+from isolated_hooks.files.paths import is_within
+from isolated_hooks.plan.view import HOME as HOME_INSIDE
+from isolated_hooks.plan.view import SCRATCH, View, refuse_reserved
+from isolated_hooks.sandbox.operations import Accounts, Bind, Cover, File, Operation, Proc, Scratch, Symlink
+
+FILES = FakeFilesystem(
+    {
+        "/a/b/c/file": "",
+        "/a/b/link": Link("c"),
+        "/x/real/deep": DIR,
+        "/x/link": Link("real"),
+        "/y": Link("x/link"),
+        "/z/file": "",
+        "/dev/null": DEVICE,
+    }
+)
+
+
+def view(filesystem: FakeFilesystem = FILES) -> View:
+    return View(filesystem)
+
+
+def based(filesystem: FakeFilesystem | None = None, *, network: bool = False) -> View:
+    made = View(host() if filesystem is None else filesystem)
+    made.base(network=network, size=2**30, inodes=1000)
+    return made
+
+
+def by_target(made: View) -> dict[str, Operation]:
+    return {operation.target: operation for operation in made.operations()}
+
+
+def test_what_is_shown_is_read_only_at_the_same_place() -> None:
+    made = view()
+    assert made.show("/a/b") == "/a/b"
+    assert made.operations() == (Bind("/a/b", "/a/b"),)
+
+
+def test_what_does_not_exist_is_not_shown() -> None:
+    made = view()
+    assert made.show("/none/at/all") is None
+    assert made.show("/y/none") is None
+    assert made.operations() == ()
+
+
+def test_every_link_on_the_way_is_made_again_and_the_mount_is_free_of_links() -> None:
+    made = view()
+    assert made.show("/y/deep", writable=True, owned="tree") == "/x/real/deep"
+    assert set(made.operations()) == {
+        Symlink("/y", "x/link"),
+        Symlink("/x/link", "real"),
+        Bind("/x/real/deep", "/x/real/deep", writable=True, owned="tree"),
+    }
+
+
+def test_a_link_within_something_shown_is_there_already() -> None:
+    made = view()
+    made.show("/a")
+    made.show("/a/b/link/file")
+    assert made.operations() == (Bind("/a", "/a"),)
+
+
+def test_a_place_is_found_without_being_shown() -> None:
+    made = view()
+    assert made.place("/y/deep") == "/x/real/deep"
+    assert {type(operation) for operation in made.operations()} == {Symlink}
+
+
+def test_parents_come_before_what_is_beneath_them_and_scratch_comes_first() -> None:
+    made = view()
+    made.stage("/ws/s", "/a/b/c", writable=True)
+    made.show("/z/file", writable=True)
+    made.show("/a")
+    made.add(Scratch("/.scratch", (("/tmp", 0o1777),), 1, 1))
+    made.add(File("/tmp/file", ""))
+    made.show("/y")
+    targets = [operation.target for operation in made.operations()]
+    assert targets[0] == "/.scratch"
+    for number, target in enumerate(targets[1:], 1):
+        assert not any(is_within(earlier, target) for earlier in targets[1:number])
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("owned", ["", "caller"])
+def test_a_bind_within_another_that_shows_just_the_same_is_left_out(writable: bool, owned: str) -> None:
+    made = view()
+    made.show("/a/b/c", writable=writable, owned=owned)
+    made.show("/a", writable=writable, owned=owned)
+    made.show("/a/b/c/file", writable=writable, owned=owned)
+    assert [operation.target for operation in made.operations()] == ["/a"]
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ({"writable": True}, {}),
+        ({}, {"writable": True}),
+        ({"owned": "tree"}, {"owned": "caller"}),
+        ({"owned": "caller"}, {}),
+        ({}, {"device": True}),
+    ],
+)
+def test_a_bind_within_another_that_differs_stays(outer: dict[str, bool], inner: dict[str, bool]) -> None:
+    made = view()
+    made.show("/a", **outer)  # type: ignore[arg-type]
+    made.show("/a/b", **inner)  # type: ignore[arg-type]
+    made.show("/a/b/c", **outer)  # type: ignore[arg-type]
+    assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
+
+
+def test_what_stands_in_the_place_of_something_else_is_never_left_out() -> None:
+    made = view()
+    made.show("/a", writable=True, owned="caller")
+    made.stage("/ws/s", "/a/b", writable=True)
+    made.show("/a/b/c", writable=True, owned="caller")
+    assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
+
+
+def test_a_path_that_is_writable_stays_so_when_it_is_shown_again() -> None:
+    made = view()
+    made.show("/a", writable=True, owned="tree")
+    made.show("/a")
+    assert made.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
+    made = view()
+    made.show("/a")
+    made.show("/a", writable=True, owned="tree")
+    assert made.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
+
+
+def test_what_is_covered() -> None:
+    made = view()
+    made.show("/a/b")
+    assert [made.covers(path) for path in ("/a", "/a/b", "/a/b/c", "/a/bc", "/")] == [False, True, True, False, False]
+
+
+def hide(made: View, path: str) -> None:
+    made.hide(path, empty="/ws/empty", nothing="/ws/nothing")
+
+
+def test_a_hidden_directory_is_empty_and_a_hidden_file_too() -> None:
+    made = view()
+    made.show("/a")
+    hide(made, "/a/b/c")
+    assert by_target(made)["/a/b/c"] == Cover("/ws/empty", "/a/b/c")
+    made = view()
+    made.show("/a")
+    hide(made, "/a/b/c/file")
+    assert by_target(made)["/a/b/c/file"] == Cover("/ws/nothing", "/a/b/c/file")
+
+
+def test_hiding_takes_away_what_is_beneath_too() -> None:
+    made = view()
+    made.show("/a")
+    made.show("/a/b", writable=True)
+    made.stage("/ws/s", "/a/b/c", writable=True)
+    made.add(Bind("/dev/null", "/a/b/c/file"))
+    hide(made, "/a/b")
+    assert [operation.target for operation in made.operations()] == ["/a", "/a/b"]
+    assert not Shown(made.operations(), FILES).reveals("/a/b/c/file")
+
+
+def test_hiding_something_shown_by_itself_leaves_nothing_of_it() -> None:
+    made = view()
+    made.show("/a/b")
+    made.show("/z")
+    hide(made, "/a")
+    assert made.operations() == (Bind("/z", "/z"),)
+    hide(made, "/z")
+    assert made.operations() == ()
+
+
+def test_hiding_what_is_not_visible_or_does_not_exist_changes_nothing() -> None:
+    made = view()
+    made.show("/a")
+    for path in ("/z", "/z/file", "/none", "/a/none"):
+        hide(made, path)
+    assert made.operations() == (Bind("/a", "/a"),)
+
+
+@pytest.mark.parametrize("path", ["/y", "/y/deep", "/x/link/deep", "/x/real"])
+def test_a_path_is_hidden_by_whichever_name(path: str) -> None:
+    made = view()
+    made.show("/x")
+    made.show("/y")
+    hide(made, path)
+    assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
+
+
+def test_a_path_hidden_by_another_name_is_hidden_with_what_is_beneath_it() -> None:
+    made = view()
+    made.show("/x")
+    made.show("/x/real/deep", writable=True)
+    hide(made, "/y")
+    assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
+
+
+def test_a_hidden_path_is_not_a_directory_of_programs() -> None:
+    made = view()
+    made.show("/a/b")
+    made.show("/y")
+    hide(made, "/a/b")
+    assert "/a/b" not in made.read_only_roots()
+    assert {"/y", "/x/link", "/x/real"} <= set(made.read_only_roots())
+
+
+def test_only_what_cannot_be_written_to_counts_as_read_only() -> None:
+    made = view()
+    made.show("/a", writable=True)
+    made.show("/dev/null", device=True)
+    made.show("/z/file")
+    assert made.read_only_roots() == ("/z/file",)
+
+
+# The view that every sandbox starts from.
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_no_secret_of_the_host_is_visible(network: bool) -> None:
+    made = Shown(based(network=network).operations(), host())
+    assert made.secrets() == []
+
+
+def test_nothing_of_etc_is_visible_but_what_a_table_names() -> None:
+    entries: dict[str, Entry] = {f"/etc/unheard-of-{number}": "" for number in range(3)}
+    entries |= {"/etc/python3.12/x": "", "/etc/python3-secrets": "", "/etc/ssl/certs-private": ""}
+    files = host(entries)
+    made = Shown(based(files).operations(), files)
+    visible = {path for path in files.entries if path.startswith("/etc/") and made.reveals(path)}
+    tops = "alternatives ld.so.cache localtime os-release python3.12 ssl/certs ssl/openssl.cnf pki/tls/certs".split()
+    assert all(any(is_within(path, f"/etc/{top}") for top in tops) for path in visible)
+    assert {f"/etc/{top}" for top in tops} <= visible
+
+
+def test_the_table_names_no_file_that_holds_accounts_or_credentials() -> None:
+    forbidden = """pip.conf gitconfig passwd shadow gshadow group machine-id sudoers ssh ssl ssl/private krb5.conf
+        krb5.keytab hosts.allow environment profile profile.d security pam.d netrc npmrc docker containers cron.d
+        systemd NetworkManager wpa_supplicant xdg default sysconfig odbc.ini my.cnf subuid mtab fstab pki pki/tls
+        pki/tls/private""".split()
+    # Those that are directories with something else in them are there already.
+    files = host({f"/etc/{name}": "" for name in forbidden if host().kind(f"/etc/{name}") is None})
+    made = Shown(based(files).operations(), files)
+    for name in forbidden:
+        assert made.origin(f"/etc/{name}") is None, name
+
+
+@pytest.mark.parametrize(
+    "name", ["server.key", "own-key.pem", "key.pem", "ca.p12", "store.pfx", "store.jks", ".key", "x y.key"]
+)
+@pytest.mark.parametrize("directory", ["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/java", "/etc/crypto-policies"])
+def test_a_private_key_among_the_certificates_is_masked(directory: str, name: str) -> None:
+    files = host({f"{directory}/{name}": "", f"{directory}/ca.pem": ""})
+    made = Shown(based(files).operations(), files)
+    assert made.reveals(f"{directory}/{name}") == []
+    assert made.reveals(f"{directory}/ca.pem") == [f"{directory}/ca.pem"]
+
+
+def test_private_keys_are_masked_where_the_certificates_are_a_link_away() -> None:
+    files = host().without("/etc/ssl/certs") | {
+        "/etc/ssl/certs": Link("../pki/tls/certs"),
+        "/etc/pki/tls/certs/k.key": "",
+    }
+    assert Shown(based(files).operations(), files).reveals("/etc/pki/tls/certs/k.key") == []
+
+
+def test_the_sandbox_has_its_own_of_what_the_host_must_not_give() -> None:
+    made = Shown(based().operations(), host())
+    for path, _ in SCRATCH:
+        assert isinstance(made.at(path), Scratch)
+    assert isinstance(made.at("/proc/1"), Proc)
+    assert any(operation == Accounts("/etc", "sandbox", HOME_INSIDE) for operation in made.operations)
+    assert made.at("/etc/hostname") == File("/etc/hostname", "localhost\n")
+    for path in (
+        "/root",
+        "/home",
+        "/home/u",
+        "/var",
+        "/var/lib",
+        "/srv",
+        "/boot",
+        "/mnt",
+        "/etc/passwd",
+        "/sys/kernel",
+    ):
+        assert made.origin(path) is None
+
+
+def test_the_writable_directories_share_one_limit_and_have_their_modes() -> None:
+    scratch = [operation for operation in based().operations() if isinstance(operation, Scratch)]
+    assert len(scratch) == 1
+    assert (scratch[0].size, scratch[0].inodes) == (2**30, 1000)
+    modes = dict(scratch[0].targets)
+    assert modes["/tmp"] == modes["/var/tmp"] == modes["/dev/shm"] == 0o1777
+    assert modes[HOME_INSIDE] == 0o700
+
+
+def test_nothing_of_the_system_can_be_written_to() -> None:
+    made = based()
+    assert not [operation for operation in made.operations() if isinstance(operation, Bind) and operation.writable]
+
+
+def test_of_the_devices_only_those_that_lead_nowhere_are_there_and_none_is_writable_as_a_file() -> None:
+    devices = [operation for operation in based().operations() if isinstance(operation, Bind) and operation.device]
+    assert {device.target for device in devices} == {f"/dev/{n}" for n in "null zero full random urandom tty".split()}
+    assert not any(device.writable for device in devices)
+
+
+def test_without_the_network_names_are_looked_up_in_files_alone() -> None:
+    made = Shown(based().operations(), host())
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"):
+        assert isinstance(made.at(path), File), path
+    resolver, hosts, switch = (made.mounts[f"/etc/{name}"].values()["content"] for name in
+                               ("resolv.conf", "hosts", "nsswitch.conf"))  # fmt: skip
+    assert "nameserver" not in resolver
+    assert "127.0.0.1 localhost" in hosts
+    assert "dns" not in switch
+
+
+def test_with_the_network_the_hosts_names_are_used() -> None:
+    made = Shown(based(network=True).operations(), host())
+    for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"):
+        assert made.origin(path) == path
+
+
+def test_with_the_network_a_resolver_behind_a_link_is_shown() -> None:
+    files = host().without("/etc/resolv.conf") | {
+        "/etc/resolv.conf": Link("../run/systemd/resolve/stub-resolv.conf"),
+        "/run/systemd/resolve/stub-resolv.conf": "",
+    }
+    made = Shown(based(files, network=True).operations(), files)
+    assert made.mounts["/etc/resolv.conf"] == Symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+    assert made.origin("/run/systemd/resolve/stub-resolv.conf")
+    assert made.secrets() == []
+
+
+def test_a_merged_usr_and_a_split_one_both_work() -> None:
+    made = Shown(based().operations(), host())
+    assert made.mounts["/bin"] == Symlink("/bin", "usr/bin")
+    split = host().without("/bin", "/lib") | {"/bin/sh": "", "/lib/x86_64-linux-gnu/libc.so.6": ""}
+    made = Shown(based(split).operations(), split)
+    assert made.origin("/bin/sh") == "/bin/sh"
+    assert made.origin("/lib/x86_64-linux-gnu/libc.so.6")
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "real"),
+    [
+        ("/home", "var/home", "/var/home"),
+        ("/tmp", "/big/tmp", "/big/tmp"),
+        ("/var/tmp", "/tmp", "/tmp"),
+        ("/var/tmp", "../tmp", "/tmp"),
+        ("/dev/shm", "/run/shm", "/run/shm"),
+        ("/var", "data/var", "/data/var"),
+        ("/run", "var/run", "/var/run"),
+    ],
+)
+def test_a_writable_directory_that_is_a_link_on_the_host_does_not_get_in_the_way_of_the_link(
+    link: str, target: str, real: str
+) -> None:
+    """Where /home leads to /var/home, a source tree beneath /home needs that link, and the sandbox's home a place."""
+    files = host().without(link) | {link: Link(target), f"{real}/u/proj": DIR, "/var/home/u/proj": DIR}
+    made = based(files)
+    assert made.show(f"{link}/u/proj", writable=True) == f"{real}/u/proj"
+    operations = made.operations()
+    links = {operation.target for operation in operations if isinstance(operation, Symlink)}
+    assert link in links
+    places = [path for o in operations if isinstance(o, Scratch) for path, _ in o.targets]
+    assert len(set(places)) == len(places)
+    for place in (*places, *(o.target for o in operations if not isinstance(o, (Scratch, Symlink)))):
+        assert not any(is_within(place, name) for name in links), place
+
+
+def test_the_place_of_the_sandboxs_home_is_its_own_whatever_the_host_has_there() -> None:
+    files = host({HOME_INSIDE: Link(HOME)})
+    made = Shown(based(files).operations(), files)
+    assert isinstance(made.at(HOME_INSIDE), Scratch)
+    assert made.secrets() == []
+
+
+# What cannot be shown at all.
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/dev", "/etc", "/home", "/proc", "/sys", "/var", "/tmp", "/var/tmp", "/run", "/dev/shm", HOME_INSIDE,
+     "/proc/1", "/proc/self/cwd", "/sys/kernel", "//", "/usr/..", "/usr/../tmp", "/tmp/"],
+)  # fmt: skip
+def test_a_place_of_the_sandboxs_own_is_refused(path: str) -> None:
+    with pytest.raises(PolicyError, match="cannot be shown in the sandbox, which has its own") as caught:
+        refuse_reserved(path, "the path", filesystem=host())
+    assert "use a directory of its own beneath it" in str(caught.value)
+    assert repr(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(("target", "own"), [("/", "/"), ("/tmp", "/tmp"), ("/proc/1", "/proc/1"), ("../..", "/")])
+def test_a_place_of_the_sandboxs_own_is_refused_through_a_link_too(target: str, own: str) -> None:
+    with pytest.raises(PolicyError, match=f"its own {own}:"):
+        refuse_reserved(f"{HOME}/link", "the path", filesystem=host({f"{HOME}/link": Link(target)}))
+
+
+def test_a_place_of_the_sandboxs_own_is_refused_where_its_own_name_is_a_link() -> None:
+    files = host().without("/tmp") | {"/tmp": Link("/big/tmp"), "/big/tmp/proj": DIR}
+    for path in ("/tmp", "/big/tmp"):
+        with pytest.raises(PolicyError):
+            refuse_reserved(path, "the path", filesystem=files)
+    refuse_reserved("/big/tmp/proj", "the path", filesystem=files)
+
+
+@pytest.mark.parametrize("path", [SOURCE, "/tmp/x", "/var/lib", "/home/u", "/opt", "/dev/dri", "/system", "/processes"])
+def test_any_other_place_may_be_shown(path: str) -> None:
+    refuse_reserved(path, "the path", filesystem=host())
+
+
+def test_a_refusal_shows_no_control_characters() -> None:
+    with pytest.raises(PolicyError) as caught:
+        refuse_reserved("/proc/\x1b[31m\n", "the path", filesystem=host())
+    assert not {"\x1b", "\n"} & set(str(caught.value))
+
+
+def test_the_secrets_of_these_tests_exist() -> None:
+    assert all(host().kind(path) in ("file", "device") for path in SECRETS)

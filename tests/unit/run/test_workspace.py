@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import marshal
+import os
+import pathlib
+import signal
+import stat
+import tempfile
+from typing import Any
+
+import pytest
+from support.fakes import make_plan, no_hang
+
+from isolated_hooks.errors import SandboxSetupError
+from isolated_hooks.run.leftovers import sweep
+from isolated_hooks.run.workspace import Workspace
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another owner")
+UID = 61500
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A temporary directory that only the test uses."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    return path
+
+
+def descriptors() -> list[str]:
+    return os.listdir("/proc/self/fd")
+
+
+def mode(path: str | pathlib.Path) -> int:
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+def abandon(place: pathlib.Path, name: str = "isolated-hooks-0123456789ab", **status: Any) -> pathlib.Path:
+    """Leave a workspace as a frontend does that is killed."""
+    workspace = Workspace()
+    if status:
+        pathlib.Path(workspace.path, "status").write_bytes(marshal.dumps(status))
+    workspace._close_alive()
+    return pathlib.Path(workspace.path).rename(place / name)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
+def test_nobody_else_can_look_into_a_workspace(place: pathlib.Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with Workspace() as workspace:
+            workspace.write_plan(make_plan())
+            assert mode(workspace.path) == 0o700
+            for name in ("root", "scratch", "scratch/home", "scratch/tmp", "control", "staging", "empty"):
+                assert mode(f"{workspace.path}/{name}") == 0o700
+            for name in ("plan", "alive"):
+                assert mode(f"{workspace.path}/{name}") == 0o600
+            assert mode(f"{workspace.path}/nothing") & 0o222 == 0
+            names = ["alive", "control", "empty", "nothing", "plan", "root", "scratch", "staging"]
+            assert sorted(os.listdir(workspace.path)) == names
+    finally:
+        os.umask(before)
+
+
+def test_a_workspace_is_the_callers_also_where_the_directory_hands_its_group_down(place: pathlib.Path) -> None:
+    os.chmod(place, 0o2777)
+    with Workspace() as workspace:
+        for path in pathlib.Path(workspace.path).iterdir():
+            if path.is_dir():
+                assert (path.stat().st_uid, path.stat().st_gid) == (os.geteuid(), os.getegid())
+
+
+def test_the_layout_names_what_is_in_the_workspace(place: pathlib.Path) -> None:
+    with Workspace() as workspace:
+        layout = workspace.layout
+        assert pathlib.Path(workspace.path).parent == place
+        for path in (layout.control, layout.staging, layout.empty):
+            assert os.listdir(path) == []
+        assert os.path.getsize(layout.nothing) == 0
+        assert all(os.path.dirname(path) == workspace.path for path in vars(layout).values())
+
+
+def test_nothing_is_left_of_a_workspace_nor_a_descriptor(place: pathlib.Path) -> None:
+    before = descriptors()
+    with Workspace() as workspace:
+        workspace.write_plan(make_plan())
+        with workspace.directory(workspace.layout.control):
+            pass
+    assert os.listdir(place) == []
+    assert descriptors() == before
+    with pytest.raises(KeyError), Workspace():
+        raise KeyError
+    assert os.listdir(place) == []
+    assert descriptors() == before
+
+
+def test_two_workspaces_do_not_meet(place: pathlib.Path) -> None:
+    with Workspace() as one, Workspace() as other:
+        assert one.path != other.path
+        assert len(os.listdir(place)) == 2
+
+
+def test_hostile_content_is_removed_and_no_link_is_followed(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_text("kept")
+    with no_hang(), Workspace() as workspace:
+        staging = workspace.layout.staging
+        os.symlink(tmp_path / "outside", f"{staging}/link")
+        os.link(tmp_path / "outside/file", f"{staging}/second")
+        os.mkfifo(f"{staging}/fifo")
+        os.mkdir(f"{staging}/closed")
+        pathlib.Path(staging, "closed/file").touch()
+        os.chmod(f"{staging}/closed", 0)
+        here = os.open(workspace.layout.control, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=here)
+            deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = deeper
+        os.close(here)
+        pathlib.Path(os.fsdecode(os.fsencode(staging) + b"/\xff\n")).touch()
+    assert os.listdir(place) == []
+    assert (tmp_path / "outside/file").read_text() == "kept"
+    assert mode(tmp_path / "outside") & 0o700 == 0o700
+
+
+def test_the_child_finds_the_plan_and_is_heard_once(place: pathlib.Path) -> None:
+    with Workspace() as workspace:
+        plan = make_plan()
+        workspace.write_plan(plan)
+        with open(f"{workspace.path}/plan", "rb") as file:
+            assert marshal.load(file)["cwd"] == plan.cwd.encode()
+        assert workspace.status() == {}
+        status = pathlib.Path(workspace.path, "status")
+        status.write_bytes(marshal.dumps({"state": "exited", "code": 0}))
+        assert workspace.status() == {"state": "exited", "code": 0}
+        assert workspace.take_status() == {"state": "exited", "code": 0}
+        assert workspace.status() == {}
+        assert workspace.take_status() == {}
+
+
+def test_another_plan_takes_the_place_of_a_longer_one(place: pathlib.Path) -> None:
+    with Workspace() as workspace:
+        pathlib.Path(workspace.path, "plan").write_bytes(b"x" * 1_000_000)
+        workspace.write_plan(make_plan())
+        with open(f"{workspace.path}/plan", "rb") as file:
+            marshal.load(file)
+            assert file.read() == b""
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\0", b"half a word", marshal.dumps(["a", "list"]), marshal.dumps({"a": 1})[:4]]
+)
+def test_a_child_that_was_killed_while_it_spoke_said_nothing(place: pathlib.Path, said: bytes) -> None:
+    with Workspace() as workspace:
+        pathlib.Path(workspace.path, "status").write_bytes(said)
+        assert workspace.status() == {}
+
+
+def test_a_directory_of_the_workspace_that_became_a_link_is_not_followed(
+    place: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o755)
+    with Workspace() as workspace:
+        os.rmdir(workspace.layout.control)
+        os.symlink(elsewhere, workspace.layout.control)
+        with pytest.raises(OSError), workspace.directory(workspace.layout.control):
+            pass
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("bad", ["none", "file", "closed"])
+def test_another_place_is_found_where_the_temporary_directory_cannot_be_used(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    if bad == "closed" and os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (place / "file").touch()
+    (place / "closed").mkdir(0o500)
+    monkeypatch.setattr(tempfile, "tempdir", str(place / bad))
+    with Workspace() as workspace:
+        assert os.path.dirname(workspace.path) in ("/tmp", "/var/tmp", "/dev/shm")
+    assert not os.path.exists(workspace.path)
+
+
+def test_a_workspace_is_never_made_where_a_hook_could_write_to_it(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    os.symlink(place, tmp_path / "link")
+    for avoided in (place, tmp_path, tmp_path / "link"):
+        with Workspace((str(tmp_path / "none"), str(avoided))) as workspace:
+            assert not workspace.path.startswith(str(tmp_path))
+    with Workspace((str(place / "beneath"), f"{place}-beside")) as workspace:
+        assert os.path.dirname(workspace.path) == str(place)
+
+
+def test_the_path_of_a_workspace_has_no_links(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.symlink(place.name, place.parent / "link")
+    monkeypatch.setattr(tempfile, "tempdir", str(place.parent / "link"))
+    with Workspace() as workspace:
+        assert os.path.dirname(workspace.path) == str(place)
+
+
+def test_no_place_for_a_workspace_is_an_error_that_names_the_first_one(place: pathlib.Path) -> None:
+    before = descriptors()
+    with pytest.raises(SandboxSetupError) as caught:
+        Workspace(("/",))
+    assert caught.value.path == str(place)
+    assert str(place) in str(caught.value)
+    assert descriptors() == before
+
+
+def test_no_temporary_directory_at_all_is_an_error_of_this_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in []")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(SandboxSetupError):
+        Workspace()
+
+
+def test_a_directory_that_cannot_be_swept_is_no_reason_to_stop(place: pathlib.Path) -> None:
+    (place / "file").touch()
+    for bad in ("none", "file"):
+        sweep(str(place / bad))
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "mkfifo", "chown", "rename", "open"])
+def test_a_workspace_that_fails_half_way_leaves_nothing(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Fails each call of a kind in turn, until there is none left to fail."""
+    if failing == "chown":  # only where a directory hands another group down
+        if os.geteuid() != 0:
+            pytest.skip("only root may have any group hand itself down")
+        os.chown(place, -1, 1001)
+        os.chmod(place, 0o2755)
+    original = getattr(os, failing)
+    before = descriptors()
+    for number in range(20):
+        calls = iter(range(100))
+
+        def refuse(*args: Any, number: int = number, calls: Any = calls, **kwargs: Any) -> Any:
+            # The removal at the end is not what is to fail.
+            if "dir_fd" not in kwargs and str(args[0]).startswith(str(place) + "/") and next(calls) == number:
+                raise OSError(28, "No space left on device", args[0])
+            return original(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, failing, refuse)
+            try:
+                workspace = Workspace()
+            except SandboxSetupError as error:
+                assert error.errno == 28
+                assert os.listdir(place) == []
+                assert descriptors() == before
+                continue
+        with workspace:
+            assert number > 0, "no call was made to fail"
+        break
+    assert os.listdir(place) == []
+
+
+def test_a_workspace_of_a_frontend_that_was_killed_is_removed(place: pathlib.Path) -> None:
+    left = abandon(place)
+    (left / "staging/wheel").touch()
+    before = descriptors()
+    with no_hang():
+        sweep(str(place))
+    assert os.listdir(place) == []
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("stage", ["making", "removing"])
+def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathlib.Path, stage: str) -> None:
+    """Killed at each system call in turn, it leaves nothing that the next call does not find."""
+    calls = ("mkdir", "mkfifo", "chown", "open", "rename", "rmdir", "unlink", "close")
+    for number in range(200):
+        pid = os.fork()
+        if pid == 0:
+            counted = iter(range(number, -1, -1))
+
+            def killed(original: Any, counted: Any = counted) -> Any:
+                def call(*args: Any, **kwargs: Any) -> Any:
+                    if next(counted) == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return original(*args, **kwargs)
+
+                return call
+
+            workspace = Workspace() if stage == "removing" else None
+            for name in calls:
+                setattr(os, name, killed(getattr(os, name)))
+            workspace = Workspace() if workspace is None else workspace
+            if stage == "removing":
+                workspace.__exit__(None, None, None)
+            os._exit(0)
+        ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sweep(str(place))
+        assert os.listdir(place) == [], number
+        if ended == 0:
+            assert number > 10
+            return
+        assert ended == -signal.SIGKILL
+    pytest.fail("it never came to its end")
+
+
+def test_a_workspace_in_use_is_kept(place: pathlib.Path) -> None:
+    with no_hang(), Workspace() as workspace:
+        sweep(str(place))
+        assert os.listdir(place) == [os.path.basename(workspace.path)]
+        assert sorted(os.listdir(workspace.path))[0] == "alive"
+
+
+def test_a_workspace_in_use_by_another_process_is_kept(place: pathlib.Path) -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(write)
+        workspace = Workspace()
+        os.read(read, 1)
+        os._exit(0 if os.path.isdir(workspace.path) else 1)
+    os.close(read)
+    try:
+        with no_hang():
+            while not list(place.glob("isolated-hooks-*")):
+                pass
+            sweep(str(place))
+            assert len(list(place.glob("isolated-hooks-*"))) == 1
+    finally:
+        os.close(write)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    sweep(str(place))
+    assert os.listdir(place) == []
+
+
+def test_a_workspace_that_is_being_made_is_kept(place: pathlib.Path) -> None:
+    half = place / ".isolated-hooks-0123456789ab"
+    (half / "control").mkdir(parents=True)
+    (place / "isolated-hooks-check-x").mkdir()  # no FIFO: whatever it is, it is no workspace of a dead frontend
+    sweep(str(place))
+    assert sorted(os.listdir(place)) == [".isolated-hooks-0123456789ab", "isolated-hooks-check-x"]
+
+
+@pytest.mark.parametrize("shape", ["file", "link", "fifo", "with a file", "with a link", "with a directory"])
+def test_what_only_looks_like_a_workspace_is_kept(place: pathlib.Path, shape: str, tmp_path: pathlib.Path) -> None:
+    path = place / "isolated-hooks-0123456789ab"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    os.mkfifo(outside / "alive")
+    if shape == "file":
+        path.touch()
+    elif shape == "link":
+        os.symlink(outside, path)
+    elif shape == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+        alive = path / "alive"
+        if shape == "with a file":
+            alive.touch()
+        elif shape == "with a link":
+            os.symlink(outside / "alive", alive)
+        else:
+            alive.mkdir()
+    with no_hang():
+        sweep(str(place))
+    assert os.listdir(place) == [path.name]
+    assert os.listdir(outside) == ["alive"]
+
+
+@root_only
+def test_a_workspace_of_somebody_else_is_kept(place: pathlib.Path) -> None:
+    left = abandon(place)
+    os.chown(left, 1001, 1001)
+    sweep(str(place))
+    assert os.listdir(place) == [left.name]
+
+
+def with_plan(left: pathlib.Path, source: pathlib.Path) -> None:
+    (left / "plan").write_bytes(marshal.dumps({"trees": [os.fsencode(source)]}))
+
+
+@root_only
+def test_files_that_a_killed_frontend_left_to_the_throw_away_user_are_given_back(
+    place: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("new", "old"):
+        (source / name).touch()
+    os.chown(source / "new", UID, UID)
+    os.chown(source / "old", 1001, 1001)
+    with_plan(abandon(place, files_of=UID, confined=False), source)
+    sweep(str(place))
+    assert os.listdir(place) == []
+    assert (os.stat(source / "new").st_uid, os.stat(source / "old").st_uid) == (0, 1001)
+
+
+@pytest.mark.parametrize("state", ["no source", "no plan", "half a plan", "no uid", "half a status"])
+def test_whatever_a_killed_frontend_left_is_removed(place: pathlib.Path, tmp_path: pathlib.Path, state: str) -> None:
+    status: dict[str, Any] = {"files_of": UID, "confined": False}
+    if state == "no uid":
+        del status["files_of"]
+    if state == "half a status":
+        del status["confined"]
+    left = abandon(place, **status)
+    with_plan(left, tmp_path / "none" if state == "no source" else tmp_path)
+    if state == "no plan":
+        (left / "plan").unlink()
+    if state == "half a plan":
+        (left / "plan").write_bytes((left / "plan").read_bytes()[:5])
+    sweep(str(place))
+    assert os.listdir(place) == []
+
+
+def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isolated_hooks.run import leftovers
+
+    discard = leftovers.discard
+    stuck = abandon(place, "isolated-hooks-000000000000").name
+    for number in range(1, 4):
+        abandon(place, f"isolated-hooks-{number:012}")
+
+    def refuse(path: str) -> None:
+        if os.path.basename(path) == stuck:
+            raise OSError(16, "Device or resource busy")
+        discard(path)
+
+    monkeypatch.setattr(leftovers, "discard", refuse)
+    sweep(str(place))
+    assert os.listdir(place) == [stuck]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.documents import code_block
 from support.projects import caller, clean_environ, facts, write_project
-from support.repository import ROOT
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
@@ -23,15 +23,7 @@ from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-_DOCUMENT = ROOT / "docs" / "launchers.rst"
 Installer = Callable[[str], dict[str, str]]
-
-
-def _block(language: str, first: str) -> str:
-    """Return the block of the document in that language with that text in its first line."""
-    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", _DOCUMENT.read_text(encoding="utf-8"))
-    (block,) = (text for text in found if first in text)
-    return re.sub(r"^    ", "", block, flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def install(tmp_path: Path) -> Installer:
 
     def install(code: str) -> dict[str, str]:
         wheel = tmp_path / "polite-1.0-py3-none-any.whl"
-        entry = re.search(r"polite = \"(.*)\"", _block("toml", "entry-points"))
+        entry = re.search(r"polite = \"(.*)\"", code_block("launchers.rst", "toml", "entry-points"))
         assert entry is not None
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr("polite.py", code)
@@ -236,7 +228,7 @@ def test_limits_and_the_way_a_command_fails_are_the_same(tmp_path: Path, launche
 
 # Launchers of others.
 
-_EXAMPLE = _block("python", "import os")
+_EXAMPLE = code_block("launchers.rst", "python", "import os")
 
 
 def test_the_example_of_the_document_runs_hooks(tmp_path: Path, install: Installer) -> None:

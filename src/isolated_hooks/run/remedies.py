@@ -28,7 +28,7 @@ REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
 _SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
-def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
+def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
     """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from ..errors import PolicyError
-from ..protections import Protection
+from ..protections import ROWS, Protection
 from ..text import visible
 
 __all__ = [
@@ -125,19 +125,7 @@ def choices(label: str, value: object, words: Iterable[str]) -> frozenset[str]:
 
 
 #: One word for several protections: what a host without user namespaces cannot give in full.
-GROUPS = {
-    "no-namespaces": frozenset(
-        (
-            Protection.FILESYSTEM,
-            Protection.TEMPORARY,
-            Protection.PROCESSES,
-            Protection.IPC,
-            Protection.HOSTNAME,
-            Protection.IDENTITY,
-            Protection.PRIVILEGES,
-        )
-    )
-}
+GROUPS = {"no-namespaces": frozenset(protection for protection, row in ROWS.items() if row.without_namespaces)}
 
 
 def protections(label: str, value: object) -> frozenset[Protection]:

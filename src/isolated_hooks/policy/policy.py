@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from ..errors import PolicyError
-from ..protections import Protection, ProtectionState
+from ..protections import ROWS, Protection, ProtectionState
 from . import checks
 from .limits import Limits, limit_values
 
@@ -29,22 +29,7 @@ HOOKS = (
 )
 
 #: The protections that must always be active, unless ``allow_degraded`` names them.
-DEFAULT_REQUIRE = frozenset(
-    (
-        Protection.FILESYSTEM,
-        Protection.TEMPORARY,
-        Protection.ENVIRONMENT,
-        Protection.NETWORK,
-        Protection.IPC,
-        Protection.PRIVILEGES,
-        Protection.SYSCALLS,
-        Protection.TERMINAL,
-        Protection.DESCRIPTORS,
-        Protection.RESULTS,
-    )
-)
-# These may be weaker on a host that cannot do better, but not missing.
-_AT_LEAST_DEGRADED = frozenset((Protection.PROCESSES, Protection.IDENTITY))
+DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
 
 Source = Literal["read-write", "read-only"]
 _SOURCES = ("read-write", "read-only")
@@ -166,7 +151,7 @@ class Policy:
             return protection is Protection.NETWORK and self.network
         if protection in self.require:
             return False
-        return state is ProtectionState.DEGRADED or protection not in _AT_LEAST_DEGRADED
+        return state is ProtectionState.DEGRADED or ROWS[protection].needed is None
 
     def to_dict(self) -> dict[str, object]:
         """Return the policy as JSON can hold it; sets become sorted lists, paths and patterns keep their order."""

@@ -9,24 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..protections import ROWS
 from ..text import visible
 
 __all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
 
-# The stages of the child in which only the host can be to blame.
-_HOST_STAGES = frozenset(
-    (
-        "identity",
-        "starting pid 1",
-        "network and host name",
-        "mounts",
-        "keyring and terminal",
-        "limits",
-        "descriptors",
-        "privileges",
-        "system call filter",
-    )
-)
+# The stages of the child in which only the host can be to blame: of each protection, and that of the limits.
+_HOST_STAGES = frozenset(("limits", *(stage for row in ROWS.values() for stage in row.stages)))
 # What a program that is not ours failed at; it tells only people why.
 _LAUNCHER_STAGES = frozenset(("bubblewrap",))
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
@@ -39,7 +28,7 @@ REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
 _SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
-def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
+def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
     """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None

@@ -8,8 +8,8 @@ import re
 import pytest
 from support.repository import ROOT
 
+from isolated_hooks.protections import ROWS, Promise, Protection
 from isolated_hooks.selftest.attacks.table import ATTACKS
-from isolated_hooks.selftest.promises import Promise
 
 TEXT = (ROOT / "docs/threat-model.rst").read_text(encoding="utf-8")
 TESTS = sorted(set(re.findall(r"``(tests/\S+::\S+)``", TEXT)))
@@ -32,8 +32,16 @@ def promises() -> dict[str, str]:
     return {" ".join(name.split()): text for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def test_every_promise_of_the_attacks_is_on_the_page() -> None:
+def test_every_promise_is_on_the_page_and_kept_by_a_protection() -> None:
     assert {promise.value for promise in Promise} <= promises().keys()
+    assert {promise for row in ROWS.values() for promise in row.promises} == set(Promise)
+
+
+@pytest.mark.parametrize("protection", Protection, ids=lambda protection: protection.value)
+def test_every_protection_stops_an_attack_on_a_promise_of_its_own(protection: Protection) -> None:
+    # An attack is one call of a hook; what comes after it has the tests that the page names.
+    attacked = {attack.promise for attack in ATTACKS if protection in attack.stopped_by}
+    assert attacked & {*ROWS[protection].promises} or protection is Protection.RESULTS
 
 
 @pytest.mark.parametrize("promise", promises())
@@ -50,7 +58,8 @@ def test_every_linked_test_exists(test: str) -> None:
 def test_every_named_attack_exists_and_tests_its_promise(name: str) -> None:
     attack = next(attack for attack in ATTACKS if attack.name == name)
     concerned = [promise for promise, text in promises().items() if f"``{name}``" in text]
-    assert attack.promise.value in concerned or concerned == [Promise.IDENTITY.value]
+    kept = {promise.value for protection in attack.stopped_by for promise in ROWS[protection].promises}
+    assert attack.promise.value in concerned or kept.issuperset(concerned)
 
 
 def test_a_test_that_does_not_exist_would_be_noticed() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.policy import DEFAULT_REQUIRE, HOOKS, Limits, Policy, load_policy, parse_size
-from isolated_hooks.protections import Protection, ProtectionState
+from isolated_hooks.protections import ROWS, Protection, ProtectionState
 
 GIB = 1024**3
 
@@ -171,17 +171,9 @@ def test_permits_what_is_active_and_little_else() -> None:
     for protection in DEFAULT_REQUIRE:
         assert not policy.permits(protection, ProtectionState.DEGRADED)
         assert not policy.permits(protection, ProtectionState.UNAVAILABLE)
-    for protection in (Protection.PROCESSES, Protection.IDENTITY):
+    for protection in set(Protection) - DEFAULT_REQUIRE:
         assert policy.permits(protection, ProtectionState.DEGRADED)
-        assert not policy.permits(protection, ProtectionState.UNAVAILABLE)
-    for protection in (Protection.HOSTNAME, Protection.KEYRING):
-        assert policy.permits(protection, ProtectionState.UNAVAILABLE)
-
-
-def test_every_protection_has_a_rule() -> None:
-    named = {Protection.PROCESSES, Protection.IDENTITY, Protection.HOSTNAME, Protection.KEYRING}
-    assert DEFAULT_REQUIRE | named == set(Protection)
-    assert not DEFAULT_REQUIRE & named
+        assert policy.permits(protection, ProtectionState.UNAVAILABLE) == (ROWS[protection].needed is None)
 
 
 def test_permits_follows_require_and_allow_degraded() -> None:

@@ -58,7 +58,7 @@ class Run:
     def after_failure(self) -> None:
         """Look at what a command that failed may have done, after every process of the sandbox is dead."""
 
-    def run(self) -> None:
+    def execute(self) -> None:
         """Do it all, and report it."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
@@ -70,7 +70,7 @@ class Run:
         try:
             while plan is None or plan.identity in refused:
                 with Workspace(avoid) as workspace:
-                    plan = self.trial(workspace, refused)
+                    plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
                         self.collect(workspace)
@@ -104,7 +104,7 @@ class Run:
             )
         )
 
-    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+    def tried_plan(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
         """Return the plan that works on this host, tried without its command.
 
         :param refused: identities that the inner runner's own wrapper does not allow

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..launchers import BUILT_IN
 from ..text import visible
 
 __all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
@@ -27,8 +28,6 @@ _HOST_STAGES = frozenset(
         "system call filter",
     )
 )
-# What a program that is not ours failed at; it tells only people why.
-_LAUNCHER_STAGES = frozenset(("bubblewrap",))
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 HOST_CALLS = frozenset(
     ("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "statx")
@@ -46,7 +45,8 @@ def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableErr
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
-    if stage in _LAUNCHER_STAGES:
+    if stage in BUILT_IN:
+        # The program that this launcher starts, which is not ours, has failed; it tells only people why.
         missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"

@@ -1,8 +1,7 @@
 """What every archive has to keep to, of whatever format: names that stay within a directory, and bounds.
 
-Nothing is ever extracted. An archive is read by descriptor, once, in pieces, by readers of our own that are stricter
-than those of the standard library; what these see is then compared, because two readers that do not see the same
-members are what an attack on one of them is made of.
+Nothing is ever extracted. An archive is read by descriptor, in pieces. ZIP files have a reader of our own that is
+stricter than the one of the standard library, and compared with it; tar files are read by the one that unpacks them.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from ...text import is_visible
 __all__ = [
     "MAX_DOCUMENT",
     "MAX_MEMBERS",
+    "MAX_PATH",
     "Budget",
     "Names",
     "Project",

@@ -46,16 +46,13 @@ def check_members(fd: int, name: str, *, limit: int) -> None:
 
 def _read(fd: int, name: str, limit: int) -> dict[str, bytes | None]:
     """Return the path of each member, with the content of each that may be its metadata."""
-    return _read_zip(fd, limit) if name.endswith(".zip") else _read_tar(fd, limit)
+    if name.endswith(".zip"):
+        return _read_zip(fd, limit)
+    return read_tar(fd, limit=limit, wanted=_is_metadata, largest=MAX_DOCUMENT)
 
 
 def _is_metadata(path: str) -> bool:
     return path.count("/") == 1 and path.endswith("/PKG-INFO")
-
-
-def _read_tar(fd: int, limit: int) -> dict[str, bytes | None]:
-    members = read_tar(fd, limit=limit, wanted=_is_metadata, largest=MAX_DOCUMENT)
-    return {member.name: member.content for member in members}
 
 
 def _read_zip(fd: int, limit: int) -> dict[str, bytes | None]:

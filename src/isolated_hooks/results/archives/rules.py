@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from ...errors import UntrustedResultError
 from ...text import is_visible
+from ..names import Project
 
 __all__ = [
     "MAX_DOCUMENT",
@@ -23,7 +24,6 @@ __all__ = [
     "MAX_PATH",
     "Budget",
     "Names",
-    "Project",
     "check_identity",
     "read_exactly",
     "read_identity",
@@ -41,9 +41,6 @@ MAX_RATIO = 200
 RATIO_FROM = 64 << 20
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-
-Project = tuple[str, Version]
-"""A project's normalised name and its version."""
 
 
 class Budget:

@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from support import policypage
 
 from isolated_hooks import Limits, Policy
 from isolated_hooks.policy import load_policy
@@ -14,7 +15,6 @@ from isolated_hooks.policy.checks import hyphened
 from isolated_hooks.policy.keys import KEYS
 from isolated_hooks.policy.limits import LIMITS
 from isolated_hooks.protections import Protection
-from support import policypage
 
 
 def test_the_page_is_the_one_that_is_generated() -> None:

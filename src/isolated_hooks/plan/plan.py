@@ -9,7 +9,8 @@ from typing import Any
 
 from ..files.ownership import Owners
 from ..files.paths import Filesystem
-from ..policy import Limits, Policy
+from ..policy import Policy
+from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
 from ..sandbox.operations import Operation
@@ -107,16 +108,10 @@ class Plan:
 
         :param key: what the digests of the environment's values are keyed with
         """
-        limits = self.policy.limits
-        watched = _set(limits, "cpu_time", "memory", "processes", "temp_size", "output_size", "free_space")
+        limits = self.policy.limits.present()
+        watched = {name: value for name, value in limits.items() if LIMITS[name].watched}
         if self.identity.traits.nproc.exact:
             watched.pop("processes", None)
-        rlimits = {
-            "CPU": limits.cpu_time,
-            "NPROC": limits.processes,
-            "NOFILE": limits.open_files,
-            "FSIZE": limits.file_size,
-        }
         roots, refused = ([os.fsencode(p) for p in paths] for paths in (self.path_roots, self.path_refused))
         return {
             "confined": self.confined,
@@ -133,8 +128,8 @@ class Plan:
             "trees": [os.fsencode(path) for path in (self.source, *self.policy.writable)],
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
-            "limits": {name: value for name, value in rlimits.items() if value is not None},
-            "supervised": _set(limits, "wall_time", "idle_time", "log_size"),
+            "limits": {LIMITS[name].rlimit: value for name, value in limits.items() if LIMITS[name].rlimit},
+            "supervised": {name: value for name, value in limits.items() if LIMITS[name].supervised},
             "watched": watched,
             "writes": [os.fsencode(path) for path in (*self._written_source, *self.policy.writable)],
             "environ": self.environ.for_child(key, path_roots=roots, path_refused=refused),
@@ -180,9 +175,3 @@ class Plan:
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(self.environ.set))}"
-
-
-def _set(limits: Limits, *names: str) -> dict[str, Any]:
-    """Return those of some limits that there are."""
-    values = {name: getattr(limits, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}

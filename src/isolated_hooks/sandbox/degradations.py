@@ -1,4 +1,4 @@
-"""What a host cannot give, where the policy allows it to be weaker."""
+"""Degradations: protections that the host weakens and that the policy allows to be weaker."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if False:
 
 
 class Degradations:
-    """Decides whether a protection may be weaker, and tells the launcher of each that is.
+    """Decides whether a protection may be weaker, and reports each that is to the launcher.
 
-    :param allowed: the names of protections that the policy lets be degraded
-    :param report: where to send what was degraded
+    :param allowed: the names of the protections that the policy allows to be degraded
+    :param report: the descriptor to send the reports to
     """
 
     def __init__(self, allowed: Collection[bytes], report: int) -> None:
@@ -20,7 +20,7 @@ class Degradations:
         self._report = report
 
     def allow(self, protection: str, reason: str) -> None:
-        """Report that ``protection`` is degraded, or raise the exception that is being handled if it may not be."""
+        """Report that ``protection`` is degraded. If the policy forbids that, raise the exception being handled."""
         if protection.encode() not in self._allowed:
             raise
         pipes.send(self._report, "degraded", protection, reason)

@@ -1,8 +1,8 @@
-"""The environment filter, as it is applied: in the child, where the merged environment is visible.
+"""The environment filter. The child applies it, because only the child sees the merged environment.
 
-The parent decides what is dropped; see ``isolated_hooks.plan.environ``. The rules hold a keyed digest of each value to
-drop and never the value, so that no credential reaches the disk, and a value of the frontend's own is told from the
-ambient one.
+The parent decides which variables to drop; see ``isolated_hooks.plan.environ``. For each value to drop, the rules hold
+a keyed digest and never the value. So no credential reaches the disk, and yet the child can tell an ambient value from
+one that the frontend set.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 
 def digest(key: bytes, value: bytes) -> bytes:
-    """Return what stands for ``value`` in the rules. ``key`` is new for each call, up to 64 bytes."""
+    """Return the digest that stands for ``value`` in the rules. ``key`` is new for each call, up to 64 bytes."""
     return blake2b(value, key=key, digest_size=16).digest()
 
 
 def matches(name: bytes, patterns: list[bytes]) -> bool:
-    """Return whether ``name`` is one of the ``patterns``, each ``NAME`` or ``PREFIX*``."""
+    """Return whether ``name`` matches one of the ``patterns``, each ``NAME`` or ``PREFIX*``."""
     return any(name.startswith(p[:-1]) if p.endswith(b"*") else name == p for p in patterns)
 
 
 def apply(environ: dict[bytes, bytes], rules: dict[str, Any]) -> dict[bytes, bytes]:
-    """Return the environment for the hook, in a new dictionary.
+    """Return the hook's environment in a new dictionary.
 
     :param environ: the environment as the frontend's runner merged it
     :param rules: ``EnvironRules.for_child()``, with ``path_roots`` and ``path_refused``
@@ -47,7 +47,7 @@ def apply(environ: dict[bytes, bytes], rules: dict[str, Any]) -> dict[bytes, byt
 
 def _stays(name: bytes, value: bytes, rules: dict[str, Any]) -> bool:
     dropped = rules["dropped"].get(name)
-    # The digest comes before the runner call's own names: a runner that let the ambient value win must not leak it.
+    # The digest comes before the names in extra_environ: a runner that lets the ambient value win must not leak it.
     if dropped is not None and digest(rules["key"], value) == dropped:
         return False
     if name in rules["given"] or matches(name, rules["keep"]):
@@ -62,20 +62,20 @@ def _fit_path(environ: dict[bytes, bytes], name: bytes, roots: list[bytes], refu
 
 
 def _visible(entry: bytes, roots: list[bytes], refused: list[bytes]) -> bool:
-    """Return whether the nearest directory above ``entry`` that is in either list is one of the ``roots``.
+    """Return whether the nearest listed directory above ``entry``, or ``entry`` itself, is one of the ``roots``.
 
-    The nearest one decides, as with mounts: a build environment in /tmp is visible and read-only, the rest of /tmp can
-    be written by the hook. Where both lists name the same directory, it is refused.
+    The nearest directory decides, as with mounts: a build environment in /tmp is visible and read-only, but the hook
+    can write to the rest of /tmp. If both lists name the same directory, we refuse it.
     """
     parts = [part for part in entry.split(b"/") if part not in (b"", b".")]
-    # An empty or relative entry is the current directory, which is the source tree; ".." may lead anywhere.
+    # An empty or relative entry depends on the current directory, which is the source tree; ".." may lead anywhere.
     if not entry.startswith(b"/") or b".." in parts:
         return False
     return _depth(parts, roots) > _depth(parts, refused)
 
 
 def _depth(parts: list[bytes], directories: list[bytes]) -> int:
-    """Return how many components the longest of ``directories`` that covers ``parts`` has, or -1."""
+    """Return the number of components of the longest of ``directories`` that covers ``parts``, or -1."""
     depth = -1
     for directory in directories:
         prefix = [part for part in directory.split(b"/") if part]

@@ -1,18 +1,19 @@
-"""What a process takes over from whoever started it, made what every program expects."""
+"""State that a process inherits from its parent, normalised to the state that every program expects."""
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import os
 
 from . import syscalls
 
 
 def settle() -> None:
-    """Open what is closed of descriptors 0, 1 and 2, and have children be waited for.
+    """Open those of descriptors 0, 1 and 2 that are closed, and stop ignoring SIGCHLD.
 
-    A daemon may have closed some of the three: the next file that is opened gets that number, and would be taken for
-    the caller's output. Where SIGCHLD is ignored, children are gone before anybody can wait for them, waitpid(2).
+    A daemon may have closed some of the three. The next file we open would get that number, and we would take it for
+    the caller's output. If a process ignores SIGCHLD, the kernel reaps its children before it can wait for them,
+    waitpid(2).
     """
     while True:
         fd = os.open("/dev/null", os.O_RDWR)
@@ -24,11 +25,12 @@ def settle() -> None:
 
 
 def hold_only(*fds: int) -> None:
-    """Close everything but some descriptors, which become 0, 1 and so on.
+    """Renumber ``fds`` to 0, 1 and so on, and close all other descriptors.
 
-    For a process that stays beside a hook: whoever reads the hook's output waits for the end of all who hold it.
+    A process that stays beside a hook calls this, because the reader of the hook's output waits until every process
+    that holds that output has ended.
     """
-    # Beyond the reach of 0 and 1, so that neither replaces the other.
+    # Three dup(2) lead beyond 0 and 1, so that neither descriptor replaces the other.
     high = [os.dup(os.dup(os.dup(fd))) for fd in fds]
     for number, fd in enumerate(high):
         os.dup2(fd, number, inheritable=False)

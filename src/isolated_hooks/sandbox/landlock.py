@@ -1,7 +1,8 @@
-"""Landlock, landlock(7): what confines a hook where the host refuses user namespaces.
+"""Landlock, landlock(7), which confines a hook if the host refuses user namespaces.
 
-Rules name directories and files by descriptor, so no link leads around them. What a ruleset handles and no rule
-allows is refused. What it cannot handle at all, such as stat(2), chmod(2) and the listing of processes, stays open.
+Rules name directories and files by descriptor, so no link leads around them. A ruleset refuses every access that it
+handles and that no rule allows. Accesses that it cannot handle, such as stat(2), chmod(2) and listing processes, stay
+open.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if False:
 SCOPE_ABSTRACT_UNIX_SOCKET = 1  # since ABI 6, Linux 6.12
 SCOPE_SIGNAL = 2
 
-# LANDLOCK_ACCESS_FS_*: what may be done to a file, and what only in a directory.
+# LANDLOCK_ACCESS_FS_*. _FILE has the accesses that exist for files; the others exist only for directories.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _IOCTL_DEV = (1 << n for n in (0, 1, 2, 3, 14, 15))
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _REFER = 1 << 13
-# How many of the accesses an ABI knows, landlock(7). REFER, without which no file can be renamed into another
-# directory, came with ABI 2.
+# The number of accesses that each ABI knows, landlock(7). ABI 2 added REFER; without it no file can be renamed into
+# another directory.
 _KNOWN = {1: 13, 2: 14, 3: 15, 4: 15}
 _ALL_KNOWN = 16
 MINIMUM_ABI = 2
@@ -37,16 +38,16 @@ LIST, READ, WRITE, DEVICE = range(4)
 def scope_abstract_sockets() -> None:
     """Keep this process and its children from connecting to abstract unix sockets of processes outside.
 
-    :raises SyscallError: the kernel's Landlock is older, or off
+    :raises SyscallError: the kernel's Landlock is older than ABI 6, or off
     """
     _restrict_scope(SCOPE_ABSTRACT_UNIX_SOCKET)
 
 
 def scope_signals() -> bool:
-    """Have this process, and all that come from it, signal none but each other; say whether this kernel can do that.
+    """Let this process and its descendants signal only each other. Return whether this kernel can do that.
 
-    Without a PID namespace that is what lets kill(2) of -1 end a hook, and nothing else, in one step. It needs either
-    no_new_privs or CAP_SYS_ADMIN.
+    Without a PID namespace, this lets kill(2) with pid -1 end the hook, and nothing else, in one step. The process
+    needs either no_new_privs or CAP_SYS_ADMIN.
     """
     try:
         if syscalls.landlock_abi() < _SCOPES:
@@ -58,9 +59,10 @@ def scope_signals() -> bool:
 
 
 def _restrict_scope(scope: int) -> None:
-    """Restrict nothing but a scope.
+    """Restrict only a scope.
 
-    A ruleset refuses REFER unless it allows it, even where it handles nothing else of files, landlock(7): so it does.
+    A ruleset without a rule for REFER refuses it, even if the ruleset handles no other access to files, landlock(7). So
+    we allow it everywhere.
     """
     ruleset = syscalls.landlock_ruleset(_REFER, 0, scope)
     root = syscalls.open_path(b"/")
@@ -72,10 +74,10 @@ def _restrict_scope(scope: int) -> None:
 
 
 class Confined:
-    """What a ruleset confines beside opening files.
+    """What a ruleset confines besides opening files.
 
-    :ivar signals: signals, and abstract sockets, since ABI 6
-    :ivar truncation: truncate(2), since ABI 3
+    :ivar signals: the ruleset confines signals and abstract sockets, since ABI 6
+    :ivar truncation: it confines truncate(2), since ABI 3
     """
 
     def __init__(self, abi: int) -> None:
@@ -84,18 +86,18 @@ class Confined:
 
 
 def confine(rules: Iterable[tuple[bytes, int]], *, network: bool) -> Confined:
-    """Confine this process and its children to some paths, and to signals and sockets of their own.
+    """Confine this process and its children to some paths, and to their own signals and abstract sockets.
 
     :param rules: paths without links, each with LIST, READ, WRITE or DEVICE
-    :param network: leave TCP alone
-    :return: what is confined too
+    :param network: do not confine TCP
+    :return: the other things that the ruleset confines, which depend on the kernel
     :raises SyscallError: the kernel's Landlock is older than ABI 2, or off
     """
     abi = syscalls.landlock_abi()
     if abi < MINIMUM_ABI:
         raise syscalls.SyscallError(95, "landlock_create_ruleset")
     handled = (1 << _KNOWN.get(abi, _ALL_KNOWN)) - 1
-    # Binding and connecting TCP sockets: no rule allows either.
+    # LANDLOCK_ACCESS_NET_BIND_TCP and _CONNECT_TCP: no rule allows either.
     net = 3 if abi >= 4 and not network else 0
     scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= _SCOPES else 0
     ruleset = syscalls.landlock_ruleset(handled, net, scoped)
@@ -110,7 +112,7 @@ def _allow(ruleset: int, path: bytes, kind: int, handled: int) -> None:
         fd = syscalls.open_path(path)
     except syscalls.SyscallError as error:
         if kind in (LIST, READ) and error.errno == ENOENT:
-            return  # gone since the plan was made, from among what lies beside something private of the system
+            return  # something beside a private file of the system, deleted since the planner looked
         raise
     try:
         directory = stat.S_ISDIR(os.fstat(fd).st_mode)

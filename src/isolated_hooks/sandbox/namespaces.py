@@ -1,4 +1,4 @@
-"""The namespaces of a sandbox, and the id maps of its user namespace, user_namespaces(7)."""
+"""The namespaces of a sandbox and the id maps of its user namespace, user_namespaces(7)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ ALL = (
 
 
 def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> None:
-    """Move this process into new namespaces, all in one call, and map its user namespace.
+    """Move this process into new namespaces with a single call, and write the id maps of its user namespace.
 
     :param network: keep the caller's network
     :param uid_map, gid_map: the lines to write
-    :param by_parent: the maps reach beyond this process's own ids, so a process outside has to write them
+    :param by_parent: the maps contain more than this process's own ids, so a process in the old user namespace has to
+        write them
     """
     flags = ALL | (0 if network else syscalls.CLONE_NEWNET)
     if by_parent:
@@ -32,7 +33,7 @@ def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> 
             syscalls.unshare(flags)
             writer.write()
         return
-    # After a change of ids the process is not dumpable and its /proc files are root's: the maps could not be opened.
+    # After a change of ids the process is not dumpable, so root owns its files in /proc and it could not open the maps.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     syscalls.unshare(flags)
     # An unprivileged process may map its gid only after it has given up setgroups(2).
@@ -42,15 +43,15 @@ def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> 
 
 
 def loopback_up() -> None:
-    """Bring up ``lo`` of a network namespace of our own: test suites and MPI need it.
+    """Bring up ``lo`` in our own network namespace, because test suites and MPI need it.
 
-    Addresses on it reach nobody outside, network_namespaces(7).
+    Its addresses reach nothing outside, network_namespaces(7).
     """
     syscalls.socket_up(b"lo")
 
 
 def write_proc(path: bytes, text: bytes) -> None:
-    """Write a file of /proc in one call. Not by a file object: those hide the error until they are closed."""
+    """Write a file of /proc with a single call. A file object would report the error only when we close it."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -70,19 +71,19 @@ def mapped(map_path: str) -> Iterator[tuple[int, int]]:
 
 
 def mirror(map_path: str) -> bytes:
-    """Return a map that gives a child namespace the same ids as this one. One extent may not span two of the parent."""
+    """Return a map that gives a child namespace the same ids as ours. An extent may not span two of the parent's."""
     return b"".join(b"%d %d %d\n" % (first, first, count) for first, count in mapped(map_path))
 
 
 class _MapWriter:
-    """A child that stays in the old user namespace, with its privileges, and writes the maps of its parent."""
+    """A child that stays in the old user namespace, keeps its privileges there, and writes its parent's maps."""
 
     def __init__(self, uid_map: bytes, gid_map: bytes) -> None:
         self.maps = {b"uid_map": uid_map, b"gid_map": gid_map}
 
     def __enter__(self) -> _MapWriter:
         read, self.go = os.pipe()
-        target = os.readlink(b"/proc/self")  # where /proc is that of a PID namespace above, its number is another one
+        target = os.readlink(b"/proc/self")  # not our pid, if /proc belongs to a PID namespace above ours
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
@@ -100,7 +101,7 @@ class _MapWriter:
         return self
 
     def write(self) -> None:
-        """Let the child write the maps, now that this process is in its new namespace."""
+        """Tell the child to write the maps, now that this process is in its new namespace, and wait for it."""
         os.write(self.go, b"x")
         _, status = os.waitpid(self.pid, 0)
         self.pid = 0
@@ -114,9 +115,11 @@ class _MapWriter:
 
 
 class UserNamespace:
-    """A user namespace that holds an id map and no process: what an idmapped mount is made with.
+    """A user namespace without processes, whose id map serves an idmapped mount.
 
-    mount_setattr(2), MOUNT_ATTR_IDMAP: the namespace's map says which id on disk shows as which id.
+    The map says which id on disk appears as which id in the mount, mount_setattr(2) with MOUNT_ATTR_IDMAP.
+
+    :ivar fd: a descriptor of the user namespace
     """
 
     def __init__(self, uid_map: bytes, gid_map: bytes) -> None:

@@ -1,13 +1,13 @@
-"""The numbers of the system calls that are called or filtered here, for each machine that there is a filter for."""
+"""The numbers of the system calls that we call or filter, for each machine that has a filter."""
 
 from __future__ import annotations
 
 # The column of each machine in NUMBERS, by its name in uname(2).
 MACHINES = {"x86_64": 0, "aarch64": 1}
-# The last call known here (file_setattr, Linux 6.18). A kernel may have newer ones, which nobody has judged.
+# The last call that we know (file_setattr, Linux 6.18). A kernel may have newer ones, which nobody has reviewed.
 NEWEST = 469
 
-# On x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h), which lacks some old ones.
+# On x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h), which lacks some old calls.
 # fmt: off
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280), "capset": (126, 91),

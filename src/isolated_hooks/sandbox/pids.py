@@ -1,6 +1,6 @@
-"""The numbers of processes where /proc is that of a PID namespace above, as it is in a sandbox that shows the old one.
+"""Process ids when /proc belongs to a PID namespace above ours, as in a sandbox that shows the host's old /proc.
 
-There /proc, and the files in it, have another number for each process than kill(2) and fork(2), pid_namespaces(7).
+There /proc and its files use other ids than kill(2) and fork(2) do, pid_namespaces(7).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from errno import ESRCH
 if False:
     from collections.abc import Callable, Iterable
 
-# Who loses its parent while the tree is walked may be missed in one walk.
+# One walk may miss a process that loses its parent during the walk.
 _TRIES = 10
 
 
 def from_proc(numbers: Iterable[int]) -> list[int]:
-    """Return the numbers that processes have here, by those that /proc has for them."""
+    """Return the ids that processes have in our PID namespace, for the ids that /proc uses."""
     level = len(_numbers(b"self"))
     if level == 1:
         return list(numbers)
@@ -24,10 +24,10 @@ def from_proc(numbers: Iterable[int]) -> list[int]:
 
 
 def in_proc(pid: int, members: Callable[[int], Iterable[int]]) -> int:
-    """Return the number that /proc has for a process that came from this one's parent, or 0 where it has ended.
+    """Return the id that /proc uses for a descendant of our parent, or 0 if the descendant has ended.
 
-    :param members: what says, by the numbers of /proc, which processes came from one
-    :raises OSError: it is there and cannot be found, so nobody could watch it
+    :param members: returns a process and its descendants, all by the ids that /proc uses
+    :raises OSError: the process exists, but we cannot find it, so nobody could watch it
     """
     level = len(_numbers(b"self"))
     if level == 1:
@@ -48,6 +48,6 @@ def in_proc(pid: int, members: Callable[[int], Iterable[int]]) -> int:
 
 
 def _numbers(name: bytes, field: bytes = b"NSpid:") -> list[int]:
-    """Return the numbers of a process from the PID namespace of /proc down to its own, proc_pid_status(5)."""
+    """Return the ids of a process in each PID namespace from that of /proc down to its own, proc_pid_status(5)."""
     with open(b"/proc/%b/status" % name, "rb") as file:
         return next(list(map(int, line.split()[1:])) for line in file if line.startswith(field))

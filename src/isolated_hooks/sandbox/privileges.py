@@ -1,4 +1,4 @@
-"""Giving up what the hook must not have: capabilities, new privileges, limits, descriptors, the keyring."""
+"""Privileges that a process gives up before it becomes the hook: capabilities, system calls, resources, stdin."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ CAP_SETPCAP = 8
 CAPABILITIES = {b"CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE, b"CAP_FOWNER": CAP_FOWNER}
 
 # securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
-# KEEP_CAPS: no later exec or change of ids can bring a capability back.
+# KEEP_CAPS. With these, no later exec or change of ids can bring a capability back.
 _SECUREBITS = 0b1110_1111
-# Ids are changed during set-up without losing capabilities on the way.
+# The set-up changes ids and must not lose capabilities on the way.
 NO_SETUID_FIXUP = 0b0100
-# The special value of core(5): a piped core_pattern is not run, and no file is written either.
+# A special value, core(5): the kernel neither runs the program of a piped core_pattern nor writes a file.
 _CORE_LIMIT = 1
 _CPU_MORE = 5
 
 
 def keep_capabilities_over_setuid() -> None:
-    """Let setresuid(2) leave the capabilities of this process as they are, capabilities(7)."""
+    """Keep the capabilities of this process over setresuid(2), capabilities(7)."""
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, NO_SETUID_FIXUP)
 
 
 def keep_permitted_over_setuid() -> None:
-    """Let setresuid(2) leave the permitted set as it is, prctl(2) with PR_SET_KEEPCAPS; this takes no privilege."""
+    """Keep the permitted set over setresuid(2), prctl(2) with PR_SET_KEEPCAPS. This needs no privilege."""
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
 
 
 def require(*capabilities: int) -> None:
-    """Raise SyscallError unless this process holds all these capabilities in effect, proc_pid_status(5)."""
+    """Raise SyscallError unless all these capabilities are effective in this process, proc_pid_status(5)."""
     with open("/proc/self/status", "rb") as file:
         effective = int(next(line.split()[1] for line in file if line.startswith(b"CapEff:")), 16)
     if any(not effective >> capability & 1 for capability in capabilities):
@@ -50,8 +50,8 @@ def require(*capabilities: int) -> None:
 def reduce(keep: Sequence[int]) -> None:
     """Empty the bounding set and every other set, but for ``keep``, which stays over exec as ambient."""
     bits = sum(1 << capability for capability in keep)
-    # First, because what is inheritable has to be in the bounding set when it becomes so. Dropping from that set and
-    # locking securebits take CAP_SETPCAP, which the last capset drops.
+    # This comes first because a capability has to be in the bounding set when it becomes inheritable. Dropping from the
+    # bounding set and locking securebits need CAP_SETPCAP, which the last capset drops.
     syscalls.capset(bits | 1 << CAP_SETPCAP)
     _empty_bounding_set()
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
@@ -62,7 +62,7 @@ def reduce(keep: Sequence[int]) -> None:
 
 
 def _empty_bounding_set() -> None:
-    """Drop one capability after the other, up to the last that the kernel knows, PR_CAPBSET_DROP."""
+    """Drop one capability after the other with PR_CAPBSET_DROP, up to the last one that the kernel knows."""
     for capability in range(64):
         try:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
@@ -86,7 +86,7 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
 
 
 def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
-    """Install the seccomp filter, for this process and all that come from it. Needs no_new_privs, seccomp(2).
+    """Install the seccomp filter for this process and its descendants. The process needs no_new_privs, seccomp(2).
 
     :param namespaces, network, truncation: as for :func:`seccomp.rules`
     """
@@ -95,17 +95,17 @@ def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
 
 
 def limit(limits: dict[str, int]) -> None:
-    """Set resource limits, setrlimit(2), never above what the caller has: soft and hard alike.
+    """Set resource limits, setrlimit(2), soft and hard to the same value, and never above the caller's hard limit.
 
-    :param limits: by name without ``RLIMIT_``; seconds, bytes or a number
+    :param limits: limits by name without ``RLIMIT_``, in seconds, in bytes or as a number
     """
     resource.setrlimit(resource.RLIMIT_CORE, _core_limit())
     for name, value in limits.items():
         number: int = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(number)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # At the hard limit of processor time comes SIGKILL, which does not say why. Before it comes the signal that
-        # does, and then, where that one is ignored, the watching process.
+        # At the hard limit of processor time the kernel sends SIGKILL, which does not tell the reason. SIGXCPU, which
+        # does, comes at the soft limit. If the hook ignores it, the watching process ends the hook in between.
         more = _CPU_MORE if name == "CPU" and hard == resource.RLIM_INFINITY else 0
         resource.setrlimit(number, (bound, bound + more))
 
@@ -117,7 +117,7 @@ def _core_limit() -> tuple[int, int]:
 
 
 def stdin_from_null() -> None:
-    """Make descriptor 0 an empty input."""
+    """Open /dev/null as descriptor 0."""
     null = os.open("/dev/null", os.O_RDONLY)
     if null != 0:
         os.dup2(null, 0, inheritable=True)

@@ -1,6 +1,6 @@
-"""The root filesystem of a sandbox while it is built: what operations may do beneath it, and to nothing else.
+"""The root filesystem of a sandbox during set-up. Operations change it only through this class, and nothing outside it.
 
-No symbolic link is ever followed, and nothing is made on a filesystem of the host.
+It never follows a symbolic link and never creates a file or directory on a filesystem of the host.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if False:
 
 
 class Root:
-    """A new root.
+    """A new root filesystem. All targets are absolute paths within it.
 
-    Paths are absolute within it.
-
-    :ivar path: where it is until it is pivoted into; :ivar fd: a descriptor of it
-    :ivar trees: detached mount trees that were opened before, by target
-    :ivar uid, gid: who the hook will be, as the sandbox sees it
-    :ivar mapped: the user namespace has a map, without which nothing can be made on a tmpfs of our own
-    :ivar degradations: what may be weaker
+    :ivar path: the path of the root, outside, until pivot_root(2)
+    :ivar fd: a descriptor of the root
+    :ivar trees: by target, detached mount trees that were opened before
+    :ivar uid: the hook's user id, inside the sandbox
+    :ivar gid: the hook's group id, inside the sandbox
+    :ivar mapped: the user namespace has an id map; without one, nothing can be created on our own tmpfs
+    :ivar degradations: decides which protections may be weaker
     """
 
     def __init__(
@@ -36,16 +36,16 @@ class Root:
         self.uid = self.gid = uid
         self.mapped = mapped
         self.degradations = degradations
-        self._mounts = {syscalls.mount_id(self.fd)}  # those that are ours, and so may be given new names
+        self._mounts = {syscalls.mount_id(self.fd)}  # our own, in which we may create names
 
     def open(self, target: bytes) -> int:
-        """Open what is there, as O_PATH."""
+        """Open an existing ``target`` as O_PATH."""
         return syscalls.open_path(target.lstrip(b"/") or b".", beneath=self.fd)
 
     def place(self, target: bytes, *, directory: bool, mode: int = 0o755) -> int:
-        """Open ``target`` as O_PATH, an empty directory or file that is made where nothing is there.
+        """Open ``target`` as O_PATH. If nothing exists there, first create an empty directory or file.
 
-        :raises SyscallError: EXDEV, where it would have to be made on a filesystem of the host
+        :raises SyscallError: EXDEV, if we would have to create it on a filesystem of the host
         """
         try:
             return self.open(target)
@@ -65,12 +65,12 @@ class Root:
             os.close(parent)
 
     def parent(self, target: bytes) -> tuple[int, bytes]:
-        """Open, making it where needed, the directory that ``target`` is to be in; its descriptor and the name."""
+        """Open the directory of ``target``, creating it if needed. Return its descriptor and the name of ``target``."""
         directory, _, name = target.rstrip(b"/").rpartition(b"/")
         return self.place(directory or b"/", directory=True), name
 
     def write(self, target: bytes, content: bytes) -> None:
-        """Make a small file."""
+        """Create a small file."""
         parent, name = self.parent(target)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -83,23 +83,23 @@ class Root:
             os.close(parent)
 
     def attach(self, tree: int, target: bytes, *, own: bool = False) -> None:
-        """Attach a detached mount tree at ``target``, and close its descriptor.
+        """Attach a detached mount tree at ``target`` and close its descriptor.
 
-        :param own: it is of a directory of our own, in which names may be given
+        :param own: the tree shows a directory of our own, in which we may create names
         """
         try:
-            place = self.place(target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+            mount_point = self.place(target, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
             try:
-                syscalls.move_mount(tree, place, path=target)
+                syscalls.move_mount(tree, mount_point, path=target)
             finally:
-                os.close(place)
+                os.close(mount_point)
             if own:
                 self._mounts.add(syscalls.mount_id(tree))
         finally:
             os.close(tree)
 
     def mount(self, kind: bytes, target: bytes, flags: int, options: bytes = b"") -> int:
-        """Mount a new filesystem of our own at ``target`` and return it opened."""
+        """Mount a new filesystem of our own at ``target`` and return a descriptor of it."""
         os.close(self.place(target, directory=True))
         path = self.path + target
         syscalls.mount(kind, path, kind, flags, options)
@@ -108,25 +108,25 @@ class Root:
         return fd
 
     def unmount(self, target: bytes) -> None:
-        """Take away a filesystem of our own that was needed for a while."""
+        """Unmount a filesystem of our own and remove its mount point."""
         syscalls.umount(self.path + target)
         parent, name = self.parent(target)
         os.rmdir(name, dir_fd=parent)
         os.close(parent)
 
     def cover(self, empty: bytes, target: bytes) -> None:
-        """Put the mount at ``empty`` over ``target``, read-only, if that is there: nothing is made in its place."""
+        """Put the mount at ``empty`` over ``target``, read-only. Do nothing if ``target`` does not exist."""
         try:
-            place = self.open(target)
+            mount_point = self.open(target)
             try:
                 tree = syscalls.clone_tree(self.path + empty)
                 try:
                     syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
-                    syscalls.move_mount(tree, place, path=target)
+                    syscalls.move_mount(tree, mount_point, path=target)
                 finally:
                     os.close(tree)
             finally:
-                os.close(place)
+                os.close(mount_point)
         except syscalls.SyscallError as error:
-            if error.errno not in (ENOENT, ESRCH):  # a process that has just ended
+            if error.errno not in (ENOENT, ESRCH):  # ESRCH: a process that has just ended
                 raise

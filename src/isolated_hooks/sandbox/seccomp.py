@@ -1,7 +1,7 @@
-"""The seccomp filter of a hook: the rules of :mod:`.seccomprules` as a program, and in words.
+"""A hook's seccomp filter: the rules of :mod:`.seccomprules` as a program, and as sentences.
 
-The kernel runs the program at each system call of the build. Numbers are therefore found by binary search, and a call
-whose answer does not depend on its arguments never looks at them, so that Linux 5.11 and newer remember the answer
+The kernel runs the program at each system call of the build, so the program finds numbers by binary search. It reads
+the arguments of a call only if the answer depends on them. For all other calls, Linux 5.11 and newer cache the answer
 and do not run the program at all (the kernel's Documentation/userspace-api/seccomp_filter.rst).
 """
 
@@ -11,22 +11,22 @@ from .bpf import JEQ, JGE, Assembler
 from .numbers import MACHINES, NEWEST, NUMBERS
 from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, Row, rules
 
-# struct seccomp_data, linux/seccomp.h: where the number of the call and AUDIT_ARCH_* of linux/audit.h are.
+# Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
 def filter_program(machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True) -> bytes:
-    """The filter as an array of struct sock_filter, ready for seccomp(2).
+    """Return the filter as an array of struct sock_filter, ready for seccomp(2).
 
     :param namespaces, network, truncation: as for :func:`rules`
-    :param machine: as ``os.uname().machine`` gives it; a 32-bit interpreter on such a machine is killed at once
-    :raises ValueError: there is no filter for it
+    :param machine: the machine, as in ``os.uname().machine``; the filter kills a 32-bit interpreter at once
+    :raises ValueError: we have no filter for this machine
     """
     if machine not in MACHINES:
         raise ValueError(f"there is no seccomp filter for {machine!r}, only for {' and '.join(MACHINES)}")
     assembler = Assembler()
-    allow = assembler.give(ALLOW)
+    allow = assembler.answer(ALLOW)
     targets: dict[int, int] = {}
     for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation):
         target = _rows(assembler, rows, allow)
@@ -34,14 +34,14 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
             number = NUMBERS[name][MACHINES[machine]]
             if number is not None:
                 targets[number] = target
-    search = _search(assembler, _ranges(targets, allow, assembler.give(ENOSYS)))
+    search = _search(assembler, _ranges(targets, allow, assembler.answer(ENOSYS)))
     known = assembler.load(_NR, search)
-    assembler.load(_ARCH, assembler.branch(JEQ, _ARCHITECTURES[machine], known, assembler.give(KILL)))
+    assembler.load(_ARCH, assembler.branch(JEQ, _ARCHITECTURES[machine], known, assembler.answer(KILL)))
     return assembler.program()
 
 
 def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
-    """What the filter refuses, a sentence for each rule, from the same tables that the filter is made of.
+    """Return a sentence for each rule that says what the filter refuses, from the tables that the filter is made from.
 
     :param namespaces, network: as for :func:`rules`
     """
@@ -49,16 +49,16 @@ def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
     for names, rows, reason in rules(namespaces=namespaces, network=network):
         refusals = [f"{ACTIONS[action]} {words}".rstrip() for _, action, words in rows if action != ALLOW]
         sentences.append(f"{names.replace(' ', ', ')}: {'; '.join(refusals)} ({reason})")
-    sentences.append(f"any call with a number above {NEWEST}, x32 calls among them: {ACTIONS[ENOSYS]} (not known here)")
-    sentences.append(f"any call of another architecture, as of 32-bit code: {ACTIONS[KILL]} (its numbers differ)")
+    sentences.append(f"any call with a number above {NEWEST}, x32 calls among them: {ACTIONS[ENOSYS]} (unknown to us)")
+    sentences.append(f"any call of another architecture, such as 32-bit code: {ACTIONS[KILL]} (its numbers differ)")
     return sentences
 
 
 def _rows(assembler: Assembler, rows: tuple[Row, ...], allow: int) -> int:
-    """Assemble the rows of a rule; its entry."""
+    """Assemble the rows of a rule and return their entry point."""
     otherwise = allow
     for conditions, action, _ in reversed(rows):
-        then = allow if action == ALLOW else assembler.give(action)
+        then = allow if action == ALLOW else assembler.answer(action)
         for condition in reversed(conditions):
             then = assembler.check(condition, then, otherwise)
         otherwise = then
@@ -66,7 +66,7 @@ def _rows(assembler: Assembler, rows: tuple[Row, ...], allow: int) -> int:
 
 
 def _ranges(targets: dict[int, int], allow: int, unknown: int) -> list[tuple[int, int]]:
-    """Every number there is, as (first number of a range, target), neighbours with the same target in one range."""
+    """Return the ranges of all numbers as (first number, target). Neighbours with the same target share a range."""
     starts = {0: allow}
     for number in sorted(targets):
         starts[number] = targets[number]
@@ -80,7 +80,7 @@ def _ranges(targets: dict[int, int], allow: int, unknown: int) -> list[tuple[int
 
 
 def _search(assembler: Assembler, ranges: list[tuple[int, int]]) -> int:
-    """Assemble a binary search over the ranges for the number in the accumulator; its entry."""
+    """Assemble a binary search over the ranges for the number in the accumulator and return its entry point."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2

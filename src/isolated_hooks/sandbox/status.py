@@ -1,6 +1,7 @@
-"""What the child tells the parent, in a file of the workspace that the sandbox cannot see.
+"""The status file: the child's messages to the parent, in a file of the workspace that the sandbox cannot see.
 
-Marshalled dictionaries, because :mod:`json` costs a hook ten milliseconds. Both ends are the same interpreter.
+It holds a marshalled dictionary, because importing :mod:`json` costs each hook ten milliseconds. Both ends use the same
+interpreter.
 
 ============  =========================================================================================
 ``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
@@ -26,14 +27,14 @@ if False:
 
 
 class StatusFile:
-    """The child's end: opened before the old root goes away, and written as a whole each time."""
+    """The child's end. The child opens the file before the old root goes away, and rewrites all of it each time."""
 
     def __init__(self, path: bytes) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._facts: dict[str, Any] = {}
 
     def write(self, **facts: Any) -> None:
-        """Add to what was said before and write it all."""
+        """Add to the earlier facts and write them all."""
         self._facts.update(facts)
         data = marshal.dumps(self._facts)
         os.ftruncate(self._fd, 0)
@@ -41,7 +42,7 @@ class StatusFile:
 
 
 def read_status(path: str) -> dict[str, Any]:
-    """Return what the child said, or an empty dictionary where it said nothing."""
+    """Return the child's facts, or an empty dictionary if there is no status file or it is not complete."""
     try:
         with open(path, "rb") as file:
             facts = marshal.loads(file.read())
@@ -51,9 +52,9 @@ def read_status(path: str) -> dict[str, Any]:
 
 
 def start_time(pid: int) -> bytes:
-    """Return when a process was started, in ticks since boot, proc_pid_stat(5), which tells it from a later one.
+    """Return the start time of a process in ticks since boot, proc_pid_stat(5). It tells reused pids apart.
 
-    Empty where it is gone, or /proc is mounted with hidepid: then nobody will wait by this number.
+    The result is empty if the process is gone or /proc is mounted with hidepid. Then nobody waits for this pid.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:

@@ -1,8 +1,9 @@
-"""The hook's stdout and stderr: never the caller's own open files.
+"""The hook's stdout and stderr, which are never the caller's own open files.
 
-Through a descriptor of a terminal what is typed there can be read and its mode changed; through one of a log file
-its earlier lines can be read and cut off. So the hook gets a pipe, or for a terminal a pseudo-terminal, and the
-launcher copies from it. That is also how it sees that a hook says too much, or nothing for too long.
+Through a descriptor of a terminal, a hook could read keystrokes and change the terminal's mode. Through a descriptor of
+a log file, it could read earlier lines and cut them off. So the hook gets a pipe, or a pseudo-terminal in place of a
+terminal, and the launcher copies from it. In this way the launcher also notices a hook that writes too much, or nothing
+for too long.
 """
 
 from __future__ import annotations
@@ -13,38 +14,38 @@ import os
 import select
 import termios
 
-# What a pipe takes without a wait when poll(2) says that it can be written to: PIPE_BUF, pipe(7).
+# The bytes that a pipe accepts without blocking when poll(2) reports it writable: PIPE_BUF, pipe(7).
 _BLOCK = 4096
-# Four times what a pipe holds by default.
+# Four times the default capacity of a pipe, in bytes.
 _WIDE = 4 * 65536
 if False:
     from collections.abc import Iterator, Mapping
 
 
 class Streams:
-    """What stands between descriptors 1 and 2 of the hook and those of the launcher.
+    """The channels between descriptors 1 and 2 of the hook and those of the launcher.
 
     :ivar sources: descriptors to read from, each with the descriptor of the caller to write to
-    :ivar moved: how many bytes were read so far
+    :ivar moved: the number of bytes read so far
     """
 
     def __init__(self, fds: tuple[int, ...] = (1, 2)) -> None:
         self.sources: dict[int, int] = {}
         self.moved = 0
-        self._read: dict[int, bytes] = {}
-        self._given: dict[int, int] = {}
-        made: dict[tuple[int, int], int] = {}
+        self._pending: dict[int, bytes] = {}
+        self._hook_ends: dict[int, int] = {}
+        channels: dict[tuple[int, int], int] = {}
         for fd in fds:
             try:
                 status = os.fstat(fd)
             except OSError:
-                continue  # closed: there is nothing to be protected
-            # What goes to the same place goes through the same channel, and stays in its order.
-            place = (status.st_dev, status.st_ino)
-            if place not in made:
-                source, made[place] = _terminal(fd) if os.isatty(fd) else os.pipe()
+                continue  # closed: there is no open file to protect
+            # Descriptors of the same file share a channel, so that their output stays in order.
+            file = (status.st_dev, status.st_ino)
+            if file not in channels:
+                source, channels[file] = _terminal(fd) if os.isatty(fd) else os.pipe()
                 self.sources[source] = fd
-            self._given[fd] = made[place]
+            self._hook_ends[fd] = channels[file]
 
     @classmethod
     def none(cls) -> Streams:
@@ -52,35 +53,36 @@ class Streams:
         return cls(())
 
     def take(self) -> None:
-        """Make them descriptors 1 and 2. For pid 1, after the fork."""
-        for fd, given in self._given.items():
-            os.dup2(given, fd, inheritable=True)
+        """Make the hook's ends descriptors 1 and 2. Pid 1 calls this after the fork."""
+        for fd, hook_end in self._hook_ends.items():
+            os.dup2(hook_end, fd, inheritable=True)
         self.release()
         for source in self.sources:
             os.close(source)
 
     def release(self) -> None:
-        """Close the hook's ends. For the launcher, after the fork."""
-        for given in set(self._given.values()):
-            os.close(given)
+        """Close the hook's ends. The launcher calls this after the fork."""
+        for hook_end in set(self._hook_ends.values()):
+            os.close(hook_end)
 
     def interests(self) -> Iterator[tuple[int, int]]:
-        """Yield what to wait for, as poll(2) takes it: something to read, or for what was read a place to write it.
+        """Yield the descriptors and events to wait for, as poll(2) takes them.
 
-        Never more is read than can be passed on, so the launcher is not held up by a caller that does not read.
+        We wait to read from a source or, if we have data from it, to write that data. We never read more than we can
+        pass on, so a caller that does not read cannot block the launcher.
         """
         for source, target in self.sources.items():
-            yield (target, select.POLLOUT) if source in self._read else (source, select.POLLIN)
+            yield (target, select.POLLOUT) if source in self._pending else (source, select.POLLIN)
 
     def is_waiting(self) -> bool:
-        """Say whether something is still to be taken by the caller."""
-        return bool(self._read)
+        """Return whether there is output that the caller has not accepted yet."""
+        return bool(self._pending)
 
     def move(self, events: Mapping[int, int]) -> bool:
-        """Copy what can be copied, and say whether anything was read."""
+        """Copy all that is ready, and return whether we read anything."""
         before = self.moved
         for source, target in tuple(self.sources.items()):
-            if source in self._read:
+            if source in self._pending:
                 if target in events:
                     self._pass_on(source, target)
             elif source in events:
@@ -88,18 +90,18 @@ class Streams:
         return self.moved > before
 
     def widen(self) -> None:
-        """Have pipes of the caller hold more, pipe(7), where nobody reads them before the hook has ended.
+        """Enlarge the caller's pipes, pipe(7), for a caller that reads them only after the hook has ended.
 
-        A pipe holds pages, and what arrives in other portions than it was written in fills them less well.
+        A pipe holds pages. Data that arrives in portions other than those it was written in fills the pages less well.
         """
         for target in self.sources.values():
             try:
                 fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, _WIDE)
             except OSError:
-                continue  # not a pipe, or the user has too many pages in pipes: then it has to be read
+                continue  # not a pipe, or the user has too many pages in pipes: then the caller has to read
 
     def close(self) -> None:
-        """Copy no more."""
+        """Stop copying."""
         for source in tuple(self.sources):
             self._drop(source)
 
@@ -112,36 +114,36 @@ class Streams:
             data = b""
         if data:
             self.moved += len(data)
-            self._read[source] = data
+            self._pending[source] = data
         else:
             self._drop(source)
 
     def _pass_on(self, source: int, target: int) -> None:
-        data = self._read.pop(source)
+        data = self._pending.pop(source)
         try:
-            left = data[os.write(target, data) :]
+            remainder = data[os.write(target, data) :]
         except BlockingIOError:
-            left = data
+            remainder = data
         except BrokenPipeError:
-            # Nobody reads any more: the hook is to find out as it would have without us, by SIGPIPE.
+            # Nobody reads any more. Let the hook get SIGPIPE, as it would without us.
             self._drop(source)
             return
         except OSError:
-            return  # a full disk, a terminal that is gone: the hook goes on without
-        if left:
-            self._read[source] = left
+            return  # a full disk, or a terminal that is gone: the hook goes on, and we drop the data
+        if remainder:
+            self._pending[source] = remainder
 
     def _drop(self, source: int) -> None:
-        self._read.pop(source, None)
+        self._pending.pop(source, None)
         del self.sources[source]
         os.close(source)
 
 
 def _terminal(like: int) -> tuple[int, int]:
-    """Return a pseudo-terminal of the size of another one, which passes on what is written as it is."""
+    """Return both ends of a pseudo-terminal that has the size of terminal ``like`` and passes on output unchanged."""
     ours, theirs = os.openpty()
     mode = termios.tcgetattr(theirs)
-    mode[1] &= ~termios.OPOST  # the caller's terminal does that
+    mode[1] &= ~termios.OPOST  # the caller's terminal processes the output
     termios.tcsetattr(theirs, termios.TCSANOW, mode)
     size = fcntl.ioctl(like, termios.TIOCGWINSZ, bytes(8))
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)

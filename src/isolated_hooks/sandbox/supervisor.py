@@ -1,8 +1,8 @@
-"""The supervisor: it watches pid 1, the frontend, the clock and the output, and hears the watching process."""
+"""The supervisor watches pid 1, the frontend, the clock and the output, and listens to the watching process."""
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import os
 import select
 import time
@@ -14,20 +14,22 @@ from .watcher import Watcher
 if False:
     from typing import Any
 
-# Seconds between asking and forcing, when a limit of time has run out.
+# Seconds between SIGTERM and SIGKILL after the hook has exceeded a time limit.
 _GRACE = 5.0
-# Seconds for which the output of a hook that has ended is held out to a reader, before more is done about it.
+# Seconds that the caller has to read the rest of the output of an ended hook, before we widen the caller's pipes.
 _PATIENCE = 0.5
 _TIMES = frozenset(("wall_time", "idle_time", "cpu_time"))
 
 
 class Supervisor:
-    """See the module.
+    """The launcher's loop while a hook runs.
 
-    :param pid: pid 1 of the sandbox; :param report: where it reports
-    :param alive: the FIFO that only the frontend holds
-    :param limits: ``wall_time``, ``idle_time`` and ``log_size``, each where there is one
-    :param streams: what is to be copied; :param watcher: whom to listen to
+    :param pid: pid 1 of the sandbox
+    :param report: descriptor of the pipe on which pid 1 reports
+    :param alive: descriptor of the FIFO whose other end only the frontend holds
+    :param limits: ``wall_time`` and ``idle_time`` in seconds and ``log_size`` in bytes, each only if it is set
+    :param streams: the output to copy, or ``None``
+    :param watcher: the watching process, or ``None``
     """
 
     def __init__(
@@ -42,8 +44,8 @@ class Supervisor:
         self.pid = pid
         self.report = report
         self.alive = alive
-        self.guards = {alive}  # when one of them has ended, or hung up, everything ends
-        self.untold = "pid 1 of the sandbox"  # what has failed where nobody says so
+        self.guards = {alive}  # when one of these ends or hangs up, we kill the hook
+        self.untold = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
         self.streams = Streams.none() if streams is None else streams
         self.watcher = watcher
         self.outcome: dict[str, Any] = {}
@@ -56,11 +58,11 @@ class Supervisor:
         self._force: float | None = None
 
     def watch(self) -> dict[str, Any]:
-        """Return what the status file is to say, after every process of the PID namespace is dead."""
+        """Return the facts for the status file, after every process of the PID namespace has died."""
         reporting = True
         while reporting:
-            events = self._wait(self._left())
-            self._look_at_the_clock()
+            events = self._wait(self._seconds_to_wait())
+            self._check_clock()
             for guard in events.keys() & self.guards:
                 self._kill()
                 self.guards.remove(guard)
@@ -73,23 +75,23 @@ class Supervisor:
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
-            pass  # it is bubblewrap's child, which is waited for later
+            pass  # it is bubblewrap's child, and we wait for bubblewrap later
         if "state" not in self.outcome:
-            # Without a word about its end, pid 1 was killed: with the hook, or before there was one.
+            # Pid 1 did not report its end, so something killed it: together with the hook, or before the hook started.
             killed = {"state": "exited", "code": -int(_signal.SIGKILL)}
             failed = {"state": "failed", "stage": self.untold, "syscall": "", "path": b"", "errno": 0}
             self.outcome.update(killed if self.outcome.get("running") or self.limit else failed)
         return {**self.outcome, "limit": self.limit}
 
     def drain(self) -> None:
-        """Copy what is still to be read. All writers are dead, so this ends, unless nobody takes it."""
+        """Copy the remaining output. All writers are dead, so this ends, unless the caller stops reading."""
         if self.streams.sources and not self._copy_rest(_PATIENCE):
             self.streams.widen()
-            left = None if self._end is None else max(0.0, self._end - time.monotonic())
-            self._copy_rest(0.0 if self.limit else left)
+            seconds = None if self._end is None else max(0.0, self._end - time.monotonic())
+            self._copy_rest(0.0 if self.limit else seconds)
 
     def _copy_rest(self, patience: float | None) -> bool:
-        """Copy until there is no more, and say whether it came to that before nothing moved for so many seconds."""
+        """Copy until the end. Return False if before that nothing moves for ``patience`` seconds."""
         while self.streams.sources:
             events = self._wait(patience, ended=True)
             if self.alive not in self.guards or self.alive in events:
@@ -102,7 +104,8 @@ class Supervisor:
     def _wait(self, seconds: float | None, *, ended: bool = False) -> dict[int, int]:
         poll = select.poll()
         for guard in self.guards:
-            # Of the FIFO, which nobody writes to, POLLHUP alone; a process that has ended is readable, pidfd_open(2).
+            # Nobody writes to the FIFO, so it only ever reports POLLHUP. The pidfd of an ended process is readable,
+            # pidfd_open(2).
             poll.register(guard, select.POLLIN)
         if not ended:
             poll.register(self.report, select.POLLIN)
@@ -112,19 +115,19 @@ class Supervisor:
             poll.register(fd, event)
         return dict(poll.poll(None if seconds is None else seconds * 1000))
 
-    def _left(self) -> float | None:
-        """Return the seconds until the clock has to be looked at."""
+    def _seconds_to_wait(self) -> float | None:
+        """Return the seconds until we have to check the clock."""
         ends = [self._force] if self.limit else [self._end, self._idle_end()]
-        found = [end for end in ends if end is not None]
-        return max(0.0, min(found) - time.monotonic()) if found else None
+        moments = [end for end in ends if end is not None]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _idle_end(self) -> float | None:
-        # A hook that waits until somebody reads what it has said is not idle.
+        # A hook that waits for somebody to read its output is not idle.
         if self._idle_time is None or self.streams.is_waiting():
             return None
         return self._last_output + float(self._idle_time)
 
-    def _look_at_the_clock(self) -> None:
+    def _check_clock(self) -> None:
         now, idle_end = time.monotonic(), self._idle_end()
         if self._force is not None and now >= self._force:
             self._kill()
@@ -135,7 +138,7 @@ class Supervisor:
             self._exceeded("idle_time")
 
     def _exceeded(self, limit: str) -> None:
-        """End the hook: after a limit of time it is asked first, after any other it only would go on with it."""
+        """End the hook. We ask it first only after a time limit; otherwise it would just go on exceeding the limit."""
         if self.limit:
             return
         self.limit = limit
@@ -150,7 +153,7 @@ class Supervisor:
 
     def _listen(self) -> None:
         assert self.watcher is not None
-        # A watcher that is gone sees nothing any more: the hook does not go on without.
+        # Without a watcher nobody enforces its limits, so the hook does not go on without one.
         self._exceeded(self.watcher.hear() or "watcher")
 
     def _copy(self, events: dict[int, int]) -> None:
@@ -180,7 +183,7 @@ class Supervisor:
 
 
 def kill(pid: int, number: int) -> None:
-    """Send a signal to pid 1; where bubblewrap has just reaped it, to nobody."""
+    """Send a signal to pid 1, unless bubblewrap has just reaped it."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

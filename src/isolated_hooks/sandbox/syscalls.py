@@ -1,7 +1,7 @@
-"""The system calls that the standard library has no function for, by ctypes, with one way of failing.
+"""System calls that the standard library lacks, through ctypes.
 
-Each wrapper raises :class:`SyscallError`, an ``OSError`` that knows which call it was and which path it was about.
-Those that the C library has no function for either are called by :data:`.numbers.NUMBERS`.
+Each wrapper raises :class:`SyscallError`, an ``OSError`` that knows the name of the call and its path. If the C library
+has no function for a call, we call it by its number in :data:`.numbers.NUMBERS`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ MACHINE = os.uname().machine
 
 
 class SyscallError(OSError):
-    """A system call failed: ``syscall`` is its name, ``path`` what it was about, or ``None``."""
+    """A system call failed.
+
+    :ivar syscall: the name of the call
+    :ivar path: the path that the call was about, or ``None``
+    """
 
     def __init__(self, errno: int, syscall: str, path: bytes | str | None = None) -> None:
         super().__init__(errno, os.strerror(errno))
@@ -76,7 +80,7 @@ class SyscallError(OSError):
         self.path = path
 
 
-if sys.platform == "linux":  # the parent imports this everywhere, to build a plan or to refuse
+if sys.platform == "linux":  # the parent imports this module on every system, to build a plan or to refuse
     _libc = ctypes.CDLL(None, use_errno=True)
     _libc.syscall.restype = ctypes.c_long
     _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -114,7 +118,7 @@ def make_private() -> None:
 
 
 def umount(target: bytes) -> None:
-    """Detach a mount; what still uses it keeps it alive, umount2(2) with MNT_DETACH."""
+    """Detach a mount, umount2(2) with MNT_DETACH. Processes that still use the mount keep it alive."""
     _check(_libc.umount2(target, MNT_DETACH), "umount2", target)
 
 
@@ -130,7 +134,7 @@ class _OpenHow(ctypes.Structure):
 def open_path(path: bytes, *, beneath: int | None = None) -> int:
     """Open ``path`` as O_PATH without following any symbolic link, openat2(2).
 
-    :param beneath: a directory descriptor that the path is relative to and may not leave
+    :param beneath: descriptor of a directory; the path is relative to it and may not leave it
     """
     resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (RESOLVE_BENEATH if beneath is not None else 0)
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, resolve)
@@ -140,12 +144,12 @@ def open_path(path: bytes, *, beneath: int | None = None) -> int:
     except SyscallError as error:
         if error.errno not in (EPERM, ENOSYS):
             raise
-    # A seccomp filter does not know the call, or refuses it as ours does, whose flags lie behind a pointer.
+    # A seccomp filter does not know the call, or refuses it because its flags lie behind a pointer, as ours does.
     return _walk(path, beneath)
 
 
 def _walk(path: bytes, beneath: int | None) -> int:
-    """Open ``path`` as :func:`open_path`, one name after the other: no link can lead elsewhere between two of them."""
+    """Do the same as :func:`open_path`, name by name, so that no link can lead elsewhere between two names."""
     names = [name for name in path.split(b"/") if name not in (b"", b".")]
     if b".." in names or (beneath is not None and path.startswith(b"/")):
         raise SyscallError(EXDEV, "openat", path)
@@ -181,7 +185,7 @@ def clone_tree(path: bytes) -> int:
 def mount_id(fd: int) -> int:
     """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8.
 
-    :raises SyscallError: it is refused, or the C library has done without it, which cannot know the mount
+    :raises SyscallError: the call failed, or the C library emulated statx, which cannot tell the mount
     """
     result = ctypes.create_string_buffer(256)
     _check(_libc.statx(fd, b"", AT_EMPTY_PATH, STATX_MNT_ID, result), "statx")
@@ -199,7 +203,7 @@ def mount_setattr(
 ) -> None:
     """Set attributes of the mount behind ``fd`` and make it private, mount_setattr(2).
 
-    :param recursive: apply to every submount too
+    :param recursive: change every submount too
     :param userns: descriptor of the user namespace of an idmapped mount (MOUNT_ATTR_IDMAP)
     """
     attr = _MountAttr(attributes, 0, MS_PRIVATE, userns)
@@ -224,12 +228,12 @@ def sethostname(name: bytes) -> None:
 
 
 def join_new_session_keyring() -> None:
-    """Replace the session keyring by a new empty one, keyctl(2). It is shared through every namespace otherwise."""
+    """Replace the session keyring with a new, empty one, keyctl(2). No namespace separates keyrings."""
     _call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def close_on_exec_from(first: int) -> None:
-    """Have every descriptor from ``first`` on closed by execve(2), close_range(2) with CLOSE_RANGE_CLOEXEC."""
+    """Mark every descriptor from ``first`` on as close-on-exec, close_range(2) with CLOSE_RANGE_CLOEXEC."""
     _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
 
 
@@ -239,7 +243,7 @@ def close_from(first: int) -> None:
 
 
 def capset(capabilities: int) -> None:
-    """Make effective, permitted and inheritable just this set of bits, capset(2), version 3."""
+    """Set the effective, permitted and inheritable capabilities to these bits, capset(2), version 3."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
     data = (ctypes.c_uint32 * 6)(low, low, low, high, high, high)
@@ -247,7 +251,7 @@ def capset(capabilities: int) -> None:
 
 
 def seccomp_filter(program: bytes) -> None:
-    """Install a classic BPF program as seccomp filter of this process and its children, seccomp(2)."""
+    """Install a classic BPF program as the seccomp filter of this process and its children, seccomp(2)."""
 
     class FilterProgram(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
@@ -274,7 +278,7 @@ def landlock_abi() -> int:
 
 
 def landlock_ruleset(handled_fs: int, handled_net: int, scoped: int) -> int:
-    """Return a new ruleset, landlock_create_ruleset(2). Fields that an older kernel does not know are left out if 0."""
+    """Return a new ruleset, landlock_create_ruleset(2). We omit zero fields at the end: older kernels lack them."""
     attributes = (ctypes.c_uint64 * 3)(handled_fs, handled_net, scoped)
     size = 24 if scoped else 16 if handled_net else 8
     return _call("landlock_create_ruleset", attributes, size, 0)
@@ -287,7 +291,7 @@ def landlock_allow(ruleset: int, fd: int, access: int, *, path: bytes) -> None:
 
 
 def landlock_restrict(ruleset: int) -> None:
-    """Confine this process by a ruleset and close it, landlock_restrict_self(2). Needs no_new_privs."""
+    """Confine this process by a ruleset and close the ruleset, landlock_restrict_self(2). Needs no_new_privs."""
     try:
         _call("landlock_restrict_self", ruleset, 0)
     finally:

@@ -1,15 +1,16 @@
-"""The watching process: it keeps the caller's identity and view of the host, and looks at what the hook uses.
+"""The watching process keeps the caller's identity and view of the host, and measures the resources of the hook.
 
-The launcher has neither from an early moment on. It starts this one first, tells it pid 1, and hears from it the name
-of a limit that is exceeded. The watcher ends when the launcher does; and where the watcher ends, so does the hook.
+The launcher soon loses both. So it first starts the watcher, then tells it the pid of pid 1, and hears from it the name
+of the limit that the hook exceeds. The watcher ends when the launcher does. When the watcher ends, the hook ends too.
 
-A look is a sample: what comes and goes in between is not seen, and what is seen has been too much for a moment. So the
-limits of the kernel go first where it has some, and these are for what it does not count, or not in sum.
+A measurement is a sample: it misses everything that comes and goes between two samples, and it finds an excess only
+after the fact. So the kernel's own limits come first where they exist. The limits here are for resources that the
+kernel does not count, or does not add up over processes.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import os
 import select
 import stat
@@ -22,27 +23,29 @@ if False:
     from collections.abc import Callable, Iterator, Sequence
 
 _PERIOD = 0.1
-# Of each core's time at most a twentieth is spent on looking, whatever there is to look at.
+# After a measurement the watcher pauses for this many times as long, so that it uses at most a twentieth of a core.
 _PAUSES = 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# What the processes of one moment have used above the limit of one: that one gets its signal first.
+# Seconds that all processes together may use above the limit of one process, so that the kernel's signal to a single
+# process comes first.
 _CPU_MARGIN = 1.0
-# Backends make an artefact beside what it is made of.
+# Backends keep the parts of an artefact beside the artefact, so the hook may write more than the limit while it builds.
 _OUTPUT_FACTOR, _OUTPUT_MARGIN = 2, 16 * 1024**2
-# A share of what was free at first is all that is kept where there was little: a build on a full disk is not ended.
+# If little space was free at the start, we keep only this share of it free, so a build on a full disk can go on.
 _FREE_SHARE = 4
 _FREE_INODES = 10_000
 
 
 class Watcher:
-    """The launcher's end of it.
+    """The launcher's end of the watching process.
 
-    :param limits: by name, what is to be watched
-    :param workspace: of this call; :param trees: what else the hook writes to
-    :param group: a cgroup that keeps the limit of memory: then only what the kernel does about it is watched
-    :ivar fd: readable when it has something to say
+    :param limits: the limits to watch, by name
+    :param workspace: the workspace of this call
+    :param trees: the other directories that the hook writes to
+    :param group: a cgroup that enforces the memory limit; then we only check whether the kernel has killed a process
+    :ivar fd: a descriptor that is readable when the watcher has a message or has ended
     """
 
     def __init__(
@@ -61,29 +64,29 @@ class Watcher:
         os.close(answers)
 
     def follow(self, pid: int) -> None:
-        """Have it begin, with pid 1 of the sandbox."""
+        """Start the measurements, with pid 1 of the sandbox."""
         try:
             os.write(self._orders, b"%d" % pid)
         except BrokenPipeError:
-            pass  # it has ended, which is heard when it is listened to
+            pass  # the watcher has ended, and hear() reports that
 
     def hear(self) -> str:
-        """Return the name of the limit that was exceeded, or an empty text where the watcher has ended by itself."""
+        """Return the name of the limit that the hook exceeds, or an empty text if the watcher has ended early."""
         return os.read(self.fd, 64).decode("ascii")
 
     def release(self) -> None:
-        """Close this end, for a process that is not the launcher."""
+        """Close this end, in a process other than the launcher."""
         os.close(self._orders)
         os.close(self.fd)
 
     def stop(self) -> None:
-        """End it, and wait for that. A signal of ours may be none to it: it is still the caller's."""
+        """End the watcher and wait for it. It has kept the caller's identity, so we may not be allowed to signal it."""
         self.release()
         os.waitpid(self._pid, 0)
 
 
 def _prepare(orders: int, answers: int) -> None:
-    """Hold nothing but the two pipes, as descriptors 0 and 1, and do not end before the hook does."""
+    """Keep only the two pipes, as descriptors 0 and 1, and ignore the signals that would end us before the hook."""
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT):
         _signal.signal(number, _signal.SIG_IGN)
     inherited.hold_only(orders, answers)
@@ -91,20 +94,20 @@ def _prepare(orders: int, answers: int) -> None:
 
 
 class _Measure:
-    """One limit: what to look at, and when next."""
+    """One limit: how to check it, and when to do so next."""
 
     def __init__(self, name: str, exceeded: Callable[[int], bool]) -> None:
         self.name = name
         self.exceeded = exceeded
         self.due = 0.0
 
-    def look(self, pid: int) -> bool:
-        began = time.monotonic()
-        if began < self.due:
+    def check(self, pid: int) -> bool:
+        start = time.monotonic()
+        if start < self.due:
             return False
         exceeded = self.exceeded(pid)
-        took = time.monotonic() - began
-        self.due = began + max(_PERIOD, _PAUSES * took)
+        duration = time.monotonic() - start
+        self.due = start + max(_PERIOD, _PAUSES * duration)
         return exceeded
 
 
@@ -122,7 +125,7 @@ def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes], 
     if group is not None:
         group.open_counts()
     if limits.keys() & {"cpu_time", "memory", "processes"}:
-        _read(b"/proc/thread-self/children")  # raises where the kernel does not list them, proc_pid_children(5)
+        _read(b"/proc/thread-self/children")  # raises if the kernel does not list children, proc_pid_children(5)
     return [_Measure(name, makers[name](limit)) for name, limit in limits.items()]
 
 
@@ -132,17 +135,17 @@ def _watch(measures: Sequence[_Measure]) -> None:
         return
     pid = pids.in_proc(int(order), _members)
     poll = select.poll()
-    poll.register(0, 0)  # POLLHUP alone, which is always reported
+    poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
     while not poll.poll(_PERIOD * 1000):
         for measure in measures:
-            if measure.look(pid):
+            if measure.check(pid):
                 os.write(1, measure.name.encode("ascii"))
                 poll.poll()
                 return
 
 
 def _members(pid: int) -> Iterator[int]:
-    """Yield a process and all that came from it. Who loses its parent becomes pid 1's, so the tree is whole."""
+    """Yield a process and its descendants. A process that loses its parent becomes a child of pid 1."""
     todo = [pid]
     while todo:
         member = todo.pop()
@@ -151,17 +154,17 @@ def _members(pid: int) -> Iterator[int]:
 
 
 def _children(pid: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     try:
         for thread in os.listdir(b"/proc/%d/task" % pid):
-            found.extend(map(int, _read(b"/proc/%d/task/%b/children" % (pid, thread)).split()))
+            children.extend(map(int, _read(b"/proc/%d/task/%b/children" % (pid, thread)).split()))
     except (FileNotFoundError, ProcessLookupError):
-        pass  # it has just ended
-    return found
+        pass  # the process has just ended
+    return children
 
 
 def _stat(pid: int) -> list[bytes]:
-    """Return the fields of proc_pid_stat(5) from the third on; the name before them may hold anything."""
+    """Return the fields of proc_pid_stat(5) from the third on. The name before them may contain any character."""
     return _read(b"/proc/%d/stat" % pid).rpartition(b")")[2].split()
 
 
@@ -173,7 +176,7 @@ def _threads(pid: int) -> int:
 
 
 def _are_more(pid: int, limit: int) -> bool:
-    """Say whether there are more threads than the limit; counted no further than that, however many there are."""
+    """Return whether there are more threads than the limit. Stop counting above the limit: there may be very many."""
     count = 0
     for member in _members(pid):
         count += _threads(member)
@@ -186,16 +189,17 @@ def _cpu_seconds(pid: int) -> float:
     ticks = 0
     for member in _members(pid):
         try:
-            ticks += sum(map(int, _stat(member)[11:15]))  # its own, and that of children that it has waited for
+            ticks += sum(map(int, _stat(member)[11:15]))  # its own time, and that of children it has waited for
         except OSError:
             continue
     return ticks / _TICKS
 
 
 def _uses_more(pid: int, limit: int) -> bool:
-    """Say whether all processes together use more memory than the limit: at first roughly, and if so by their shares.
+    """Return whether all processes together use more memory than the limit.
 
-    What is resident counts shared pages once for each process, which is too much but cheap to ask for.
+    The resident size counts a shared page once for each process. That is too much, but cheap to read. Only if it
+    exceeds the limit do we add up the proportional shares.
     """
     members = list(_members(pid))
     if sum(_resident(member)[0] for member in members) <= limit:
@@ -204,7 +208,7 @@ def _uses_more(pid: int, limit: int) -> bool:
 
 
 def _resident(pid: int) -> tuple[int, int]:
-    """Return the bytes of a process that are resident, and those of them that belong to files or are shared."""
+    """Return the resident bytes of a process, and how many of them belong to files or are shared."""
     try:
         fields = _read(b"/proc/%d/statm" % pid).split()
         return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
@@ -213,17 +217,17 @@ def _resident(pid: int) -> tuple[int, int]:
 
 
 def _proportional(pid: int) -> int:
-    """Return the share of a process in the memory in use, with what is swapped out, proc_pid_smaps(5)."""
+    """Return the proportional share of a process in the memory in use, in bytes, with swap, proc_pid_smaps(5)."""
     try:
         lines = _read(b"/proc/%d/smaps_rollup" % pid).splitlines()
     except OSError:
-        resident, shared = _resident(pid)  # it may not be looked into: then what is its own
+        resident, shared = _resident(pid)  # we may not read its smaps, so count only its private pages
         return resident - shared
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith((b"Pss:", b"SwapPss:")))
 
 
 def tasks_of(uid: int) -> int:
-    """Return how many threads of this host run under a uid: what RLIMIT_NPROC counts, getrlimit(2)."""
+    """Return the number of threads that run under a uid on this host. RLIMIT_NPROC limits it, getrlimit(2)."""
     count = 0
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -235,36 +239,36 @@ def tasks_of(uid: int) -> int:
 
 
 class _Sizes:
-    """What some directories take up on disk. By descriptor, and no link is followed: the hook is at work there."""
+    """The disk space that some directories use. We go by descriptor and follow no link: the hook can change them."""
 
-    def __init__(self, places: Sequence[bytes], limit: int) -> None:
-        self._places = [os.open(place, _DIRECTORY) for place in places]
+    def __init__(self, directories: Sequence[bytes], limit: int) -> None:
+        self._directories = [os.open(directory, _DIRECTORY) for directory in directories]
         self._limit = limit
         self._poll = select.poll()
         self._poll.register(0, 0)
 
     def exceeded(self, _pid: int) -> bool:
         total = 0
-        for place in self._places:
-            for number, size in enumerate(self._sizes(place)):
+        for directory in self._directories:
+            for number, size in enumerate(self._sizes(directory)):
                 total += size
                 if total > self._limit:
                     return True
                 if number % 1000 == 999 and self._poll.poll(0):
-                    return False  # it is over
+                    return False  # the launcher has ended the watch
         return False
 
-    def _sizes(self, place: int) -> Iterator[int]:
-        """Yield the size of each entry beneath a directory, with two descriptors open at any depth."""
+    def _sizes(self, directory: int) -> Iterator[int]:
+        """Yield the size of each entry beneath a directory. At any depth, this needs only two open descriptors."""
         levels: list[list[bytes]] = []
-        found: list[bytes] = []
+        subdirectories: list[bytes] = []
         try:
-            here = os.open(".", _DIRECTORY, dir_fd=place)
+            here = os.open(".", _DIRECTORY, dir_fd=directory)
         except PermissionError:
-            return  # the hook has made it unreadable, as any directory in it
+            return  # the hook has made the directory unreadable, as it can with any directory beneath
         try:
-            yield from _entries(here, found)
-            levels.append(found)
+            yield from _entries(here, subdirectories)
+            levels.append(subdirectories)
             while levels:
                 if not levels[-1]:
                     levels.pop()
@@ -274,18 +278,18 @@ class _Sizes:
                 try:
                     here = _exchange(here, levels[-1].pop())
                 except OSError:
-                    continue  # it is gone by now, or not the caller's to read
-                found = []
-                yield from _entries(here, found)
-                levels.append(found)
+                    continue  # it is gone by now, or the caller may not read it
+                subdirectories = []
+                yield from _entries(here, subdirectories)
+                levels.append(subdirectories)
         except OSError:
-            return  # what this is in was moved or closed meanwhile: the next look starts again
+            return  # the hook has moved a directory on the way, or locked us out of one; the next look starts again
         finally:
             os.close(here)
 
 
 def _entries(directory: int, directories: list[bytes]) -> Iterator[int]:
-    """Yield the size on disk of each entry, and add the names of directories to a list."""
+    """Yield the size on disk of each entry, and append the names of directories to ``directories``."""
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
@@ -298,37 +302,37 @@ def _entries(directory: int, directories: list[bytes]) -> Iterator[int]:
 
 
 def _exchange(here: int, name: bytes) -> int:
-    there = os.open(name, _DIRECTORY, dir_fd=here)
+    neighbour = os.open(name, _DIRECTORY, dir_fd=here)
     os.close(here)
-    return there
+    return neighbour
 
 
 class _FreeSpace:
-    """What is free on the file systems of some directories, as bytes and as files, statvfs(3)."""
+    """The free space on the filesystems of some directories, as bytes and as a number of files, statvfs(3)."""
 
-    def __init__(self, places: Sequence[bytes], limit: int) -> None:
-        self._floors: list[tuple[int, int, int]] = []
+    def __init__(self, directories: Sequence[bytes], limit: int) -> None:
+        self._minima: list[tuple[int, int, int]] = []
         devices = set()
-        for place in places:
-            fd = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        for directory in directories:
+            fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
             device = os.fstat(fd).st_dev
             if device in devices:
                 os.close(fd)
                 continue
             devices.add(device)
-            room, files = _free(fd)
-            self._floors.append((fd, min(limit, room // _FREE_SHARE), min(_FREE_INODES, files // _FREE_SHARE)))
+            space, files = _free(fd)
+            self._minima.append((fd, min(limit, space // _FREE_SHARE), min(_FREE_INODES, files // _FREE_SHARE)))
 
     def exceeded(self, _pid: int) -> bool:
-        for fd, room, files in self._floors:
-            now = _free(fd)
-            if now[0] < room or now[1] < files:
+        for fd, minimum_space, minimum_files in self._minima:
+            space, files = _free(fd)
+            if space < minimum_space or files < minimum_files:
                 return True
         return False
 
 
 def _free(fd: int) -> tuple[int, int]:
-    """Return the bytes and files that an ordinary user can still write; 0 where the file system does not count them."""
+    """Return the bytes and files that an ordinary user can still write; 0 if the filesystem does not count them."""
     status = os.fstatvfs(fd)
     return status.f_bavail * status.f_frsize, status.f_favail
 

@@ -16,13 +16,13 @@ HIGH = 0xDEADBEEF << 32
 @pytest.mark.parametrize("filler", [0, *range(250, 260), 700])
 def test_assembler_reaches_far_targets(filler: int) -> None:
     assembler = Assembler()
-    near_end = assembler.give(1)
-    first = assembler.load(16, assembler.branch(0x15, 7, assembler.give(2), near_end))
-    second = assembler.load(24, assembler.branch(0x15, 8, assembler.give(3), near_end))
+    near_end = assembler.answer(1)
+    first = assembler.load(16, assembler.branch(0x15, 7, assembler.answer(2), near_end))
+    second = assembler.load(24, assembler.branch(0x15, 8, assembler.answer(3), near_end))
     for _ in range(filler):
-        assembler.give(9)
+        assembler.answer(9)
     third = assembler.load(32, assembler.branch(0x15, 6, first, second))
-    assembler.give(9)
+    assembler.answer(9)
     assembler.load(0, assembler.branch(0x35, 5, third, near_end))
     interpreter = Interpreter(assembler.program())
     assert interpreter.run(4, 0) == 1
@@ -34,12 +34,12 @@ def test_assembler_reaches_far_targets(filler: int) -> None:
 
 def test_search_finds_each_number_in_a_large_program() -> None:
     assembler = Assembler()
-    allow = assembler.give(ALLOW)
+    allow = assembler.answer(ALLOW)
     targets = {}
     for number in range(1, 468, 2):
         condition = (16, 0xFF, (number & 0xFF, 0xFE))
-        targets[number] = assembler.check(condition, assembler.give(number), assembler.give(1000 + number))
-    unknown = assembler.give(ENOSYS)
+        targets[number] = assembler.check(condition, assembler.answer(number), assembler.answer(1000 + number))
+    unknown = assembler.answer(ENOSYS)
     assembler.load(0, seccomp._search(assembler, seccomp._ranges(targets, allow, unknown)))
     interpreter = Interpreter(assembler.program())
     assert len(interpreter.instructions) > 1000

@@ -40,9 +40,9 @@ class IsolatedHooksMixin:
                 )
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        given = inspect.signature(super().__init__).bind(*args, **kwargs)
+        bound = inspect.signature(super().__init__).bind(*args, **kwargs)
         # The runner by its name, also where a constructor of another class takes whatever it gets.
-        runner = {**given.kwargs, **given.arguments}.get("runner")
+        runner = {**bound.kwargs, **bound.arguments}.get("runner")
         self._isolated_runner = self._runner_of(policy, runner)
         super().__init__(*args, **kwargs)
         # Whatever that constructor did with its runner, from here on ours is in its place, for good.
@@ -55,11 +55,11 @@ class IsolatedHooksMixin:
         """A report for each hook call so far."""
         return self._isolated_runner.reports
 
-    def _runner_of(self, policy: Policy | None, given: SubprocessRunner | None) -> IsolatedRunner:
+    def _runner_of(self, policy: Policy | None, runner: SubprocessRunner | None) -> IsolatedRunner:
         """Return the runner for all hooks, given the constructor's arguments."""
-        if isinstance(given, IsolatedRunner):
-            return given if policy is None else IsolatedRunner(policy, given.inner)
-        return IsolatedRunner(policy, given)
+        if isinstance(runner, IsolatedRunner):
+            return runner if policy is None else IsolatedRunner(policy, runner.inner)
+        return IsolatedRunner(policy, runner)
 
     @contextlib.contextmanager
     def subprocess_runner(self, runner: SubprocessRunner) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
 from ..startup import raise_interrupts
-from .output import error
+from .messages import error
 
 __all__ = ["exit_code_of", "main"]
 
@@ -60,11 +60,11 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
-def _run(given: list[str]) -> int:
-    first = given[0] if given else "--help"
+def _run(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else "--help"
     if first in ("-h", "--help"):
         print(_usage())
-        return 0 if given else 2
+        return 0 if arguments else 2
     if first in ("-V", "--version"):
         print(f"isolated-hooks {__version__}")
         return 0
@@ -77,7 +77,7 @@ def _run(given: list[str]) -> int:
         error(f"the current directory cannot be used: {problem.strerror}; change to one that exists")
         return 2
     command = importlib.import_module(f"{__name__}.{first}")
-    return int(command.main(given[1:]))
+    return int(command.main(arguments[1:]))
 
 
 def exit_code_of(kind: type[BaseException]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..errors import PolicyError
 from ..run.command import check_host
 from ..text import visible
-from . import output
+from . import messages
 from .options import add_output_options, add_policy_options, policy_of
 
 try:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         check_host(policy)
     code, reports = build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)
     if not quiet:
-        output.summary(reports)
+        messages.summary(reports)
     return code
 
 

@@ -69,7 +69,7 @@ def examine(policy: Policy) -> dict[str, Any]:
         "limits": _limits(policy),
         "facts": {name: {"value": value, "error": error} for name, (value, error) in trial.facts().items()},
         "launcher": policy.launcher,
-        "launchers": {name: dataclasses.asdict(found) for name, found in list_launchers()},
+        "launchers": {name: dataclasses.asdict(availability) for name, availability in list_launchers()},
     }
 
 
@@ -111,10 +111,10 @@ def _print(document: Mapping[str, Any]) -> None:
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         print(f"  {name:38} {shown}" + (f"  ({error})" if error else ""))
     print("\nLaunchers:")
-    for name, found in document["launchers"].items():
-        _print_row(name, "available" if found["available"] else "unavailable", found["reason"])
-        if found["remedy"]:
-            _print_row("", "", f"remedy: {found['remedy']}")
+    for name, launcher in document["launchers"].items():
+        _print_row(name, "available" if launcher["available"] else "unavailable", launcher["reason"])
+        if launcher["remedy"]:
+            _print_row("", "", f"remedy: {launcher['remedy']}")
     print()
     if document["runs"]:
         print(f"Hooks can run under this policy, by the launcher {document['launcher']}.")

@@ -12,7 +12,7 @@ from ..frontends import fromager
 from ..frontends.filtering import filtering
 from ..frontends.fromager.policies import SWITCH
 from ..run.command import check_host
-from . import output
+from . import messages
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 
 _PROG = "isolated-hooks fromager"
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
     with filtering() if shows_hooks else contextlib.nullcontext():
         code, reports = fromager.run(theirs, policies, prog=_PROG)
-    output.summary(reports)
+    messages.summary(reports)
     return code
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..frontends import pip
 from ..run.command import check_host
-from . import exit_code_of, output
+from . import exit_code_of, messages
 from .options import add_output_options, add_policy_options, policy_of
 
 _PROG = "isolated-hooks pip"
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _finish(outcome: pip.Outcome) -> int:
     """Print what pip does not, and return the exit code."""
-    told = outcome.told
-    if not told.quiet:
-        output.summary(told.reports)
-    for problem in told.problems[-1:]:
-        output.error(problem.text)
-    codes = [exit_code_of(problem.kind) for problem in told.problems] if outcome.code else []
+    record = outcome.record
+    if not record.quiet:
+        messages.summary(record.reports)
+    for problem in record.problems[-1:]:
+        messages.error(problem.text)
+    codes = [exit_code_of(problem.kind) for problem in record.problems] if outcome.code else []
     # Of pip's own codes none stands for a sandbox that could not be set up.
     return next((code for code in codes if code != 1), outcome.code)

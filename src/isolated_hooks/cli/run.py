@@ -19,7 +19,7 @@ from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, Sandb
 from ..policy import Policy
 from ..report import HookReport
 from ..run.command import run_command
-from . import output
+from . import messages
 from .options import add_policy_options, policy_of
 from .terminal import PseudoTerminal
 
@@ -50,22 +50,22 @@ def main(arguments: Sequence[str]) -> int:
     try:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
-        output.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds, the limit {problem.limit!r}")
+        messages.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds, the limit {problem.limit!r}")
         return 124
     except HookKilledError as problem:
-        output.error(f"{options.command[0]}: killed by the limit {problem.limit!r} of {problem.value}")
+        messages.error(f"{options.command[0]}: killed by the limit {problem.limit!r} of {problem.value}")
         return 128 - problem.returncode
     except SandboxUnavailableError as problem:
-        output.error(str(problem))
+        messages.error(str(problem))
         return 125
     except SandboxSetupError as problem:
         if problem.syscall != "execve":
-            output.error(str(problem))
+            messages.error(str(problem))
             return 125
-        output.error(f"{options.command[0]}: {problem.strerror}")
+        messages.error(f"{options.command[0]}: {problem.strerror}")
         return 127 if problem.errno == errno.ENOENT else 126
     if options.verbose:
-        output.summary([report], noun="command")
+        messages.summary([report], noun="command")
     code = report.returncode or 0
     return 128 - code if code < 0 else code
 

@@ -24,7 +24,7 @@ from ..selftest.conduct import Outcome, conduct
 from ..selftest.findings import Finding, Result, findings
 from ..selftest.promises import Promise
 from ..text import visible
-from . import output
+from . import messages
 from .options import add_policy_options, policy_of
 
 #: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         document = _document(hook, *_tried(hook, policy))
     except subprocess.CalledProcessError as problem:
         last = (problem.stderr or b"").decode(errors="replace").strip()[-2000:]
-        output.error(f"the hostile backend did not come to its end, so nothing can be said: {problem}\n{last}")
+        messages.error(f"the hostile backend did not come to its end, so nothing can be said: {problem}\n{last}")
         return 1
     if options.json:
         print(json.dumps(document, indent=2))
@@ -68,16 +68,16 @@ def _hook(policy: Policy) -> str:
 
 
 def _tried(hook: str, policy: Policy) -> tuple[Outcome, tuple[Finding, ...]]:
-    output.note(f"Trying {len(HARMLESS)} attacks without the sandbox, to see which of them work on this host")
+    messages.note(f"Trying {len(HARMLESS)} attacks without the sandbox, to see which of them work on this host")
     without = conduct(hook, sandboxed=False, attacks=HARMLESS)
-    output.note("Trying them in the sandbox")
+    messages.note("Trying them in the sandbox")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IsolationDegradedWarning)  # the table says it
         within = conduct(hook, sandboxed=True, attacks=HARMLESS, policy=policy)
     return within, findings(HARMLESS, without, within)
 
 
-def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str, Any]:
+def _document(hook: str, within: Outcome, attacked: Iterable[Finding]) -> dict[str, Any]:
     assert within.report is not None
     attacks = [
         {
@@ -89,7 +89,7 @@ def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str,
             "result": finding.result.value,
             "why": finding.why,
         }
-        for finding in found
+        for finding in attacked
     ]
     return {
         "version": VERSION,

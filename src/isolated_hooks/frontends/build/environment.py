@@ -116,7 +116,7 @@ class _Backend:
 
     def _fetched(self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]) -> str:
         """Fetch with what is installed kept as it is, and if that cannot be, whatever it takes, as pip would."""
-        pins = "\n".join(f"{name}=={one.version}" for name, one in installed.items())
+        pins = "\n".join(f"{name}=={distribution.version}" for name, distribution in installed.items())
         if pins:
             try:
                 return self._fetched_into_new(wanted, [*constraints, pins])

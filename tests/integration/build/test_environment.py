@@ -110,6 +110,7 @@ def test_what_the_user_has_there_is_not_written_to(index: Index, tmp_path: Path)
     assert len([path for path in index.asked if path.endswith(".tar.gz")]) == 1
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("version", VERSIONS)
 def test_other_versions_of_build(version: str, index: Index, canary: Path, tmp_path: Path) -> None:
     libraries = tmp_path / "libraries"

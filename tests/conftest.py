@@ -19,6 +19,11 @@ settings.register_profile("suite", derandomize=True, database=None, deadline=Non
 settings.load_profile("suite")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers run the tests: more than four wait for each other, as most tests start processes."""
+    return min(len(os.sched_getaffinity(0)), 4)
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> None:
     """Skip, by name, what needs a sandbox that this host does not give; with ISOLATED_HOOKS_REQUIRE_SANDBOX=1 fail."""

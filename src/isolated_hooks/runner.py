@@ -66,4 +66,4 @@ class IsolatedRunner:
             return
         run = HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append)
         run.unpacked = call.hook in self.unpacked
-        run.run()
+        run.execute()

@@ -15,6 +15,8 @@ from support.containers import table
 from support.containers.environments import ENVIRONMENTS
 from support.containers.places import Places
 
+pytestmark = pytest.mark.containers
+
 _NAMES = [environment.name for environment in ENVIRONMENTS]
 _NAMESPACES = ("user", "mount", "PID", "IPC", "network", "UTS", "cgroup")
 _ACTIVE, _LESS, _EITHER = {"active"}, {"degraded"}, {"active", "degraded"}

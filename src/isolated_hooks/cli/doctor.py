@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import list_launchers
 from ..policy import Policy
-from ..policy.limits import UNIT
+from ..policy.limits import LIMITS, Unit
 from ..protections import Protection, ProtectionState, ProtectionStatus
 from ..run import trial
 from ..run.command import check_host
@@ -90,7 +90,7 @@ def _limits(policy: Policy) -> dict[str, Any]:
     identity = trial.working_identity()
     if identity is None:
         return {}
-    means = means_of(policy.limits, identity=identity.value, root=os.geteuid() == 0, facts=trial.facts())
+    means = means_of(policy.limits, identity=identity, root=os.geteuid() == 0, facts=trial.facts())
     return {name: dataclasses.asdict(m) for name, m in means.items()}
 
 
@@ -125,9 +125,10 @@ def _print(document: Mapping[str, Any]) -> None:
 def _value(name: str, value: float | int | None) -> str:
     if value is None:
         return "none"
-    if UNIT[name] == "bytes":
+    unit = LIMITS[name].unit
+    if unit is Unit.BYTES:
         return f"{value / 2**20:g} MiB"
-    return f"{value:g} s" if UNIT[name] == "seconds" else f"{value}"
+    return f"{value:g} s" if unit is Unit.SECONDS else f"{value}"
 
 
 def _print_remedies(protections: Mapping[str, Mapping[str, str]]) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from ..errors import PolicyError
 from ..policy import Policy, load_policy
-from ..policy.limits import parse_limit
+from ..policy.keys import KEYS
+from ..policy.limits import LIMITS, limit_value, parse_limit
+from ..policy.option import Option
 
 __all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of"]
 
@@ -22,42 +24,28 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="read the policy from FILE: [tool.isolated-hooks], or all of it"
     )
     group.add_argument("--package", metavar="NAME", help="use the table of this package in FILE")
-    group.add_argument("--network", action="store_true", default=None, help="let hooks use the network")
-    group.add_argument(
-        "--source", choices=("read-write", "read-only"), help="whether hooks may write to the source tree"
-    )
-    for name, text in (
-        ("expose", "show PATH too, to be read"),
-        ("writable", "show PATH too, to be read and written"),
-        ("hide", "take PATH out again"),
-    ):
-        group.add_argument(f"--{name}", metavar="PATH", action="append", help=f"{text}; may be repeated")
-    for name, text in (("env-keep", "keep"), ("env-delete", "drop")):
-        group.add_argument(
-            f"--{name}", metavar="NAME", action="append", help=f"{text} variables, NAME or PREFIX_*; may be repeated"
-        )
-    group.add_argument(
-        "--env-remove", metavar="NAME", action="append", help="take a variable out, whoever set it; may be repeated"
-    )
-    group.add_argument(
-        "--allow-degraded",
-        metavar="NAME",
-        action="append",
-        help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
-    )
-    group.add_argument(
-        "--launcher", metavar="NAME", help="what sets the sandbox up: native, bubblewrap, or one that is installed"
-    )
-    group.add_argument(
-        "--deep-check", action="store_true", default=None, help="look into wheels and sdists before handing them over"
-    )
-    group.add_argument("--time-limit", dest="time", metavar="SECONDS", type=float, help="end a hook after SECONDS")
-    group.add_argument(
-        "--limit",
-        metavar="NAME=VALUE",
-        action="append",
-        help="set a limit, idle-time=600, memory=8G or processes=none for instance; may be repeated",
-    )
+    for name, key in KEYS.items():
+        if name == "limits":
+            for limit in LIMITS.values():
+                _add(group, limit.option)
+        _add(group, key.option)
+
+
+def _add(group: argparse._ArgumentGroup, option: Option | None) -> None:
+    if option is None:
+        return
+    settings: dict[str, Any] = {"help": option.help}
+    if not (option.metavar or option.choices):
+        settings |= {"action": "store_true", "default": None}
+    if option.metavar:
+        settings["metavar"] = option.metavar
+    if option.choices:
+        settings["choices"] = option.choices
+    if option.number:
+        settings["type"] = float
+    if option.repeated:
+        settings |= {"action": "append", "help": f"{option.help}; may be repeated"}
+    group.add_argument(option.flag, **settings)
 
 
 def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -106,21 +94,35 @@ def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:
 
 
 def _over(policy: Policy, options: argparse.Namespace) -> Policy:
+    """Return the policy with what the options say: a single value replaces the policy's, a list is added to it."""
     changes: dict[str, Any] = {}
-    for name in ("network", "source", "launcher", "deep_check"):
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
-    for name in ("expose", "writable", "hide"):
-        if "" in (getattr(options, name) or ()):
-            raise PolicyError(f"--{name}: an empty path was given, which would stand for the current directory")
-        if getattr(options, name):
-            changes[name] = (*getattr(policy, name), *(os.path.abspath(path) for path in getattr(options, name)))
-    for name in ("env_keep", "env_delete", "env_remove", "allow_degraded"):
-        if getattr(options, name):
-            changes[name] = (*getattr(policy, name), *getattr(options, name))
-    limits: dict[str, Any] = {} if options.time is None else {"wall_time": options.time}
-    for text in options.limit or ():
-        limits |= parse_limit(text)
-    if limits:
+    for name, key in KEYS.items():
+        if key.option is None or name == "limits":
+            continue
+        value = getattr(options, key.option.attribute)
+        if value is None:
+            continue
+        if key.paths:
+            value = [_absolute(key.option.flag, path) for path in value]
+        changes[name] = (*getattr(policy, name), *value) if key.option.repeated else value
+    if limits := _limits(options):
         changes["limits"] = dataclasses.replace(policy.limits, **limits)
     return dataclasses.replace(policy, **changes)
+
+
+def _absolute(flag: str, path: str) -> str:
+    if not path:
+        raise PolicyError(f"{flag}: an empty path was given, which would stand for the current directory")
+    return os.path.abspath(path)
+
+
+def _limits(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the limits that options set: those with an option of their own first, so ``--limit`` has the last word."""
+    limits: dict[str, Any] = {}
+    for name, limit in LIMITS.items():
+        value = getattr(options, limit.option.attribute) if limit.option else None
+        if limit.option and value is not None:
+            limits[name] = limit_value(limit.option.flag, name, value)
+    for text in options.limit or ():
+        limits |= parse_limit(text)
+    return limits

@@ -18,6 +18,7 @@ from typing import Any
 from ..hookcall import SubprocessRunner
 from ..outputfilter import OutputFilter
 from ..runner import IsolatedRunner
+from .restore import Restoring
 
 __all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 
@@ -62,16 +63,14 @@ def text_filtered(*names: str) -> Iterator[None]:
 
     :param names: of attributes of :mod:`sys`, ``"stdout"`` and ``"stderr"``
     """
-    originals = {name: getattr(sys, name) for name in names}
-    texts = {name: _Text(stream) for name, stream in originals.items() if stream is not None}
-    for name, text in texts.items():
-        setattr(sys, name, text)
-    try:
+    with Restoring() as changes:
+        for name in names:
+            stream = getattr(sys, name)
+            if stream is not None:
+                text = _Text(stream)
+                changes.callback(text.finish)
+                changes.attribute(sys, name, text)
         yield
-    finally:
-        for name, text in texts.items():
-            setattr(sys, name, originals[name])
-            text.finish()
 
 
 class _Text:

@@ -72,7 +72,7 @@ class Bubblewrap:
         program, availability = _examine()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher bubblewrap: {availability.reason}"], availability.remedy)
-        return child_command("--bubblewrap", program, workspace, "--", *argv)
+        return child_command("bubblewrap", program, workspace, "--", *argv)
 
 
 @functools.lru_cache(maxsize=1)

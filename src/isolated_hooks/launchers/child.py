@@ -12,8 +12,8 @@ __all__ = ["child_command"]
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
 
-def child_command(*arguments: str) -> list[str]:
-    """Return the command that runs ``sandbox/`` with arguments, as its ``__main__.py`` takes them.
+def child_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs ``main`` of a module of ``sandbox/`` with arguments.
 
     The interpreter is the one that runs the frontend: the one of the build environment is the attacker's. ``-I -S``
     keeps the source tree, PYTHON* variables and .pth files out of it.
@@ -30,4 +30,4 @@ def child_command(*arguments: str) -> list[str]:
             ["isolated-hooks is not installed as files, so its launcher cannot be started"],
             "install it with pip instead of running it from a zip archive",
         )
-    return [sys.executable, "-I", "-S", _ENTRY, *arguments]
+    return [sys.executable, "-I", "-S", _ENTRY, module, *arguments]

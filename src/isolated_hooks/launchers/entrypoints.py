@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import IsolatedHooksError, PolicyError, SandboxUnavailableError
 from ..plan import Identity, Plan
@@ -21,7 +22,6 @@ __all__ = ["BUILT_IN", "GROUP", "find_launcher", "list_launchers"]
 
 GROUP = "isolated_hooks.launchers"
 BUILT_IN: dict[str, Callable[[], Launcher]] = {"native": Native, "bubblewrap": Bubblewrap}
-_T = TypeVar("_T")
 
 
 def find_launcher(name: str) -> Launcher:
@@ -32,14 +32,14 @@ def find_launcher(name: str) -> Launcher:
     """
     if name in BUILT_IN:
         return BUILT_IN[name]()
-    found = [entry for entry in _entry_points() if entry.name == name]
-    if not found:
+    entries = [entry for entry in _entry_points() if entry.name == name]
+    if not entries:
         names = ", ".join((*BUILT_IN, *sorted({visible(entry.name) for entry in _entry_points()} - BUILT_IN.keys())))
         raise PolicyError(
             f"policy: launcher: {visible(name)!r} is not installed; there are: {names}. Install the distribution that "
             f"brings it, by an entry point of the group {GROUP}, for the Python that runs the frontend"
         )
-    return _Foreign(found)
+    return _Foreign(entries)
 
 
 def list_launchers() -> tuple[tuple[str, Availability], ...]:
@@ -62,66 +62,58 @@ def _entry_points() -> tuple[EntryPoint, ...]:
 
 
 class _Foreign:
-    """A launcher of another distribution: what it answers is checked, what it raises becomes an error of ours."""
+    """A launcher of another distribution. It is trusted: what it does wrong becomes an error that names it."""
 
     def __init__(self, entries: Sequence[EntryPoint]) -> None:
         self.name = entries[0].name
-        origins = sorted({_origin(entry) for entry in entries})
-        self._origin = " and ".join(origins)
-        if len(entries) > 1 and len({entry.value for entry in entries}) > 1:
+        self._origin = " and ".join(sorted({_origin(entry) for entry in entries}))
+        if len({entry.value for entry in entries}) > 1:
             raise self._error(f"several distributions bring one: {self._origin}")
-        self._own: Any = self._ask("be loaded", lambda: entries[0].load()())
-        self.identities = self._get("identities", frozenset, Identity)
-        self.paths = self._get("paths", tuple, str)
-        if self._ask("be asked for its name", lambda: self._own.name) != self.name:
-            raise self._error(f"its name is not {self.name!r}")
-        if not self.identities or not all(map(os.path.isabs, self.paths)):
-            raise self._error("it knows no identity, or a path that is not absolute")
+        with self._naming_it("cannot be loaded"):
+            self._own: Launcher = entries[0].load()()
+        with self._naming_it("is not a launcher"):
+            self.identities, self.paths = frozenset(self._own.identities), tuple(self._own.paths)
+            known = bool(self.identities) and self.identities <= frozenset(Identity)
+            if self._own.name != self.name or not known or not all(map(os.path.isabs, self.paths)):
+                raise ValueError(f"expected the name {self.name!r}, members of Identity, and absolute paths")
 
     def availability(self) -> Availability:
-        answer = self._ask("say whether it is available", lambda: self._own.availability())
-        return self._checked(answer, Availability, "availability()")
+        with self._naming_it("cannot say whether it is available"):
+            answer = self._own.availability()
+            return Availability(answer.available, answer.reason, answer.remedy)
 
     def protections(self, plan: Plan) -> Sequence[ProtectionStatus]:
-        answer = self._ask("say what it holds", lambda: tuple(self._own.protections(plan)))
-        for status in answer:
-            self._checked(status, ProtectionStatus, "protections()")
-        if sorted(status.protection.value for status in answer) != sorted(p.value for p in Protection):
-            raise self._error("protections() has to return every protection once")
-        return answer
+        with self._naming_it("cannot say what it holds"):
+            statuses = tuple(self._own.protections(plan))
+            # One that is left out is compared with no policy, so it would count as held.
+            if sorted(status.protection.value for status in statuses) != sorted(p.value for p in Protection):
+                raise ValueError("protections() has to return every protection once")
+            return statuses
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
         availability = self.availability()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher {self.name}: {availability.reason}"], availability.remedy)
-        answer = self._ask("make a command", lambda: list(self._own.command(plan, workspace, argv)))
-        if not answer or not all(isinstance(word, str) for word in answer) or not os.path.isabs(answer[0]):
+        with self._naming_it("cannot make a command"):
+            command = list(self._own.command(plan, workspace, argv))
             # A relative name would be looked for in the PATH of the build, or in the source tree.
-            raise self._error("command() has to return texts, the first of them the absolute path of a program")
-        return answer
+            if not os.path.isabs([*command, ""][0]):
+                raise ValueError("command() has to begin with the absolute path of a program")
+            return command
 
-    def _get(self, name: str, kind: Callable[[Iterable[_T]], Any], item: type[_T]) -> Any:
-        answer = self._ask(f"be asked for its {name}", lambda: kind(getattr(self._own, name)))
-        for value in answer:
-            self._checked(value, item, name)
-        return answer
-
-    def _checked(self, value: Any, kind: type[_T], what: str) -> _T:
-        if not isinstance(value, kind):
-            raise self._error(f"{what} gave a {type(value).__name__}, not {kind.__name__}")
-        return value
-
-    def _ask(self, what: str, question: Callable[[], _T]) -> _T:
+    @contextlib.contextmanager
+    def _naming_it(self, problem: str) -> Iterator[None]:
         try:
-            return question()
+            yield
         except IsolatedHooksError:
             raise
         except Exception as error:
-            raise self._error(f"it cannot {what}: {type(error).__name__}: {visible(str(error), limit=200)}") from error
+            text = visible(str(error), limit=200)
+            raise self._error(f"it {problem}: {type(error).__name__}: {text}") from error
 
-    def _error(self, why: str) -> SandboxUnavailableError:
+    def _error(self, problem: str) -> SandboxUnavailableError:
         return SandboxUnavailableError(
-            [f"the launcher {visible(self.name)} of {self._origin}: {why}"],
+            [f"the launcher {visible(self.name)} of {self._origin}: {problem}"],
             f"repair or remove {self._origin}, or choose another launcher, such as native",
         )
 

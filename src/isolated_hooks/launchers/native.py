@@ -28,4 +28,4 @@ class Native:
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
         """:raises SandboxUnavailableError: there is no interpreter or no file to give to it"""
-        return child_command(workspace, "--", *argv)
+        return child_command("launch", workspace, "--", *argv)

@@ -41,6 +41,7 @@ from .environtables import (
     NETWORK_VARIABLES,
     NEVER,
     PATH_LISTS,
+    REMOVED,
     SECRET_PARTS,
     SECRET_WORDS,
     STRUCTURAL,
@@ -85,7 +86,8 @@ class EnvironRules:
     :ivar decisions: the decision about each ambient variable, by name
     :ivar set: values adapted to the sandbox, by name; they replace any other value
     :ivar defaults: values for variables that the frontend has not set, by name
-    :ivar removed: the names of variables that the child removes, even if the frontend injected them
+    :ivar removed: the names of variables that the child removes even if the frontend injected
+        them, as ``NAME`` or ``PREFIX*``
     :ivar overridden: the names that the runner call passed and that the child nevertheless replaces or removes, sorted
     """
 
@@ -170,11 +172,11 @@ def plan_environ(
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = _fitted(policy, home, tmpdir, user, rustup_home)
-    removed = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_PIP", *policy.env_remove)
+    removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:
-        if name in fitted or name in removed:
+        if name in fitted or _listed(name, removed):
             return Decision(False, "replaced" if name in fitted else _removal(name, policy))
         if not copied and extra.get(name) == value:
             return Decision(True, "passed")
@@ -191,7 +193,7 @@ def plan_environ(
         # would also forbid an index in a local directory.
         defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
         removed=removed,
-        overridden=tuple(sorted(n for n, v in extra.items() if n in removed or fitted.get(n, v) != v)),
+        overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),
         _keep=policy.env_keep,
         _delete=policy.env_delete,

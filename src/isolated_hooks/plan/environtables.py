@@ -13,6 +13,7 @@ __all__ = [
     "NETWORK_VARIABLES",
     "NEVER",
     "PATH_LISTS",
+    "REMOVED",
     "SECRET_PARTS",
     "SECRET_WORDS",
     "STRUCTURAL",
@@ -101,6 +102,10 @@ NEVER = _words(
     RUSTUP_HOME MAKE_TERMOUT MAKE_TERMERR
     """
 )
+
+#: Variables that the child removes, even if the frontend injected them: a directory of the host, and the variables by
+#: which our own processes tell each other how to run, such as a pip the other pips that it starts.
+REMOVED = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_*")
 
 #: We take a variable for a credential if its name contains one of these, in any case.
 SECRET_PARTS = _words(

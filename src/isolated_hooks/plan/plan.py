@@ -9,7 +9,8 @@ from typing import Any
 
 from ..files.ownership import Owners
 from ..files.paths import Filesystem
-from ..policy import Limits, Policy
+from ..policy import Policy
+from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
 from ..sandbox.operations import Operation
@@ -86,11 +87,16 @@ class Plan:
     policy: Policy
     stage: Stage | None = None
     kwargs: Mapping[str, Any] | None = None
-    rules: tuple[tuple[str, int], ...] | None = None
+    rules: tuple[tuple[str, int], ...] = ()
     stdin: str = "null"
     terminal: bool = False
     root: bool = False
     remedy: str = ""
+
+    @property
+    def confined(self) -> bool:
+        """Whether there are no namespaces: then ``rules``, for Landlock, have to do for ``operations``."""
+        return self.identity.confined
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -102,18 +108,16 @@ class Plan:
 
         :param key: what the digests of the environment's values are keyed with
         """
-        limits = self.policy.limits
-        rlimits = {
-            "CPU": limits.cpu_time,
-            "NPROC": limits.processes,
-            "NOFILE": limits.open_files,
-            "FSIZE": limits.file_size,
-        }
+        limits = self.policy.limits.present()
+        watched = {name: value for name, value in limits.items() if LIMITS[name].watched}
+        if self.identity.traits.nproc.exact:
+            watched.pop("processes", None)
         roots, refused = ([os.fsencode(p) for p in paths] for paths in (self.path_roots, self.path_refused))
         return {
-            "operations": [o.to_wire() for o in self.operations] if self.rules is None else [],
-            "rules": None if self.rules is None else [(os.fsencode(path), kind) for path, kind in self.rules],
-            "identity": self.identity.value.encode(),
+            "confined": self.confined,
+            "operations": [] if self.confined else [o.to_wire() for o in self.operations],
+            "rules": [(os.fsencode(path), kind) for path, kind in self.rules],
+            "identity": self.identity.to_wire(),
             "owner": self.owner,
             "network": self.policy.network,
             # Only with the caller's network are there abstract sockets of the host to keep away from.
@@ -124,9 +128,9 @@ class Plan:
             "trees": [os.fsencode(path) for path in (self.source, *self.policy.writable)],
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
-            "limits": {name: value for name, value in rlimits.items() if value is not None},
-            "supervised": _set(limits, "wall_time", "idle_time", "log_size"),
-            "watched": _set(limits, "cpu_time", "memory", "processes", "temp_size", "output_size", "free_space"),
+            "limits": {LIMITS[name].rlimit: value for name, value in limits.items() if LIMITS[name].rlimit},
+            "supervised": {name: value for name, value in limits.items() if LIMITS[name].supervised},
+            "watched": watched,
             "writes": [os.fsencode(path) for path in (*self._written_source, *self.policy.writable)],
             "environ": self.environ.for_child(key, path_roots=roots, path_refused=refused),
         }
@@ -143,9 +147,9 @@ class Plan:
             "identity": self.identity.value,
             "capabilities": list(self.capabilities),
             "operations": []
-            if self.rules is not None
+            if self.confined
             else [{"operation": type(o).__name__, **o.values()} for o in self.operations],
-            "rules": None if self.rules is None else [list(rule) for rule in self.rules],
+            "rules": [list(rule) for rule in self.rules] if self.confined else None,
             "environment": self.environ.to_dict(),
             "policy": self.policy.to_dict(),
         }
@@ -157,23 +161,17 @@ class Plan:
         yield f"identity: {self.identity.words}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
         yield "network: the caller's" if self.policy.network else "network: none but a loopback of its own"
-        if self.rules is None:
+        if self.confined:
+            yield "namespaces: none; what may be opened, by Landlock:"
+            for path, kind in self.rules:
+                yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
+        else:
             yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
             yield "filesystem, from nothing:"
             for operation in self.operations:
                 yield f"  {operation.describe()}"
-        else:
-            yield "namespaces: none; what may be opened, by Landlock:"
-            for path, kind in self.rules:
-                yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
         yield "system calls refused:"
-        for sentence in seccomp.describe(namespaces=self.rules is None, network=self.policy.network):
+        for sentence in seccomp.describe(namespaces=not self.confined, network=self.policy.network):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, made to fit: {' '.join(sorted(self.environ.set))}"
-
-
-def _set(limits: Limits, *names: str) -> dict[str, Any]:
-    """Return those of some limits that there are."""
-    values = {name: getattr(limits, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}

@@ -12,28 +12,26 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import PolicyError
-from ..files.paths import is_within, resolve
+from ..files.paths import Filesystem, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..sandbox.operations import Bind
 from ..text import visible
 from .environ import plan_environ
-from .identities import Identity, choose_identity
+from .identities import choose_identity
 from .interpreter import interpreter_paths
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
 
-__all__ = ["plan_command", "plan_hook"]
+__all__ = ["plan_command", "plan_hook", "refuse_source"]
 
 # Where a hook's output goes when its own directory holds something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
 # What the sandbox has of its own, as it has devices: nothing of the host's is shown there as a search path names it.
 _OWN = ("/etc", "/proc", "/sys")
-# Whom modes of the system's files do not keep from reading them: who holds CAP_DAC_OVERRIDE, and root itself.
-_READS_ALL = (Identity.MIRROR, Identity.SHARED)
 # Where source trees are put within what every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -84,6 +82,21 @@ def plan_command(
     return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=bool(terminal))
 
 
+def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:
+    """Refuse a source tree that holds what no hook may see: cheap, so that no tree is walked before.
+
+    :param home: the caller's home directory
+    :raises PolicyError: with the remedy
+    """
+    refuse_reserved(source, "the source tree", filesystem=filesystem)
+    real_source, real_home = resolve(filesystem, source)[0] or source, resolve(filesystem, home)[0]
+    if real_home is not None and is_within(real_home, real_source) and source not in policy.expose:
+        raise PolicyError(
+            f"the source tree {visible(source)!r} holds the caller's home directory, so a hook could read "
+            "every credential in it: move the project to a directory of its own, or name this one in 'expose'"
+        )
+
+
 class _Planner:
     """The steps that every plan has in common."""
 
@@ -107,7 +120,7 @@ class _Planner:
         self.identity, self.owner = choose_identity(situation.owners, situation.refused)
         self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
-        self._check_source()
+        refuse_source(source, policy, home=situation.home, filesystem=situation.filesystem)
         without = (situation.home, *self._neighbours())
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
@@ -176,7 +189,7 @@ class _Planner:
             real, _ = resolve(self.situation.filesystem, path)
             if real is not None and self.view.covers(real):
                 self.view.cover(real, **fill)
-        if self.identity in _READS_ALL:
+        if self.identity.traits.reads_all:
             self.view.cover_private(**fill)
 
     def _keep_read_only(self, real: str) -> None:
@@ -184,16 +197,6 @@ class _Planner:
         if is_within(real, self.real_source) and real != self.real_source and not writable:
             self.view.pin(real, self.real_source, writable=self.policy.source == "read-write")
             self.view.show(real, owned="tree")
-
-    def _check_source(self) -> None:
-        filesystem, home = self.situation.filesystem, self.situation.home
-        refuse_reserved(self.source, "the source tree", filesystem=filesystem)
-        real_home, _ = resolve(filesystem, home)
-        if real_home is not None and is_within(real_home, self.real_source) and self.source not in self.policy.expose:
-            raise PolicyError(
-                f"the source tree {visible(self.source)!r} holds the caller's home directory, so a hook could read "
-                "every credential in it: move the project to a directory of its own, or name this one in 'expose'"
-            )
 
     def _expose(self, path: str, *, writable: bool, owned: str) -> None:
         refuse_reserved(path, "the path", filesystem=self.situation.filesystem)
@@ -348,7 +351,7 @@ class _Planner:
             operations=self.view.operations(),
             identity=self.identity,
             owner=self.owner,
-            rules=self.view.rules(private=self.situation.owners is None) if self.confined else None,
+            rules=self.view.rules(private=self.situation.owners is None) if self.confined else (),
             environ=environ,
             path_roots=self.view.read_only_roots(),
             path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .checks import parse_size
 from .file import PolicyFile, load_policy
+from .keys import DEFAULT_REQUIRE, HOOKS
 from .limits import Limits
-from .policy import DEFAULT_REQUIRE, HOOKS, Policy, Source
+from .policy import Policy, Source
 
 __all__ = ["DEFAULT_REQUIRE", "HOOKS", "Limits", "Policy", "PolicyFile", "Source", "load_policy", "parse_size"]

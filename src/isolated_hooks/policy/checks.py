@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from ..errors import PolicyError
-from ..protections import Protection
+from ..protections import ROWS, Protection
 from ..text import visible
 
 __all__ = [
@@ -71,15 +71,15 @@ def parse_size(value: str | int, *, label: str = "size") -> int:
     return result
 
 
-def wrong(label: str, given: object, accepted: str) -> PolicyError:
+def wrong(label: str, value: object, accepted: str) -> PolicyError:
     """Return the error that says what was given and what is accepted."""
-    return PolicyError(f"{label}: {_shown(given)} was given; accepted: {accepted}")
+    return PolicyError(f"{label}: {_shown(value)} was given; accepted: {accepted}")
 
 
 def nearest(word: object, words: Iterable[str]) -> str | None:
     """Return the one of ``words`` that ``word`` was probably meant to be."""
-    found = difflib.get_close_matches(str(word), list(words), 1)
-    return visible(found[0]) if found else None
+    matches = difflib.get_close_matches(str(word), list(words), 1)
+    return visible(matches[0]) if matches else None
 
 
 def named(
@@ -125,28 +125,16 @@ def choices(label: str, value: object, words: Iterable[str]) -> frozenset[str]:
 
 
 #: One word for several protections: what a host without user namespaces cannot give in full.
-GROUPS = {
-    "no-namespaces": frozenset(
-        (
-            Protection.FILESYSTEM,
-            Protection.TEMPORARY,
-            Protection.PROCESSES,
-            Protection.IPC,
-            Protection.HOSTNAME,
-            Protection.IDENTITY,
-            Protection.PRIVILEGES,
-        )
-    )
-}
+GROUPS = {"no-namespaces": frozenset(protection for protection, row in ROWS.items() if row.without_namespaces)}
 
 
 def protections(label: str, value: object) -> frozenset[Protection]:
     """Protections, or their names."""
     words = [*(protection.value for protection in Protection), *GROUPS]
-    found: set[Protection] = set()
+    chosen: set[Protection] = set()
     for item in _items(label, value, "names of protections"):
-        found |= {item} if isinstance(item, Protection) else _named(choice(label, item, words))
-    return frozenset(found)
+        chosen |= {item} if isinstance(item, Protection) else _named(choice(label, item, words))
+    return frozenset(chosen)
 
 
 def _named(word: str) -> frozenset[Protection]:
@@ -181,19 +169,19 @@ def patterns(label: str, value: object) -> tuple[str, ...]:
 
 def keep_patterns(label: str, value: object) -> tuple[str, ...]:
     """As :func:`patterns`, but never every variable at once."""
-    found = patterns(label, value)
-    if "*" in found:
+    kept = patterns(label, value)
+    if "*" in kept:
         raise wrong(label, "*", "NAME or PREFIX_*; '*' alone would keep every credential, so name what is needed")
-    return found
+    return kept
 
 
 def names(label: str, value: object) -> tuple[str, ...]:
     """As :func:`patterns`, but whole names alone."""
-    found = patterns(label, value)
-    for name in found:
+    whole = patterns(label, value)
+    for name in whole:
         if name.endswith("*"):
             raise wrong(label, name, "names of variables as NAME; PREFIX_* belongs into env_delete")
-    return found
+    return whole
 
 
 def seconds(label: str, value: object) -> float:
@@ -238,8 +226,8 @@ def _items(label: str, value: object, accepted: str) -> list[object]:
 
 
 def _hint(word: object, words: Iterable[str]) -> str:
-    found = nearest(word, words)
-    return f"; did you mean {found!r}?" if found else ""
+    meant = nearest(word, words)
+    return f"; did you mean {meant!r}?" if meant else ""
 
 
 def _shown(value: object) -> str:

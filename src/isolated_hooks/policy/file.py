@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 from ..errors import PolicyError
 from ..text import visible
 from . import checks
-from .policy import KEYS, Policy, policy_values
+from .keys import KEYS
+from .policy import Policy, policy_values
 
 __all__ = ["PolicyFile", "load_policy"]
 
@@ -99,7 +100,7 @@ def _package_policies(packages: Mapping[str, object], base: dict[str, Any], wher
 def _expanded(table: Mapping[str, object]) -> dict[str, object]:
     """Expand ``~`` in the paths of a table; whatever is not a list of texts is left for the checks to refuse."""
     result = dict(table)
-    for key in ("expose", "writable", "hide"):
+    for key in (checks.hyphened(name) for name, row in KEYS.items() if row.paths):
         paths = result.get(key)
         if isinstance(paths, list):
             result[key] = [os.path.expanduser(path) if isinstance(path, str) else path for path in paths]

@@ -1,38 +1,132 @@
-"""What one hook call may use."""
+"""What one hook call may use: the limits, one row each."""
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Mapping
 
 from . import checks
+from .option import Option
 
-__all__ = ["UNIT", "Limits", "limit_values", "parse_limit"]
+__all__ = ["LIMITS", "LOOK", "Limit", "Limits", "Unit", "limit_value", "limit_values", "parse_limit"]
 
 _MIB = 1024**2
 _GIB = 1024**3
-
-_CHECKS: Mapping[str, checks.Check] = {
-    "wall_time": checks.optional(checks.seconds),
-    "idle_time": checks.optional(checks.seconds),
-    "cpu_time": checks.optional(checks.whole_seconds),
-    "memory": checks.optional(checks.size),
-    "processes": checks.optional(checks.count),
-    "open_files": checks.optional(checks.count),
-    "file_size": checks.optional(checks.size),
-    "temp_size": checks.size,
-    "output_size": checks.size,
-    "log_size": checks.optional(checks.size),
-    "free_space": checks.optional(checks.size),
-}
-#: In what each limit is counted: ``"seconds"``, ``"bytes"`` or ``"number"``.
-UNIT: Mapping[str, str] = {
-    **dict.fromkeys(_CHECKS, "bytes"),
-    **dict.fromkeys(("wall_time", "idle_time", "cpu_time"), "seconds"),
-    **dict.fromkeys(("processes", "open_files"), "number"),
-}
-_OPTIONAL = frozenset(_CHECKS) - {"temp_size", "output_size"}
 _NONE = "none"
+#: What the watching process does about a limit, in words.
+LOOK = "the watching process looks ten times a second and ends the hook"
+
+
+class Unit(enum.Enum):
+    """In what a limit is counted."""
+
+    SECONDS = "seconds"
+    BYTES = "bytes"
+    NUMBER = "number"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limit:
+    """All there is to know of one limit but its default, which :class:`Limits` has.
+
+    :ivar unit: in what it is counted; a limit of seconds raises ``HookTimeoutError``, any other ``HookKilledError``
+    :ivar check: returns its value in the one form, or raises PolicyError
+    :ivar optional: it may be ``None``, which is no limit
+    :ivar rlimit: the resource limit by which the kernel keeps it for each process, without ``RLIMIT_``, or empty
+    :ivar supervised: the launcher keeps it
+    :ivar watched: the watching process keeps it, or does so where the kernel cannot
+    :ivar signal: the signal by which the kernel ends a process that meets ``rlimit``, or empty
+    :ivar how: the means by which it is kept, in words; :mod:`isolated_hooks.run.means` knows those of this host
+    :ivar exact: it cannot be exceeded for a moment, and what it stops sees an error or a signal of the kernel
+    :ivar option: an option of its own, besides ``--limit``
+    """
+
+    unit: Unit
+    check: checks.Check
+    how: str
+    optional: bool = True
+    rlimit: str = ""
+    supervised: bool = False
+    watched: bool = False
+    signal: str = ""
+    exact: bool = False
+    option: Option | None = None
+
+    def checked(self, label: str, value: object) -> object:
+        """Return the value in its one form.
+
+        :raises PolicyError: it is not a positive number of its kind
+        """
+        return None if value is None and self.optional else self.check(label, value)
+
+
+#: The row of each limit, by its name.
+LIMITS: Mapping[str, Limit] = {
+    "wall_time": Limit(
+        unit=Unit.SECONDS,
+        check=checks.seconds,
+        supervised=True,
+        how="the launcher's clock: SIGTERM, five seconds later SIGKILL of every process",
+        exact=True,
+        option=Option(flag="--time-limit", metavar="SECONDS", number=True, help="end a hook after SECONDS"),
+    ),
+    "idle_time": Limit(
+        unit=Unit.SECONDS,
+        check=checks.seconds,
+        supervised=True,
+        how="the launcher copies the output and sees it pause: SIGTERM, five seconds later SIGKILL",
+        exact=True,
+    ),
+    "cpu_time": Limit(
+        unit=Unit.SECONDS,
+        check=checks.whole_seconds,
+        rlimit="CPU",
+        watched=True,
+        signal="SIGXCPU",
+        how=f"RLIMIT_CPU for each process; for their sum {LOOK}",
+    ),
+    "memory": Limit(
+        unit=Unit.BYTES,
+        check=checks.size,
+        # Where there is no memory cgroup, the child has RLIMIT_DATA as well.
+        watched=True,
+        how=f"a memory cgroup; where there is none, RLIMIT_DATA for each process, and for their sum {LOOK}",
+    ),
+    "processes": Limit(
+        unit=Unit.NUMBER,
+        check=checks.count,
+        rlimit="NPROC",
+        watched=True,
+        how=f"RLIMIT_NPROC; without a user namespace of the hook's own {LOOK} too",
+    ),
+    "open_files": Limit(unit=Unit.NUMBER, check=checks.count, rlimit="NOFILE", how="RLIMIT_NOFILE", exact=True),
+    "file_size": Limit(
+        unit=Unit.BYTES, check=checks.size, rlimit="FSIZE", signal="SIGXFSZ", how="RLIMIT_FSIZE", exact=True
+    ),
+    "temp_size": Limit(
+        unit=Unit.BYTES,
+        check=checks.size,
+        optional=False,
+        watched=True,
+        how=f"the size of a tmpfs; without a mount namespace {LOOK}",
+    ),
+    "output_size": Limit(
+        unit=Unit.BYTES,
+        check=checks.size,
+        optional=False,
+        watched=True,
+        how=f"{LOOK} at twice the limit; what is handed over is measured when it is copied",
+    ),
+    "log_size": Limit(
+        unit=Unit.BYTES,
+        check=checks.size,
+        supervised=True,
+        how="the launcher copies the output, counts it and ends the hook",
+        exact=True,
+    ),
+    "free_space": Limit(unit=Unit.BYTES, check=checks.size, watched=True, how=f"{LOOK}, by statvfs(3)"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,30 +160,39 @@ class Limits:
     free_space: int | None = 256 * _MIB
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            object.__setattr__(self, name, check(f"policy: limits.{name}", getattr(self, name)))
+        for name, limit in LIMITS.items():
+            object.__setattr__(self, name, limit.checked(f"policy: limits.{name}", getattr(self, name)))
+
+    def present(self) -> dict[str, float | int]:
+        """Return the limits that there are, by name, without those that are ``None``."""
+        return {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
 
 
 def limit_values(label: str, value: object, spell: Callable[[str], str]) -> dict[str, object]:
     """Return the checked limits of a table, as arguments of :class:`Limits`.
-
-    A table may spell a size with a unit, and ``"none"`` where there is to be no limit: TOML has no null.
 
     :param label: how to call the table in an error
     :param spell: how a limit's name is spelled there
     :raises PolicyError: names the limit, what was given and what is accepted
     """
     table = checks.mapping(label, value)
-    named = checks.named(table, _CHECKS, label, spell)
-    return {name: _limit_value(f"{label}.{key}", name, limit) for name, (key, limit) in named.items()}
+    named = checks.named(table, LIMITS, label, spell)
+    return {name: limit_value(f"{label}.{key}", name, number) for name, (key, number) in named.items()}
 
 
-def _limit_value(label: str, name: str, value: object) -> object:
-    if value == _NONE and name in _OPTIONAL:
+def limit_value(label: str, name: str, value: object) -> object:
+    """Return the checked value of one limit of a table.
+
+    A table may spell a size with a unit, and ``"none"`` where there is to be no limit: TOML has no null.
+
+    :raises PolicyError: begins with the label, and says what was given and what is accepted
+    """
+    limit = LIMITS[name]
+    if value == _NONE and limit.optional:
         return None
-    if isinstance(value, str) and UNIT[name] == "bytes":
+    if isinstance(value, str) and limit.unit is Unit.BYTES:
         return checks.parse_size(value, label=label)
-    return _CHECKS[name](label, value)
+    return limit.checked(label, value)
 
 
 def parse_limit(text: str) -> dict[str, object]:
@@ -100,7 +203,8 @@ def parse_limit(text: str) -> dict[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise checks.wrong("--limit", text, "NAME=VALUE, such as wall-time=3600 or memory=8G")
-    number = _number(value) if UNIT.get(name.replace("-", "_")) in ("seconds", "number") else value
+    limit = LIMITS.get(name.replace("-", "_"))
+    number = value if limit is None or limit.unit is Unit.BYTES else _number(value)
     return limit_values("--limit", {name: number}, checks.hyphened)
 
 

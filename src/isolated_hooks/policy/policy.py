@@ -1,55 +1,21 @@
-"""What the operator allows, and the checks of each key."""
+"""What the operator allows."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from ..errors import PolicyError
-from ..protections import Protection, ProtectionState
+from ..protections import ROWS, Protection, ProtectionState
 from . import checks
+from .keys import DEFAULT_REQUIRE, HOOKS, KEYS
 from .limits import Limits, limit_values
 
-__all__ = ["DEFAULT_REQUIRE", "HOOKS", "KEYS", "Policy", "Source", "policy_values"]
-
-#: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds: all of them run the same code.
-HOOKS = (
-    "get_requires_for_build_wheel",
-    "get_requires_for_build_sdist",
-    "get_requires_for_build_editable",
-    "prepare_metadata_for_build_wheel",
-    "prepare_metadata_for_build_editable",
-    "build_wheel",
-    "build_sdist",
-    "build_editable",
-    "_supported_features",
-)
-
-#: The protections that must always be active, unless ``allow_degraded`` names them.
-DEFAULT_REQUIRE = frozenset(
-    (
-        Protection.FILESYSTEM,
-        Protection.TEMPORARY,
-        Protection.ENVIRONMENT,
-        Protection.NETWORK,
-        Protection.IPC,
-        Protection.PRIVILEGES,
-        Protection.SYSCALLS,
-        Protection.TERMINAL,
-        Protection.DESCRIPTORS,
-        Protection.RESULTS,
-    )
-)
-# These may be weaker on a host that cannot do better, but not missing.
-_AT_LEAST_DEGRADED = frozenset((Protection.PROCESSES, Protection.IDENTITY))
+__all__ = ["Policy", "Source", "policy_values"]
 
 Source = Literal["read-write", "read-only"]
-_SOURCES = ("read-write", "read-only")
 _NO_OTHER_LIMITS = Limits()
-_LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -119,40 +85,9 @@ class Policy:
         deep_check: bool = False,
         launcher: str = "native",
     ) -> None:
-        given = {
-            "hooks": hooks,
-            "network": network,
-            "source": source,
-            "expose": expose,
-            "writable": writable,
-            "hide": hide,
-            "env_keep": env_keep,
-            "env_delete": env_delete,
-            "env_remove": env_remove,
-            "limits": limits,
-            "require": require,
-            "allow_degraded": allow_degraded,
-            "allow_url_requirements": allow_url_requirements,
-            "allow_other_names": allow_other_names,
-            "deep_check": deep_check,
-            "launcher": launcher,
-        }
-        for name, value in given.items():
-            object.__setattr__(self, name, KEYS[name](f"policy: {name}", value))
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, object], *, where: str) -> Policy:
-        """Return the policy of a table, whose keys are spelled with hyphens as in TOML.
-
-        :param where: where the table is from, to begin the error's text with
-        :raises PolicyError: for an unknown key, a wrong type or a wrong value
-        """
-        return cls(**policy_values(mapping, where))
-
-    @property
-    def required(self) -> frozenset[Protection]:
-        """The protections that must be active: ``require`` without what ``allow_degraded`` relaxes."""
-        return self.require - self.allow_degraded
+        arguments = dict(locals())
+        for name, key in KEYS.items():
+            object.__setattr__(self, name, key.check(f"policy: {name}", arguments[name]))
 
     def permits(self, protection: Protection, state: ProtectionState) -> bool:
         """Return whether a hook may be run with ``protection`` in ``state``.
@@ -166,7 +101,7 @@ class Policy:
             return protection is Protection.NETWORK and self.network
         if protection in self.require:
             return False
-        return state is ProtectionState.DEGRADED or protection not in _AT_LEAST_DEGRADED
+        return state is ProtectionState.DEGRADED or ROWS[protection].needed is None
 
     def to_dict(self) -> dict[str, object]:
         """Return the policy as JSON can hold it; sets become sorted lists, paths and patterns keep their order."""
@@ -180,7 +115,7 @@ def policy_values(mapping: Mapping[str, object], where: str) -> dict[str, Any]:
         if name == "limits" and not isinstance(value, Limits):
             values[name] = limit_values(f"{where}: limits", value, checks.hyphened)
         else:
-            values[name] = KEYS[name](f"{where}: {key}", value)
+            values[name] = KEYS[name].check(f"{where}: {key}", value)
     return values
 
 
@@ -190,54 +125,3 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(item.value if isinstance(item, Protection) else item for item in value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _check_hooks(label: str, value: object) -> frozenset[str]:
-    hooks = checks.choices(label, value, HOOKS)
-    if not hooks:
-        raise checks.wrong(label, value, "at least one hook, because otherwise nothing is sandboxed")
-    return hooks
-
-
-def _check_source(label: str, value: object) -> str:
-    if value == "discard":
-        raise PolicyError(f"{label}: 'discard' is not supported yet; accepted: {', '.join(_SOURCES)}")
-    return checks.choice(label, value, _SOURCES)
-
-
-def _check_launcher(label: str, value: object) -> str:
-    # Only the form: which launchers there are is not known without asking the system.
-    if not isinstance(value, str) or not _LAUNCHER.fullmatch(value):
-        raise checks.wrong(label, value, "the name of a launcher, such as native or bubblewrap")
-    return value
-
-
-def _check_limits(label: str, value: object) -> Limits:
-    if isinstance(value, Limits):
-        return value
-    values: dict[str, Any] = limit_values(label, value, str)
-    return Limits(**values)
-
-
-def _check_required(label: str, value: object) -> frozenset[Protection]:
-    return DEFAULT_REQUIRE | checks.protections(label, value)
-
-
-KEYS: Mapping[str, checks.Check] = {
-    "hooks": _check_hooks,
-    "network": checks.flag,
-    "source": _check_source,
-    "expose": checks.paths,
-    "writable": checks.paths,
-    "hide": checks.paths,
-    "env_keep": checks.keep_patterns,
-    "env_delete": checks.patterns,
-    "env_remove": checks.names,
-    "limits": _check_limits,
-    "require": _check_required,
-    "allow_degraded": checks.protections,
-    "allow_url_requirements": checks.flag,
-    "allow_other_names": checks.flag,
-    "deep_check": checks.flag,
-    "launcher": _check_launcher,
-}

@@ -15,13 +15,13 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 
-from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
-from packaging.version import Version
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from ..errors import UntrustedResultError
 from ..files.aside import aside
 from ..files.entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
 from ..files.trees import remove_tree
+from .names import DIST_INFO, split_project
 
 __all__ = [
     "Artefact",
@@ -154,7 +154,8 @@ def export_fallback(
             markers.append(name.decode())
         elif _is_wheel_name(name.decode("utf-8", "replace")):
             wheels.append(name.decode())
-    if len(wheels) != 1 or len(markers) != 1 or parse_wheel_filename(wheels[0])[:2] != _project_of(metadata):
+    project = split_project(metadata, ending=DIST_INFO)
+    if len(wheels) != 1 or len(markers) != 1 or parse_wheel_filename(wheels[0])[:2] != project:
         return ()
     # The wheel first: without the marker nobody looks at it.
     export_file(staging_fd, wheels[0], destination_fd, limit=limit, check=check)
@@ -292,16 +293,9 @@ def _is_sdist_name(name: str) -> bool:
     return _PLAIN.fullmatch(name) is not None
 
 
-def _project_of(metadata: str) -> tuple[str, Version]:
-    project, _, version = metadata.removesuffix(".dist-info").rpartition("-")
-    return canonicalize_name(project), Version(version)
-
-
 def _is_dist_info_name(name: str) -> bool:
-    # A version has no dash once escaped, while a name that was not normalised may: the last dash separates.
-    project, _, version = name.removesuffix(".dist-info").rpartition("-")
     try:
-        Version(version)
+        split_project(name, ending=DIST_INFO)
     except ValueError:
         return False
-    return bool(project) and name.endswith(".dist-info") and _PLAIN.fullmatch(name) is not None
+    return _PLAIN.fullmatch(name) is not None

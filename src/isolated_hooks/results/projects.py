@@ -13,10 +13,10 @@ import stat
 import sys
 
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
-from packaging.version import Version
 
 from ..errors import UntrustedResultError
 from .archives.rules import MAX_DOCUMENT, read_identity
+from .names import DIST_INFO, Project, split_project
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,7 +41,7 @@ class Expected:
     """
 
     declared: str | None = None
-    prepared: tuple[str, Version] | None = None
+    prepared: Project | None = None
 
 
 def expected_of(source: str, metadata_directory: str | None) -> Expected:
@@ -108,12 +108,11 @@ def check_result(hook: str, returned: str, expected: Expected) -> None:
         raise UntrustedResultError(rule, returned)
 
 
-def _parsed(hook: str, returned: str) -> tuple[str, Version]:
+def _parsed(hook: str, returned: str) -> Project:
     if hook == "build_sdist":
         return parse_sdist_filename(returned)
     if hook.startswith("prepare_metadata_for_"):
-        project, _, release = returned.removesuffix(".dist-info").rpartition("-")
-        return canonicalize_name(project), Version(release)
+        return split_project(returned, ending=DIST_INFO)
     name, version, *_ = parse_wheel_filename(returned)
     return name, version
 

@@ -74,7 +74,7 @@ def run_command(
     run.starter, run.stdin, run.terminal = start, stdin, terminal
     run.python, run.extra = python, extra_environ
     try:
-        run.run()
+        run.execute()
     except (HookTimeoutError, HookKilledError):
         raise
     except HookProcessError:
@@ -98,6 +98,6 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         source = other.layout.staging
         run = _CommandRun((), source, policy, lambda _: None)
         run.stdin = "null"  # as hooks have it
-        plan = run.trial(workspace)
+        plan = run.tried_plan(workspace)
         degraded = trial.degradations(plan, (source, *policy.writable, workspace.path))
         return with_degradations(run.launcher.protections(plan), degraded)

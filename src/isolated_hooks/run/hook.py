@@ -44,14 +44,14 @@ class HookRun(Run):
         self.expected = Expected()
         self.unpacked = False
 
-    def run(self) -> None:
+    def execute(self) -> None:
         if not self.policy.allow_other_names:
             # Before the hook, which may change what it is compared with.
             self.expected = expected_of(self.source, self.call.metadata_directory)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
                 self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
-            super().run()
+            super().execute()
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         return plan_hook(self.call, self.policy, situation, layout, self.extra)

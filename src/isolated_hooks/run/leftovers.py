@@ -21,7 +21,6 @@ from .workspace import PREFIX, discard, opened, workspace_parent
 
 __all__ = ["sweep", "sweep_once", "take_back"]
 
-_LEAVE_FILES = (b"mirror", b"separate")  # the identities whose new files are to be given back
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -88,12 +87,12 @@ def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
 
 
 def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
-    if status.get("mode") not in _LEAVE_FILES:
+    uid = status.get("files_of")
+    if uid is None:
         return
-    uid = status["uid"]
-    if status["mode"] == b"separate" and "state" not in status:
+    if status["confined"] and "state" not in status:
         # No PID namespace has ended with the launcher, which was killed.
-        subprocess.run(child_command("--end", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
+        subprocess.run(child_command("identity", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
     for tree in trees:
         fd = os.open(tree, _DIRECTORY)
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ..policy.limits import UNIT, Limits
+from ..plan import Identity
+from ..plan.identities import Nproc
+from ..policy.limits import LIMITS, LOOK, Limits
 
 __all__ = ["Means", "means_of"]
 
@@ -24,50 +26,45 @@ class Means:
     exact: bool
 
 
-_LOOK = "the watching process looks ten times a second and ends the hook"
-_ALWAYS: Mapping[str, tuple[str, bool]] = {
-    "wall_time": ("the launcher's clock: SIGTERM, five seconds later SIGKILL of every process", True),
-    "idle_time": ("the launcher copies the output and sees it pause: SIGTERM, five seconds later SIGKILL", True),
-    "cpu_time": (f"RLIMIT_CPU for each process; for their sum {_LOOK}", False),
-    "open_files": ("RLIMIT_NOFILE", True),
-    "file_size": ("RLIMIT_FSIZE", True),
-    "output_size": (f"{_LOOK} at twice the limit; what is handed over is measured when it is copied", False),
-    "log_size": ("the launcher copies the output, counts it and ends the hook", True),
-    "free_space": (f"{_LOOK}, by statvfs(3)", False),
-}
-
-
-def means_of(limits: Limits, *, identity: str, root: bool, facts: Mapping[str, tuple[int, str]]) -> dict[str, Means]:
+def means_of(
+    limits: Limits, *, identity: Identity, root: bool, facts: Mapping[str, tuple[int, str]]
+) -> dict[str, Means]:
     """Return by which means each limit is kept.
 
-    :param identity: how the hook gets a user of its own, the value of a :class:`~isolated_hooks.plan.Identity`
+    :param identity: how the hook gets a user of its own
     :param root: the caller is root
     :param facts: what the host offers, as :func:`isolated_hooks.run.trial.facts`
     """
-    found = {**_ALWAYS, "memory": _memory(facts), "processes": _processes(identity, root), "temp_size": _temp(identity)}
-    return {name: Means(getattr(limits, name), *found[name]) for name in UNIT}
+    means = {name: (limit.how, limit.exact) for name, limit in LIMITS.items()}
+    means |= {"memory": _memory(facts), "processes": _processes(identity, root), "temp_size": _temp(identity)}
+    return {name: Means(getattr(limits, name), *means[name]) for name in LIMITS}
 
 
 def _memory(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
     if facts.get("memory cgroup", (False, ""))[0]:
         return "a memory cgroup of the hook's own; where the kernel kills a process in it, the hook is ended", True
     what = "the proportional set sizes of all processes; memory that no process has mapped is not seen"
-    return f"RLIMIT_DATA for each process; for their sum {_LOOK}: {what}", False
+    return f"RLIMIT_DATA for each process; for their sum {LOOK}: {what}", False
 
 
-def _processes(identity: str, root: bool) -> tuple[str, bool]:
-    if identity == "shared" or (identity == "confined" and root):
-        return f"{_LOOK}: RLIMIT_NPROC does not bind root", False
-    if identity == "confined":
-        return f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {_LOOK}", False
-    if identity == "separate":
-        return "RLIMIT_NPROC, which counts the processes of the throw-away uid", True
-    return "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace", True
+def _processes(identity: Identity, root: bool) -> tuple[str, bool]:
+    nproc = identity.traits.nproc
+    if nproc is Nproc.CALLER and root:
+        nproc = Nproc.NOBODY
+    return _COUNTED[nproc], nproc.exact
 
 
-def _temp(identity: str) -> tuple[str, bool]:
-    if identity in ("confined", "separate"):
-        return f"{_LOOK}: without a mount namespace temporary files are in the workspace, on disk", False
-    if identity == "shared":
-        return f"the size of a tmpfs; where user namespaces get no map, {_LOOK}", False
+_COUNTED = {
+    Nproc.NAMESPACE: "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace",
+    Nproc.UID: "RLIMIT_NPROC, which counts the processes of the throw-away uid",
+    Nproc.CALLER: f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {LOOK}",
+    Nproc.NOBODY: f"{LOOK}: RLIMIT_NPROC does not bind root",
+}
+
+
+def _temp(identity: Identity) -> tuple[str, bool]:
+    if identity.confined:
+        return f"{LOOK}: without a mount namespace temporary files are in the workspace, on disk", False
+    if identity.traits.unmapped:
+        return f"the size of a tmpfs; where user namespaces get no map, {LOOK}", False
     return "the size of a tmpfs, and a million files", True

@@ -9,26 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
+from ..launchers import BUILT_IN
+from ..protections import ROWS
 from ..text import visible
 
 __all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
 
-# The stages of the child in which only the host can be to blame.
-_HOST_STAGES = frozenset(
-    (
-        "identity",
-        "starting pid 1",
-        "network and host name",
-        "mounts",
-        "keyring and terminal",
-        "limits",
-        "descriptors",
-        "privileges",
-        "system call filter",
-    )
-)
-# What a program that is not ours failed at; it tells only people why.
-_LAUNCHER_STAGES = frozenset(("bubblewrap",))
+# The stages of the child in which only the host can be to blame: of each protection, and that of the limits.
+_HOST_STAGES = frozenset(("limits", *(stage for row in ROWS.values() for stage in row.stages)))
 # The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
 HOST_CALLS = frozenset(
     ("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "statx")
@@ -39,14 +27,15 @@ REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
 _SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
-def refusal(status: dict[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
+def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
     """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
-    if stage in _LAUNCHER_STAGES:
+    if stage in BUILT_IN:
+        # The program that this launcher starts, which is not ours, has failed; it tells only people why.
         missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"

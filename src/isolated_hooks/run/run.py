@@ -10,29 +10,21 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import (
-    HookKilledError,
-    HookProcessError,
-    HookTimeoutError,
-    IsolationDegradedWarning,
-    SandboxSetupError,
-    SandboxUnavailableError,
-)
+from ..errors import IsolationDegradedWarning, SandboxUnavailableError
 from ..files.paths import RealFilesystem
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.holds import with_degradations
 from ..plan.view import refuse_reserved
 from ..policy import Policy
-from ..policy.limits import UNIT
 from ..protections import ProtectionState, ProtectionStatus
 from ..report import HookReport
 from ..results.artefacts import Artefact
 from ..text import visible
 from . import trial
+from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_once, take_back
 from .platform_check import check_platform
-from .remedies import refusal
 from .situation import situation_of
 from .workspace import Workspace, workspace_parent
 
@@ -66,7 +58,7 @@ class Run:
     def after_failure(self) -> None:
         """Look at what a command that failed may have done, after every process of the sandbox is dead."""
 
-    def run(self) -> None:
+    def execute(self) -> None:
         """Do it all, and report it."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
@@ -78,7 +70,7 @@ class Run:
         try:
             while plan is None or plan.identity in refused:
                 with Workspace(avoid) as workspace:
-                    plan = self.trial(workspace, refused)
+                    plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
                         self.collect(workspace)
@@ -112,7 +104,7 @@ class Run:
             )
         )
 
-    def trial(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
+    def tried_plan(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
         """Return the plan that works on this host, tried without its command.
 
         :param refused: identities that the inner runner's own wrapper does not allow
@@ -122,7 +114,7 @@ class Run:
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
-            if plan.identity is Identity.SEPARATE and self._missing(plan):
+            if plan.confined and plan.capabilities and self._missing(plan):
                 # Its one capability may be what the policy does not allow; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
@@ -140,7 +132,7 @@ class Run:
                 "use the launcher native",
             )
         missing = self._missing(plan)
-        if missing and plan.identity is Identity.CONFINED:
+        if missing and plan.confined:
             raise trial.namespaces_refused(missing)
         if missing:
             raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
@@ -180,32 +172,9 @@ class Run:
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
-        state, code, limit = (self.status.get(name) for name in ("state", "code", "limit"))
-        command = (self.name,)
-        if state == "failed":
-            return refusal(self.status)
-        if state is None:
-            if "pid" in self.status:
-                # A set-up that fails says so: the launcher was killed after it had started pid 1, and that with it.
-                self.status["code"] = -9
-                return HookProcessError(-9, list(command)) if problem is None else None
-            started = problem is None or isinstance(problem, subprocess.CalledProcessError)
-            reason = "it ended without a word"
-            return SandboxSetupError("starting the launcher", reason=reason) if started else None
-        if limit == "watcher":
-            return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
-        if limit:
-            value = getattr(self.policy.limits, limit)
-            if UNIT[limit] == "seconds":
-                return HookTimeoutError(int(code or 0), command, limit=limit, seconds=value)
-            return HookKilledError(int(code or 0), command, limit=limit, value=value)
-        if code == -24 and self.policy.limits.cpu_time is not None:  # SIGXCPU
-            return HookTimeoutError(code, command, limit="cpu_time", seconds=self.policy.limits.cpu_time)
-        if code == -25 and self.policy.limits.file_size is not None:  # SIGXFSZ
-            return HookKilledError(code, command, limit="file_size", value=self.policy.limits.file_size)
-        if problem is None and (state != "exited" or code != 0):
-            return HookProcessError(int(code or 1), list(command))
-        return None
+        if is_cut_short(self.status):
+            self.status["code"] = KILLED  # for the report
+        return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
 
 
 def _sentence(status: ProtectionStatus) -> str:

@@ -11,6 +11,8 @@ from ..files.ownership import survey
 from ..files.paths import RealFilesystem
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
+from ..plan.planner import refuse_source
+from ..plan.view import refuse_reserved
 from ..policy import Policy
 from .remedies import remedy
 
@@ -18,12 +20,20 @@ __all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
-    """Return what a planner has to know of this host and this process, for a source tree."""
+    """Return what a planner has to know of this host and this process, for a source tree.
+
+    :raises PolicyError: the tree, or a path that the policy makes writable, is one that no plan can show: the whole
+        file system, for instance, which is not walked first
+    """
+    filesystem, home = RealFilesystem(), _home()
+    refuse_source(source, policy, home=home, filesystem=filesystem)
+    for path in policy.writable:
+        refuse_reserved(path, "the path", filesystem=filesystem)
     owners, sockets = survey((source, *policy.writable))
     launcher = find_launcher(policy.launcher)
     return Situation(
-        filesystem=RealFilesystem(),
-        home=_home(),
+        filesystem=filesystem,
+        home=home,
         environ=dict(os.environ),
         started_with=started_with(),
         owners=owners if os.geteuid() == 0 else None,

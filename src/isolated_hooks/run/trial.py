@@ -6,9 +6,8 @@ import errno
 import functools
 import marshal
 import os
-import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
@@ -17,6 +16,7 @@ from ..launchers import Launcher
 from ..launchers.child import child_command
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
+from ..sandbox import mounts
 from .remedies import HOST_CALLS, REFUSALS, refusal, remedy_of
 from .workspace import Workspace
 
@@ -34,12 +34,8 @@ __all__ = [
 # way, such as a path that is gone: which way is taken must not be up to the hook.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
-_LADDER = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.USER)
-# What root tries before its own uid, and the calls that are refused where the ids for it are not mapped, or the
-# capabilities are missing.
-_WRAPPED = (Identity.SINGLE, Identity.RANGE, Identity.MIRROR)
+# The calls that are refused where the ids for an identity are not mapped, or the capabilities for it are missing.
 _ID_CALLS = frozenset(("write", "setresuid", "capget"))
-_MAPPED = (Identity.SINGLE, Identity.RANGE)
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 
 
@@ -47,7 +43,7 @@ def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozen
     """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
     devices = _devices(paths)
     refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
-    return frozenset(i for i, d, name in refused if i in _LADDER and d in (devices, ()) and name == launcher)
+    return frozenset(i for i, d, name in refused if not i.traits.last and d in (devices, ()) and name == launcher)
 
 
 def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
@@ -58,14 +54,13 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], laun
     :raises SandboxUnavailableError: the host does not allow the sandbox
     :raises SandboxSetupError: something about this very plan does not work
     """
-    mapped = plan.identity in _MAPPED
-    key = _key(plan, paths if mapped else ())
+    key = _key(plan, paths)
     if key not in _tried:
         _tried[key] = _try(workspace, launcher.command(plan, workspace.path, ()))
     outcome = _tried[key]
     if _worked(outcome):
         return True
-    if plan.identity in _LADDER and _is_refusal(outcome):
+    if not plan.identity.traits.last and _is_refusal(outcome):
         return False
     _tried.pop(key, None)  # another thread may have come to the same
     raise refusal(outcome)
@@ -78,8 +73,8 @@ def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
     id is mapped and no other can be taken. Only what is needed for other ids counts: that is not up to a source tree.
     """
     call, number = status.get("syscall"), status.get("errno")
-    failed = status.get("state") == "failed" and plan.identity in _WRAPPED
-    return failed and call in _ID_CALLS and number in (errno.EPERM, errno.EINVAL)
+    failed = status.get("state") == "failed" and call in _ID_CALLS and number in (errno.EPERM, errno.EINVAL)
+    return failed and plan.identity.traits.other_ids
 
 
 def _is_refusal(outcome: Mapping[str, Any]) -> bool:
@@ -90,8 +85,7 @@ def _is_refusal(outcome: Mapping[str, Any]) -> bool:
 
 def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
     """Return what the trial of a plan has found weaker, and why."""
-    mapped = plan.identity in _MAPPED
-    degraded: Mapping[str, str] = _tried[_key(plan, paths if mapped else ())].get("degraded", {})
+    degraded: Mapping[str, str] = _tried[_key(plan, paths)].get("degraded", {})
     return degraded
 
 
@@ -103,13 +97,14 @@ def working_identity() -> Identity | None:
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
-    done = subprocess.run(child_command("--facts"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
+    done = subprocess.run(child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
 
 
 def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
-    return plan.identity, _devices(paths), plan.policy.network, plan.policy.launcher
+    devices = _devices(paths) if plan.identity.traits.idmapped else ()
+    return plan.identity, devices, plan.policy.network, plan.policy.launcher
 
 
 def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
@@ -139,23 +134,13 @@ def _worked(outcome: dict[str, Any]) -> bool:
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    beneath = (device for device, place in _mounts() if any(is_within(place, path) for path in real))
+    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.place), path) for path in real))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
-
-
-def _mounts() -> Iterator[tuple[int, str]]:
-    """Yield the device number and the place of every mount, proc_pid_mountinfo(5)."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            fields = line.split()
-            major, _, minor = fields[2].partition(b":")
-            place = re.sub(rb"\\(\d{3})", lambda match: bytes((int(match[1], 8),)), fields[4])
-            yield os.makedev(int(major), int(minor)), os.fsdecode(place)
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
     """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
-    refused = next(o for (i, *_), o in _tried.items() if i in (Identity.USER, Identity.SHARED) and not _worked(o))
+    refused = next(o for (i, *_), o in _tried.items() if i.traits.only_namespaces and not _worked(o))
     call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
     names = ", ".join(status.protection.value for status in missing)
     return SandboxUnavailableError(

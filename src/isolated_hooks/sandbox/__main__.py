@@ -1,6 +1,7 @@
-"""Entry of the child: ``python -I -S .../sandbox/__main__.py [--bubblewrap PROGRAM] WORKSPACE -- COMMAND...``.
+"""Entry of the child: ``python -I -S .../sandbox/__main__.py MODULE ARGUMENTS...``.
 
-Or ``--facts``; or ``--end UID``; or, in what bubblewrap made, ``--inside DESCRIPTOR``.
+What runs is ``main`` of that module of this package: ``launch`` or the one of another launcher, with a workspace and a
+command; ``probe``, which prints what the host offers; ``identity``, which ends what runs under a throw-away uid.
 
 A script is compiled anew at every start, a module is not: so this file only finds the package and hands over. It is
 imported under the name ``sandbox``, which spares the child the imports of ``isolated_hooks`` itself.
@@ -11,15 +12,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/")[0].rpartition("/")[0])
     __import__("sandbox.inherited").inherited.settle()
-    if sys.argv[1:] == ["--facts"]:
-        sys.exit(__import__("sandbox.probe").probe.print_facts())
-    if sys.argv[1] == "--end":
-        sys.exit(__import__("sandbox.identity").identity.end_all(int(sys.argv[2])))
-    if sys.argv[1] == "--inside":
-        main = __import__("sandbox.bubblewrap").bubblewrap.inside
-        arguments = sys.argv[2:]
-    else:
-        main = __import__("sandbox.launch").launch.main
-        arguments = sys.argv[1:]
+    name, arguments = sys.argv[1], sys.argv[2:]
+    main = getattr(__import__(f"sandbox.{name}"), name).main
     del sys.path[0]
     sys.exit(main(arguments))

@@ -14,18 +14,60 @@ import sys
 
 from . import identity, inherited, mounts, privileges, seccomp, syscalls
 from .init import Init, die_with_parent, end_children
-from .operations import Accounts, Bind, Cover, Devpts, Directory, File, Proc, Scratch, Symlink
+from .launch import Launch, launch
+from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
 
 if False:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .operations import Operation
+    from .supervisor import Supervisor
 
 _DEV = b"/dev"
 #: How many parts of the limit each writable directory gets: bwrap mounts a filesystem for each.
 _SHARES = {b"/tmp": 6, b"/sandbox": 3}
 _UID = b"%d" % identity.SANDBOX_UID
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``PROGRAM WORKSPACE -- COMMAND...`` in what bubblewrap makes, and return its exit code."""
+    program = os.fsencode(arguments[0])
+    return launch(lambda *values: Bubblewrapped(program, *values), arguments[1:])
+
+
+class Bubblewrapped(Launch):
+    """One launch of one plan, in namespaces that bubblewrap makes: it stands between the launcher and pid 1."""
+
+    def __init__(self, program: bytes, plan: dict[str, Any], workspace: bytes, alive: int) -> None:
+        super().__init__(plan, workspace, alive)
+        self.program = program
+
+    def start(self, operations: list[Operation], argv: list[bytes]) -> int:
+        """Have bubblewrap make the namespaces and start pid 1. Return the descriptor that pid 1 reports through."""
+        uid = self.take_uid()
+        # Where bwrap is killed, what it has started becomes ours.
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        info, write = os.pipe()
+        program = self.program
+        report = self.fork(
+            lambda report: Wrapped(self.plan, operations, uid, report, program=program, info=write), argv
+        )
+        os.close(write)
+        self.outer = os.pidfd_open(self.pid)
+        self.follow(pid_of(info))
+        return report
+
+    def supervisor(self, report: int) -> Supervisor:
+        """Return who stays with pid 1, and with bwrap."""
+        supervisor = super().supervisor(report)
+        supervisor.untold = "bubblewrap"
+        supervisor.guards.add(self.outer)
+        return supervisor
+
+    def end_rest(self) -> None:
+        """End what pid 1 could not, where bwrap was killed before it."""
+        end_children()
 
 
 class Files:
@@ -101,7 +143,6 @@ _WORDS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes], Files], list[byt
     File: _file,
     Accounts: _accounts,
     Scratch: _scratch,
-    Directory: lambda directory, target, *_: [b"--perms", b"%04o" % directory.mode, b"--dir", target],
     Symlink: lambda link, target, *_: [b"--symlink", link.destination, target],
     # Read-only as a whole: a hook of kuid 0 could write its settings without any capability.
     Proc: lambda _, target, *__: [b"--proc", target, b"--remount-ro", target],
@@ -131,10 +172,7 @@ class Wrapped(Init):
         self.stage = "starting pid 1"
         _leave_guard(leash)
         self.stage = "identity"
-        sources = {}
-        if self.plan["identity"] != b"user":
-            sources = _place(self.plan, self.operations, self.uid)
-            identity.become(self.uid, self.uid) if self.plan["identity"] == b"single" else None
+        sources = self._take_identity()
         self.stage = "keyring and terminal"
         self._join_keyring()
         variables = self._environment()
@@ -156,7 +194,7 @@ class Wrapped(Init):
         given = files.add(b"".join(word + b"\0" for word in words))
         python = os.path.realpath(os.fsencode(sys.executable))
         script = os.path.join(os.path.dirname(os.fsencode(__file__)), b"__main__.py")
-        command = [self.program, b"--args", given, b"--", python, b"-I", b"-S", script, b"--inside", inside]
+        command = [self.program, b"--args", given, b"--", python, b"-I", b"-S", script, b"bubblewrap_inside", inside]
         syscalls.close_on_exec_from(3)
         for fd in (*files.fds, self.info, self.report, leash):
             os.set_inheritable(fd, True)
@@ -165,6 +203,19 @@ class Wrapped(Init):
             os.execve(self.program, command, {})
         except OSError as error:
             raise syscalls.SyscallError(error.errno or 0, "execve", self.program) from error
+
+    def _take_identity(self) -> dict[bytes, bytes]:
+        """Become who the hook is, and return where bwrap finds each bind, by target, if not at its own place."""
+        who = self.plan["identity"]
+        if not who["of_root"]:
+            return {}
+        spaces = {b"caller": 0, b"tree": 0}
+        if who["throw_away"]:
+            spaces = identity.single_spaces(self.plan, self.uid)
+        sources = _place(self.operations, spaces)
+        if who["throw_away"]:
+            identity.become(self.uid, self.uid)
+        return sources
 
 
 def _leave_guard(leash: int) -> None:
@@ -190,13 +241,12 @@ def _leave_guard(leash: int) -> None:
         os._exit(0)
 
 
-def _place(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> dict[bytes, bytes]:
+def _place(operations: Sequence[Operation], spaces: dict[bytes, int]) -> dict[bytes, bytes]:
     """Put every bind, read-only or idmapped as it is to be, where bwrap finds it without any privilege.
 
+    :param spaces: the user namespace that maps the caller's files, and the tree's, or 0
     :return: the place of each, by target
     """
-    single = plan["identity"] == b"single"
-    spaces = identity.single_spaces(plan, uid) if single else {b"caller": 0, b"tree": 0}
     # First, because a root of no more than its user namespace may clone no tree of the mount namespace that it is in.
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.make_private()
@@ -240,36 +290,6 @@ def _identify(bind: Bind, sources: Mapping[bytes, bytes]) -> tuple[int, int, boo
     return status.st_dev, status.st_ino, bind.writable or (bind.device and source is None)
 
 
-class Inside(Init):
-    """Pid 1 in what bwrap made: looks at it, and goes on as pid 1 of our own making does."""
-
-    def __init__(self, job: dict[str, Any]) -> None:
-        super().__init__(job["plan"], [], identity.Entered(identity.SANDBOX_UID, {}), b"", job["report"])
-        self.job = job
-
-    def _set_up(self) -> None:
-        self.stage = "a look at what bubblewrap made"
-        _check_status()
-        _check_mounts(self.job["shown"])
-        self._use_terminal()
-        self._use_limits()
-        if self.plan["scope"]:
-            self._scope()
-
-    def _environment(self) -> dict[bytes, bytes]:
-        variables: dict[bytes, bytes] = self.job["variables"]
-        return variables
-
-
-def inside(arguments: list[str]) -> None:
-    """Go on inside bubblewrap's namespaces, as what was left at a descriptor says."""
-    with open(int(arguments[0]), "rb") as file:
-        job = marshal.load(file)
-    for number in (job["report"], job["leash"]):
-        os.set_inheritable(number, False)
-    Inside(job).run(job["argv"], job["leash"])
-
-
 def pid_of(info: int) -> int:
     """Return pid 1 as bwrap gives it by ``--info-fd``, or 0 where it ended before it started one. Closes ``info``."""
     text = b""
@@ -279,40 +299,3 @@ def pid_of(info: int) -> int:
             text += more
     value = text.partition(b'"child-pid":')[2].lstrip()
     return int(value[: len(value) - len(value.lstrip(b"0123456789"))] or 0)
-
-
-def _check_status() -> None:
-    """Raise SyscallError if this process has a capability, could gain one, or runs without a filter."""
-    wanted = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16)
-    wanted |= {"NoNewPrivs": "1", "Seccomp": "2"}
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if wanted.pop(name, value.strip()) != value.strip():
-                raise syscalls.SyscallError(1, name)
-    if wanted:
-        raise syscalls.SyscallError(1, next(iter(wanted)))
-
-
-def _check_mounts(shown: Mapping[bytes, tuple[int, int, bool]]) -> None:
-    """Raise SyscallError if something else was mounted than what the plan says, or it can be written to."""
-    options = dict(_mount_options())
-    for target in (b"/", b"/proc", *(path for path, (*_, writable) in shown.items() if not writable)):
-        if b"ro" not in options.get(target, ()):
-            raise syscalls.SyscallError(30, "mount", target)
-    for target, (device, inode, _) in shown.items():
-        status = os.lstat(target)
-        if target not in options or os.path.realpath(target) != target:
-            raise syscalls.SyscallError(40, "mount", target)
-        if (status.st_dev, status.st_ino) != (device, inode):
-            raise syscalls.SyscallError(116, "mount", target)
-
-
-def _mount_options() -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
-    """Yield the place and the options of every mount, proc_pid_mountinfo(5); of two at one place the upper one last."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            fields = line.split(b" ")
-            parts = fields[4].split(b"\\")
-            place = parts[0] + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in parts[1:])
-            yield place, tuple(fields[5].split(b","))

@@ -13,6 +13,8 @@ import os
 import time
 from errno import EBUSY
 
+from . import mounts
+
 if False:
     from collections.abc import Iterator
 
@@ -99,20 +101,17 @@ def places() -> Iterator[tuple[bytes, tuple[bytes, bytes, bytes]]]:
     with open("/proc/self/cgroup", "rb") as file:
         lines = [line.rstrip(b"\n").split(b":", 2) for line in file]
     own = {controllers: path for _, controllers, path in lines}
-    with open("/proc/self/mountinfo", "rb") as file:
-        mounts = [line.split() for line in file]
-    for fields in mounts:
-        kind, options = fields[fields.index(b"-") + 1], fields[-1].split(b",")
-        if kind == b"cgroup" and b"memory" in options:
+    for mount in mounts.mounted():
+        if mount.kind == b"cgroup" and b"memory" in mount.settings:
             path = next((own[names] for names in own if b"memory" in names.split(b",")), None)
             files = _V1
-        elif kind == b"cgroup2":
+        elif mount.kind == b"cgroup2":
             path, files = own.get(b""), _V2
         else:
             continue
-        root, place = fields[3].rstrip(b"/"), fields[4]
+        root = mount.root.rstrip(b"/")
         if path is not None and (path + b"/").startswith(root + b"/"):
-            yield place + path[len(root) :].rstrip(b"/"), files
+            yield mount.place + path[len(root) :].rstrip(b"/"), files
 
 
 def remove(path: bytes) -> None:

@@ -34,9 +34,8 @@ def apply(environ: dict[bytes, bytes], rules: dict[str, Any]) -> dict[bytes, byt
     :param environ: the environment as the frontend's runner merged it
     :param rules: ``EnvironRules.for_child()``, with ``path_roots`` and ``path_refused``
     """
-    result = {name: value for name, value in environ.items() if _stays(name, value, rules)}
-    for name in rules["remove"]:
-        result.pop(name, None)
+    kept = {name: value for name, value in environ.items() if not matches(name, rules["remove"])}
+    result = {name: value for name, value in kept.items() if _stays(name, value, rules)}
     for name, value in rules["defaults"].items():
         result.setdefault(name, value)
     result.update(rules["set"])

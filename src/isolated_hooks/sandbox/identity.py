@@ -29,6 +29,12 @@ RANGE_BASE = 0x70000000
 RANGE_SIZE = 65536
 
 
+def main(arguments: list[str]) -> int:
+    """End every process of a throw-away uid: ``UID``."""
+    end_all(int(arguments[0]))
+    return 0
+
+
 class NoUidLeftError(Exception):
     """Every throw-away uid is taken."""
 
@@ -133,27 +139,17 @@ class Entered:
 
     :ivar uid: who the hook is, user and group alike, as the sandbox sees it
     :ivar trees: mount trees that were opened before, by target
-    :ivar capabilities: what the hook keeps, in its own user namespace
     :ivar mapped: the user namespace has a map
     """
 
-    def __init__(
-        self,
-        uid: int,
-        trees: dict[bytes, int],
-        capabilities: tuple[int, ...] = (),
-        *,
-        mapped: bool = True,
-    ) -> None:
+    def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True) -> None:
         self.uid = uid
         self.trees = trees
-        self.capabilities = capabilities
         self.mapped = mapped
 
 
 # What the hook leaves under a throw-away uid has to become the caller's, also in directories that are closed to others.
 _TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
-_TWO = (privileges.CAP_DAC_OVERRIDE, privileges.CAP_FOWNER)
 
 
 def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -194,7 +190,7 @@ def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int
     namespaces.enter(network=plan["network"], uid_map=lines, gid_map=lines, by_parent=True)
     privileges.keep_capabilities_over_setuid()
     become(SANDBOX_UID, SANDBOX_UID)
-    return Entered(SANDBOX_UID, trees, _TWO)
+    return Entered(SANDBOX_UID, trees)
 
 
 def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -204,7 +200,7 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
     privileges.keep_capabilities_over_setuid()
     become(uid, uid)
-    return Entered(uid, {}, _TWO)
+    return Entered(uid, {})
 
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -225,7 +221,7 @@ def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid
     # The supervisor ends what it watches. And without CAP_SETPCAP there are no securebits with which access(2) counts
     # the capability of the hook, so it would take nothing of the tree for writable.
     privileges.require(*_TO_GIVE_BACK, privileges.CAP_KILL, privileges.CAP_SETPCAP)
-    return Entered(uid, {}, (privileges.CAP_DAC_OVERRIDE,), mapped=False)
+    return Entered(uid, {}, mapped=False)
 
 
 def _enter_nothing(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:

@@ -20,7 +20,7 @@ _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Init:
-    """Everything that pid 1 does, in order. ``stage`` says how far it got."""
+    """Everything that pid 1 does, in order. ``stage`` says how far it got. What others do otherwise, they override."""
 
     def __init__(
         self, plan: dict[str, Any], operations: list[Operation], entered: identity.Entered, place: bytes, report: int
@@ -33,7 +33,7 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
-        self.scoped = False
+        self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
@@ -65,10 +65,7 @@ class Init:
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
         code = _reap(hook)
-        if self.scoped:
-            end_scoped()
-        if self.plan["rules"] is not None:
-            end_children()
+        self._end_rest()
         pipes.send(self.report, "exited", code)
 
     def _fail(self, error: OSError, path: object) -> None:
@@ -76,15 +73,16 @@ class Init:
         pipes.send(self.report, "failed", self.stage, getattr(error, "syscall", ""), name, error.errno or 0)
 
     def _set_up(self) -> None:
-        plan = self.plan
-        if plan["rules"] is None:
-            self._enter_root()
+        self._enter_root()
         self.stage = "keyring and terminal"
         self._join_keyring()
         os.setsid()
         self._use_terminal()
         self._use_limits()
         self._give_up_privileges()
+
+    def _end_rest(self) -> None:
+        """End what the hook has left, where that does not end with this process."""
 
     def _use_terminal(self) -> None:
         if self.plan["terminal"] and not self.trial:  # a trial has no terminal to take
@@ -99,30 +97,13 @@ class Init:
         privileges.limit(self.plan["limits"])
 
     def _give_up_privileges(self) -> None:
-        plan = self.plan
-        truncation = True
         self.stage = "privileges"
-        if plan["rules"] is None:
-            privileges.reduce(self.entered.capabilities)
-        else:
-            if plan["identity"] == b"separate":
-                privileges.keep_permitted_over_setuid()
-                identity.become(self.entered.uid, self.entered.uid)
-            privileges.reduce_what_can_be(self.entered.capabilities)
+        privileges.reduce(self.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-        if plan["rules"] is not None:
-            self.stage = "Landlock"
-            confined = landlock.confine(plan["rules"], network=plan["network"])
-            self.scoped, truncation = confined.signals, confined.truncation
-            if not self.scoped and plan["identity"] != b"separate":
-                reason = (
-                    "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
-                )
-                pipes.send(self.report, "degraded", "processes", reason)
-        elif plan["scope"]:
+        if self.plan["scope"]:
             self._scope()
         self.stage = "system call filter"
-        privileges.forbid(namespaces=plan["rules"] is None, network=plan["network"], truncation=truncation)
+        privileges.forbid(namespaces=True, network=self.plan["network"])
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -184,8 +165,6 @@ class Init:
         self.stage = "starting the command"
         # Pid 1 holds the caller's environment in its memory: nobody may trace it or read its /proc files, prctl(2).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        if self.plan["rules"] is not None:
-            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         read, write = os.pipe()
         hook = os.fork()
         if hook == 0:
@@ -196,7 +175,7 @@ class Init:
         for number in _FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        if self.entered.capabilities:
+        if self.capabilities:
             syscalls.capset(0)
         failure = os.read(read, 4)
         os.close(read)

@@ -29,24 +29,25 @@ _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``[--bubblewrap PROGRAM] WORKSPACE -- COMMAND...`` and return its exit code."""
-    program = b""
-    if arguments[0] == "--bubblewrap":
-        program, arguments = os.fsencode(arguments[1]), arguments[2:]
+    """Run ``WORKSPACE -- COMMAND...`` in namespaces of our own making, or in none, and return its exit code."""
+    return launch(Launch, arguments)
+
+
+def launch(kind: Callable[[dict[str, Any], bytes, int], Launch], arguments: list[str]) -> int:
+    """Run ``WORKSPACE -- COMMAND...`` by a kind of launch, and return its exit code."""
     workspace, argv = os.fsencode(arguments[0]), [os.fsencode(a) for a in arguments[2:]]
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     with open(workspace + b"/plan", "rb") as file:
         plan = marshal.load(file)
     alive = os.open(workspace + b"/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return Launcher(plan, workspace, alive, program).run(argv)
+    return kind(plan, workspace, alive).run(argv)
 
 
-class Launcher:
-    """One launch of one plan, in namespaces of our own making or, where a program is named, of bubblewrap's."""
+class Launch:
+    """One launch of one plan. Another kind of launcher overrides :meth:`start`, and what else it does otherwise."""
 
-    def __init__(self, plan: dict[str, Any], workspace: bytes, alive: int, bubblewrap: bytes) -> None:
+    def __init__(self, plan: dict[str, Any], workspace: bytes, alive: int) -> None:
         self.plan = plan
-        self.bubblewrap = bubblewrap
         self.workspace = workspace
         self.alive = alive
         self.status = StatusFile(workspace + b"/status")
@@ -66,32 +67,47 @@ class Launcher:
         try:
             if argv:
                 self._limit()
-            report = (self._start_bubblewrap if self.bubblewrap else self._start)(operations, argv)
+            report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
         except identity.NoUidLeftError:
             return self._failed(OSError(11, ""), None)
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
-        supervisor = Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
-        if self.bubblewrap:
-            supervisor.untold = "bubblewrap"
-            supervisor.guards.add(self.outer)
+        supervisor = self.supervisor(report)
         outcome = supervisor.watch()
         self._stop_watcher()
-        self._end_rest()
+        self.end_rest()
         supervisor.drain()
         self._look_at_memory(outcome)
         return self._finish(outcome)
 
-    def _end_rest(self) -> None:
-        """End what pid 1 could not, without a PID namespace or where bubblewrap was killed before it."""
-        if self.plan["identity"] == b"separate":
+    def start(self, operations: list[Operation], argv: list[bytes]) -> int:
+        """Enter namespaces of our own making, or confine this process, and start pid 1.
+
+        :return: the descriptor that pid 1 reports through
+        """
+        init = self._init()
+        entered, place = self._enter(operations)
+        report = self.fork(lambda report: init(self.plan, operations, entered, place, report), argv)
+        for tree in entered.trees.values():
+            os.close(tree)
+        self.follow(self.pid)
+        return report
+
+    def supervisor(self, report: int) -> Supervisor:
+        """Return who stays with pid 1 until it has ended."""
+        return Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
+
+    def end_rest(self) -> None:
+        """End what pid 1 could not, where no PID namespace has ended with it."""
+        if not self.plan["confined"]:
+            return
+        if self.plan["identity"]["throw_away"]:
             identity.end_all(self.uid)
         if self.scoped:
             end_scoped()
-        if self.plan["rules"] is not None or self.bubblewrap:
-            end_children()
+        end_children()
 
     def _failed(self, error: BaseException | None, path: Any) -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
@@ -104,14 +120,12 @@ class Launcher:
     def _limit(self) -> None:
         """Set up what keeps the limits from outside, while this process has the caller's rights and sees the host."""
         self.stage = "limits"
-        watched, memory = self.plan["watched"], self.plan["watched"].get("memory")
-        limits, mode = self.plan["limits"], self.plan["identity"]
+        limits, watched = self.plan["limits"], self.plan["watched"]
+        memory = watched.get("memory")
         if memory is not None and not self._make_group(memory):
             limits["DATA"] = memory
-        if mode == b"confined" and "NPROC" in limits:
+        if self.plan["identity"]["counts_callers"] and "NPROC" in limits:
             limits["NPROC"] += tasks_of(os.geteuid())
-        if not (mode == b"confined" or (mode == b"shared" and os.geteuid() == 0)):
-            watched.pop("processes", None)  # there the kernel counts: RLIMIT_NPROC does not bind root, fork(2)
         if watched:
             self.watcher = Watcher(watched, self.workspace, self.plan["writes"], self.group)
         _raise_oom_score()
@@ -137,27 +151,38 @@ class Launcher:
 
     def _enter(self, operations: list[Operation]) -> tuple[identity.Entered, bytes]:
         """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
-        mode = self.plan["identity"]
-        entered = identity.ENTER[mode](self.plan, operations, self._take_uid())
+        entered = identity.ENTER[self.plan["identity"]["enter"]](self.plan, operations, self.take_uid())
         self.uid = entered.uid
-        if self.plan["rules"] is not None:
-            # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
-            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        if mode == b"confined":
-            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-            self.scoped = landlock.scope_signals()
+        if self.plan["confined"]:
+            self._confine()
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
         # Where everything was opened before, the workspace itself is out of reach by now.
         return entered, mounts.reachable_place() if entered.trees else self.workspace + b"/root"
 
-    def _take_uid(self) -> int:
+    def _confine(self) -> None:
+        # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        if not self.plan["identity"]["throw_away"]:
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+            self.scoped = landlock.scope_signals()
+
+    def _init(self) -> type[Init]:
+        if self.plan["confined"]:
+            from .confined import Confined  # only here: each import costs every hook
+
+            return Confined
+        return Init
+
+    def take_uid(self) -> int:
+        """Return the uid that the hook is to have, its own where the plan says so."""
         self.stage = "identity"
-        mode = self.plan["identity"]
-        if mode not in (b"single", b"range", b"mirror", b"separate"):
+        who = self.plan["identity"]
+        if not who["throw_away"]:
             return os.geteuid()
-        # Held until the last process of the sandbox is gone, and read by who gives new files to the caller.
+        # Held until the last process of the sandbox is gone.
         uid, self.lock = identity.take_uid()
-        self.status.write(mode=mode, uid=identity.range_base(uid) if mode == b"range" else uid)
+        if who["leaves_files"]:
+            self.status.write(files_of=uid, confined=self.plan["confined"])
         return uid
 
     def _watch_parent(self) -> None:
@@ -180,33 +205,7 @@ class Launcher:
             os._exit(1)
         kill(self.pid, _signal.SIGKILL)
 
-    def _start(self, operations: list[Operation], argv: list[bytes]) -> int:
-        """Enter namespaces of our own making and start pid 1. Return the descriptor that it reports through."""
-        entered, place = self._enter(operations)
-        report = self._fork(lambda report: Init(self.plan, operations, entered, place, report), argv)
-        for tree in entered.trees.values():
-            os.close(tree)
-        self._supervise(self.pid)
-        return report
-
-    def _start_bubblewrap(self, operations: list[Operation], argv: list[bytes]) -> int:
-        """Have bubblewrap make the namespaces and start pid 1, as :meth:`_start`."""
-        from .bubblewrap import Wrapped, pid_of  # only here: each import costs every hook
-
-        uid = self._take_uid()
-        # Where bwrap is killed, what it has started becomes ours.
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-        info, write = os.pipe()
-        program = self.bubblewrap
-        report = self._fork(
-            lambda report: Wrapped(self.plan, operations, uid, report, program=program, info=write), argv
-        )
-        os.close(write)
-        self.outer = os.pidfd_open(self.pid)
-        self._supervise(pid_of(info))
-        return report
-
-    def _fork(self, init: Callable[[int], Init], argv: list[bytes]) -> int:
+    def fork(self, init: Callable[[int], Init], argv: list[bytes]) -> int:
         """Fork what is, or becomes, pid 1, and return the descriptor that it reports through. Signals are held back."""
         self.stage = "starting pid 1"
         leash, held = os.pipe()
@@ -235,7 +234,7 @@ class Launcher:
             self.group.leave()
         return report
 
-    def _supervise(self, pid: int) -> None:
+    def follow(self, pid: int) -> None:
         """Tell who pid 1 is, if there is one, and forward signals to it from now on."""
         if pid:
             self.pid = pid

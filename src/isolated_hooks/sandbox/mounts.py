@@ -1,4 +1,4 @@
-"""The sandbox's own root: an empty directory, filled by operations, entered by pivot_root(2), then sealed."""
+"""The mounts of this process, and a root of its own: an empty directory, filled by operations, entered, then sealed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from . import syscalls
 from .operations import Bind
 
 if False:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .operations import Operation
     from .root import Root
-
 
 # Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
 _PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
@@ -26,6 +25,45 @@ class OperationError(Exception):
     def __init__(self, operation: Operation) -> None:
         super().__init__(operation)
         self.operation = operation
+
+
+class Mount:
+    """One line of proc_pid_mountinfo(5).
+
+    :ivar place: where it is
+    :ivar root: which directory of its filesystem is shown there
+    :ivar options: of this mount, such as ``ro``
+    :ivar kind: of its filesystem, such as ``tmpfs``
+    :ivar settings: of its filesystem, whatever mount shows it
+    """
+
+    def __init__(self, line: bytes) -> None:
+        # Some optional fields, a separator, and three fields more.
+        fields, _, rest = line.rstrip(b"\n").partition(b" - ")
+        _, _, self._device, root, place, options, *_ = fields.split(b" ")
+        self.place = _unescaped(place)
+        self.root = _unescaped(root)
+        self.options = options.split(b",")
+        self.kind, _, rest = rest.partition(b" ")
+        self.settings = rest.rpartition(b" ")[2].split(b",")
+
+    @property
+    def device(self) -> int:
+        """The number of its filesystem, as stat(2) has it."""
+        major, _, minor = self._device.partition(b":")
+        return os.makedev(int(major), int(minor))
+
+
+def _unescaped(field: bytes) -> bytes:
+    first, *rest = field.split(b"\\")
+    return first + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in rest)
+
+
+def mounted() -> Iterator[Mount]:
+    """Yield every mount that this process sees; of two at one place the upper one last."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            yield Mount(line)
 
 
 def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) -> dict[bytes, int]:

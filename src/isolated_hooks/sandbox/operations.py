@@ -128,19 +128,6 @@ class Cover(Bind):
         super().execute(root)
 
 
-class Directory(Operation):
-    """Make an empty directory."""
-
-    fields = ("target", "mode")
-    mode: int = 0o755
-
-    def describe(self) -> str:
-        return f"empty       {os.fsdecode(self.target)}"
-
-    def execute(self, root: Root) -> None:
-        os.close(root.place(self.at, directory=True, mode=self.mode))
-
-
 class File(Operation):
     """Write a small file of our own."""
 
@@ -305,5 +292,5 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Cover, Directory, File, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls for cls in (Bind, Cover, File, Accounts, Symlink, Scratch, Proc, Devpts)
 }

@@ -8,11 +8,16 @@ from errno import EINVAL, EPERM
 
 from . import seccomp, syscalls
 
+if False:
+    from collections.abc import Sequence
+
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
 CAP_KILL = 5
 CAP_SETPCAP = 8
+#: Those that a hook may hold, by the names that a plan has for them.
+CAPABILITIES = {b"CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE, b"CAP_FOWNER": CAP_FOWNER}
 
 # securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
 # KEEP_CAPS. With these, no later exec or change of ids can bring a capability back.
@@ -42,7 +47,7 @@ def require(*capabilities: int) -> None:
         raise syscalls.SyscallError(EPERM, "capget")
 
 
-def reduce(keep: tuple[int, ...]) -> None:
+def reduce(keep: Sequence[int]) -> None:
     """Empty the bounding set and every other set, but for ``keep``, which stays over exec as ambient."""
     bits = sum(1 << capability for capability in keep)
     # This comes first because a capability has to be in the bounding set when it becomes inheritable. Dropping from the
@@ -67,7 +72,7 @@ def _empty_bounding_set() -> None:
             return
 
 
-def reduce_what_can_be(keep: tuple[int, ...]) -> None:
+def reduce_what_can_be(keep: Sequence[int]) -> None:
     """As :func:`reduce`, but the bounding set only where that is allowed: with no_new_privs nothing can be gained from
     it, capabilities(7).
     """

@@ -1,6 +1,6 @@
 """What this host offers, fact by fact, for the doctor: each is tried in a child of its own, so none spoils another.
 
-Run as ``python -I -S .../sandbox/__main__.py --facts``; prints a marshalled dictionary of name to ``(value, text)``:
+Run as ``python -I -S .../sandbox/__main__.py probe``; prints a marshalled dictionary of name to ``(value, text)``:
 the value is ``True``, ``False`` or a number, the text is the system call and the error, or empty.
 """
 
@@ -25,7 +25,7 @@ def facts() -> dict[str, tuple[int, str]]:
     return {name: _in_child(probe) for name, probe in _PROBES.items()}
 
 
-def print_facts() -> int:
+def main(_arguments: list[str]) -> int:
     """Write the facts to stdout, and return the exit code."""
     os.write(1, marshal.dumps(facts()))
     return 0
@@ -100,16 +100,6 @@ def _pivot_root() -> None:
     syscalls.pivot_root(b".", b".")
 
 
-def _move_root() -> None:
-    _tmpfs()
-    os.chdir(_PLACE)
-    syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
-    try:
-        os.chroot(".")
-    except OSError as error:
-        raise syscalls.SyscallError(error.errno or 0, "chroot") from error
-
-
 def _fresh_proc() -> None:
     _enter(_MOUNT | syscalls.CLONE_NEWPID)
     pid = os.fork()
@@ -132,14 +122,6 @@ def _idmapped() -> None:
     tree = syscalls.clone_tree(_PLACE)
     userns = namespaces.UserNamespace(line, line).fd
     syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_IDMAP, recursive=False, userns=userns, path=_PLACE)
-
-
-def _overlay() -> None:
-    _tmpfs()
-    for name in (b"lower", b"upper", b"work", b"merged"):
-        os.mkdir(os.path.join(_PLACE, name))
-    options = b"lowerdir=%b/lower,upperdir=%b/upper,workdir=%b/work" % (_PLACE, _PLACE, _PLACE)
-    syscalls.mount(b"overlay", _PLACE + b"/merged", b"overlay", 0, options)
 
 
 def _hostname() -> None:
@@ -165,19 +147,6 @@ def _limits() -> None:
     privileges.limit({"NPROC": 64, "NOFILE": 64})
 
 
-def _cgroup() -> None:
-    """Make a sub-cgroup of this process's own in the unified hierarchy, cgroups(7), and take it away again."""
-    with open("/proc/self/cgroup", encoding="ascii") as file:
-        own = next((line.split(":", 2)[2].strip() for line in file if line.startswith("0::")), None)
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-        root = next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
-    if own is None or root is None:
-        raise syscalls.SyscallError(2, "mkdir")
-    path = f"{root}{own}/isolated-hooks-probe-{os.getpid()}"
-    os.mkdir(path)
-    os.rmdir(path)
-
-
 def _memory_cgroup() -> None:
     """Make a memory cgroup as one hook gets, and take it away again."""
     group = cgroup.make(2**30, cgroup.PREFIX + b"probe-%d" % os.getpid())
@@ -199,10 +168,8 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "tmpfs": _tmpfs,
     "open_tree, mount_setattr, move_mount": _bind,
     "pivot_root": _pivot_root,
-    "MS_MOVE and chroot": _move_root,
     "fresh /proc": _fresh_proc,
     "idmapped bind": _idmapped,
-    "overlay": _overlay,
     "sethostname": _hostname,
     "loopback": _loopback,
     "throw-away uid": _setresuid,
@@ -210,6 +177,5 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "seccomp filter": _seccomp,
     "session keyring": syscalls.join_new_session_keyring,
     "resource limits": _limits,
-    "own cgroup": _cgroup,
     "memory cgroup": _memory_cgroup,
 }

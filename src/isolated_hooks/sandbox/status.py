@@ -5,7 +5,8 @@ interpreter.
 
 ============  =========================================================================================
 ``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
-``mode``      how the identity was made; ``uid``: the caller's number of the hook's user
+``files_of``  the throw-away uid that the hook's files belong to, where they are to be given to the caller afterwards;
+              ``confined``: there is no PID namespace, so that nothing but its uid tells of processes that were left
 ``cgroups``   where there may be a cgroup of the hook's own, to be removed when all is over
 ``dropped``   the names of the environment variables that were taken out
 ``degraded``  the protections that are weaker than planned, each with the reason

@@ -1,25 +1,12 @@
-"""What the sandbox promises, and for each kind of attack which promise it tests, what stops it, and its origin."""
+"""For each kind of attack: which promise it tests, what stops it, and its origin."""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 
-from ..protections import Protection
+from ..protections import Promise, Protection
 
 __all__ = ["KINDS", "Kind", "Promise"]
-
-
-class Promise(enum.Enum):
-    """A promise of the threat model. The value is the sentence."""
-
-    SEES = "A hook sees only the system, the build and what it is given; everything else does not exist."
-    WRITES = "A hook writes only to the source tree, its outputs, its home and its temporary directories."
-    REACHES = "A hook reaches no network and no socket of the host."
-    PROCESSES = "A hook sees, signals and traces no process outside, leaves none behind, and dies with the frontend."
-    PRIVILEGES = "A hook has no privileges, gains none, and inherits no terminal, key, descriptor or input."
-    IDENTITY = "A hook of a frontend that is root runs as a user of its own."
-    ENVIRONMENT = "A hook gets the environment that a build needs, and nothing that is secret."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from isolated_hooks.run.command import run_command
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
+    pytest.mark.host_global,  # files in /opt, that other calls would find in their plans and not on the disk
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can put something into /opt"),
 ]
 _PROBE = """

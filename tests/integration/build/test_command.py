@@ -332,7 +332,7 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
         (["--config", "type.toml"], "network"),
         (["--config", "notes.txt"], "not valid TOML"),
         (["--source", "elsewhere"], "--source"),
-        (["--time-limit", "-1"], "wall_time"),
+        (["--time-limit", "-1"], "--time-limit: -1.0 was given"),
         (["--time-limit", "soon"], "--time-limit"),
         (["--expose", "missing"], "does not exist"),
         (["--env-keep", "=A"], "env_keep"),

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.documents import code_block
 from support.projects import caller, clean_environ, facts, write_project
-from support.repository import ROOT
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
@@ -23,15 +23,7 @@ from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-_DOCUMENT = ROOT / "docs" / "launchers.rst"
 Installer = Callable[[str], dict[str, str]]
-
-
-def _block(language: str, first: str) -> str:
-    """Return the block of the document in that language with that text in its first line."""
-    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", _DOCUMENT.read_text(encoding="utf-8"))
-    (block,) = (text for text in found if first in text)
-    return re.sub(r"^    ", "", block, flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def install(tmp_path: Path) -> Installer:
 
     def install(code: str) -> dict[str, str]:
         wheel = tmp_path / "polite-1.0-py3-none-any.whl"
-        entry = re.search(r"polite = \"(.*)\"", _block("toml", "entry-points"))
+        entry = re.search(r"polite = \"(.*)\"", code_block("launchers.rst", "toml", "entry-points"))
         assert entry is not None
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr("polite.py", code)
@@ -87,7 +79,7 @@ def test_every_way_to_choose_one_reaches_the_report(tmp_path: Path, launcher: st
     for options in (["--config", os.fspath(config)], ["--launcher", launcher]):
         done = _isolated_hooks("run", *options, "--", "sh", "-c", shown, cwd=_tree(tmp_path / options[0][2:]))
         assert done.returncode == 0, done.stderr
-        assert ("--inside" in done.stdout) == (launcher == "bubblewrap")
+        assert ("bubblewrap_inside" in done.stdout) == (launcher == "bubblewrap")
 
 
 def test_explain_and_the_doctor_work_with_either(tmp_path: Path, launcher: str) -> None:
@@ -236,7 +228,7 @@ def test_limits_and_the_way_a_command_fails_are_the_same(tmp_path: Path, launche
 
 # Launchers of others.
 
-_EXAMPLE = _block("python", "import os")
+_EXAMPLE = code_block("launchers.rst", "python", "import os")
 
 
 def test_the_example_of_the_document_runs_hooks(tmp_path: Path, install: Installer) -> None:
@@ -290,22 +282,22 @@ def test_what_it_says_it_cannot_hold_is_refused_by_the_policy_and_stands_in_the_
         ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
         ("class Polite", "class Rude", "cannot be loaded: AttributeError"),
         ("def __init__(self)", "def __init__(self, needed)", "cannot be loaded: TypeError"),
-        ('name = "polite"', 'name = "native"', "its name is not 'polite'"),
-        ('    name = "polite"\n', "", "cannot be asked for its name: AttributeError"),
-        ("= frozenset(Identity)", "= ['user']", "identities gave a str, not Identity"),
-        ("= frozenset(Identity)", "= frozenset()", "it knows no identity"),
-        ("...] = ()", "...] = ('bin',)", "a path that is not absolute"),
-        ("return Availability(True", "return (True", "availability() gave a tuple"),
+        ('name = "polite"', 'name = "native"', "expected the name 'polite'"),
+        ('    name = "polite"\n', "", "is not a launcher: AttributeError: 'Polite' object has no attribute 'name'"),
+        ("= frozenset(Identity)", "= ['user']", "is not a launcher: ValueError: expected the name"),
+        ("= frozenset(Identity)", "= frozenset()", "members of Identity"),
+        ("...] = ()", "...] = ('bin',)", "absolute paths"),
+        ("return Availability(True", "return (True", "cannot say whether it is available: AttributeError: 'tuple'"),
         ("def availability(self)", "def available(self)", "cannot say whether it is available: AttributeError"),
         ("return self.native.protections(plan)", "return self.native.protections(plan)[1:]", "every protection once"),
-        ("return self.native.protections(plan)", "return ['all']", "protections() gave a str"),
+        ("return self.native.protections(plan)", "return ['all']", "cannot say what it holds: AttributeError: 'str'"),
         (
             "return self.native.protections(plan)",
             "raise ValueError('odd')",
             "cannot say what it holds: ValueError: odd",
         ),
         ("return [NICE", "return ['nice'", "absolute path of a program"),
-        ("return [NICE", "return [7", "absolute path of a program"),
+        ("return [NICE", "return [7", "cannot make a command: TypeError"),
         ("return [NICE", "return [] and [NICE", "absolute path of a program"),
         ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
         ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),

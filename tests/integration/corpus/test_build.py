@@ -26,7 +26,7 @@ from support.corpus_builds import (
 )
 from support.projects import cannot_run, clean_environ
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.corpus, pytest.mark.network]
 
 # setuptools by default; hatchling and what its hook asks for; a C extension; an in-tree backend that requires Cython.
 _NAMES = ("six", "iniconfig", "markupsafe", "pyyaml")

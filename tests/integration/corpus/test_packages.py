@@ -39,6 +39,8 @@ from isolated_hooks.results.archives.sdists import check_sdist
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
+    pytest.mark.corpus,
+    pytest.mark.network,
     # What backends say to the maintainers of the packages, as pyproject_hooks passes it on.
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]

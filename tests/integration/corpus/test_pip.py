@@ -16,7 +16,7 @@ import pytest
 from support.projects import cannot_run, command, facts, run_text, write_project
 from support.repository import FETCH_SDISTS
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.corpus, pytest.mark.network]
 
 PIPS = ("23.0.1", "24.0", "25.0.1", "25.3", "newest")
 # Plain setuptools without pyproject.toml; flit in its own tree; an in-tree backend; C; cffi.

@@ -16,7 +16,7 @@ from support.repository import ROOT
 
 import isolated_hooks
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.corpus, pytest.mark.network]
 
 PAGE = ROOT / "docs" / "frontends" / "others.rst"
 # Sees, from inside, that this is the sandbox, and asks for nothing from the index.

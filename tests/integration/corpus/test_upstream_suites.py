@@ -20,7 +20,7 @@ from support.repository import FETCH_SDISTS, TESTS
 
 import isolated_hooks
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.corpus, pytest.mark.network]
 
 _NONE = ("UntrustedResultError", "their backend returns None in the place of the name of a directory")
 _WRITES = ("CalledProcessError", "their backend writes into a directory that is none of the hook's outputs")

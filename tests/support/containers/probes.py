@@ -15,7 +15,6 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 _ARM = platform.machine() == "aarch64"
@@ -26,7 +25,7 @@ _NUMBERS = {
 }  # fmt: skip
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
-_MS_MOVE, _MS_PRIVATE_ALL = 8192, 1 << 18 | 16384
+_MS_PRIVATE_ALL = 1 << 18 | 16384
 _CLONE_TREE, _AT_RECURSIVE, _AT_EMPTY_PATH = 1 | 0o2000000, 0x8000, 0x1000
 _RDONLY, _IDMAP = 1, 0x100000
 _PLACE = b"/usr"
@@ -100,13 +99,6 @@ def _pivot() -> None:
     _call("pivot_root", b".", b".")
 
 
-def _move() -> None:
-    _tmpfs()
-    os.chdir(_PLACE)
-    _mount(b".", b"/", None, _MS_MOVE)
-    os.chroot(".")
-
-
 def _proc() -> None:
     _enter(_NEWNS | _NEWPID)
     if pid := os.fork():
@@ -144,13 +136,6 @@ def _idmapped() -> None:
         os.waitpid(pid, 0)
 
 
-def _overlay() -> None:
-    _tmpfs()
-    for name in ("lower", "upper", "work", "merged"):
-        os.mkdir(f"/usr/{name}")
-    _mount(b"none", b"/usr/merged", b"overlay", 0, b"lowerdir=/usr/lower,upperdir=/usr/upper,workdir=/usr/work")
-
-
 def _hostname() -> None:
     _enter(_NEWUTS)
     socket.sethostname("probed")
@@ -177,18 +162,6 @@ def _seccomp() -> None:
     _call("seccomp", 1, 0, program)
 
 
-def _cgroup() -> None:
-    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    own = next((path for number, _, path in lines if number == "0"), "")
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    root = next((place for _, place, kind, *_ in mounts if kind == "cgroup2"), None)
-    if root is None:
-        raise FileNotFoundError(2, "no cgroup2 is mounted")
-    path = f"{root}/{own}/probed-{os.getpid()}"
-    os.mkdir(path)
-    os.rmdir(path)
-
-
 def _into(flags: int) -> Callable[[], None]:
     return lambda: _unshare(_NEWUSER | flags)
 
@@ -205,16 +178,13 @@ PROBES: dict[str, Callable[[], object]] = {
     "tmpfs": _tmpfs,
     "open_tree, mount_setattr, move_mount": _bind,
     "pivot_root": _pivot,
-    "MS_MOVE and chroot": _move,
     "fresh /proc": _proc,
     "idmapped bind": _idmapped,
-    "overlay": _overlay,
     "sethostname": _hostname,
     "loopback": _loopback,
     "throw-away uid": _other_user,
     "seccomp filter": _seccomp,
     "session keyring": lambda: _call("keyctl", 1, None),  # KEYCTL_JOIN_SESSION_KEYRING
-    "own cgroup": _cgroup,
 }
 
 

@@ -39,9 +39,9 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 FACADE = ("__init__", "__main__")  # they import whatever they show
-PURE = """text outputfilter protections errors policy.checks policy.limits policy.policy files.paths plan.environ
-    plan.environtables plan.holds plan.identities plan.interpreter plan.plan plan.planner plan.search_path
-    plan.view""".split()
+PURE = """text outputfilter protections errors policy.checks policy.keys policy.limits policy.option policy.policy
+    files.paths plan.environ plan.environtables plan.holds plan.identities plan.interpreter plan.plan
+    plan.planner plan.search_path plan.view""".split()
 
 
 def modules() -> list[str]:

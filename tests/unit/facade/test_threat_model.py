@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
-import pytest
 from support.repository import ROOT
+from support.testnames import exists
 
+from isolated_hooks.protections import ROWS, Promise, Protection
 from isolated_hooks.selftest.attacks.table import ATTACKS
-from isolated_hooks.selftest.promises import Promise
 
 TEXT = (ROOT / "docs/threat-model.rst").read_text(encoding="utf-8")
 TESTS = sorted(set(re.findall(r"``(tests/\S+::\S+)``", TEXT)))
 NAMED = sorted(set(re.findall(r"``([A-Z]\d\d-[a-z0-9-]+)``", TEXT)))
-
-
-def exists(test: str) -> bool:
-    """Say whether there is such a test, by its name as pytest has it."""
-    path, _, name = test.partition("::")
-    if not (ROOT / path).is_file():
-        return False
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def promises() -> dict[str, str]:
@@ -32,25 +22,37 @@ def promises() -> dict[str, str]:
     return {" ".join(name.split()): text for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def test_every_promise_of_the_attacks_is_on_the_page() -> None:
+def test_every_promise_is_on_the_page_and_kept_by_a_protection() -> None:
     assert {promise.value for promise in Promise} <= promises().keys()
+    assert {promise for row in ROWS.values() for promise in row.promises} == set(Promise)
 
 
-@pytest.mark.parametrize("promise", promises())
-def test_every_promise_links_to_tests(promise: str) -> None:
-    assert re.findall(r"^- ``tests/\S+::test_\w+``$", promises()[promise], flags=re.MULTILINE)
+@pytest.mark.parametrize("protection", Protection, ids=lambda protection: protection.value)
+def test_every_protection_stops_an_attack_on_a_promise_of_its_own(protection: Protection) -> None:
+    # An attack is one call of a hook; what comes after it has the tests that the page names.
+    attacked = {attack.promise for attack in ATTACKS if protection in attack.stopped_by}
+    assert attacked & {*ROWS[protection].promises} or protection is Protection.RESULTS
 
 
-@pytest.mark.parametrize("test", TESTS)
-def test_every_linked_test_exists(test: str) -> None:
-    assert exists(test)
+def test_every_promise_links_to_tests() -> None:
+    links = re.compile(r"^- ``tests/\S+::test_\w+``$", flags=re.MULTILINE)
+    assert [promise for promise, text in promises().items() if not links.findall(text)] == []
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_every_named_attack_exists_and_tests_its_promise(name: str) -> None:
-    attack = next(attack for attack in ATTACKS if attack.name == name)
-    concerned = [promise for promise, text in promises().items() if f"``{name}``" in text]
-    assert attack.promise.value in concerned or concerned == [Promise.IDENTITY.value]
+def test_every_linked_test_exists() -> None:
+    assert [test for test in TESTS if not exists(test)] == []
+
+
+def test_every_named_attack_exists_and_tests_its_promise() -> None:
+    attacks = {attack.name: attack for attack in ATTACKS}
+    assert [name for name in NAMED if name not in attacks] == []
+    wrong = []
+    for name in NAMED:
+        concerned = [promise for promise, text in promises().items() if f"``{name}``" in text]
+        kept = {promise.value for protection in attacks[name].stopped_by for promise in ROWS[protection].promises}
+        if attacks[name].promise.value not in concerned and not kept.issuperset(concerned):
+            wrong.append(f"{name} tests {attacks[name].promise.value!r}, and the page has it at {concerned}")
+    assert wrong == []
 
 
 def test_a_test_that_does_not_exist_would_be_noticed() -> None:

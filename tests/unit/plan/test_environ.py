@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import isolated_hooks.sandbox.environ as child
+from isolated_hooks.frontends.pip.program import STATE
 from isolated_hooks.plan.environ import EnvironRules, holds_credentials, looks_secret, plan_environ
 from isolated_hooks.plan.environtables import (
     ALWAYS_KEEP,
@@ -176,7 +177,7 @@ def test_a_runner_that_lets_the_ambient_value_win_does_not_leak_it() -> None:
 
 # The tables.
 
-KEEP_TABLES = (*ALWAYS_KEEP, *BUILD_VARIABLES, *NETWORK_VARIABLES, *PATH_LISTS, *STRUCTURAL)
+KEEP_TABLES = (*ALWAYS_KEEP, *BUILD_VARIABLES, *NETWORK_VARIABLES, *PATH_LISTS, *sorted(STRUCTURAL))
 
 
 def example(entry: str) -> str:
@@ -422,6 +423,17 @@ def test_the_runtime_directory_is_removed_whoever_set_it() -> None:
     assert "XDG_RUNTIME_DIR" not in hook_environ({}, extra=ambient)
     assert plan(extra=ambient).overridden == ("XDG_RUNTIME_DIR",)
     assert plan(ambient).decisions["XDG_RUNTIME_DIR"].reason == "removed"
+
+
+@pytest.mark.parametrize("name", [STATE, "_ISOLATED_HOOKS_OF_ANOTHER_FRONTEND"])
+def test_what_our_own_processes_tell_each_other_is_removed_whoever_set_it(name: str) -> None:
+    assert name not in hook_environ({name: "state"}, env_keep=[name, "_*"])
+    assert name not in hook_environ({}, extra={name: "state"})
+    assert name not in run(plan({}), {name: "injected"})
+    assert plan(extra={name: "state"}).overridden == (name,)
+    assert plan({name: "state"}).decisions[name].reason == "removed"
+    assert name not in plan({name: "state"}).dropped
+    assert hook_environ({}, extra={f"X{name}": "kept", "_ISOLATED": "kept"}).keys() >= {f"X{name}", "_ISOLATED"}
 
 
 def test_offline_settings_only_without_the_network() -> None:

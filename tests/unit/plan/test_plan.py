@@ -66,9 +66,11 @@ def test_a_plan_arrives_in_the_child_as_it_was(kind: str) -> None:
     received = wire(plan)
     assert received == plan.to_wire(KEY)
     operations = [from_wire(name, values) for name, values in received["operations"]]
-    sent = plan.operations if plan.rules is None else ()
+    sent = () if plan.confined else plan.operations
     assert [o.describe() for o in operations] == [o.describe() for o in sent]
-    assert received["identity"] == plan.identity.value.encode()
+    assert received["confined"] == plan.confined == bool(received["rules"])
+    assert received["identity"]["enter"] == plan.identity.value.encode()
+    assert [name.decode() for name in received["identity"]["capabilities"]] == list(plan.capabilities)
     assert received["cwd"] == os.fsencode(plan.cwd)
     assert received["hostname"] == b"localhost"
 
@@ -134,11 +136,14 @@ def test_the_limits_of_the_policy_travel_and_no_others() -> None:
     assert received["watched"] == {"temp_size": 5, "output_size": 6}
     limits = {"cpu_time": 1, "processes": 2, "open_files": 3, "file_size": 4, "wall_time": 1.5, "idle_time": 7}
     more = {"memory": 8, "log_size": 9, "free_space": 10}
-    received = wire(make_plan(policy=Policy(limits=nothing | limits | more)))
+    policy = Policy(limits=nothing | limits | more)
+    received = wire(make_plan(policy=policy))
     assert received["limits"] == {"CPU": 1, "NPROC": 2, "NOFILE": 3, "FSIZE": 4}
     assert received["supervised"] == {"wall_time": 1.5, "idle_time": 7.0, "log_size": 9}
-    others = {"cpu_time": 1, "memory": 8, "processes": 2, "free_space": 10}
-    assert received["watched"] == {"temp_size": 5, "output_size": 6, **others}
+    watched = {"cpu_time": 1, "memory": 8, "free_space": 10, "temp_size": 5, "output_size": 6}
+    assert received["watched"] == watched
+    confined = wire(make_plan(policy=policy, refused=frozenset((Identity.USER,))))
+    assert confined["watched"] == {**watched, "processes": 2}  # there the kernel counts the caller's other ones too
 
 
 @pytest.mark.parametrize(("source", "writes"), [("read-write", [SOURCE]), ("read-only", [])])
@@ -188,7 +193,7 @@ def test_a_plan_can_be_written_as_json(kind: str) -> None:
 def test_every_operation_is_in_the_json_and_in_the_words(kind: str) -> None:
     plan = plans()[kind]
     words = list(plan.describe())
-    if plan.rules is None:
+    if not plan.confined:
         document = json.loads(json.dumps(plan.to_dict()))["operations"]
         assert [o["operation"] for o in document] == [type(o).__name__ for o in plan.operations]
         assert all(o["operation"] in OPERATIONS and o["target"] for o in document)

@@ -33,8 +33,10 @@ from isolated_hooks.plan import Identity, Plan
 from isolated_hooks.plan.identities import choose_identity
 from isolated_hooks.plan.planner import plan_command
 from isolated_hooks.policy import HOOKS, Policy
+from isolated_hooks.sandbox.identity import ENTER
 from isolated_hooks.sandbox.landlock import LIST, READ, WRITE
 from isolated_hooks.sandbox.operations import Bind, Scratch, Symlink
+from isolated_hooks.sandbox.privileges import CAPABILITIES
 
 
 def look(filesystem: FakeFilesystem | None = None, **changes: Any) -> Shown:
@@ -790,6 +792,20 @@ def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners |
 
 
 @pytest.mark.parametrize("identity", Identity)
+def test_the_traits_of_an_identity_fit_together(identity: Identity) -> None:
+    """Each is one row of a table, so nothing else would notice a row that contradicts itself."""
+    traits = identity.traits
+    assert identity.value.encode() in ENTER, "the child does not know it"
+    assert set(identity.to_wire()["capabilities"]) <= set(CAPABILITIES)
+    assert traits.user
+    assert bool(traits.because) == bool(traits.capabilities and not traits.confined)
+    assert traits.throw_away or not (traits.idmapped or traits.other_ids or traits.leaves_files)
+    # Who has all files shown as its own by the kernel leaves none of anybody else's.
+    assert traits.leaves_files == (traits.throw_away and not traits.idmapped)
+    assert traits.last == (identity is list(Identity)[-1])
+
+
+@pytest.mark.parametrize("identity", Identity)
 def test_only_a_tree_of_several_owners_takes_capabilities(identity: Identity) -> None:
     owners = {Identity.USER: None, Identity.CONFINED: None, Identity.RANGE: MIXED}.get(identity, ROOT)
     before = [i for i in Identity if i is not identity]
@@ -815,17 +831,17 @@ def test_without_namespaces_a_tree_that_holds_what_runs_outside_is_refused() -> 
     with pytest.raises(PolicyError, match="a hook could change it"):
         confined(files, trusted=trusted, policy=allowed)
     # Where the policy does not allow this at all, that is what is to be said.
-    assert confined(files, trusted=trusted).rules is not None
-    assert confined(files, trusted=("/usr",), policy=allowed).rules is not None
+    assert confined(files, trusted=trusted).confined
+    assert confined(files, trusted=("/usr",), policy=allowed).confined
     read_only = Policy(allow_degraded=["no-namespaces"], source="read-only")
-    assert confined(files, trusted=trusted, policy=read_only).rules is not None
+    assert confined(files, trusted=trusted, policy=read_only).confined
 
 
 def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> None:
     plan = confined()
     assert plan.argv[3] == LAYOUT.control
     assert plan.kwargs == {"wheel_directory": LAYOUT.staging}
-    rules = dict(plan.rules or ())
+    rules = dict(plan.rules)
     assert {path for path, kind in rules.items() if kind == WRITE} >= {SOURCE, *(vars(LAYOUT)[n] for n in
                                                                  ("scratch", "control", "staging"))}  # fmt: skip
     assert rules["/usr"] == READ
@@ -838,11 +854,11 @@ def test_without_namespaces_rules_go_around_what_not_everybody_may_read() -> Non
     files = host({"/opt/a/key": "", "/opt/a/b/c": "", "/opt/a/link": Link("key"), "/opt/private/x": "", "/opt/z": ""})
     files.not_for_all = ("/opt/a/key", "/opt/private")
     everything = frozenset(Identity) - {Identity.SEPARATE}
-    rules = dict(make_plan(files, owners=ROOT, refused=everything).rules or ())
+    rules = dict(make_plan(files, owners=ROOT, refused=everything).rules)
     beneath = {path: kind for path, kind in rules.items() if is_within(path, "/opt") and path != "/opt/cuda"}
     assert beneath == {"/opt": LIST, "/opt/a": LIST, "/opt/a/b": READ, "/opt/z": READ}
     # An ordinary user's hook is kept out by the modes themselves.
-    assert dict(confined(files).rules or ())["/opt"] == READ
+    assert dict(confined(files).rules)["/opt"] == READ
 
 
 def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import signal
 from typing import Any
 
 import pytest
 
 from isolated_hooks import Limits, PolicyError
 from isolated_hooks.plan import Identity
-from isolated_hooks.policy.limits import UNIT, limit_values, parse_limit
+from isolated_hooks.policy.limits import LIMITS, limit_values, parse_limit
 from isolated_hooks.run.means import means_of
 
 NAMES = [field.name for field in dataclasses.fields(Limits)]
@@ -77,15 +79,30 @@ def test_what_no_real_build_meets_is_limited_by_default() -> None:
     assert {limits.wall_time, limits.idle_time, limits.cpu_time, limits.memory} == {None}
 
 
-@pytest.mark.parametrize("identity", [identity.value for identity in Identity])
+@pytest.mark.parametrize("identity", list(Identity), ids=lambda identity: identity.value)
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize("cgroup", [False, True])
-def test_every_limit_has_its_means_on_every_host(identity: str, root: bool, cgroup: bool) -> None:
+def test_every_limit_has_its_means_on_every_host(identity: Identity, root: bool, cgroup: bool) -> None:
     limits = Limits(memory=5, wall_time=1.5)
     means = means_of(limits, identity=identity, root=root, facts={"memory cgroup": (cgroup, "")})
-    assert list(means) == NAMES == list(UNIT)
+    assert list(means) == NAMES == list(LIMITS)
     assert {name: mean.value for name, mean in means.items()} == dataclasses.asdict(limits)
     assert all(mean.how for mean in means.values())
     assert means["memory"].exact is cgroup
-    assert means["processes"].exact is (identity not in ("shared", "confined"))
-    assert means["temp_size"].exact is (identity not in ("shared", "confined", "separate"))
+    assert means["processes"].exact is (identity not in (Identity.SHARED, Identity.CONFINED))
+    assert means["temp_size"].exact is (identity is not Identity.SHARED and not identity.confined)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_is_kept_by_somebody_and_described(name: str) -> None:
+    limit = LIMITS[name]
+    assert limit.rlimit or limit.supervised or limit.watched
+    assert not limit.rlimit or hasattr(resource, f"RLIMIT_{limit.rlimit}")
+    assert not limit.signal or (limit.rlimit and hasattr(signal, limit.signal))
+    assert f":ivar {name}: " in (Limits.__doc__ or "")
+
+
+def test_the_limits_that_there_are() -> None:
+    assert "wall_time" not in Limits().present()
+    assert Limits(wall_time=2, processes=None).present().items() >= {("wall_time", 2.0), ("temp_size", 4 * 1024**3)}
+    assert "processes" not in Limits(processes=None).present()

@@ -10,7 +10,8 @@ import pytest
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.policy import DEFAULT_REQUIRE, HOOKS, Limits, Policy, load_policy, parse_size
-from isolated_hooks.protections import Protection, ProtectionState
+from isolated_hooks.policy.policy import policy_values
+from isolated_hooks.protections import ROWS, Protection, ProtectionState
 
 GIB = 1024**3
 
@@ -19,6 +20,10 @@ def refused(**arguments: Any) -> str:
     with pytest.raises(PolicyError) as caught:
         Policy(**arguments)
     return str(caught.value)
+
+
+def of_table(table: dict[str, Any], where: str = "here") -> Policy:
+    return Policy(**policy_values(table, where))
 
 
 def write(tmp_path: pathlib.Path, text: str) -> pathlib.Path:
@@ -43,7 +48,7 @@ def test_defaults_are_the_strict_ones() -> None:
     assert policy.source == "read-write"
     assert policy.expose == policy.writable == policy.hide == policy.env_keep == policy.env_delete == ()
     assert policy.limits == Limits(temp_size=4 * GIB, output_size=4 * GIB)
-    assert policy.required == policy.require == DEFAULT_REQUIRE
+    assert policy.require == DEFAULT_REQUIRE
     assert policy.allow_degraded == frozenset()
     assert policy.allow_url_requirements is False
     assert policy.allow_other_names is False
@@ -72,7 +77,7 @@ def test_a_policy_can_be_replaced_compared_and_hashed() -> None:
     assert policy == Policy(expose=["/opt/x"])
     assert hash(policy) == hash(Policy(expose=["/opt/x"]))
     with pytest.raises(PolicyError):
-        dataclasses.replace(policy, source="discard")  # type: ignore[arg-type]
+        dataclasses.replace(policy, source="elsewhere")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("key", ["network", "allow_url_requirements", "allow_other_names", "deep_check"])
@@ -92,17 +97,17 @@ def test_hooks_are_checked() -> None:
     assert "hooks" in refused(hooks=[["build_wheel"]])
 
 
-def test_source_refuses_what_is_not_there_yet() -> None:
+def test_source_is_one_of_two_words() -> None:
     assert Policy(source="read-only").source == "read-only"
-    assert "not supported yet" in refused(source="discard")
-    assert "read-write" in refused(source="readonly")
+    assert "accepted: read-write, read-only" in refused(source="discard")
+    assert "did you mean 'read-only'" in refused(source="readonly")
     assert "source" in refused(source=["read-only"])
 
 
 @pytest.mark.parametrize("name", ["native", "bubblewrap", "x", "My.Own-launcher_2"])
 def test_of_a_launcher_only_the_form_of_its_name_is_checked(name: str) -> None:
     assert Policy(launcher=name).launcher == name
-    assert Policy.from_mapping({"launcher": name}, where="here").launcher == name
+    assert of_table({"launcher": name}).launcher == name
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "../x", "a\n", None, 7, ["native"], "x" * 101])
@@ -171,17 +176,9 @@ def test_permits_what_is_active_and_little_else() -> None:
     for protection in DEFAULT_REQUIRE:
         assert not policy.permits(protection, ProtectionState.DEGRADED)
         assert not policy.permits(protection, ProtectionState.UNAVAILABLE)
-    for protection in (Protection.PROCESSES, Protection.IDENTITY):
+    for protection in set(Protection) - DEFAULT_REQUIRE:
         assert policy.permits(protection, ProtectionState.DEGRADED)
-        assert not policy.permits(protection, ProtectionState.UNAVAILABLE)
-    for protection in (Protection.HOSTNAME, Protection.KEYRING):
-        assert policy.permits(protection, ProtectionState.UNAVAILABLE)
-
-
-def test_every_protection_has_a_rule() -> None:
-    named = {Protection.PROCESSES, Protection.IDENTITY, Protection.HOSTNAME, Protection.KEYRING}
-    assert DEFAULT_REQUIRE | named == set(Protection)
-    assert not DEFAULT_REQUIRE & named
+        assert policy.permits(protection, ProtectionState.UNAVAILABLE) == (ROWS[protection].needed is None)
 
 
 def test_permits_follows_require_and_allow_degraded() -> None:
@@ -191,7 +188,6 @@ def test_permits_follows_require_and_allow_degraded() -> None:
     assert relaxed.permits(Protection.IDENTITY, ProtectionState.UNAVAILABLE)
     assert relaxed.permits(Protection.IPC, ProtectionState.UNAVAILABLE)
     assert not relaxed.permits(Protection.NETWORK, ProtectionState.DEGRADED)
-    assert relaxed.required == DEFAULT_REQUIRE - {Protection.IPC}
 
 
 def test_only_the_network_can_be_disabled() -> None:
@@ -309,31 +305,29 @@ def test_to_dict_is_json_and_says_everything() -> None:
 # Tables and files.
 
 
-def test_from_mapping_spells_keys_with_hyphens() -> None:
-    policy = Policy.from_mapping({"env-keep": ["A"], "limits": {"temp-size": "1G"}}, where="here")
+def test_a_table_spells_keys_with_hyphens() -> None:
+    policy = of_table({"env-keep": ["A"], "limits": {"temp-size": "1G"}})
     assert policy == Policy(env_keep=["A"], limits={"temp_size": GIB})
     with pytest.raises(PolicyError, match=r"^here: unknown key 'env_keep'; did you mean 'env-keep'\?$"):
-        Policy.from_mapping({"env_keep": ["A"]}, where="here")
+        of_table({"env_keep": ["A"]})
     with pytest.raises(PolicyError, match=r"^here: limits: unknown key 'temp_size'; did you mean 'temp-size'\?$"):
-        Policy.from_mapping({"limits": {"temp_size": 1}}, where="here")
+        of_table({"limits": {"temp_size": 1}})
     with pytest.raises(PolicyError, match=r"^here: env-keep: "):
-        Policy.from_mapping({"env-keep": "A"}, where="here")
+        of_table({"env-keep": "A"})
     with pytest.raises(PolicyError, match=r"^here: limits\.temp-size: '1X' was given"):
-        Policy.from_mapping({"limits": {"temp-size": "1X"}}, where="here")
+        of_table({"limits": {"temp-size": "1X"}})
     with pytest.raises(PolicyError, match=r"^here: limits: 5 was given; accepted: a table"):
-        Policy.from_mapping({"limits": 5}, where="here")
+        of_table({"limits": 5})
     with pytest.raises(PolicyError, match="unknown key 'packages'"):
-        Policy.from_mapping({"packages": {}}, where="here")
+        of_table({"packages": {}})
     with pytest.raises(PolicyError, match="unknown key 3"):
-        Policy.from_mapping({3: 1}, where="here")  # type: ignore[dict-item]
+        of_table({3: 1})  # type: ignore[dict-item]
 
 
 def test_every_key_can_be_given_in_a_table() -> None:
     table = {name.replace("_", "-"): value for name, value in Policy().to_dict().items() if name != "limits"}
     limits = {"wall-time": 1.5, "temp-size": "1K"}
-    assert Policy.from_mapping({**table, "limits": limits}, where="x") == Policy(
-        limits=Limits(wall_time=1.5, temp_size=1024)
-    )
+    assert of_table({**table, "limits": limits}) == Policy(limits=Limits(wall_time=1.5, temp_size=1024))
 
 
 @pytest.mark.parametrize("head", ["", "[tool.isolated-hooks]\n", "[project]\nname='x'\n[tool.isolated-hooks]\n"])

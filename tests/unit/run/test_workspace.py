@@ -392,19 +392,19 @@ def test_files_that_a_killed_frontend_left_to_the_throw_away_user_are_given_back
         (source / name).touch()
     os.chown(source / "new", UID, UID)
     os.chown(source / "old", 1001, 1001)
-    with_plan(abandon(place, mode=b"mirror", uid=UID), source)
+    with_plan(abandon(place, files_of=UID, confined=False), source)
     sweep(str(place))
     assert os.listdir(place) == []
     assert (os.stat(source / "new").st_uid, os.stat(source / "old").st_uid) == (0, 1001)
 
 
-@pytest.mark.parametrize("state", ["no source", "no plan", "half a plan", "no uid", "another mode"])
+@pytest.mark.parametrize("state", ["no source", "no plan", "half a plan", "no uid", "half a status"])
 def test_whatever_a_killed_frontend_left_is_removed(place: pathlib.Path, tmp_path: pathlib.Path, state: str) -> None:
-    status: dict[str, Any] = {"mode": b"mirror", "uid": UID}
+    status: dict[str, Any] = {"files_of": UID, "confined": False}
     if state == "no uid":
-        del status["uid"]
-    if state == "another mode":
-        status["mode"] = b"range"
+        del status["files_of"]
+    if state == "half a status":
+        del status["confined"]
     left = abandon(place, **status)
     with_plan(left, tmp_path / "none" if state == "no source" else tmp_path)
     if state == "no plan":

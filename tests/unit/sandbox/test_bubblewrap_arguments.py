@@ -12,12 +12,11 @@ from support.fakes import SOURCE, make_plan
 
 from isolated_hooks.plan import Plan
 from isolated_hooks.policy import Policy
-from isolated_hooks.sandbox import bubblewrap, seccomp, syscalls
+from isolated_hooks.sandbox import bubblewrap, bubblewrap_inside, seccomp, syscalls
 from isolated_hooks.sandbox.operations import (
     OPERATIONS,
     Bind,
     Devpts,
-    Directory,
     File,
     Operation,
     Scratch,
@@ -115,11 +114,10 @@ def test_the_source_tree_and_staging_are_the_only_writable_binds() -> None:
 
 
 def test_files_are_read_from_memory() -> None:
-    words, _ = words_of(operations=[File("/etc/x", "text\n"), Directory("/d", 0o700), Symlink("/l", "to")])
+    words, _ = words_of(operations=[File("/etc/x", "text\n"), Symlink("/l", "to")])
     number = after(words, "--perms", "0644", "--file")
     assert after(words, "--file", number) == "/etc/x"
     assert content(number) == b"text\n"
-    assert after(words, "--perms", "0700", "--dir") == "/d"
     assert after(words, "--symlink", "to") == "/l"
     assert b"sandbox:x:1000:1000:" in content(words_of()[0][words_of()[0].index("/etc/passwd") - 1])
 
@@ -183,14 +181,13 @@ def shown_of(path: str, *, writable: bool = True) -> dict[bytes, tuple[int, int,
 
 def test_this_process_is_not_taken_for_one_in_a_sandbox() -> None:
     with pytest.raises(OSError):
-        bubblewrap._check_status()
+        bubblewrap_inside._check_status()
 
 
-def test_mounts_that_are_not_as_planned_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mounts_that_are_not_as_planned_are_refused() -> None:
     """Of the mounts of this test /proc is real; what is said of their options is not."""
     options = {b"/": (b"ro",), b"/proc": (b"ro",)}
-    monkeypatch.setattr(bubblewrap, "_mount_options", lambda: options.items())
-    bubblewrap._check_mounts(shown_of("/proc"))
+    bubblewrap_inside._check_mounts(shown_of("/proc"), options)
     for change, shown in (
         ({b"/": (b"rw",)}, {}),
         ({b"/proc": (b"rw",)}, {}),
@@ -199,6 +196,5 @@ def test_mounts_that_are_not_as_planned_are_refused(monkeypatch: pytest.MonkeyPa
         ({b"/usr": (b"rw", b"nosuid")}, shown_of("/usr", writable=False)),
         ({b"/proc/self": (b"ro",)}, shown_of("/proc/self")),  # a link
     ):
-        monkeypatch.setattr(bubblewrap, "_mount_options", lambda change=change: {**options, **change}.items())
         with pytest.raises(OSError):
-            bubblewrap._check_mounts(shown)
+            bubblewrap_inside._check_mounts(shown, {**options, **change})

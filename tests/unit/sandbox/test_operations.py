@@ -12,7 +12,6 @@ from isolated_hooks.sandbox.operations import (
     Bind,
     Cover,
     Devpts,
-    Directory,
     File,
     Operation,
     Proc,
@@ -26,7 +25,6 @@ ODD = "/a b/ä\n:\udcff"
 EXAMPLES: dict[str, Operation] = {
     "Bind": Bind("/s" + ODD, "/t" + ODD, writable=True, owned="tree", device=True),
     "Cover": Cover("/ws/empty", "/t" + ODD),
-    "Directory": Directory("/d" + ODD, 0o700),
     "File": File("/etc/hosts", "127.0.0.1 localhost\n"),
     "Accounts": Accounts("/etc", "sandbox", "/home/sandbox"),
     "Symlink": Symlink("/bin" + ODD, "usr/bin"),
@@ -123,7 +121,6 @@ def test_an_argument_that_an_operation_does_not_have_is_refused(make: Any, text:
         (Scratch("/.s", (("/tmp", 0o1777), ("/run", 0o755)), 5 * 2**20, 9), ["/tmp, /run", "empty", "5 MiB"]),
         (Proc("/proc"), ["fresh", "/proc", "read-only"]),
         (Devpts("/dev/pts"), ["fresh", "/dev/pts"]),
-        (Directory("/empty"), ["empty", "/empty"]),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from ...runner import IsolatedRunner
 from ...swapping import swap
 from ...text import visible
 from ..filtering import FilteringRunner, text_filtered
+from ..restore import Restoring
 from .environment import SandboxedEnv, unknown_build
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
@@ -46,8 +48,8 @@ def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookRep
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
     # What build unpacks it with follows links out of the directory in some versions of Python.
     runner.unpacked = ("build_sdist",)
-    with swap("pyproject_hooks", runner=runner, unused_ok=True) as made:
-        yield made.reports
+    with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force:
+        yield swap_in_force.reports
 
 
 @contextmanager
@@ -60,8 +62,8 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
     :raises SandboxUnavailableError: this version of build makes its environments in another way
     """
     original = build.env.DefaultIsolatedEnv
-    places = (build.env, build.__main__, build.util)
-    if any(getattr(place, "DefaultIsolatedEnv", None) is not original for place in places):
+    modules = (build.env, build.__main__, build.util)
+    if any(getattr(module, "DefaultIsolatedEnv", None) is not original for module in modules):
         raise unknown_build()
 
     class Env(SandboxedEnv):
@@ -69,40 +71,31 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
             super().__init__(policy=policy, **options)
             self.reports = [] if reports is None else reports
 
-    made = build.ProjectBuilder.__dict__["from_isolated_env"]
-    changes: list[tuple[Any, str, Any, Any]] = [(place, "DefaultIsolatedEnv", original, Env) for place in places]
-    changes.append((build.ProjectBuilder, "from_isolated_env", made, _guarded(made)))
-    for place, name, _, ours in changes:
-        setattr(place, name, ours)
-    try:
+    with Restoring() as changes:
+        for module in modules:
+            changes.attribute(module, "DefaultIsolatedEnv", Env)
+        guarded = _guarded(vars(build.ProjectBuilder)["from_isolated_env"])
+        changes.attribute(build.ProjectBuilder, "from_isolated_env", guarded)
         yield
-    finally:
-        for place, name, theirs, _ in changes:
-            setattr(place, name, theirs)
 
 
 @contextmanager
 def _removing_all() -> Iterator[None]:
     """Have build's command line remove the sdist that it unpacked, whatever the hooks have made of it."""
-    module: Any = build.__main__
-    theirs = getattr(module, "shutil", None)
-    if theirs is None:
-        yield  # this version removes in another way
-        return
-    module.shutil = SimpleNamespace(**{**vars(theirs), "rmtree": remove_path})
-    try:
+    with Restoring() as changes:
+        if hasattr(build.__main__, "shutil"):  # otherwise this version removes in another way
+            ours = SimpleNamespace(**{**vars(shutil), "rmtree": remove_path})
+            changes.attribute(build.__main__, "shutil", ours)
         yield
-    finally:
-        module.shutil = theirs
 
 
-def _guarded(made: Any) -> Any:
+def _guarded(original: Any) -> Any:
     """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
 
     def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
         if not isinstance(env, SandboxedEnv):
             raise unknown_build()
-        return made.__func__(cls, env, *args, **options)
+        return original.__func__(cls, env, *args, **options)
 
     return classmethod(from_isolated_env)
 

@@ -35,6 +35,7 @@ from ...run.command import run_command
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ..build import own_error
+from ..restore import Restoring
 from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 
 __all__ = ["FromagerError", "run", "swapped"]
@@ -78,17 +79,16 @@ def swapped(policies: Policies) -> Iterator[list[HookReport]]:
     runner = _Runner(_policy_for(policies, ""))
     runner.reports = _Reports()
     queries = {name: _question(_part(environment, name)) for name in _QUERIES}
-    with contextlib.ExitStack() as stack:
+    with Restoring() as changes:
         # Not every command of fromager's builds something.
-        stack.enter_context(swap("pyproject_hooks", runner=runner, unused_ok=True))
+        changes.enter_context(swap("pyproject_hooks", runner=runner, unused_ok=True))
         for owner, name, new in (
             (dependencies, _FACTORY, _factory(_part(dependencies, _FACTORY), policies)),
             (commands, _WRAPPER, _wrapper(_part(commands, _WRAPPER))),
             (environment, "run", _environment_run(_part(environment, "run"), policies)),
             *((environment, name, query) for name, query in queries.items()),
         ):
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, new)
+            changes.attribute(owner, name, new)
         yield runner.reports
 
 
@@ -220,7 +220,8 @@ def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int
     """
     _module("dependencies")
     main = _part(_module("__main__"), "invoke_main")
-    with swapped(policies) as reports, _arguments([prog, *arguments]):
+    with swapped(policies) as reports, Restoring() as changes:
+        changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no others
         try:
             main()
         except SystemExit as end:
@@ -229,13 +230,3 @@ def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int
                 raise problem from None
             return end.code if isinstance(end.code, int) else int(end.code is not None), reports
     return 0, reports
-
-
-@contextlib.contextmanager
-def _arguments(arguments: list[str]) -> Iterator[None]:
-    """Give the process other arguments: fromager's main takes no other."""
-    before, sys.argv = sys.argv, arguments
-    try:
-        yield
-    finally:
-        sys.argv = before

@@ -15,6 +15,7 @@ from ...errors import PolicyError
 from ...policy import Policy
 from ...report import HookReport
 from ...text import visible
+from ..restore import Restoring
 from . import program
 from .records import Records, Told
 from .seams import PipRunner, swapped
@@ -96,18 +97,14 @@ def embedded(policy: Policy) -> Iterator[list[HookReport]]:
     :return: a report for each hook; those of the pips that pip starts come at the end of the context
     :raises SwapError: this pip cannot be run so
     """
-    with Records() as records:
+    with Records() as records, Restoring() as changes:
         state = _state(policy, None, records, raw_output=True)
-        before = os.environ.get(program.STATE)
-        os.environ[program.STATE] = json.dumps(state)
+        changes.item(os.environ, program.STATE, json.dumps(state))
         runner = PipRunner(policy, state["packages"].values())
         try:
             with swapped(runner, PROGRAM, alone=False, raw_output=True):
                 yield runner.reports
         finally:
-            os.environ.pop(program.STATE)
-            if before is not None:
-                os.environ[program.STATE] = before
             runner.reports.extend(records.read().reports)
 
 

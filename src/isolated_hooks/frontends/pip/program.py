@@ -13,7 +13,8 @@ import sys
 
 __all__ = ["OPTION", "STATE", "find_packages"]
 
-#: The variable with what a pip and all pips that it starts have in common, in JSON.
+#: The variable that holds, in JSON, the state that a pip shares with all pips that it starts. No hook sees a variable
+#: whose name begins so, see ``plan/environtables.py``.
 STATE = "_ISOLATED_HOOKS_PIP"
 #: The first argument, where that is not inherited.
 OPTION = "--isolated-hooks-state="

@@ -26,6 +26,7 @@ from ...policy import Policy
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ...text import visible
+from ..restore import Restoring
 from .output import FilteringSubprocess
 from .saving import SavingShutil, link_out_of
 
@@ -94,15 +95,16 @@ def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) 
     :raises SwapError: this pip has not what is to be changed
     """
     modules = _load()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
-        changes = [*_changes(modules, runnable), *(() if raw_output else _output_changes(runner))]
+    with Restoring() as changes:
+        changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
+        seams = [*_seams(modules, runnable), *(() if raw_output else _output_seams(runner))]
         # Of another program it is not known that it has resolved the links of the user's own in these paths.
-        changes += _saving_changes() if alone else ()
-        for module, name, value in changes:
-            stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, value)
-        stack.enter_context(_watch(runner, runnable if alone else None))
+        seams += _saving_seams() if alone else ()
+        for owner, name, value in seams:
+            changes.attribute(owner, name, value)
+        # In this order: it is idle as long as it has no runner.
+        changes.attribute(_the_watch(), "runnable", runnable if alone else None)
+        changes.attribute(_the_watch(), "runner", runner)
         yield
 
 
@@ -125,7 +127,7 @@ def _unsupported(reason: str) -> SwapError:
     )
 
 
-def _changes(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, str, Any]]:
+def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, str, Any]]:
     """Yield what to set, where, and to what."""
     starters = [module for module in modules if hasattr(module, "get_runnable_pip")]
     names = {module.__name__.removeprefix("pip._internal.").split(".")[0] for module in starters}
@@ -152,14 +154,14 @@ def _changes(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any
         yield temporary, "rmtree", remove_path
 
 
-def _output_changes(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+def _output_seams(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
     module = sys.modules.get("pip._internal.utils.subprocess")
     if getattr(module, "subprocess", None) is not subprocess:
         raise _unsupported("it starts hooks in a way that is not known")
     yield module, "subprocess", FilteringSubprocess(lambda: bool(runner.running))
 
 
-def _saving_changes() -> Iterator[tuple[Any, str, Any]]:
+def _saving_seams() -> Iterator[tuple[Any, str, Any]]:
     for name, into in (("commands.wheel", True), ("operations.prepare", False)):
         module = sys.modules.get(f"pip._internal.{name}")
         if getattr(module, "shutil", None) is not shutil:
@@ -241,17 +243,6 @@ class _Watch:
             raise _installation_error(str(problem)) from problem
 
 
-@contextlib.contextmanager
-def _watch(runner: PipRunner, runnable: str | None) -> Iterator[None]:
-    # An audit hook cannot be taken away again, so it is one, and idle outside of the context.
-    watch = _the_watch()
-    watch.runner, watch.runnable = runner, runnable
-    try:
-        yield
-    finally:
-        watch.runner = None
-
-
 @functools.cache
 def _the_watch() -> _Watch:
-    return _Watch()
+    return _Watch()  # one for all: an audit hook cannot be taken away again

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from packaging.utils import canonicalize_name
-from packaging.version import Version
-
 from ...files.entries import open_directory, open_file
+from ..names import DIST_INFO, split_project
 from .rules import MAX_DOCUMENT, check_identity
 from .sdists import check_members, check_sdist
 from .wheels import check_wheel
@@ -30,7 +28,6 @@ def check_metadata(staging_fd: int, name: str) -> None:
     :param name: of the directory, which was vetted
     :raises UntrustedResultError: it has not
     """
-    project, _, version = name.removesuffix(".dist-info").rpartition("-")
     where = f"{name}/METADATA"
     document = b""
     with (
@@ -39,4 +36,4 @@ def check_metadata(staging_fd: int, name: str) -> None:
     ):
         while len(document) < file.size and (block := file.read(file.size - len(document))):
             document += block
-    check_identity(document, (canonicalize_name(project), Version(version)), where)
+    check_identity(document, split_project(name, ending=DIST_INFO), where)

@@ -1,8 +1,7 @@
 """What every archive has to keep to, of whatever format: names that stay within a directory, and bounds.
 
-Nothing is ever extracted. An archive is read by descriptor, once, in pieces, by readers of our own that are stricter
-than those of the standard library; what these see is then compared, because two readers that do not see the same
-members are what an attack on one of them is made of.
+Nothing is ever extracted. An archive is read by descriptor, in pieces. ZIP files have a reader of our own that is
+stricter than the one of the standard library, and compared with it; tar files are read by the one that unpacks them.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from packaging.version import InvalidVersion, Version
 
 from ...errors import UntrustedResultError
 from ...text import is_visible
+from ..names import Project
 
 __all__ = [
     "MAX_DOCUMENT",
     "MAX_MEMBERS",
+    "MAX_PATH",
     "Budget",
     "Names",
-    "Project",
     "check_identity",
     "read_exactly",
     "read_identity",
@@ -41,9 +41,6 @@ MAX_RATIO = 200
 RATIO_FROM = 64 << 20
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-
-Project = tuple[str, Version]
-"""A project's normalised name and its version."""
 
 
 class Budget:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from packaging.utils import canonicalize_name, parse_sdist_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import parse_sdist_filename
 
 from ...errors import UntrustedResultError
-from .rules import MAX_DOCUMENT, Project, check_identity
+from ..names import is_named_after
+from .rules import MAX_DOCUMENT, check_identity
 from .tararchive import read_tar
 from .ziparchive import ZipArchive
 
@@ -27,7 +27,7 @@ def check_sdist(fd: int, name: str, *, limit: int) -> None:
     if len(tops) != 1:
         raise UntrustedResultError("an sdist must have exactly one directory at its top", ", ".join(sorted(tops)[:5]))
     top = tops.pop()
-    if _parsed(top) != project:
+    if not is_named_after(project, top):
         raise UntrustedResultError("the directory in an sdist must be named after it", top)
     document = metadata.get(f"{top}/PKG-INFO")
     if document is None:
@@ -46,16 +46,13 @@ def check_members(fd: int, name: str, *, limit: int) -> None:
 
 def _read(fd: int, name: str, limit: int) -> dict[str, bytes | None]:
     """Return the path of each member, with the content of each that may be its metadata."""
-    return _read_zip(fd, limit) if name.endswith(".zip") else _read_tar(fd, limit)
+    if name.endswith(".zip"):
+        return _read_zip(fd, limit)
+    return read_tar(fd, limit=limit, wanted=_is_metadata, largest=MAX_DOCUMENT)
 
 
 def _is_metadata(path: str) -> bool:
     return path.count("/") == 1 and path.endswith("/PKG-INFO")
-
-
-def _read_tar(fd: int, limit: int) -> dict[str, bytes | None]:
-    members = read_tar(fd, limit=limit, wanted=_is_metadata, largest=MAX_DOCUMENT)
-    return {member.name: member.content for member in members}
 
 
 def _read_zip(fd: int, limit: int) -> dict[str, bytes | None]:
@@ -68,11 +65,3 @@ def _read_zip(fd: int, limit: int) -> dict[str, bytes | None]:
             for _ in archive.blocks(member):
                 pass
     return found
-
-
-def _parsed(top: str) -> Project | None:
-    name, _, version = top.rpartition("-")
-    try:
-        return canonicalize_name(name), Version(version)
-    except InvalidVersion:
-        return None

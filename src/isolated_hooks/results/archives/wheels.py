@@ -11,16 +11,17 @@ import csv
 import hashlib
 import re
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import parse_wheel_filename
 
 from ...errors import UntrustedResultError
 from ...text import is_visible
-from .rules import Project, check_identity
+from ..names import DIST_INFO, Project, is_named_after
+from .rules import check_identity
 from .ziparchive import ZipArchive, ZipMember
 
 __all__ = ["check_wheel"]
 
+_DATA = ".data"
 _SCHEMES = frozenset(("purelib", "platlib", "headers", "scripts", "data"))
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 # RECORD cannot hold its own digest, and a signature is made after it.
@@ -55,26 +56,16 @@ def _dist_info(archive: ZipArchive, expected: Project) -> str:
     infos = set()
     for path in (member.name for member in archive.members):
         top, _, rest = path.partition("/")
-        if top.lower().endswith((".dist-info", ".data")):
-            _check_special(top, expected)
-        if top.endswith(".dist-info"):
+        special = top.lower().endswith((DIST_INFO, _DATA))
+        if special and not any(is_named_after(expected, top, ending=ending) for ending in (DIST_INFO, _DATA)):
+            raise UntrustedResultError("a .dist-info or .data directory must be named after the wheel", top)
+        if top.endswith(DIST_INFO):
             infos.add(top)
-        elif top.endswith(".data") and rest and rest.split("/")[0] not in _SCHEMES:
+        elif top.endswith(_DATA) and rest and rest.split("/")[0] not in _SCHEMES:
             raise UntrustedResultError(f"a .data directory must hold nothing but {', '.join(sorted(_SCHEMES))}", path)
     if len(infos) != 1:
         raise UntrustedResultError("a wheel must have exactly one .dist-info directory", ", ".join(sorted(infos)))
     return infos.pop()
-
-
-def _check_special(top: str, expected: Project) -> None:
-    stem, _, ending = top.rpartition(".")
-    name, _, version = stem.rpartition("-")
-    try:
-        if ending in ("dist-info", "data") and (canonicalize_name(name), Version(version)) == expected:
-            return
-    except InvalidVersion:
-        pass
-    raise UntrustedResultError("a .dist-info or .data directory must be named after the wheel", top)
 
 
 def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -> None:

@@ -335,5 +335,5 @@ def make_interpreter(prefix: Path, env: Path) -> Path:
     (env / "bin").mkdir(parents=True)
     (env / "lib" / version / "site-packages").mkdir(parents=True)
     (env / "bin" / "python").symlink_to(prefix / "bin" / version)
-    (env / "pyvenv.cfg").write_text(f"home = {prefix / 'bin'}\n")
+    (env / "pyvenv.cfg").write_text(f"home = {prefix / 'bin'}\ninclude-system-site-packages = false\n")
     return env / "bin" / "python"

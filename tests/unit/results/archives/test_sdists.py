@@ -1,20 +1,27 @@
-"""The deep check of an sdist: what readers of tar files disagree on, and what leads out of the directory."""
+"""The deep check of an sdist: what leads out of the directory, and what nobody may make a reader of tar files do."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.archivebuilders import METADATA, Check, Refused, add, checking, make_sdist, make_tar, make_zip, refusal
+from support.fakes import no_hang
 
+from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.results.archives import rules as archives
 from isolated_hooks.results.archives.sdists import check_sdist
+
+#: Returns what tarfile, as build calls it, makes of a .tar.gz: the content of each file, by path.
+Unpacked = Callable[[bytes], "dict[str, bytes]"]
 
 SDIST = "pkg-1.0.tar.gz"
 TOP = "pkg-1.0"
@@ -30,6 +37,22 @@ def check(tmp_path: Path) -> Check:
 @pytest.fixture
 def refused(check: Check) -> Refused:
     return refusal(check)
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Unpacked:
+    def unpack(data: bytes) -> dict[str, bytes]:
+        outside = set(tmp_path.iterdir())
+        place = tmp_path / "unpacked"
+        options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+            archive.extractall(place, **options)
+        assert set(tmp_path.iterdir()) == {*outside, place}
+        files = [path for path in place.rglob("*") if path.is_file()]
+        assert all(path.resolve().is_relative_to(place.resolve()) for path in files)
+        return {str(path.relative_to(place)): path.read_bytes() for path in files}
+
+    return unpack
 
 
 def raw(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.USTAR_FORMAT) -> bytearray:
@@ -67,6 +90,10 @@ def test_an_sdist_as_backends_write_it_is_taken(check: Check, format: int) -> No
 def test_names_of_every_kind_are_taken(check: Check, format: int) -> None:
     names = ("ünïcode 名.txt", "n" * 120, "a b,c", "/".join(["d" * 60] * 4))
     check(make_sdist(*(add(f"{TOP}/{name}", b"x") for name in names), format=format))
+
+
+def test_many_members_are_taken(check: Check) -> None:
+    check(make_sdist(*(add(f"{TOP}/{number}/ü{'n' * 120}") for number in range(100))))
 
 
 def test_links_within_the_sdist_are_taken(check: Check) -> None:
@@ -199,13 +226,61 @@ def test_a_link_with_data_is_refused(refused: Refused) -> None:
     assert "must not have data" in refused(packed(change(data, b"pkg-1.0/l", 124, b"00000001000\0")))
 
 
-# Headers on which readers disagree.
+# Headers that tarfile, or another reader, is led astray by.
 
 
-@pytest.mark.parametrize("size", ["0", "1024", "01", "x", "-1"])
+@pytest.mark.parametrize("size", ["0", "512", "1024", "01", "x", "-1", "-512", "-1024"])
 def test_two_sizes_of_a_member_are_refused(refused: Refused, size: str) -> None:
     """CVE-2025-62518: one reader skips by one of them, another by the other; what lies between is a member or not."""
-    assert "one size" in refused(make_sdist(pax("x", {"size": size}, b"x" * 512), format=tarfile.PAX_FORMAT))
+    data = make_sdist(pax("x", {"size": size}, b"x" * 512), format=tarfile.PAX_FORMAT)
+    with no_hang():
+        assert "extended header" in (said := refused(data)) or "one to Python" in said
+
+
+def record(key: str, value: object) -> bytes:
+    """Return one record of an extended header."""
+    text = f" {key}={value}\n".encode()
+    size = next(n for n in range(len(text), len(text) + 9) if n == len(text) + len(str(n)))
+    return str(size).encode() + text
+
+
+def described(*headers: bytes, data: bytes = b"x") -> list[tuple[tarfile.TarInfo, bytes]]:
+    """Return a member behind extended headers, of which tarfile names only the first as those of the member."""
+    first = add(f"{TOP}/h", record("path", f"{TOP}/x"), type=tarfile.XHDTYPE)
+    return [first, *(add(f"{TOP}/h", body, type=tarfile.XHDTYPE) for body in headers), add(f"{TOP}/x", data)]
+
+
+@pytest.mark.parametrize("size", [1200, 4096, 1 << 40])
+@pytest.mark.parametrize("behind", [0, 9])
+@pytest.mark.parametrize("key", ["GNU.sparse.realsize", "GNU.sparse.size"])
+def test_a_size_that_one_extended_header_hides_behind_another_is_refused(
+    refused: Refused, key: str, behind: int, size: int
+) -> None:
+    """tarfile would unpack so much of the archive, and go on where the size of the header itself leads to."""
+    more = [add(f"{TOP}/{number}", b"x" * 512) for number in range(behind)]
+    refused(packed(raw(*described(record(key, size)), *more)))
+
+
+def test_a_hidden_size_that_leads_back_is_refused(refused: Refused) -> None:
+    """CVE-2025-8194: tarfile goes backwards, and on for ever."""
+    members = described(record("GNU.sparse.realsize", 1), record("size", -1024))
+    with no_hang():
+        refused(packed(raw(*members)))
+
+
+@pytest.mark.parametrize(
+    ("records", "data"),
+    [
+        (record("GNU.sparse.map", "0,1,1000000000000,1"), b"xx"),
+        *(
+            (record("GNU.sparse.major", 1) + record("GNU.sparse.minor", 0), data.ljust(len(data) + 512, b"\0"))
+            for data in (b"1\n0\n1\n", b"1\n1000000000000\n1\n", b"9999999999\n" + b"1\n" * 20_000, b"x", b"")
+        ),
+    ],
+)
+def test_a_sparse_file_behind_another_extended_header_is_refused(refused: Refused, records: bytes, data: bytes) -> None:
+    with no_hang():
+        refused(packed(raw(*described(records, data=data))))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +317,6 @@ def test_a_global_header_that_changes_members_is_refused(refused: Refused) -> No
         b"13 path=evil",
         b"99 path=evil\n",
         b"0 path=x\n",
-        b"x",
         b"13 path=evil\n13 path=good\n",
         b"9 path=\xff\n",
     ],
@@ -252,37 +326,92 @@ def test_an_extended_header_that_is_not_well_formed_is_refused(refused: Refused,
     refused(packed(data))
 
 
-@pytest.mark.parametrize("kinds", [b"xx", b"LL", b"xL", b"Lx", b"KK", b"Lg", b"xg"])
-def test_a_member_that_is_described_twice_is_refused(refused: Refused, kinds: bytes) -> None:
-    body = {b"x": b"16 path=pkg-1/x\n", b"g": b"11 mtime=1\n", b"L": b"pkg-1.0/y\0", b"K": b"target\0"}
+@pytest.mark.parametrize("kinds", [b"xx", b"LL", b"xL", b"Lx", b"KK", b"Lg", b"xg", b"XL"])
+def test_a_member_that_is_described_twice_has_the_name_that_tarfile_gives_it(
+    check: Check, unpacked: Unpacked, kinds: bytes
+) -> None:
+    body = {b"x": b"18 path=pkg-1.0/z\n", b"g": b"11 mtime=1\n", b"L": b"pkg-1.0/y\0", b"K": b"target\0"}
+    body[b"X"] = body[b"x"]
     headers = [add(f"{TOP}/h", body[kinds[i : i + 1]], type=kinds[i : i + 1]) for i in range(2)]
-    assert "twice" in refused(packed(raw(*headers, add(f"{TOP}/x"))))
+    data = packed(raw(*headers, add(f"{TOP}/x", b"text")))
+    check(data)
+    assert b"text" in unpacked(data).values()
+    evil = packed(
+        raw(*headers, add(f"{TOP}/x")).replace(b"pkg-1.0/y\0", b"../../../y").replace(b"=pkg-1.0/z", b"=../../../z")
+    )
+    with contextlib.suppress(UntrustedResultError):
+        check(evil)
+        assert b"" in unpacked(evil).values()
 
 
 def test_an_extended_header_without_a_member_is_refused(refused: Refused) -> None:
-    assert "followed by its member" in refused(packed(raw(add(f"{TOP}/h", b"11 mtime=1\n", type=tarfile.XHDTYPE))))
+    assert "one to Python" in refused(packed(raw(add(f"{TOP}/h", b"11 mtime=1\n", type=tarfile.XHDTYPE))))
 
 
-def test_a_large_extended_header_is_refused_unread(refused: Refused) -> None:
-    data = raw(add(f"{TOP}/h", b"x", type=tarfile.XHDTYPE))
-    assert "larger than" in refused(packed(change(data, b"pkg-1.0/h", 124, b"77777777777\0")))
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"])
+@pytest.mark.parametrize("size", [b"77777777777\0", b"00000020001\0", b"\x80" + bytes(6) + b"\x7f" * 5, b"\xff" * 12])
+def test_a_large_extended_header_is_refused_unread(refused: Refused, kind: bytes, size: bytes) -> None:
+    data = raw(add(f"{TOP}/h", b"x", type=kind))
+    said = refused(packed(change(data, b"pkg-1.0/h", 124, size)))
+    assert "larger than" in said or "checksum" in said
+
+
+def test_many_extended_headers_of_one_member_are_refused(refused: Refused) -> None:
+    """tarfile calls itself for each of them, and holds what the earlier ones say."""
+    headers = [add(f"{TOP}/h", b"11 mtime=1\n", type=tarfile.XHDTYPE) for _ in range(500)]
+    assert "larger than" in refused(packed(raw(*headers, add(f"{TOP}/x"))))
+
+
+@pytest.mark.parametrize("kind", [b"S", b"x"])
+def test_a_long_map_of_a_sparse_file_is_refused_unread(refused: Refused, kind: bytes) -> None:
+    data = raw(add(f"{TOP}/x", b"\xff" * 200_000, type=kind))
+    change(data, b"pkg-1.0/x", 482, b"\1")
+    assert "larger than" in refused(packed(data))
+
+
+@pytest.mark.parametrize("records", [record("comment", "1" * 6000), b"2 " * 3000 + b"="])
+def test_records_that_tarfile_takes_long_for_are_refused_at_once(refused: Refused, records: bytes) -> None:
+    """CVE-2024-6232, and records that overlap: to the square each, in time or in memory."""
+    headers = (pair for n in range(1000) for pair in (add("h", records, type=tarfile.XHDTYPE), add(f"{TOP}/{n}")))
+    with no_hang():
+        refused(packed(raw(*headers)), limit=1 << 25)
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "what"),
+    "size", [b"-0000000001\0", b"-0000001000\0", b"-0000002000\0", b"\xff" * 12, b"\xff" * 10 + b"\0\0"]
+)
+def test_a_negative_size_is_refused(refused: Refused, size: bytes) -> None:
+    """CVE-2025-8194: tarfile goes backwards, and on for ever."""
+    with no_hang():
+        refused(packed(change(raw(add(f"{TOP}/x", b"12345678")), b"pkg-1.0/x", 124, size)))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "name"),
     [
-        (124, b"\x80" + bytes(10) + b"\x08", "octal size"),
-        (124, b"-0000000001\0", "octal size"),
-        (100, b"\x80\0\0\0\0\0\1\xa4", "octal mode"),
-        (257, b"evil\0\0\0\0", "ustar, pax or GNU"),
-        (257, b"ustar  \0", "another format"),
+        (124, b"\x80" + bytes(10) + b"\x08", f"{TOP}/x"),
+        (100, b"\x80\0\0\0\0\0\1\xa4", f"{TOP}/x"),
+        (257, b"evil\0\0\0\0", f"{TOP}/sub/{TOP}/x"),
+        (257, b"ustar  \0", f"{TOP}/sub/{TOP}/x"),
     ],
 )
-def test_a_header_that_readers_read_differently_is_refused(
-    refused: Refused, place: int, value: bytes, what: str
+def test_a_header_that_readers_read_differently_says_what_tarfile_reads(
+    check: Check, refused: Refused, unpacked: Unpacked, place: int, value: bytes, name: str
 ) -> None:
-    data = change(raw(add(f"{TOP}/x", b"12345678")), b"pkg-1.0/x", 345, b"prefix")
-    assert what in refused(packed(change(data, b"pkg-1.0/x", place, value)))
+    prefix = b"pkg-1.0/sub" if "sub" in name else b""
+    data = change(raw(add(f"{TOP}/x", b"12345678")), b"pkg-1.0/x", 345, prefix)
+    change(data, b"pkg-1.0/x", place, value)
+    check(packed(data))
+    assert unpacked(packed(data))[name] == b"12345678"
+    if prefix:
+        assert "relative path" in refused(packed(change(data, b"pkg-1.0/x", 345, b"../../../x\0")))
+
+
+def test_a_hard_link_with_a_special_bit_is_refused(refused: Refused) -> None:
+    """Its mode becomes the one of the file that it names."""
+    assert "setuid" in refused(
+        make_sdist(add(f"{TOP}/x", type=tarfile.LNKTYPE, linkname=f"{TOP}/PKG-INFO", mode=0o4755))
+    )
 
 
 def test_a_wrong_checksum_is_refused(refused: Refused) -> None:

@@ -1,0 +1,134 @@
+"""The lanes: ``nox -s NAME``, in the environment that nox itself is installed in.
+
+    $ .venv/bin/python -m pip install --editable '.[dev]'
+    $ .venv/bin/nox -s full
+
+The fast lane is ``pytest`` alone. What runs at night only is one command, an hour or more::
+
+    $ .venv/bin/nox -s soak corpora
+
+No session makes an environment of its own but ``fuzz``, and none needs more of the network than the package index that
+pip is configured for. Arguments after ``--`` go to pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["fast", "lint", "typing", "docs"]
+
+#: What the sessions ``corpora`` and ``containers`` run, and no other.
+_ELSEWHERE = "not corpus and not containers"
+_STANDING = "not host_global"
+_TARGETS = ("output", "names", "archives", "planner")
+
+
+def _pytest(session: nox.Session, *arguments: str, markers: str = "", **environ: str) -> None:
+    session.run(sys.executable, "-m", "pytest", "-m", markers, *arguments, *session.posargs, env=environ, external=True)
+
+
+def _together_and_alone(session: nox.Session, markers: str, *runner: str, **environ: str) -> None:
+    """Run tests side by side, and after them those that can bear nothing beside them."""
+    command = (sys.executable, "-m", *(runner or ("pytest",)))
+    for more, options in ((_STANDING, ()), ("host_global", ("--numprocesses=0",))):
+        arguments = (*options, "-m", f"({markers}) and {more}", *session.posargs)
+        session.run(*command, *arguments, env=environ, external=True, success_codes=[0, 5] if session.posargs else [0])
+
+
+@nox.session
+def fast(session: nox.Session) -> None:
+    """Run what a change breaks most often: the same as ``pytest``."""
+    session.run(sys.executable, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Run every test that one machine can run as this user, and measure and gate the coverage of lines and branches."""
+    _together_and_alone(session, _ELSEWHERE)
+
+
+@nox.session
+def rest(session: nox.Session) -> None:
+    """Run what ``full`` runs and ``fast`` does not, without coverage: where ``fast`` has just been run."""
+    _together_and_alone(session, f"(slow or network or host_global) and {_ELSEWHERE}")
+
+
+@nox.session
+def corpora(session: nox.Session) -> None:
+    """Build real packages with and without the sandbox. Needs a package index, compilers, and most of an hour."""
+    _pytest(session, "--numprocesses=0", markers="corpus", ISOLATED_HOOKS_REQUIRE_SANDBOX="1")
+
+
+@nox.session
+def containers(session: nox.Session) -> None:
+    """Try podman, docker and CRI-O's rules. Needs root on Debian, and installs what it needs there."""
+    _pytest(
+        session,
+        "--numprocesses=0",
+        "tests/containers",
+        markers="containers",
+        ISOLATED_HOOKS_REQUIRE_CONTAINERS="1",
+    )
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run 1,000 hooks in a row, 32 at once, and kill a frontend at 50 points and a launcher at 25."""
+    _pytest(
+        session,
+        "--numprocesses=0",
+        "tests/integration/call/test_soak.py",
+        "tests/attacks/lifecycle",
+        ISOLATED_HOOKS_SOAK="1000",
+        ISOLATED_HOOKS_KILL_POINTS="50",
+    )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try the properties with more examples, at random, then guided by coverage where atheris can be installed.
+
+    ``nox -s fuzz -- SECONDS`` is how long each of the four targets is tried, 60 by default.
+    """
+    seconds = session.posargs[0] if session.posargs else "60"
+    examples = {"ISOLATED_HOOKS_EXAMPLES": "2000"}
+    session.run(sys.executable, "-m", "pytest", "-m", "", "tests/fuzz", env=examples, external=True)
+    session.run(sys.executable, "-m", "venv", ".venv-fuzz", external=True)
+    python = os.fspath(Path(".venv-fuzz/bin/python"))
+    session.run(python, "-m", "pip", "install", "--quiet", "hypothesis", "pytest", "--editable", ".", external=True)
+    try:
+        session.run(python, "-m", "pip", "install", "--quiet", "atheris", external=True)
+    except nox.command.CommandFailed:
+        session.warn("atheris cannot be installed for this Python, so nothing is guided by coverage")
+        return
+    for target in _TARGETS:
+        limits = (f"-max_total_time={seconds}", "-len_control=0", "-max_len=12000")
+        session.run(python, "tests/fuzz/guided.py", target, *limits, external=True)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types."""
+    session.run(sys.executable, "-m", "mypy", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the pages: valid reStructuredText, links that lead somewhere, names of files and tests that exist."""
+    session.run(sys.executable, "tests/support/pages.py", external=True)
+    _pytest(
+        session, "--numprocesses=0", "tests/unit/facade/test_documents.py", "tests/unit/facade/test_threat_model.py"
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style."""
+    session.run(sys.executable, "-m", "ruff", "check", ".", external=True)
+    session.run(sys.executable, "-m", "ruff", "format", "--check", ".", external=True)

@@ -1,0 +1,237 @@
+"""The keys of a policy, one row each: the check, the option and the paragraph of the reference, ``docs/policy.rst``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..protections import ROWS, Protection, ProtectionState
+from . import checks
+from .limits import Limits, limit_values
+from .option import Option
+
+__all__ = ["DEFAULT_REQUIRE", "HOOKS", "KEYS", "Key"]
+
+#: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds: all of them run the same code.
+HOOKS = (
+    "get_requires_for_build_wheel",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "build_wheel",
+    "build_sdist",
+    "build_editable",
+    "_supported_features",
+)
+#: The protections that must always be active, unless ``allow_degraded`` names them.
+DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
+
+_SOURCES = ("read-write", "read-only")
+_LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+
+
+def _check_hooks(label: str, value: object) -> frozenset[str]:
+    hooks = checks.choices(label, value, HOOKS)
+    if not hooks:
+        raise checks.wrong(label, value, "at least one hook, because otherwise nothing is sandboxed")
+    return hooks
+
+
+def _check_source(label: str, value: object) -> str:
+    return checks.choice(label, value, _SOURCES)
+
+
+def _check_launcher(label: str, value: object) -> str:
+    # Only the form: which launchers there are is not known without asking the system.
+    if not isinstance(value, str) or not _LAUNCHER.fullmatch(value):
+        raise checks.wrong(label, value, "the name of a launcher, such as native or bubblewrap")
+    return value
+
+
+def _check_limits(label: str, value: object) -> Limits:
+    if isinstance(value, Limits):
+        return value
+    values: dict[str, Any] = limit_values(label, value, str)
+    return Limits(**values)
+
+
+def _check_required(label: str, value: object) -> frozenset[Protection]:
+    return DEFAULT_REQUIRE | checks.protections(label, value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Key:
+    """All there is to know of one key of a policy.
+
+    :ivar check: returns its value in the one form, or raises PolicyError
+    :ivar about: its paragraphs of the reference, in reStructuredText
+    :ivar example: the same in TOML
+    :ivar default: its default in words, where the value would not say it
+    :ivar option: the option of the command line that sets it, or adds to it
+    :ivar paths: its value is paths: a file may begin them with ``~``, and an option may give relative ones
+    """
+
+    check: checks.Check
+    about: str
+    example: str
+    default: str = ""
+    option: Option | None = None
+    paths: bool = False
+
+
+#: The row of each key, by its name in Python; a file spells it with hyphens. In this order options stand in ``--help``.
+KEYS: Mapping[str, Key] = {
+    "hooks": Key(
+        check=_check_hooks,
+        default="all of them",
+        about="""\
+The hooks that run in a sandbox. Every hook runs the same code of the backend, so leave this key alone unless you
+know why one of them cannot be sandboxed. A hook that you do not name runs unprotected, and its report says so.""",
+        example='hooks = ["build_wheel", "get_requires_for_build_wheel"]',
+    ),
+    "network": Key(
+        check=checks.flag,
+        about="""\
+Whether hooks use the network of the host. Without it, a hook has at most a loopback interface of its own.
+With it, a hook reaches everything that the host reaches, services on ``localhost`` included.""",
+        example="network = true",
+        option=Option(flag="--network", help="let hooks use the network"),
+    ),
+    "source": Key(
+        check=_check_source,
+        about="""\
+Whether hooks may write to the source tree. Many backends do: setuptools puts ``build`` and ``*.egg-info`` there.
+With ``"read-only"``, those fail.""",
+        example='source = "read-only"',
+        option=Option(flag="--source", choices=_SOURCES, help="whether hooks may write to the source tree"),
+    ),
+    "expose": Key(
+        check=checks.paths,
+        paths=True,
+        about="""\
+Further paths that hooks can read: toolchains outside of the system directories, data, a home directory that holds
+the source tree. A path shows everything beneath it. It must exist.""",
+        example='expose = ["/srv/toolchains", "~/models"]',
+        option=Option(flag="--expose", metavar="PATH", repeated=True, help="show PATH too, to be read"),
+    ),
+    "writable": Key(
+        check=checks.paths,
+        paths=True,
+        about="""\
+Further paths that hooks can read and write: a compiler cache that builds share, for instance. Code of one build can
+leave files there that the next build, or a program outside of the sandbox, trusts. It must exist.""",
+        example='writable = ["~/.cache/ccache"]',
+        option=Option(flag="--writable", metavar="PATH", repeated=True, help="show PATH too, to be read and written"),
+    ),
+    "hide": Key(
+        check=checks.paths,
+        paths=True,
+        about="""\
+Paths that hooks do not see although something else shows them: a directory in the source tree, or in a system
+directory. Hooks find an empty file or directory in its place. It wins over every other key. On a host without user
+namespaces, nothing beneath a path that is shown can be hidden: such a call is refused.""",
+        example='hide = ["/usr/local/etc/licences"]',
+        option=Option(flag="--hide", metavar="PATH", repeated=True, help="take PATH out again"),
+    ),
+    "env_keep": Key(
+        check=checks.keep_patterns,
+        about="""\
+Variables of the frontend's own environment that hooks get, besides the built-in list of build variables
+(``CFLAGS``, ``CMAKE_*``, ``SOURCE_DATE_EPOCH`` and others): ``NAME``, or ``PREFIX_*`` for all that begin so. Case
+matters. It wins over ``env-delete``, and it keeps variables whose name or value looks like a credential, so name as
+few as possible. ``"*"`` is refused.""",
+        example='env-keep = ["MY_BUILD_*", "LICENCE_SERVER"]',
+        option=Option(flag="--env-keep", metavar="NAME", repeated=True, help="keep variables, NAME or PREFIX_*"),
+    ),
+    "env_delete": Key(
+        check=checks.patterns,
+        about="""\
+Variables that hooks do not get, although the built-in list keeps them or the frontend adds them: ``NAME``,
+``PREFIX_*``, or ``"*"`` for all that ``env-keep`` does not name. Case does not matter. Variables that the frontend
+passes with the call itself stay.""",
+        example='env-delete = ["CARGO_*"]',
+        option=Option(flag="--env-delete", metavar="NAME", repeated=True, help="drop variables, NAME or PREFIX_*"),
+    ),
+    "env_remove": Key(
+        check=checks.names,
+        about="""\
+Variables that no hook gets, whoever sets them: the frontend with the call, its runner, or ``env-keep``. Only whole
+names, and case matters.""",
+        example='env-remove = ["INDEX_PASSWORD"]',
+        option=Option(flag="--env-remove", metavar="NAME", repeated=True, help="take a variable out, whoever set it"),
+    ),
+    "require": Key(
+        check=_check_required,
+        default="the protections that the table below requires",
+        about="""\
+Protections that have to be *active*, in addition to those that are required by default; no list takes one of these
+away. Where the host cannot give one, nothing runs, and the error says what to do.""",
+        example='require = ["identity", "processes"]',
+    ),
+    "allow_degraded": Key(
+        check=checks.protections,
+        about="""\
+Protections that may be weaker or missing. It wins over ``require``. Each report says what was weaker and why, and
+each call warns with ``IsolationDegradedWarning``. ``no-namespaces`` stands for all that a host without user
+namespaces cannot give in full.""",
+        example='allow-degraded = ["no-namespaces"]',
+        option=Option(
+            flag="--allow-degraded",
+            metavar="NAME",
+            repeated=True,
+            help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
+        ),
+    ),
+    "allow_url_requirements": Key(
+        check=checks.flag,
+        about="""\
+Whether a hook may ask for a build requirement by URL (``name @ https://...``). The frontend would fetch it outside
+of the sandbox, from a place that the hook has chosen.""",
+        example="allow-url-requirements = true",
+    ),
+    "allow_other_names": Key(
+        check=checks.flag,
+        about="""\
+Whether a hook may return a wheel, an sdist or metadata of another project than ``pyproject.toml`` names. A backend
+that does so could replace a package that you trust.""",
+        example="allow-other-names = true",
+    ),
+    "launcher": Key(
+        check=_check_launcher,
+        about="""\
+The program that sets the sandbox up: ``native``, which is part of this package, ``bubblewrap``, or the name of one
+that another distribution brings (`launchers <launchers.rst>`_).""",
+        example='launcher = "bubblewrap"',
+        option=Option(
+            flag="--launcher",
+            metavar="NAME",
+            help="what sets the sandbox up: native, bubblewrap, or one that is installed",
+        ),
+    ),
+    "deep_check": Key(
+        check=checks.flag,
+        about="""\
+Whether wheels and sdists are inspected before the frontend gets them: names, links, sizes and ``RECORD`` of their
+members (`results <results.rst>`_).""",
+        example="deep-check = true",
+        option=Option(flag="--deep-check", help="look into wheels and sdists before handing them over"),
+    ),
+    "limits": Key(
+        check=_check_limits,
+        default="see the table of limits below",
+        about="""\
+What one hook call may use. Each limit is a key of its own: setting one leaves the others alone. Times are in
+seconds. Sizes are in bytes, or have a unit: ``"500M"``, ``"2GiB"``. ``"none"`` removes a limit, except for those
+marked *always*.""",
+        example='limits = { wall-time = 3600, memory = "8G", processes = "none" }',
+        option=Option(
+            flag="--limit",
+            metavar="NAME=VALUE",
+            repeated=True,
+            help="set a limit, idle-time=600, memory=8G or processes=none for instance",
+        ),
+    ),
+}

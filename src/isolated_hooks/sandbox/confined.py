@@ -1,0 +1,42 @@
+"""Pid 1 where there are no namespaces: Landlock and seccomp confine the hook, and nothing ends with this process."""
+
+from __future__ import annotations
+
+from . import identity, landlock, pipes, privileges, syscalls
+from .init import Init, end_children, end_scoped
+
+
+class Confined(Init):
+    """What takes the place of pid 1: a subreaper that confines itself, and ends by hand what the hook has left."""
+
+    scoped = False  # Landlock lets it signal nothing beyond the sandbox
+
+    def _enter_root(self) -> None:
+        """Stay in the caller's: there is no other."""
+
+    def _give_up_privileges(self) -> None:
+        self.stage = "privileges"
+        separate = self.plan["identity"]["throw_away"]
+        if separate:
+            privileges.keep_permitted_over_setuid()
+            identity.become(self.entered.uid, self.entered.uid)
+        privileges.reduce_what_can_be(self.capabilities)
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        self.stage = "Landlock"
+        network = self.plan["network"]
+        confined = landlock.confine(self.plan["rules"], network=network)
+        self.scoped = confined.signals
+        if not self.scoped and not separate:
+            reason = "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
+            pipes.send(self.report, "degraded", "processes", reason)
+        self.stage = "system call filter"
+        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation)
+
+    def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        return super()._start(argv, variables)
+
+    def _end_rest(self) -> None:
+        if self.scoped:
+            end_scoped()
+        end_children()

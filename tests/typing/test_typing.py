@@ -1,0 +1,31 @@
+"""The public names, and the example of a launcher, as ``mypy --strict`` sees them in somebody else's project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.documents import code_block
+from support.projects import clean_environ
+
+_PUBLIC_API = Path(__file__).with_name("public_api.py")
+_IS_A_LAUNCHER = "\nlauncher: Launcher = Polite()\n"
+
+
+def test_the_public_names_and_the_launcher_of_the_document_pass_mypy_strict(tmp_path: Path) -> None:
+    (tmp_path / "polite.py").write_text(code_block("launchers.rst", "python", "class Polite") + _IS_A_LAUNCHER)
+    (tmp_path / "public_api.py").write_text(_PUBLIC_API.read_text(encoding="utf-8"))
+    # What it finds of this package is what is installed: no mypy_path, and no settings of this repository's.
+    argv = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", os.devnull]
+    done = subprocess.run(
+        [*argv, "polite.py", "public_api.py"],
+        cwd=tmp_path,
+        env=clean_environ(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

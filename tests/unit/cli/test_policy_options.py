@@ -1,0 +1,93 @@
+"""The options that make a policy: what they add, what they replace, and what they say of a wrong value."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from isolated_hooks import Policy, PolicyError
+from isolated_hooks.cli.options import add_policy_options, policies_of, policy_of
+
+FILE = """
+expose = ["/srv/one"]
+env-keep = ["A"]
+launcher = "mine"
+source = "read-only"
+limits = { wall-time = 5, processes = 7 }
+[packages.other]
+expose = ["/srv/other"]
+"""
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_policy_options(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "policy.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_no_option_is_the_default_policy() -> None:
+    assert policy_of(options()) == Policy()
+
+
+def test_every_option_has_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = """--network --source read-only --expose more --writable /w --writable w --hide /h --env-keep A
+        --env-delete B_* --env-remove C --allow-degraded ipc --allow-degraded network --launcher bubblewrap --deep-check
+        --time-limit 9 --limit memory=1K --limit processes=none""".split()
+    assert policy_of(options(*arguments)) == Policy(
+        network=True,
+        source="read-only",
+        expose=[tmp_path / "more"],
+        writable=["/w", tmp_path / "w"],
+        hide=["/h"],
+        env_keep=["A"],
+        env_delete=["B_*"],
+        env_remove=["C"],
+        allow_degraded=["ipc", "network"],
+        launcher="bubblewrap",
+        deep_check=True,
+        limits={"wall_time": 9, "memory": 1024, "processes": None},
+    )
+
+
+def test_lists_are_added_to_and_the_rest_is_replaced(file: str) -> None:
+    more = ("--expose", "/srv/two", "--env-keep", "B", "--launcher", "native", "--source", "read-write")
+    policies = policies_of(options("--config", file, *more, "--limit", "processes=8"))
+    assert policies(None).expose == ("/srv/one", "/srv/two")
+    assert policies("Other").expose == ("/srv/other", "/srv/two")
+    for policy in (policies(None), policies("other")):
+        assert (policy.env_keep, policy.launcher, policy.source) == (("A", "B"), "native", "read-write")
+        assert (policy.limits.wall_time, policy.limits.processes) == (5, 8)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_the_limit_of_a_name_wins_over_the_option_of_its_own(order: slice) -> None:
+    arguments = [("--time-limit", "9"), ("--limit", "wall-time=none")][order]
+    assert policy_of(options(*(word for pair in arguments for word in pair))).limits.wall_time is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--time-limit", "-1"), "--time-limit: -1.0 was given; accepted: a positive number of seconds"),
+        (("--limit", "wall-time=-1"), "--limit.wall-time: -1 was given; accepted: a positive number of seconds"),
+        (("--limit", "memory"), "--limit: 'memory' was given; accepted: NAME=VALUE"),
+        (("--expose", ""), "--expose: an empty path was given"),
+        (("--launcher", ""), "launcher: '' was given"),
+        (("--env-keep", "=A"), "env_keep: '=A' was given"),
+        (("--package", "example"), "name it by --config"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_names_it(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy_of(options(*arguments))
+    assert message in str(caught.value)

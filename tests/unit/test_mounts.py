@@ -1,0 +1,52 @@
+"""The lines of /proc/self/mountinfo, which say what is mounted where."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from isolated_hooks.sandbox.mounts import Mount, mounted
+
+
+def test_a_line_is_taken_apart() -> None:
+    mount = Mount(b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 propagate_from:2 - ext3 /dev/root rw,errors=continue\n")
+    assert (mount.device, mount.root, mount.place) == (os.makedev(98, 0), b"/mnt1", b"/mnt2")
+    assert (mount.options, mount.kind) == ([b"rw", b"noatime"], b"ext3")
+    assert mount.settings == [b"rw", b"errors=continue"]
+
+
+@pytest.mark.parametrize("fields", ["", "shared:5 ", "shared:5 master:1 unbindable "])
+@pytest.mark.parametrize("source", ["none", "", "a\\040b", "-"])
+def test_neither_optional_fields_nor_an_odd_source_shift_the_others(fields: str, source: str) -> None:
+    mount = Mount(f"1 2 0:3 / /x ro {fields}- cgroup {source} rw,memory\n".encode())
+    assert (mount.kind, mount.settings, mount.options) == (b"cgroup", [b"rw", b"memory"], [b"ro"])
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (rb"/a\040b", b"/a b"),
+        (rb"/\134040", rb"/\040"),
+        (rb"/\011\012", b"/\t\n"),
+        (b"/\r\x0b\xff", b"/\r\x0b\xff"),
+        (b"/-", b"/-"),
+    ],
+)
+def test_names_are_what_the_kernel_has(written: bytes, name: bytes) -> None:
+    mount = Mount(b"1 2 0:3 %b %b rw - tmpfs none rw\n" % (written, written))
+    assert (mount.place, mount.root) == (name, name)
+
+
+def test_what_this_process_sees_is_what_findmnt_sees() -> None:
+    done = subprocess.run(
+        ["findmnt", "--kernel", "--raw", "--noheadings", "--output", "FSTYPE,MAJ:MIN"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = [tuple(line.split()) for line in done.stdout.splitlines()]
+    ours = [(m.kind.decode(), f"{os.major(m.device)}:{os.minor(m.device)}") for m in mounted()]
+    assert sorted(ours) == sorted(theirs)
+    assert any(mount.place == b"/" for mount in mounted())

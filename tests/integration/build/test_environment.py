@@ -139,7 +139,7 @@ def test_a_build_that_is_too_old_is_told_so(found: str, tmp_path: Path) -> None:
     (package / "__init__.py").write_text(found)
     done = command("build", "--help", environ={"PYTHONPATH": os.fspath(package.parent)})
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"ERROR the build of {sys.executable} cannot be used: ")
+    assert done.stderr.startswith(f"ERROR cannot import build into {sys.executable}: ")
     assert "Remedy: install build 1.3 or newer" in done.stderr
 
 

@@ -1,1 +1,1 @@
-"""Directories and files by descriptor, in trees that a hook may have written to."""
+"""Access to files and directories by descriptor, in trees that a hook may have written to."""

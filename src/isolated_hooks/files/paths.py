@@ -1,4 +1,4 @@
-"""What the planner may ask about the filesystem. The planner itself makes no system call: it is given one of these."""
+"""The planner's questions about the filesystem. The planner makes no system call: a :class:`Filesystem` answers it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Literal, Protocol
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "is_within", "resolve"]
 
 Kind = Literal["file", "directory", "link", "device", "other"]
-_MAX_LINKS = 40  # as the kernel, path_resolution(7)
+_MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
 
 
 class Filesystem(Protocol):
-    """Questions about absolute paths. None of them follows a link at the end of the path."""
+    """Answers questions about absolute paths. No method follows a link at the end of the path."""
 
     def kind(self, path: str) -> Kind | None:
-        """Return what ``path`` is, or ``None`` where there is nothing or it cannot be looked at."""
+        """Return the kind of ``path``, or ``None`` if nothing exists there or we may not look at it."""
 
     def readlink(self, path: str) -> str:
-        """Return where a symbolic link points."""
+        """Return the target of a symbolic link, as written in the link."""
 
     def names(self, path: str) -> tuple[str, ...]:
-        """Return the names in a directory, sorted; empty where it cannot be read."""
+        """Return the names in a directory, sorted, or an empty tuple if we cannot read the directory."""
 
     def text(self, path: str) -> str:
-        """Return the beginning of a text file, empty where it cannot be read."""
+        """Return up to 64 KiB from the start of a text file, or an empty text if we cannot read it."""
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
 
     def private(self, path: str) -> tuple[str, ...]:
-        """Return what is beneath a directory that modes keep from being read by everybody, without what is in there."""
+        """Return the topmost paths beneath a directory that not everybody may read, judged by their modes."""
 
 
 class RealFilesystem:
@@ -75,13 +75,13 @@ class RealFilesystem:
         return os.lstat(path).st_size
 
     def private(self, path: str) -> tuple[str, ...]:
-        return tuple(found for found in _private(path) if os.path.lexists(found))
+        return tuple(private for private in _private(path) if os.path.lexists(private))
 
 
 @functools.lru_cache
 def _private(top: str) -> tuple[str, ...]:
-    """Walk a directory of the system, once in the life of a process: in a large one this takes a second."""
-    found: list[str] = []
+    """Walk a directory of the system, only once per process: in a large directory this takes a second."""
+    private: list[str] = []
     todo = [top]
     while todo:
         try:
@@ -89,21 +89,21 @@ def _private(top: str) -> tuple[str, ...]:
                 for entry in entries:
                     mode = entry.stat(follow_symlinks=False).st_mode
                     if stat.S_ISDIR(mode):
-                        (todo if mode & 0o005 == 0o005 else found).append(entry.path)
+                        (todo if mode & 0o005 == 0o005 else private).append(entry.path)
                     elif stat.S_ISREG(mode) and not mode & 0o004:
-                        found.append(entry.path)
+                        private.append(entry.path)
         except OSError:
-            continue  # a file at the top, or gone meanwhile
-    return tuple(found)
+            continue  # the top is a file, or the directory is gone by now
+    return tuple(private)
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Say whether ``path`` is ``directory`` or beneath it. Both are absolute, without ``..``; no link is looked at."""
+    """Return whether ``path`` is ``directory`` or beneath it. Both are absolute, without ``..``. We ignore links."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, str]]:
-    """Return the real path of ``path``, ``None`` where it does not exist, and every link on the way with its target."""
+    """Return the real path of ``path``, or ``None`` if it does not exist, and each link on the way with its target."""
     links: dict[str, str] = {}
     hops = 0
     done, todo = "/", [part for part in path.split("/") if part]

@@ -1,4 +1,4 @@
-"""What a call shows to a hook, keeps from it, and runs it as, decided beforehand. Nothing here makes a system call."""
+"""The plan of a call: what the hook sees, what stays hidden, and as whom it runs. Nothing here makes a system call."""
 
 from __future__ import annotations
 

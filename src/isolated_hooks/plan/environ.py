@@ -1,25 +1,28 @@
-"""The environment filter: which variables a hook gets to see, and which are made to fit the sandbox.
+"""The environment filter decides which variables a hook sees and which values it adapts to the sandbox.
 
-A variable whose value equals the frontend's own ``os.environ`` at the time of the call is *ambient*: it is kept only
-where a table below, or the policy, names it. Any other variable was *injected* by the frontend, or by its runner, and
-is kept. So it is decided here what to drop, and applied in the child, where the merged environment is visible.
+A variable is *ambient* if its value equals the one in the frontend's own ``os.environ`` at the time of the call. The
+filter keeps an ambient variable only if a table or the policy names it. Any other variable was *injected* by the
+frontend or by its runner, and the filter keeps it. This module decides what to drop. The child applies the decision,
+because only the child sees the merged environment.
 
-For each ambient variable the first of these that applies decides:
+For each ambient variable, the first of these rules that applies decides:
 
-1. It is made to fit, or has no meaning inside: replaced or removed, even if it was injected or ``env_keep`` names it.
-2. ``env_remove`` names it: dropped, and taken out again whoever has set it. So are the injected ones.
-3. The runner call itself passed it in ``extra_environ``: kept, whatever its name.
+1. The filter adapts the variable, or the variable has no meaning inside: replaced or removed, even if the frontend
+   injected it or ``env_keep`` names it.
+2. ``env_remove`` names it: dropped. The child removes it too if the frontend injected it.
+3. The runner call itself passed it in ``extra_environ``: kept, under any name.
 4. ``env_keep`` names it: kept.
-5. ``env_delete`` names it: dropped, also where it was injected.
+5. ``env_delete`` names it: dropped, even if the frontend injected it.
 6. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
 7. Its name or its value looks like a credential: dropped.
 8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
 9. It is in ``NEVER``: dropped.
 10. It is in one of the other tables: kept. Anything else: dropped.
 
-``PATH`` and ``LD_LIBRARY_PATH`` are filtered entry by entry, whoever set them, to directories that are visible and not
-writable inside. The latter because compilers under /opt, and interpreters that were moved, do not start without it, and
-because the interpreter that sets up the sandbox was started with it anyway.
+The child filters ``PATH`` and ``LD_LIBRARY_PATH`` entry by entry, even if the frontend set them. It keeps the
+directories that are visible inside and not writable there. ``LD_LIBRARY_PATH`` is kept because compilers under /opt and
+relocated interpreters do not start without it, and because the interpreter that sets up the sandbox starts with it
+anyway.
 """
 
 from __future__ import annotations
@@ -47,26 +50,30 @@ from .environtables import (
 __all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "plan_environ"]
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
-# Whatever stands before an "@" in the authority of a URL (RFC 3986, 3.2.1), a user alone included: it may be a token.
-# Proxies are also written without a scheme, as user:password@host, with or without two slashes before it.
+# The part before an "@" in the authority of a URL (RFC 3986, 3.2.1). Even a user name alone may be a token. People also
+# write proxies without a scheme, as user:password@host, with or without two slashes before it.
 _USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether a variable's name says that its value may be a credential."""
+    """Return whether a variable's name suggests that its value is a credential."""
     upper = name.upper()
     return any(part in upper for part in SECRET_PARTS) or not SECRET_WORDS.isdisjoint(_NOT_A_WORD.split(upper))
 
 
 def holds_credentials(value: str) -> bool:
-    """Return whether a value has a URL or a proxy's address in it that names a user."""
+    """Return whether a value contains a URL or a proxy's address with a user name in it."""
     return _USERINFO.search(value) is not None
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What becomes of an ambient variable, and why, in a word or two."""
+    """The decision about an ambient variable.
+
+    :ivar keep: the hook sees the variable with its ambient value
+    :ivar reason: the reason, in a word or two
+    """
 
     keep: bool
     reason: str
@@ -74,13 +81,14 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class EnvironRules:
-    """What becomes of the environment of one hook call.
+    """The rules for the environment of one hook call.
 
-    :ivar decisions: for each ambient variable whether it is kept, and why
-    :ivar set: the variables that are made to fit, over any other value
-    :ivar defaults: variables that are set where the frontend has not set them
-    :ivar removed: variables that are taken out, whoever set them, as ``NAME`` or ``PREFIX*``
-    :ivar overridden: the names that the runner call passed and that still are replaced or removed
+    :ivar decisions: the decision about each ambient variable, by name
+    :ivar set: values adapted to the sandbox, by name; they replace any other value
+    :ivar defaults: values for variables that the frontend has not set, by name
+    :ivar removed: the names of variables that the child removes even if the frontend injected
+        them, as ``NAME`` or ``PREFIX*``
+    :ivar overridden: the names that the runner call passed and that the child nevertheless replaces or removes, sorted
     """
 
     decisions: Mapping[str, Decision]
@@ -88,19 +96,19 @@ class EnvironRules:
     defaults: Mapping[str, str]
     removed: tuple[str, ...]
     overridden: tuple[str, ...]
-    _given: tuple[str, ...] = dataclasses.field(repr=False)
+    _passed: tuple[str, ...] = dataclasses.field(repr=False)
     _keep: tuple[str, ...] = dataclasses.field(repr=False)
     _delete: tuple[str, ...] = dataclasses.field(repr=False)
-    # Values: never in a repr, a report or a file.
+    # Ambient values must never get into a repr, a report or a file.
     _ambient: Mapping[str, str] = dataclasses.field(repr=False)
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """The names of the ambient variables that the hook does not see, sorted, without those made to fit."""
+        """The names of the ambient variables that the hook does not see, sorted, without replaced and removed ones."""
         return tuple(sorted(name for name, decision in self.decisions.items() if decision.reason in _DROP_REASONS))
 
     def to_dict(self) -> dict[str, object]:
-        """Return the rules for reports: names and reasons, and no value but those that are made to fit."""
+        """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
         kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}
         return {
             "kept": kept,
@@ -114,19 +122,20 @@ class EnvironRules:
     def for_child(
         self, key: bytes, *, path_roots: Iterable[bytes] = (), path_refused: Iterable[bytes] = ()
     ) -> dict[str, object]:
-        """Return the rules as :func:`isolated_hooks.sandbox.environ.apply` takes them; marshal can write them.
+        """Return the rules for :func:`isolated_hooks.sandbox.environ.apply`, as objects that marshal can write.
 
         :param key: 16 to 64 random bytes, new for each call
         :param path_roots: the directories that are visible and read-only inside
-        :param path_refused: the source tree and the directories that the hook can write to; where two directories
-            cover an entry of ``PATH``, the deeper one decides
+        :param path_refused: the source tree and the directories that the hook can write to; if two directories cover an
+            entry of ``PATH``, the deeper one decides
+        :raises ValueError: the key is too short or too long
         """
         if not 16 <= len(key) <= 64:
-            raise ValueError(f"a key of {len(key)} bytes was given; accepted: 16 to 64")
+            raise ValueError(f"the key has the wrong length (expected 16 to 64 bytes, got {len(key)})")
         return {
             "key": key,
             "dropped": {os.fsencode(name): digest(key, os.fsencode(self._ambient[name])) for name in self.dropped},
-            "given": _encoded(self._given),
+            "passed": _encoded(self._passed),
             "keep": _encoded(self._keep),
             "delete": _lowered(self._delete),
             "remove": _encoded(self.removed),
@@ -149,17 +158,18 @@ def plan_environ(
     user: str,
     rustup_home: str | None = None,
 ) -> EnvironRules:
-    """Decide what becomes of the environment of one hook call.
+    """Decide the rules for the environment of one hook call.
 
     :param ambient: the frontend's ``os.environ`` at the time of the call
-    :param started_with: the environment that the frontend's process was started with
+    :param started_with: the environment with which the frontend's process started
     :param extra: ``extra_environ`` of the runner call
     :param home: the hook's home directory, as seen inside
-    :param tmpdir: its directory for temporary files, as seen inside
-    :param user: its user name
-    :param rustup_home: where the toolchains of rustup are visible inside, if they are
+    :param tmpdir: the hook's directory for temporary files, as seen inside
+    :param user: the hook's user name
+    :param rustup_home: the directory of rustup's toolchains, if it is visible inside
     """
     extra = extra or {}
+    # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = _fitted(policy, home, tmpdir, user, rustup_home)
     removed = (*REMOVED, *policy.env_remove)
@@ -179,12 +189,12 @@ def plan_environ(
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        # A nested pip cannot succeed without the network; let it say so at once. Not PIP_NO_INDEX, which would also
-        # forbid an index in a local directory.
+        # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which
+        # would also forbid an index in a local directory.
         defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
-        _given=tuple(sorted(extra)),
+        _passed=tuple(sorted(extra)),
         _keep=policy.env_keep,
         _delete=policy.env_delete,
         _ambient=MappingProxyType(dict(ambient)),
@@ -197,7 +207,7 @@ def _removal(name: str, policy: Policy) -> str:
 
 def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
-    # First, because directories are named python@3.12: no entry of theirs may look like a user's name.
+    # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
         return Decision(True, "path")
     if looks_secret(name):
@@ -214,7 +224,7 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decisio
 
 
 def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
-    """Return the variables that must fit the sandbox, whatever anyone else says."""
+    """Return the variables that we always adapt to the sandbox, over any other value."""
     fitted = {
         "HOME": home,
         "TMPDIR": tmpdir,
@@ -227,7 +237,7 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_DATA_HOME": f"{home}/.local/share",
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
-        # In a user namespace the owner of the source tree may be unmapped, which git calls dubious; git-config(1).
+        # In a user namespace the owner of the source tree may be unmapped, which git refuses as dubious, git-config(1).
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": "*",
@@ -248,7 +258,7 @@ def _encoded(names: Sequence[str]) -> list[bytes]:
 
 
 def _lowered(patterns: Sequence[str]) -> list[bytes]:
-    # As bytes, so that the parent and the child, which knows no locale, agree: only A to Z have a lower case.
+    # We lower bytes, so that the parent and the child, which has no locale, agree: only A to Z have a lower case.
     return [os.fsencode(pattern).lower() for pattern in patterns]
 
 

@@ -1,8 +1,8 @@
 """The tables of the environment filter. An entry is ``NAME`` or ``PREFIX*``; case matters.
 
-A prefix is listed only where whatever may share it is about building. So not ``CC_*``, ``BUILD_*`` or ``NIX_*``, under
-which CI services and tools keep identities and tokens. No entry needs to name a credential: names and values that look
-like one are dropped before these tables are read.
+We list a prefix only if every variable with that prefix concerns building. So we do not list ``CC_*``, ``BUILD_*`` or
+``NIX_*``, under which CI services and tools keep identities and tokens. No entry needs to name a credential: the filter
+drops names and values that look like one before it reads these tables.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-#: Lists of directories that are kept and filtered entry by entry in the child.
+#: Lists of directories. The child filters them entry by entry.
 PATH_LISTS = ("PATH", "LD_LIBRARY_PATH")
 
-#: What a frontend changes in its own os.environ, besides PATH, to lead a hook to its build environment.
+#: Variables, besides PATH, that a frontend changes in its own os.environ to lead a hook to its build environment.
 STRUCTURAL = frozenset(("CONDA_PREFIX", "PYTHONNOUSERSITE", "PYTHONPATH", "VIRTUAL_ENV"))
 
-#: Language, terminal, time, and how Python reads and writes. Not LC_*: sshd accepts any name of that form, so people
-#: send their own things under it.
+#: Language, terminal, time, and Python's input and output. We do not list LC_*: sshd accepts any name of that form, so
+#: people use it to send other variables.
 ALWAYS_KEEP = _words(
     """
     LANG LANGUAGE LC_ALL LC_ADDRESS LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY
@@ -41,7 +41,7 @@ ALWAYS_KEEP = _words(
     """
 )
 
-#: What compilers, build tools, backends and the set-up scripts of widely used packages read.
+#: Variables that compilers, build tools, backends and the set-up scripts of widely used packages read.
 BUILD_VARIABLES = _words(
     """
     CC CXX CPP LD AR AS NM RANLIB STRIP OBJC OBJCXX OBJCOPY OBJDUMP READELF FC F77 F90 GFORTRAN LDSHARED LDCXXSHARED
@@ -79,7 +79,7 @@ BUILD_VARIABLES = _words(
     """
 )
 
-#: Only where the policy gives the network: how to reach it, and whom to trust there.
+#: Proxies and trusted certificates. We keep them only if the policy allows the network.
 NETWORK_VARIABLES = _words(
     """
     HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy
@@ -87,9 +87,9 @@ NETWORK_VARIABLES = _words(
     """
 )
 
-#: Never kept from the ambient environment, whatever prefix lists them: code to load into every program, configuration
-#: of registries, and places on the host that do not exist inside. It also names what is not listed anyway, so that no
-#: later prefix can let it in.
+#: Ambient variables that we never keep, even if a prefix lists them: code to load into every program, configuration of
+#: registries, and paths on the host that do not exist inside. The table also names variables that no prefix lists
+#: today, so that a later prefix cannot let them in.
 NEVER = _words(
     """
     LD_PRELOAD LD_AUDIT LD_DEBUG* LD_PROFILE* GCONV_PATH LOCPATH NLSPATH GLIBC_TUNABLES MALLOC_TRACE RES_OPTIONS
@@ -103,11 +103,11 @@ NEVER = _words(
     """
 )
 
-#: Taken out whoever set them: a directory of the host's, and the variables by which our own processes tell each other
-#: how to run, a pip for instance the further pips that it starts.
+#: Variables that the child removes, even if the frontend injected them: a directory of the host, and the variables by
+#: which our own processes tell each other how to run, such as a pip the other pips that it starts.
 REMOVED = ("XDG_RUNTIME_DIR", "_ISOLATED_HOOKS_*")
 
-#: A name with one of these in it, in any case, is taken for a credential.
+#: We take a variable for a credential if its name contains one of these, in any case.
 SECRET_PARTS = _words(
     """
     TOKEN PASSWORD PASSWD PASSPHRASE PASSCODE SECRET CREDENTIAL API_KEY APIKEY AUTH PRIVATE_KEY PRIVATEKEY ACCESS_KEY
@@ -115,5 +115,5 @@ SECRET_PARTS = _words(
     """
 )
 
-#: So is a name with one of these as a whole word. PAT is a personal access token, and would be a part of PATH.
+#: The same goes for a name with one of these as a whole word. PAT is a personal access token, but also a part of PATH.
 SECRET_WORDS = frozenset(_words("KEY KEYS PAT PASS PWD PW CREDS CRED JWT SIG SIGNATURE DSN"))

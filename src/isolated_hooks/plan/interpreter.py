@@ -1,8 +1,8 @@
-"""Where an interpreter keeps what it needs, found by reading links and ``pyvenv.cfg``: nothing of it is run.
+"""The paths that an interpreter needs. We read links and ``pyvenv.cfg`` to find them, and run nothing.
 
-An interpreter of a build environment is whatever the build requirements made of it, so asking it would already be
-running their code outside the sandbox. What says where it lives are the links from it to the real one and the ``home``
-key of ``pyvenv.cfg`` (PEP 405).
+Build requirements may have changed the interpreter of a build environment, so asking it would already run their code
+outside the sandbox. Instead we follow its links to the real interpreter and the ``home`` key of ``pyvenv.cfg``
+(PEP 405).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..files.paths import Filesystem, is_within, resolve
 
 __all__ = ["PREFIX_ENTRIES", "interpreter_paths", "prefix_entries"]
 
-# What a prefix is made of. Everything else in one, such as a pip.conf with an index password, stays out of view.
+# The entries of a prefix that we show. Everything else, such as a pip.conf with an index password, stays hidden.
 PREFIX_ENTRIES = frozenset(
     "bin sbin include lib lib32 lib64 libexec share etc ssl targets nvvm compiler_compat conda-meta pyvenv.cfg".split()
 )
@@ -23,11 +23,11 @@ _STDLIB = re.compile(r"(python|pypy)\d+\.\d+t?")
 
 
 def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
-    """Return the paths that ``python`` needs to see, what belongs to its prefixes, without running it.
+    """Return the paths that ``python`` needs, such as the entries of its prefixes, without running it.
 
     :param python: absolute path of the interpreter
     """
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for hop in _links_of(filesystem, python):
         prefix = os.path.dirname(os.path.dirname(hop))
         configuration = filesystem.text(os.path.join(prefix, "pyvenv.cfg"))
@@ -35,27 +35,30 @@ def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
         if configuration:
             entries = prefix_entries(filesystem, prefix)
             home = _home(configuration)
-            found.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home)) if home else ()))
-        found.update(dict.fromkeys(entries))
-    # A link may lead to anything at all, so it is followed only to where an interpreter is installed.
+            paths.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home)) if home else ()))
+        paths.update(dict.fromkeys(entries))
+    # A link may lead anywhere, so we follow it only into the prefix of an interpreter.
     real, _ = resolve(filesystem, python)
-    if filesystem.kind(python) != "link" or real is None or any(is_within(real, entry) for entry in found):
-        return (*found, *_links_of(filesystem, python))
-    return tuple(found)
+    if filesystem.kind(python) != "link" or real is None or any(is_within(real, path) for path in paths):
+        return (*paths, *_links_of(filesystem, python))
+    return tuple(paths)
 
 
 def prefix_entries(filesystem: Filesystem, prefix: str) -> tuple[str, ...]:
-    """Return the paths within ``prefix`` that belong to what is installed there."""
+    """Return the paths within ``prefix`` that belong to the programs and libraries installed there."""
     names = (n for n in filesystem.names(prefix) if n in PREFIX_ENTRIES or _TRIPLET.fullmatch(n))
     return tuple(os.path.join(prefix, name) for name in names)
 
 
 def _base_entries(filesystem: Filesystem, prefix: str) -> tuple[str, ...]:
-    """As :func:`prefix_entries`, if a standard library is there: a ``home`` key may name any directory."""
+    """Do the same as :func:`prefix_entries`, but only for a prefix that has a standard library.
+
+    A ``home`` key may name any directory.
+    """
     for lib in ("lib", "lib64", "lib32"):
         for name in filesystem.names(os.path.join(prefix, lib)):
             if _STDLIB.fullmatch(name) and filesystem.kind(os.path.join(prefix, lib, name, "os.py")):
-                # A shared prefix such as ~/.local has a share/ and an etc/ that are not the interpreter's.
+                # In a shared prefix such as ~/.local, share/ and etc/ do not belong to the interpreter.
                 return tuple(p for p in prefix_entries(filesystem, prefix) if not p.endswith(("/share", "/etc")))
     return ()
 

@@ -1,8 +1,8 @@
-"""What a hook sees: from nothing, each path that it needs, at the same place as outside.
+"""A hook's view of the filesystem. It starts empty and gains the paths that the hook needs, each where it is outside.
 
-Pure: the filesystem is asked through :class:`~isolated_hooks.files.paths.Filesystem`. A path may lead over links; each
-link is made again inside and the real path is shown, so every name works inside that works outside, and the target of
-every mount is free of links.
+The module is pure: it asks about the filesystem only through :class:`~isolated_hooks.files.paths.Filesystem`. A path
+may contain links. We create each link again inside and show the real path. So every name that works outside works
+inside too, and no target of a mount contains a link.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["HOME", "SCRATCH", "USER", "View"]
 
 USER = "sandbox"
 HOME = f"/{USER}"
-#: The writable directories that every sandbox has to itself, with their modes.
+#: The writable directories that each sandbox has for itself alone, with their modes.
 SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), (HOME, 0o700))
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /opt /nix/store /gnu/store".split()
-# Of /etc, what compilers, linkers, TLS clients, fonts, locales and time zones read. No accounts, no client or server
-# configuration (pip.conf, gitconfig and the like carry passwords), no private keys.
+# The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
+# configuration of clients or servers (pip.conf, gitconfig and the like contain passwords), and no private keys.
 _ETC = """alternatives bash.bashrc binutils ca-certificates ca-certificates.conf crypto-policies debian_version
     fedora-release fonts gai.conf gcrypt host.conf inputrc java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache
     ld.so.conf ld.so.conf.d locale.alias locale.conf localtime lsb-release magic manpath.config mime.types os-release
@@ -41,19 +41,19 @@ _DEVICE_LINKS = {
     "/dev/stderr": "/proc/self/fd/2",
     "/dev/ptmx": "pts/ptmx",
 }
-# Every look-up that the files do not answer fails at once; where no name server is named, 127.0.0.1 is tried.
+# A look-up that the files do not answer fails at once: without a name server, the resolver tries 127.0.0.1.
 _RESOLVER = "options timeout:1 attempts:1\n"
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
 _ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
-# What a hook has to read of the host's own where it cannot be given another.
+# Without a mount namespace, the sandbox cannot replace these files of the host, so a hook has to read the host's own.
 _UNCONFINED = ("/proc", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
-# Showing one of these would show what the sandbox has of its own in their place.
+# The sandbox has its own version of each of these. Showing the host's would replace it.
 _RESERVED = ("/", "/dev", "/etc", "/home", "/proc", "/sys", "/var", *(path for path, _ in SCRATCH))
 
 
 class View:
-    """Collects what is shown, and says it as operations."""
+    """Collects the paths to show and turns them into operations."""
 
     def __init__(self, filesystem: Filesystem) -> None:
         self._filesystem = filesystem
@@ -62,28 +62,28 @@ class View:
         self._pinned: set[str] = set()
 
     def show(self, path: str, *, writable: bool = False, owned: str = "", device: bool = False) -> str | None:
-        """Show ``path``, links on the way included. Return its real path, ``None`` where there is nothing."""
+        """Show ``path`` and the links that lead to it. Return its real path, or ``None`` if it does not exist."""
         real = self.place(path)
         if real is not None:
             self._bind(Bind(real, real, writable=writable, owned=owned, device=device))
         return real
 
     def pin(self, path: str, beneath: str, *, writable: bool) -> None:
-        """Keep the directories between ``beneath`` and ``path``, real paths, from being renamed: as mount points.
+        """Make the directories between ``beneath`` and ``path`` (real paths) mount points, which nobody can rename.
 
-        A bind on something in a directory that the hook may write to is worth nothing for a later call, if the hook
-        can move what it is on away with its parent.
+        The hook may write to the directory around a bind mount. If it could move a parent of the mount point away, the
+        bind mount would protect nothing in a later call.
         """
         for parent in _parents(path, beneath):
             self._bind(Bind(parent, parent, writable=writable, owned="tree"))
             self._pinned.add(parent)
 
     def stage(self, source: str, target: str, *, writable: bool, owned: str = "caller") -> None:
-        """Show ``source`` of the workspace as ``target``, a path without links."""
+        """Show ``source``, a path in the workspace, as ``target``, a path without links."""
         self._bind(Bind(source, target, writable=writable, owned=owned))
 
     def place(self, path: str) -> str | None:
-        """Return the real path of ``path``, making the links that lead to it."""
+        """Create the links that lead to ``path`` and return its real path, or ``None`` if it does not exist."""
         real, links = resolve(self._filesystem, path)
         if real is not None:
             for link, target in links.items():
@@ -91,21 +91,24 @@ class View:
         return real
 
     def add(self, operation: Operation) -> None:
-        """Add something of the sandbox's own."""
+        """Add an operation for something that belongs to the sandbox."""
         self._own[operation.target] = operation
 
     def covers(self, path: str) -> bool:
-        """Say whether ``path`` is visible already."""
+        """Return whether ``path`` is already visible."""
         return any(is_within(path, target) for target in self._binds)
 
     def shows(self, path: str) -> bool:
-        """Say whether ``path`` itself was shown, not just something above it."""
+        """Return whether we show ``path`` itself, and not only a directory above it."""
         return path in self._binds
 
     def base(self, *, network: bool, size: int, inodes: int, without: Iterable[str] = ()) -> None:
-        """Show the system, and give the sandbox its own /etc, /dev, /proc and writable directories.
+        """Show the system, and add the sandbox's own /etc, /dev, /proc and writable directories.
 
-        :param without: what is not to be shown with it, such as a home directory that lies in /opt
+        :param network: show the host's resolver configuration instead of our own
+        :param size: the size of the writable directories in bytes
+        :param inodes: the number of files in them
+        :param without: paths to leave out of the system, such as a home directory in /opt
         """
         hidden = {real for path in without if (real := resolve(self._filesystem, path)[0]) is not None}
         for path in _SYSTEM:
@@ -117,7 +120,7 @@ class View:
         self.add(Proc("/proc"))
         self.add(Accounts("/etc", USER, HOME))
         self.add(File("/etc/hostname", "localhost\n"))
-        # What git, pip and others look for beside their own configuration is theirs, not the host's.
+        # git, pip and others read these besides their own configuration. Without the network they get ours.
         if network:
             for path in _ONLINE:
                 self.show(path)
@@ -125,11 +128,11 @@ class View:
             for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, _NSSWITCH), strict=True):
                 self.add(File(path, content))
         self._devices()
-        # What counts processors: glibc, Python, ninja and cargo read no more of /sys than this.
+        # glibc, Python, ninja and cargo count processors there, and read nothing else in /sys.
         self.show("/sys/devices/system/cpu")
 
     def _show_around(self, path: str, hidden: set[str]) -> None:
-        """Show ``path``, or all in it that does not lead to what is hidden."""
+        """Show ``path`` without the paths in ``hidden``. If one of those lies beneath, show the other entries."""
         real = self.place(path)
         if real is None or real in hidden:
             return
@@ -140,8 +143,8 @@ class View:
             self._show_around(f"{real.rstrip('/')}/{name}", hidden)
 
     def _devices(self) -> None:
-        # Read-only: a device can be written to all the same, but not get another mode, which a hook that
-        # holds CAP_FOWNER over the caller's ids otherwise could, on the host.
+        # The devices are read-only. A hook can still write to them, but cannot change their modes. Otherwise a hook
+        # with CAP_FOWNER over the caller's ids could do that, on the host.
         for name in _DEVICES:
             self.show(f"/dev/{name}", device=True)
         for link, target in _DEVICE_LINKS.items():
@@ -161,9 +164,10 @@ class View:
             self._binds[bind.target] = bind
 
     def hide(self, path: str, *, empty: str, nothing: str) -> None:
-        """Take a path out again: what is shown beneath it goes; within something shown an empty one takes its place.
+        """Remove a path, and all beneath it, from the view. If a directory above it is shown, cover the path.
 
-        :param empty, nothing: an empty directory and an empty file
+        :param empty: an empty directory to cover directories with
+        :param nothing: an empty file to cover files with
         """
         real, _ = resolve(self._filesystem, path)
         for target in {path, real or path}:
@@ -173,7 +177,7 @@ class View:
             self.cover(real, empty=empty, nothing=nothing)
 
     def cover(self, path: str, *, empty: str, nothing: str) -> None:
-        """Put something empty over a file or directory, by its real path, but not over what else is shown in there."""
+        """Put an empty file or directory over a real path, but not over other paths that are shown beneath it."""
         if self.shows(path):
             return
         if any(is_within(target, path) for target in self._binds):
@@ -184,7 +188,7 @@ class View:
             self._own[path] = Cover(source, path)
 
     def cover_private(self, *, empty: str, nothing: str) -> None:
-        """Cover what not everybody may read of the system, for a hook that modes do not keep out."""
+        """Cover the parts of the system that not everybody may read, for a hook that file modes do not restrict."""
         for path in self._private():
             self.cover(path, empty=empty, nothing=nothing)
 
@@ -193,26 +197,29 @@ class View:
             yield from self._filesystem.private(bind.source)
 
     def read_only_roots(self) -> tuple[str, ...]:
-        """Return what is shown read-only, the links that lead to it included."""
+        """Return the paths that are shown read-only, and the links that lead to them."""
         links = (target for target, operation in self._own.items() if isinstance(operation, Symlink))
         return (*(t for t, bind in self._binds.items() if not bind.writable and not bind.device), *links)
 
     def rules(self, *, private: bool) -> tuple[tuple[str, int], ...]:
-        """Return what may be opened where there is no mount namespace, as Landlock takes it: at its own place.
+        """Return Landlock's rules for a hook without a mount namespace: the paths on the host that it may open.
 
-        :param private: what not everybody may read of the system is the hook's to read
+        :param private: let the hook read the parts of the system that not everybody may read
         """
         kinds = {path: READ for name in _UNCONFINED if (path := resolve(self._filesystem, name)[0]) is not None}
         hidden = set() if private else set(self._private())
         for bind in self._binds.values():
             kind = DEVICE if bind.device else WRITE if bind.writable else READ
             rules = self._rules_around(bind.source, hidden) if _is_system(bind) else [(bind.source, kind)]
-            for path, found in rules:
-                kinds[path] = max(found, kinds.get(path, LIST))
+            for path, access in rules:
+                kinds[path] = max(access, kinds.get(path, LIST))
         return tuple(sorted(kinds.items()))
 
     def _rules_around(self, path: str, hidden: set[str]) -> Iterator[tuple[str, int]]:
-        """Yield rules for all beneath ``path`` but what is hidden: Landlock can only allow, and does so downwards."""
+        """Yield rules for everything beneath ``path`` that is not hidden.
+
+        A rule of Landlock can only allow, and always allows everything beneath its path.
+        """
         beneath = {h for h in hidden if is_within(h, path)}
         if path in beneath:
             return
@@ -220,27 +227,27 @@ class View:
         if beneath:
             for name in self._filesystem.names(path):
                 entry = f"{path}/{name}"
-                if self._filesystem.kind(entry) != "link":  # a rule is for what is there, not for names
+                if self._filesystem.kind(entry) != "link":  # a rule applies to a file, not to a name that leads to it
                     yield from self._rules_around(entry, beneath)
 
     def operations(self) -> tuple[Operation, ...]:
-        """Return the operations in an order in which each finds its parents: what is nearer the root comes first."""
+        """Return the operations in an order in which each finds its parents: paths nearer to the root come first."""
         scratch = [self._without_links(o) for o in self._own.values() if isinstance(o, Scratch)]
         binds = {target: bind for target, bind in self._binds.items() if not self._redundant(bind)}
         own = {t: o for t, o in self._own.items() if isinstance(o, Bind) or not _covered(t, binds)}
-        rest = {**binds, **{t: o for t, o in own.items() if not isinstance(o, Scratch)}}
-        ordered = sorted(rest.items(), key=lambda item: (item[0].count("/"), item[0]))
+        others = {**binds, **{t: o for t, o in own.items() if not isinstance(o, Scratch)}}
+        ordered = sorted(others.items(), key=lambda item: (item[0].count("/"), item[0]))
         return (*scratch, *(operation for _, operation in ordered))
 
     def _without_links(self, scratch: Scratch) -> Scratch:
-        """Have each directory where its name leads on this host, such as /var/tmp to /tmp, and none of them twice."""
+        """Resolve the links of this host in each target, such as /var/tmp to /tmp, and drop duplicates."""
         targets: dict[str, int] = {}
         for path, mode in scratch.targets:
             targets.setdefault(self._behind_links(path), mode)
         return Scratch(scratch.target, tuple(targets.items()), scratch.size, scratch.inodes)
 
     def _behind_links(self, path: str) -> str:
-        """Return where ``path`` is, given the links that are made."""
+        """Resolve ``path`` through the links that we create inside."""
         links = {name: o.destination for name, o in self._own.items() if isinstance(o, Symlink)}
         for _ in links:
             link = next((name for name in links if is_within(path, name)), None)
@@ -250,7 +257,7 @@ class View:
         return path
 
     def _redundant(self, bind: Bind) -> bool:
-        """Say whether the nearest bind above shows just the same."""
+        """Return whether the nearest bind mount above shows exactly the same."""
         if bind.target in self._pinned:
             return False
         above = [t for t in self._binds if t != bind.target and is_within(bind.target, t)]
@@ -262,12 +269,12 @@ class View:
 
 
 def _is_system(bind: Bind) -> bool:
-    """Say whether a bind shows what belongs to the system, where modes say who may read what."""
+    """Return whether a bind mount shows a part of the system, where file modes decide who may read."""
     return not (bind.owned or bind.writable or bind.device)
 
 
 def _parents(path: str, beneath: str) -> Iterator[str]:
-    """Yield the directories between two real paths, neither of them included."""
+    """Yield the directories between two real paths, without either of them."""
     parent = os.path.dirname(path)
     while is_within(parent, beneath) and parent != beneath:
         yield parent
@@ -279,12 +286,16 @@ def _covered(path: str, binds: Iterable[str]) -> bool:
 
 
 def refuse_reserved(path: str, what: str, *, filesystem: Filesystem) -> None:
-    """Raise PolicyError where showing ``path`` would undo what the sandbox has of its own there."""
+    """Raise PolicyError if showing ``path`` would replace one of the sandbox's own directories.
+
+    :param path: an absolute path
+    :param what: the words for the path in the error, such as "the source tree"
+    """
     real, _ = resolve(filesystem, path)
-    reserved = {*_RESERVED, *(resolve(filesystem, place)[0] for place in _RESERVED)}
+    reserved = {*_RESERVED, *(resolve(filesystem, directory)[0] for directory in _RESERVED)}
     for candidate in {path, real or path}:
         if candidate in reserved or is_within(candidate, "/proc") or is_within(candidate, "/sys"):
             raise PolicyError(
                 f"{what} {visible(path)!r} cannot be shown in the sandbox, which has its own {visible(candidate)}: "
-                "use a directory of its own beneath it"
+                "choose a directory beneath it"
             )

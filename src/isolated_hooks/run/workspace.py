@@ -28,7 +28,7 @@ from ..errors import SandboxSetupError
 from ..files.aside import aside_at
 from ..files.entries import temporary_name
 from ..files.paths import is_within
-from ..files.trees import open_directory, remove_tree
+from ..files.trees import open_own_directory, remove_tree
 from ..plan import Layout, Plan
 from ..sandbox.status import read_status
 
@@ -113,7 +113,7 @@ class Workspace:
     @contextlib.contextmanager
     def directory(self, path: str) -> Iterator[int]:
         """Give a descriptor of one of the workspace's directories, which a hook may have made unreadable."""
-        with opened(self.path) as fd, open_directory(fd, os.fsencode(os.path.basename(path))) as directory:
+        with opened(self.path) as fd, open_own_directory(fd, os.fsencode(os.path.basename(path))) as directory:
             yield directory
 
     def __enter__(self) -> Workspace:

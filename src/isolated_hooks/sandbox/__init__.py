@@ -1,4 +1,4 @@
-"""What runs in the child: ``python -I -S`` with next to no imports, because each import costs every hook.
+"""The code that runs in the child, ``python -I -S``. It imports next to nothing, because each import slows every hook.
 
 Nothing here imports the rest of isolated_hooks. The parent imports :mod:`.operations` to build a plan from the same
 operations that the child executes.

@@ -1,10 +1,10 @@
-"""Entry of the child: ``python -I -S .../sandbox/__main__.py MODULE ARGUMENTS...``.
+"""Entry point of the child: ``python -I -S .../sandbox/__main__.py MODULE ARGUMENTS...``.
 
-What runs is ``main`` of that module of this package: ``launch`` or the one of another launcher, with a workspace and a
-command; ``probe``, which prints what the host offers; ``identity``, which ends what runs under a throw-away uid.
+It runs ``main`` of that module of this package: ``launch`` or the module of another launcher, with a workspace and a
+command; ``probe``, which prints the host's features; or ``identity``, which ends all processes of a throw-away uid.
 
-A script is compiled anew at every start, a module is not: so this file only finds the package and hands over. It is
-imported under the name ``sandbox``, which spares the child the imports of ``isolated_hooks`` itself.
+Python compiles a script again at every start, but not a module. So this file only finds the package and hands over. It
+imports the package under the name ``sandbox``, which saves the child the imports of ``isolated_hooks`` itself.
 """
 
 import sys

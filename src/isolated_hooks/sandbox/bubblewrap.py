@@ -61,7 +61,7 @@ class Bubblewrapped(Launch):
     def supervisor(self, report: int) -> Supervisor:
         """Return who stays with pid 1, and with bwrap."""
         supervisor = super().supervisor(report)
-        supervisor.untold = "bubblewrap"
+        supervisor.default_stage = "bubblewrap"
         supervisor.guards.add(self.outer)
         return supervisor
 

@@ -50,7 +50,7 @@ def _stays(name: bytes, value: bytes, rules: dict[str, Any]) -> bool:
     # The digest comes before the names in extra_environ: a runner that lets the ambient value win must not leak it.
     if dropped is not None and digest(rules["key"], value) == dropped:
         return False
-    if name in rules["given"] or matches(name, rules["keep"]):
+    if name in rules["passed"] or matches(name, rules["keep"]):
         return True
     return not matches(name.lower(), rules["delete"])
 

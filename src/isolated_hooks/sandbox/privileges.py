@@ -16,7 +16,7 @@ CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
 CAP_KILL = 5
 CAP_SETPCAP = 8
-#: Those that a hook may hold, by the names that a plan has for them.
+#: The capabilities that a hook may hold, by their names in a plan.
 CAPABILITIES = {b"CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE, b"CAP_FOWNER": CAP_FOWNER}
 
 # securebits, capabilities(7): NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the lock of
@@ -48,7 +48,7 @@ def require(*capabilities: int) -> None:
 
 
 def reduce(keep: Sequence[int]) -> None:
-    """Empty the bounding set and every other set, but for ``keep``, which stays over exec as ambient."""
+    """Empty the bounding set and every other set, except for ``keep``, which stays over exec as ambient."""
     bits = sum(1 << capability for capability in keep)
     # This comes first because a capability has to be in the bounding set when it becomes inheritable. Dropping from the
     # bounding set and locking securebits need CAP_SETPCAP, which the last capset drops.
@@ -73,8 +73,9 @@ def _empty_bounding_set() -> None:
 
 
 def reduce_what_can_be(keep: Sequence[int]) -> None:
-    """As :func:`reduce`, but the bounding set only where that is allowed: with no_new_privs nothing can be gained from
-    it, capabilities(7).
+    """Do the same as :func:`reduce`, but keep the bounding set if the host refuses to empty it.
+
+    With no_new_privs, a process cannot gain anything from the bounding set, capabilities(7).
     """
     try:
         reduce(keep)

@@ -5,15 +5,15 @@ interpreter.
 
 ============  =========================================================================================
 ``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
-``files_of``  the throw-away uid that the hook's files belong to, where they are to be given to the caller afterwards;
-              ``confined``: there is no PID namespace, so that nothing but its uid tells of processes that were left
-``cgroups``   where there may be a cgroup of the hook's own, to be removed when all is over
-``dropped``   the names of the environment variables that were taken out
+``files_of``  the throw-away uid that owns the hook's files, if the parent has to give them to the caller afterwards;
+              ``confined``: there is no PID namespace, so only this uid identifies processes that the hook left behind
+``cgroups``   the directory that may contain the hook's own cgroup, which the parent removes at the end
+``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
-``running``   true, when the hook was started
+``running``   true, once the hook has started
 ``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``) or ``exited``
 ``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
-``limit``     the limit that ended it, or an empty text
+``limit``     the limit that ended the hook, or an empty text
 ============  =========================================================================================
 """
 

@@ -45,7 +45,7 @@ class Supervisor:
         self.report = report
         self.alive = alive
         self.guards = {alive}  # when one of these ends or hangs up, we kill the hook
-        self.untold = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
+        self.default_stage = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
         self.streams = Streams.none() if streams is None else streams
         self.watcher = watcher
         self.outcome: dict[str, Any] = {}
@@ -79,7 +79,7 @@ class Supervisor:
         if "state" not in self.outcome:
             # Pid 1 did not report its end, so something killed it: together with the hook, or before the hook started.
             killed = {"state": "exited", "code": -int(_signal.SIGKILL)}
-            failed = {"state": "failed", "stage": self.untold, "syscall": "", "path": b"", "errno": 0}
+            failed = {"state": "failed", "stage": self.default_stage, "syscall": "", "path": b"", "errno": 0}
             self.outcome.update(killed if self.outcome.get("running") or self.limit else failed)
         return {**self.outcome, "limit": self.limit}
 

@@ -209,6 +209,7 @@ def test_an_environment_in_a_directory_of_the_users(tmp_path: Path) -> None:
     assert prefix_of(tmp_path / "project") == os.fspath(tmp_path / "environment")
 
 
+@pytest.mark.network
 def test_an_environment_of_uv(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", os.fspath(tmp_path / "tools"), "uv"]
     if run_text(install).returncode:
@@ -220,6 +221,7 @@ def test_an_environment_of_uv(tmp_path: Path) -> None:
     assert prefix_of(tmp_path / "project") != sys.prefix
 
 
+@pytest.mark.network
 def test_a_real_project_with_a_c_extension(tmp_path: Path) -> None:
     if not shutil.which("cc") and not shutil.which("gcc"):
         cannot_run("there is no C compiler")

@@ -131,7 +131,7 @@ def test_a_source_tree_with_the_home_directory_in_it_is_refused(
 def test_a_source_tree_that_is_the_systems_is_refused(source: str, tmp_path: Path) -> None:
     with nothing_left(tmp_path), pytest.raises(PolicyError, match="source tree") as caught:
         IsolatedHookCaller(source, "backend").get_requires_for_build_wheel()
-    assert "use a directory of its own" in str(caught.value) or "move the project" in str(caught.value)
+    assert "choose a directory beneath it" in str(caught.value) or "move the project" in str(caught.value)
 
 
 # Policies.

@@ -75,7 +75,7 @@ def test_the_table_says_attack_by_attack_what_held() -> None:
     assert done.returncode == 0, done.stderr
     for attack in HARMLESS:
         assert f" {attack.name} " in done.stdout
-    assert "All that the policy promises held." in done.stdout
+    assert "Everything that the policy promises held." in done.stdout
     assert "without the sandbox" in done.stderr
 
 

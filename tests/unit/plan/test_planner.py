@@ -493,7 +493,7 @@ def test_an_interpreter_without_a_directory_is_looked_up_in_the_path_that_it_wil
 @pytest.mark.parametrize("python", ["python9", "", "bin/python3", "./python3", "../python3", "\x1b[31mx"])
 def test_an_interpreter_that_is_not_found_is_refused(python: str) -> None:
     files = host({f"{SOURCE}/bin/python3": "", "/bin/bin/python3": ""})
-    with pytest.raises(PolicyError, match="name it by an absolute path") as caught:
+    with pytest.raises(PolicyError, match="name an absolute path") as caught:
         make_plan(files, call=hook_call(python=python), path=f":.:bin:{PATH}")
     assert "\x1b" not in str(caught.value)
 

@@ -393,7 +393,7 @@ def test_the_place_of_the_sandboxs_home_is_its_own_whatever_the_host_has_there()
 def test_a_place_of_the_sandboxs_own_is_refused(path: str) -> None:
     with pytest.raises(PolicyError, match="cannot be shown in the sandbox, which has its own") as caught:
         refuse_reserved(path, "the path", filesystem=host())
-    assert "use a directory of its own beneath it" in str(caught.value)
+    assert "choose a directory beneath it" in str(caught.value)
     assert repr(path) in str(caught.value)
 
 

@@ -85,7 +85,9 @@ def test_a_c_extension_is_built_and_works(places: Places, name: str) -> None:
 
 
 @each
-def test_what_the_default_policy_does_not_allow_is_refused_before_anything_runs(places: Places, name: str) -> None:
+def test_hosts_that_the_default_policy_does_not_allow_are_refused_before_anything_runs(
+    places: Places, name: str
+) -> None:
     found = places.found(name)
     build, runs = _part(found, "build"), found["doctor"]["document"]["runs"]
     assert runs == _has_namespaces(_part(found, "probes"))
@@ -97,7 +99,7 @@ def test_what_the_default_policy_does_not_allow_is_refused_before_anything_runs(
         assert "--allow-degraded no-namespaces" in build["stderr"]
 
 
-def test_the_remedy_that_docker_is_given_works(places: Places) -> None:
+def test_the_remedy_for_docker_works(places: Places) -> None:
     """The option is taken from the message, and given to a container: it runs there with what namespaces give."""
     message = _part(places.found("docker"), "build")["stderr"]
     remedy = re.search(r"docker run (--security-opt \S+)", message)
@@ -114,7 +116,7 @@ def test_the_remedy_that_docker_is_given_works(places: Places) -> None:
 
 
 @each
-def test_the_doctor_found_what_the_probes_found(places: Places, name: str) -> None:
+def test_the_doctor_agrees_with_the_probes(places: Places, name: str) -> None:
     found = places.found(name)
     probes, facts = _part(found, "probes"), found["doctor"]["document"]["facts"]
     assert set(probes) <= set(facts)
@@ -122,7 +124,7 @@ def test_the_doctor_found_what_the_probes_found(places: Places, name: str) -> No
 
 
 @each
-def test_the_doctors_states_follow_from_what_the_probes_found(places: Places, name: str) -> None:
+def test_the_doctors_states_follow_from_the_probes(places: Places, name: str) -> None:
     found = places.found(name)
     allowed, states = expected(_part(found, "probes"), found["uid"]), _doctor(found)
     assert states.keys() == allowed.keys()
@@ -130,13 +132,13 @@ def test_the_doctors_states_follow_from_what_the_probes_found(places: Places, na
 
 
 @each
-def test_what_is_less_has_a_reason_and_a_remedy(places: Places, name: str) -> None:
+def test_every_weaker_protection_has_a_reason_and_a_remedy(places: Places, name: str) -> None:
     statuses = places.found(name)["doctor"]["document"]["protections"]
     assert [p for p, s in statuses.items() if s["state"] != "active" and not (s["reason"] and s["remedy"])] == []
 
 
 @each
-def test_the_report_of_a_hook_says_what_the_doctor_said(places: Places, name: str) -> None:
+def test_the_report_of_a_hook_agrees_with_the_doctor(places: Places, name: str) -> None:
     found = places.found(name)
     hook, states = _part(found, "hook"), _doctor(found)
     assert _states(hook["report"]) == states
@@ -147,7 +149,7 @@ def test_the_report_of_a_hook_says_what_the_doctor_said(places: Places, name: st
 
 
 @each
-def test_a_hook_sees_what_the_doctor_said(places: Places, name: str) -> None:
+def test_a_hook_observes_the_states_that_the_doctor_reports(places: Places, name: str) -> None:
     """Looked at from within the hook: what is active holds in full there, and what is degraded does not."""
     found = places.found(name)
     seen, states = _part(found, "hook")["seen"], _doctor(found)
@@ -157,7 +159,7 @@ def test_a_hook_sees_what_the_doctor_said(places: Places, name: str) -> None:
 
 
 @each
-def test_an_attack_works_only_where_what_would_stop_it_is_not_active(places: Places, name: str) -> None:
+def test_an_attack_works_only_if_no_active_protection_stops_it(places: Places, name: str) -> None:
     attacks = _part(places.found(name), "attacks")
     states = _states(attacks["report"])
     open_ones = {attack: tried for attack, tried in attacks["tried"].items() if tried["inside"]}
@@ -189,12 +191,12 @@ def test_every_file_keeps_its_owner_and_mode(places: Places, name: str) -> None:
     assert {tuple(owner) for owner in owners["new"].values()} == {(0, 0)}
 
 
-def test_there_are_trees_of_mixed_owners_in_both_kinds_of_podman(places: Places) -> None:
+def test_both_kinds_of_podman_have_trees_of_mixed_owners(places: Places) -> None:
     for name in ("podman", "rootless"):
         before = _part(places.found(name), "owners")["before"]
         assert len({(uid, gid) for uid, gid, _ in before.values()}) == 3
 
 
-def test_the_table_in_the_documentation_is_what_was_found(places: Places) -> None:
+def test_the_table_in_the_documentation_is_up_to_date(places: Places) -> None:
     now = table.render(places.all_found(), table.versions())
     assert table.stable(table.committed()) == table.stable(now), "python tests/support/containers/table.py --write"

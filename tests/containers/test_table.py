@@ -30,7 +30,7 @@ def _rendered() -> str:
     return table.render(found, _TRIED)
 
 
-def test_what_differs_has_a_column_and_what_does_not_is_named_once() -> None:
+def test_only_protections_that_differ_have_a_column() -> None:
     lines = _rendered().splitlines()
     rows = {words[0]: words[1:] for words in map(str.split, lines) if words}
     assert rows["host"] == ["hooks", "run", "processes", "ipc"]
@@ -40,14 +40,14 @@ def test_what_differs_has_a_column_and_what_does_not_is_named_once() -> None:
     assert any(line.startswith("Active on every one of these hosts: filesystem, temporary") for line in lines)
 
 
-def test_the_same_reason_and_the_same_remedy_are_given_once_with_all_their_hosts() -> None:
+def test_each_reason_and_each_remedy_appears_once_with_all_its_hosts() -> None:
     lines = _rendered().splitlines()
     assert "- *processes* (podman, docker): why processes" in lines
     assert "- *ipc* (docker): why ipc" in lines
     assert "- for *processes* (podman, docker): help processes" in lines
 
 
-def test_a_table_is_put_in_the_place_of_the_one_before(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_table_replaces_the_old_one(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "hosts.rst"
     page.write_text(table.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(table, "PAGE", page)
@@ -57,7 +57,7 @@ def test_a_table_is_put_in_the_place_of_the_one_before(tmp_path: Any, monkeypatc
     assert page.read_text(encoding="utf-8") == f"{before}{_rendered()}{after}"
 
 
-def test_the_versions_are_no_part_of_what_is_compared() -> None:
+def test_the_comparison_ignores_the_versions() -> None:
     text = _rendered()
     assert table.stable(text) == table.stable(text.replace(_TRIED, "Tried on Linux 8.8, with podman 3 and docker 4."))
     assert table.stable(text) != table.stable(text.replace("less", "yes"))
@@ -70,7 +70,7 @@ def test_the_page_has_a_row_for_every_environment(name: str) -> None:
     assert set(rows[0].split()[1:]) <= {"yes", "less", "no", "with", "the", "word"}
 
 
-def test_the_rules_of_crio_let_nothing_enter_a_new_namespace() -> None:
+def test_the_rules_of_crio_allow_no_new_namespace() -> None:
     allow = "SCMP_ACT_ALLOW"
     rule = {
         "names": ["read", "unshare", "clone", "clone3"],

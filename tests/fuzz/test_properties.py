@@ -53,19 +53,19 @@ _DOCUMENTS = st.one_of(
 
 @_few
 @given(_DOCUMENTS)
-def test_any_document_is_taken_whole_or_refused(document: object) -> None:
+def test_any_document_is_accepted_or_refused(document: object) -> None:
     properties.output_holds(json.dumps(document).encode("utf-8", "surrogatepass"))
 
 
 @_few
 @given(st.binary(max_size=200), _DOCUMENTS, st.integers(0, 200))
-def test_any_bytes_are_taken_or_refused(data: bytes, document: object, place: int) -> None:
+def test_any_bytes_are_accepted_or_refused(data: bytes, document: object, place: int) -> None:
     properties.output_holds(data)
     text = json.dumps(document).encode("utf-8", "surrogatepass")
     properties.output_holds(text[:place] + data[:3] + text[place:])
 
 
-def test_good_documents_are_taken() -> None:
+def test_good_documents_are_accepted() -> None:
     """Otherwise the properties of what is taken would be those of nothing."""
     for value in (properties.WHEEL, properties.SDIST, "pkg-1.0.dist-info", ["a>1"], ["build_editable"]):
         assert properties.output_holds(json.dumps({"return_val": value}).encode())
@@ -99,7 +99,7 @@ def test_names_that_look_right_are_plain_file_names_or_refused(wheel: str, other
     properties.names_hold(other)
 
 
-def test_good_names_are_taken() -> None:
+def test_good_names_are_accepted() -> None:
     for name in (properties.WHEEL, properties.SDIST, "pkg-1.0.dist-info", "Foo.Bar-1!2.0rc1+l.1.tar.gz"):
         assert properties.names_hold(name)
 
@@ -115,11 +115,11 @@ _REQUIREMENT_PARTS = st.one_of(
 
 @_few
 @given(st.lists(_REQUIREMENT_PARTS, max_size=10).map("".join))
-def test_any_requirement_is_one_or_refused(text: str) -> None:
+def test_any_text_is_a_requirement_or_refused(text: str) -> None:
     properties.requirement_holds(text)
 
 
-def test_good_requirements_are_taken() -> None:
+def test_good_requirements_are_accepted() -> None:
     for text in ("a", "a[b,c]>=1,<2; python_version < '3' and extra == \"x\"", "d @ https://h/p"):
         assert properties.requirement_holds(text)
 
@@ -166,7 +166,7 @@ _WHEEL, _SDIST = make_wheel(), make_sdist()
 
 @_few
 @given(st.dictionaries(_PATHS, st.text(max_size=10), max_size=4))
-def test_any_wheel_that_is_taken_unpacks_within_its_directory(files: Mapping[str, str]) -> None:
+def test_any_accepted_wheel_unpacks_within_its_directory(files: Mapping[str, str]) -> None:
     wheel = make_zip(wheel_files({k: v for k, v in files.items() if k and "\0" not in k}).items())
     properties.archive_holds(wheel, properties.WHEEL)
 
@@ -181,7 +181,7 @@ _FORMATS = st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 
 @_few
 @given(st.lists(_MEMBERS, max_size=5), _FORMATS)
-def test_any_sdist_that_is_taken_unpacks_within_its_directory(
+def test_any_accepted_sdist_unpacks_within_its_directory(
     members: list[tuple[str, bytes, str, int]], format: int
 ) -> None:
     more = (add(name, type=kind, linkname=target, mode=mode) for name, kind, target, mode in members)
@@ -190,7 +190,7 @@ def test_any_sdist_that_is_taken_unpacks_within_its_directory(
 
 @_few
 @given(st.lists(st.tuples(st.floats(0, 0.999), st.binary(min_size=1, max_size=4)), min_size=1, max_size=3))
-def test_archives_with_bytes_changed_are_taken_whole_or_refused(changes: list[tuple[float, bytes]]) -> None:
+def test_archives_with_changed_bytes_are_accepted_or_refused(changes: list[tuple[float, bytes]]) -> None:
     tar = bytearray(gzip.decompress(_SDIST))
     wheel = bytearray(_WHEEL)
     for where, value in changes:
@@ -201,7 +201,7 @@ def test_archives_with_bytes_changed_are_taken_whole_or_refused(changes: list[tu
     properties.archive_holds(properties.repaired_tar(bytes(tar)), properties.SDIST)
 
 
-def test_good_archives_are_taken() -> None:
+def test_good_archives_are_accepted() -> None:
     assert properties.archive_holds(_WHEEL, properties.WHEEL)
     assert properties.archive_holds(_SDIST, properties.SDIST)
     assert properties.archive_holds(properties.repaired_tar(gzip.decompress(_SDIST)), properties.SDIST)
@@ -233,7 +233,7 @@ _ENTRIES = st.dictionaries(_WAYS, st.one_of(st.just(""), st.just(DIR), _TARGETS.
     search=st.lists(st.one_of(_WAYS, _TARGETS), max_size=2),
     expose=st.lists(_WAYS, max_size=2),
 )
-def test_every_target_is_where_it_says_beneath_the_new_root(
+def test_every_target_is_at_its_path_beneath_the_new_root(
     entries: dict[str, Entry], source: str, output: str, python: str, search: list[str], expose: list[str]
 ) -> None:
     output = os.path.abspath(os.path.join("/", output))

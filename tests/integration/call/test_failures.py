@@ -138,7 +138,7 @@ def test_a_source_tree_that_is_the_systems_is_refused(source: str, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("asserts_not_run")
-@pytest.mark.parametrize("policy", [{"network": True}, "strict", 1, object()], ids=str)
+@pytest.mark.parametrize("policy", [{"network": True}, "strict", 1, object()], ids=lambda policy: type(policy).__name__)
 def test_a_policy_of_another_type_is_refused_before_anything(policy: Any, telling_project: Path) -> None:
     with pytest.raises((PolicyError, TypeError), match=r"[Pp]olicy"):
         caller(telling_project, policy)

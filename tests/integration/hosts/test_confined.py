@@ -72,7 +72,7 @@ def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_it_is_refused_by_default_with_what_is_missing_and_the_remedy(tmp_path: Path) -> None:
+def test_a_confined_hook_is_refused_by_default_with_a_remedy(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=PROBE)
     with pytest.raises(SandboxUnavailableError) as caught:
         IsolatedHookCaller(os.fspath(project), "backend", ["."]).get_requires_for_build_sdist()
@@ -83,7 +83,7 @@ def test_it_is_refused_by_default_with_what_is_missing_and_the_remedy(tmp_path: 
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_what_is_allowed_to_be_weaker_still_holds_what_landlock_and_seccomp_can(
+def test_with_weaker_protections_landlock_and_seccomp_still_protect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = write_project(tmp_path / "project", extra=PROBE)
@@ -114,7 +114,7 @@ def test_what_is_allowed_to_be_weaker_still_holds_what_landlock_and_seccomp_can(
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_what_cannot_be_hidden_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_hidden_is_refused(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=PROBE)
     policy = Policy(allow_degraded=["no-namespaces"], hide=[project / "pyproject.toml"])
     with pytest.raises(ValueError, match="hide"):
@@ -135,7 +135,7 @@ def test_a_policy_that_requires_an_identity_refuses_the_callers_own(
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_the_network_can_be_allowed_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_can_be_allowed_without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = write_project(tmp_path / "project", extra=PROBE)
     monkeypatch.setenv("MAKEFLAGS", str(os.getpid()))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -216,7 +216,7 @@ def test_root_becomes_a_throw_away_user_with_one_capability(tmp_path: Path) -> N
 
 @root_only
 @pytest.mark.usefixtures("no_namespaces")
-def test_where_the_one_capability_is_not_allowed_the_callers_own_user_holds_none(tmp_path: Path) -> None:
+def test_without_permission_for_the_one_capability_the_callers_user_holds_none(tmp_path: Path) -> None:
     project = _foreign_tree(tmp_path)
     allowed = ["filesystem", "temporary", "processes", "hostname", "identity"]
     caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=Policy(allow_degraded=allowed))
@@ -242,7 +242,7 @@ IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=policy).get_requires_fo
 
 @root_only
 @pytest.mark.parametrize("victim", ["frontend", "both"])
-def test_killed_half_way_nothing_runs_on_and_the_next_call_gives_the_files_back(victim: str, tmp_path: Path) -> None:
+def test_after_a_kill_nothing_runs_on_and_the_next_call_gives_the_files_back(victim: str, tmp_path: Path) -> None:
     project = _foreign_tree(tmp_path)
     (project / "wait").touch()
     narrow = os.fspath(NARROW)
@@ -297,7 +297,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 @pytest.mark.usefixtures("no_namespaces")
 @pytest.mark.parametrize("network", [False, True])
-def test_what_landlock_does_not_confine_is_refused(
+def test_calls_that_landlock_does_not_confine_are_refused(
     network: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attributes of what the hook may write to by its mode, its size before ABI 3, and sockets that have a path."""
@@ -319,7 +319,7 @@ def test_what_landlock_does_not_confine_is_refused(
     assert caller.reports[-1].state(Protection.IPC) is ProtectionState.ACTIVE
 
 
-def test_before_landlock_knew_of_truncation_nothing_outside_is_emptied(tmp_path: Path) -> None:
+def test_before_landlock_confined_truncation_no_file_outside_is_emptied(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=_OUTSIDE)
     outside = tmp_path / "outside"
     outside.write_text("text")
@@ -335,9 +335,7 @@ def test_before_landlock_knew_of_truncation_nothing_outside_is_emptied(tmp_path:
 
 @root_only
 @pytest.mark.usefixtures("no_namespaces")
-def test_what_modes_keep_from_everybody_else_is_not_read_by_roots_hook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_roots_hook_cannot_read_private_files_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = tmp_path / "system"
     (system / "closed").mkdir(parents=True)
     for name in ("open", "private", "closed/inner"):
@@ -401,7 +399,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 
 @root_only
-def test_a_hook_cannot_stop_what_is_to_end_it(tmp_path: Path) -> None:
+def test_a_hook_cannot_stop_the_process_that_ends_it(tmp_path: Path) -> None:
     """Before Landlock knew of signals, whoever runs under the throw-away uid is within reach of the hook."""
     narrow = os.fspath(NARROW)
     for number in range(3):

@@ -93,7 +93,7 @@ def test_without_mount_setattr(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("landlock", ["landlock_create_ruleset=ENOSYS", "landlock-abi=1"])
-def test_without_a_landlock_that_can_confine_a_build_nothing_is_run(landlock: str, tmp_path: Path) -> None:
+def test_nothing_runs_if_landlock_cannot_confine_a_build(landlock: str, tmp_path: Path) -> None:
     """ABI 1 lets no file be renamed into another directory, which setuptools does."""
     refused = call(tmp_path, landlock, "unshare=EPERM", allowed=(NO_NAMESPACES,))
     assert refused["error"] == "SandboxUnavailableError"
@@ -114,13 +114,13 @@ def test_with_namespaces_landlock_is_not_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("what", "name"), [("sethostname=EPERM", "hostname"), ("keyctl=EPERM", "keyring")])
-def test_what_the_default_policy_takes_where_the_host_gives_it(what: str, name: str, tmp_path: Path) -> None:
+def test_the_default_policy_allows_what_a_host_cannot_give(what: str, name: str, tmp_path: Path) -> None:
     states = call(tmp_path, what)["states"]
     assert {key for key, state in states.items() if state == "degraded"} == {name}
 
 
 @pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
-def test_without_pivot_root_the_root_is_moved(error: str, tmp_path: Path) -> None:
+def test_without_pivot_root_the_new_root_is_moved(error: str, tmp_path: Path) -> None:
     """As in docker with SYS_ADMIN, whose seccomp profile refuses it by EPERM, and AppArmor by EACCES."""
     assert set(call(tmp_path, f"pivot_root={error}")["states"].values()) == {"active"}
 
@@ -139,7 +139,7 @@ print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status
 """
 
 
-def test_a_process_that_ends_while_the_old_proc_is_covered_is_no_failure() -> None:
+def test_a_process_may_end_while_the_old_proc_is_being_covered() -> None:
     """As in a container with --pid host: number 0 stands for one that was there a moment ago."""
     package = os.path.dirname(isolated_hooks.__file__)
     done = subprocess.run([sys.executable, "-c", _OLD_PROC, package], capture_output=True, text=True, check=False)
@@ -148,7 +148,7 @@ def test_a_process_that_ends_while_the_old_proc_is_covered_is_no_failure() -> No
 
 @pytest.mark.parametrize("what", ["close_range=EPERM", "close_range=ENOSYS", "prlimit64=EPERM"])
 @pytest.mark.parametrize("allowed", [(), (NO_NAMESPACES,)], ids=["default", "allowed"])
-def test_what_every_tier_needs_is_refused_before_anything_is_run(
+def test_a_host_without_calls_that_every_tier_needs_is_refused_before_anything_runs(
     what: str, allowed: tuple[str, ...], tmp_path: Path
 ) -> None:
     """The trial finds it, as the doctor does, and not the hook: of descriptors, and of limits."""
@@ -158,7 +158,7 @@ def test_what_every_tier_needs_is_refused_before_anything_is_run(
     assert refused["remedy"]
 
 
-def test_root_that_may_become_nobody_else_keeps_its_uid(tmp_path: Path) -> None:
+def test_root_keeps_its_uid_if_setresuid_is_refused(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root has another uid to become")
     states = call(tmp_path / "1", "setresuid=EPERM")["states"]
@@ -168,7 +168,7 @@ def test_root_that_may_become_nobody_else_keeps_its_uid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("capability", ["chown", "dac_override"])
-def test_root_that_could_not_take_new_files_back_keeps_its_uid(capability: str, tmp_path: Path) -> None:
+def test_root_keeps_its_uid_if_it_could_not_take_new_files_back(capability: str, tmp_path: Path) -> None:
     """As in podman with --cap-drop CHOWN: what a throw-away uid has made would stay its own."""
     if os.geteuid() != 0:
         pytest.skip("only root has another uid to become")
@@ -182,9 +182,7 @@ def test_root_that_could_not_take_new_files_back_keeps_its_uid(capability: str, 
 
 
 @pytest.mark.parametrize("capability", ["chown", "dac_override", "setpcap", "kill"])
-def test_root_without_namespaces_keeps_its_uid_where_a_capability_for_another_is_missing(
-    capability: str, tmp_path: Path
-) -> None:
+def test_root_without_namespaces_keeps_its_uid_if_it_lacks_a_capability(capability: str, tmp_path: Path) -> None:
     """As in docker with --cap-drop DAC_OVERRIDE, or another."""
     if os.geteuid() != 0:
         pytest.skip("only root has another uid to become")
@@ -219,7 +217,7 @@ def _root(*command: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("how", ["nothing", "of-others"])
-def test_without_a_proc_that_knows_this_process_it_says_so(how: str, tmp_path: Path) -> None:
+def test_the_error_explains_a_proc_without_this_process(how: str, tmp_path: Path) -> None:
     over = {"nothing": "-t tmpfs none", "of-others": "--bind /proc/self/fdinfo"}[how]
     outer = _root("--mount", "sh", "-c", f'mount {over} /proc && exec "$@"', "sh")
     refused = call(tmp_path, outer=outer)
@@ -228,7 +226,7 @@ def test_without_a_proc_that_knows_this_process_it_says_so(how: str, tmp_path: P
     assert "mount -t proc proc /proc" in refused["remedy"]
 
 
-def test_a_read_only_proc_is_a_host_without_user_namespaces(tmp_path: Path) -> None:
+def test_a_host_with_a_read_only_proc_has_no_user_namespaces(tmp_path: Path) -> None:
     """As in bwrap --ro-bind / / without --proc: no id map can be written. What helps is said, and works."""
     if run_text(["bwrap", "--version"]).returncode != 0:
         cannot_run("bwrap(1) is not installed")
@@ -243,7 +241,7 @@ def test_a_read_only_proc_is_a_host_without_user_namespaces(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
-def test_a_proc_of_a_pid_namespace_above_has_other_numbers(what: tuple[str, ...], tmp_path: Path) -> None:
+def test_proc_may_belong_to_a_pid_namespace_above(what: tuple[str, ...], tmp_path: Path) -> None:
     """As in unshare --pid --fork, and in a sandbox that shows the old /proc. What a hook leaves is found and ended."""
     outer = _root("--pid", "--fork")
     states = call(tmp_path / "1", *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
@@ -256,7 +254,7 @@ def test_a_proc_of_a_pid_namespace_above_has_other_numbers(what: tuple[str, ...]
         assert states["identity"] == "active"
 
 
-def test_limits_are_watched_where_proc_has_other_numbers(tmp_path: Path) -> None:
+def test_limits_are_watched_if_proc_belongs_to_a_pid_namespace_above(tmp_path: Path) -> None:
     """No kernel counts the processor time of all processes together: who watches has to find them."""
     (tmp_path / "tree").mkdir()
     spin = "for n in 1 2 3; do (while :; do :; done) & done; wait"
@@ -267,7 +265,7 @@ def test_limits_are_watched_where_proc_has_other_numbers(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
-def test_a_frontend_that_ignores_the_end_of_its_children(what: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_frontend_may_ignore_sigchld(what: tuple[str, ...], tmp_path: Path) -> None:
     """Ignored signals are inherited, and then nobody is told how a child has ended; here it is said all the same."""
     outer = (sys.executable, "-c", _NO_SIGCHLD)
     states = call(tmp_path, *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
@@ -277,7 +275,7 @@ def test_a_frontend_that_ignores_the_end_of_its_children(what: tuple[str, ...], 
     assert json.loads(run_text([*outer, *CLI, "doctor", "--json"]).stdout)["runs"] is True
 
 
-def test_without_internet_sockets_no_loopback_is_needed(tmp_path: Path) -> None:
+def test_without_internet_sockets_hooks_need_no_loopback(tmp_path: Path) -> None:
     """As with systemd's RestrictAddressFamilies=AF_UNIX: the filter is the hook's too."""
     assert set(call(tmp_path, "socket:2=EAFNOSUPPORT")["states"].values()) == {"active"}
 
@@ -289,7 +287,7 @@ def test_without_proc_sys(tmp_path: Path) -> None:
     assert {name for name, state in states.items() if state == "degraded"} - {"identity"} == {"processes"}
 
 
-def test_an_unmapped_user_is_refused_for_what_it_is(tmp_path: Path) -> None:
+def test_an_unmapped_user_is_refused(tmp_path: Path) -> None:
     """As in unshare --user: nothing can be given to anybody there, and no further user namespace be made."""
     _root()
     refused = call(tmp_path / "1", outer=("unshare", "--user"))

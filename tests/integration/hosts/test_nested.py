@@ -116,7 +116,7 @@ def _needs(program: str) -> None:
 # Inside of itself.
 
 
-def test_the_outer_sandbox_shows_what_lies_beside_the_project(work: Path, launcher: str) -> None:
+def test_the_outer_sandbox_shows_files_beside_the_project(work: Path, launcher: str) -> None:
     """The control: without the inner one a hook reads and writes there."""
     code = "import sys; sys.path.insert(0, 'project'); import os, backend; os.chdir('project'); "
     code += "backend.get_requires_for_build_sdist()"
@@ -125,21 +125,21 @@ def test_the_outer_sandbox_shows_what_lies_beside_the_project(work: Path, launch
     assert (_found(work)["secret"], _found(work)["write"], _found(work)["filters"]) == ("secret", "done", 1)
 
 
-def test_inside_itself_it_is_refused_with_the_remedy(work: Path, launcher: str) -> None:
+def test_inside_itself_the_sandbox_is_refused_with_a_remedy(work: Path, launcher: str) -> None:
     said = _nested(_sandbox(launcher), work)
     assert "unshare" in said["missing"][0]
     assert "--allow-degraded no-namespaces" in said["remedy"]
     assert not (work / "project" / "found").exists()
 
 
-def test_inside_itself_bubblewrap_is_refused_whatever_may_be_weaker(work: Path, bubblewrap: None) -> None:
+def test_inside_itself_bubblewrap_is_refused_even_if_everything_may_be_weaker(work: Path, bubblewrap: None) -> None:
     said = _nested(_sandbox("native"), work, launcher="bubblewrap", allow_degraded=[p.value for p in Protection])
     assert "the launcher bubblewrap" in said["missing"][0]
     assert "use the launcher native" in said["remedy"]
     assert not (work / "project" / "found").exists()
 
 
-def test_inside_itself_what_landlock_and_seccomp_can_hold_holds(work: Path, launcher: str) -> None:
+def test_inside_itself_landlock_and_seccomp_still_protect(work: Path, launcher: str) -> None:
     said = _nested(_sandbox(launcher), work, **_ALLOWED)
     assert said["wheel"].endswith(".whl")
     assert (work / "out" / said["wheel"]).is_file()
@@ -157,7 +157,7 @@ def test_inside_itself_what_landlock_and_seccomp_can_hold_holds(work: Path, laun
 
 
 @pytest.mark.parametrize("outer", [_BWRAP, _BWRAP_USER, _WRAPPER], ids=["bwrap", "bwrap-user", "unshare"])
-def test_inside_others_every_protection_is_active_but_what_is_said(
+def test_inside_others_every_protection_is_active_unless_reported(
     work: Path, outer: tuple[str, ...], launcher: str
 ) -> None:
     """And what is said of the identity is so: only the kernel's root would be shown as the owner of its settings."""
@@ -187,7 +187,7 @@ def test_inside_others_every_protection_is_active_but_what_is_said(
 
 
 @pytest.mark.parametrize("require", [[], ["identity"]])
-def test_root_of_a_user_namespace_is_the_kernels_root_only_where_that_one_made_it(
+def test_root_of_a_user_namespace_is_the_kernels_root_only_if_that_root_created_it(
     work: Path, launcher: str, require: list[str]
 ) -> None:
     """A policy that requires an identity is kept where an ordinary user made the namespace, and refuses root's own."""
@@ -201,7 +201,7 @@ def test_root_of_a_user_namespace_is_the_kernels_root_only_where_that_one_made_i
         assert not (work / "project" / "found").exists()
 
 
-def test_the_kernels_root_under_another_number_is_not_taken_for_an_ordinary_user(work: Path, launcher: str) -> None:
+def test_the_kernels_root_under_another_uid_is_not_taken_for_an_ordinary_user(work: Path, launcher: str) -> None:
     """uid 1000 of this user namespace is root outside of it."""
     _needs("unshare")
     if os.geteuid() != 0:

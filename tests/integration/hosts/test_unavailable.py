@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("sandbox")
         ("sys.executable", "", "sys.executable"),
     ],
 )
-def test_another_host_is_refused_with_a_remedy(
+def test_an_unsupported_host_is_refused_with_a_remedy(
     what: str, value: Any, said: str, telling_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hooks = caller(telling_project, runner=lambda *_, **__: pytest.fail("the inner runner was called"))
@@ -44,7 +44,7 @@ def test_another_host_is_refused_with_a_remedy(
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["build", "-n"], 3), (["run", "--", "touch", "ran"], 125)])
-def test_commands_say_that_this_is_no_linux(arguments: list[str], code: int, telling_project: Path) -> None:
+def test_commands_report_a_system_other_than_linux(arguments: list[str], code: int, telling_project: Path) -> None:
     program = "import sys; sys.platform = 'darwin'; from isolated_hooks.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],

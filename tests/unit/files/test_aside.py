@@ -21,7 +21,7 @@ def parent(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def test_what_is_left_in_it_goes_with_it(parent: int, tmp_path: Path) -> None:
+def test_everything_in_the_directory_is_removed_with_it(parent: int, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="half-way"), aside(parent) as place:
         os.mkdir("directory", dir_fd=place)
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
@@ -30,14 +30,14 @@ def test_what_is_left_in_it_goes_with_it(parent: int, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["kept"]
 
 
-def test_what_is_held_is_not_swept(parent: int, tmp_path: Path) -> None:
+def test_a_directory_in_use_is_not_swept(parent: int, tmp_path: Path) -> None:
     with aside(parent):
         sweep_aside(parent)
         assert len(os.listdir(tmp_path)) == 1
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_process_held_is_swept(parent: int, tmp_path: Path) -> None:
+def test_the_directory_of_a_killed_process_is_swept(parent: int, tmp_path: Path) -> None:
     program = """
 import os, sys
 from isolated_hooks.files.aside import aside
@@ -57,7 +57,7 @@ with aside(fd) as place:
     assert os.listdir(tmp_path) == []
 
 
-def test_one_that_is_swept_before_it_is_held_is_made_again(
+def test_a_directory_swept_before_it_is_locked_is_created_again(
     parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once before it is opened, once between that and the lock."""
@@ -96,7 +96,7 @@ def test_links_files_and_other_names_are_left_alone(parent: int, tmp_path: Path)
     assert (outside / "file").exists()
 
 
-def test_of_another_user_is_left_alone(parent: int, tmp_path: Path) -> None:
+def test_directories_of_another_user_are_left_alone(parent: int, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a directory away")
     name = os.fsdecode(temporary_name())

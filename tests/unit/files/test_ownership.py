@@ -74,7 +74,7 @@ def no_leak() -> Iterator[None]:
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_tree_of_one_owner_has_that_one(tmp_path: pathlib.Path) -> None:
+def test_a_tree_with_one_owner(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "a/b/file", "c/", "file")
     os.symlink("/", tmp_path / "link")
     with no_leak():
@@ -83,7 +83,7 @@ def test_a_tree_of_one_owner_has_that_one(tmp_path: pathlib.Path) -> None:
     assert survey((str(tmp_path / "a"), str(tmp_path / "c")))[0] == Owners(ME, max(ME))
 
 
-def test_a_link_is_looked_at_and_not_followed(tmp_path: pathlib.Path) -> None:
+def test_the_owner_of_a_link_counts_and_not_that_of_its_target(tmp_path: pathlib.Path) -> None:
     other = tmp_path / "other"
     make(other, "loop/")
     os.symlink("..", other / "loop/up")
@@ -92,7 +92,7 @@ def test_a_link_is_looked_at_and_not_followed(tmp_path: pathlib.Path) -> None:
 
 
 @root_only
-def test_a_tree_of_a_foreign_owner_has_that_one(tmp_path: pathlib.Path) -> None:
+def test_a_tree_with_one_foreign_owner(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "t/a/file")
     for path in (tmp_path / "t", *(tmp_path / "t").rglob("*")):
         os.chown(path, 1001, 105)
@@ -101,7 +101,7 @@ def test_a_tree_of_a_foreign_owner_has_that_one(tmp_path: pathlib.Path) -> None:
 
 @root_only
 @pytest.mark.parametrize(("name", "ids"), [("", (7, 0)), ("a", (0, 7)), ("a/file", (70000, 0)), ("link", (7, 7))])
-def test_one_file_of_another_owner_or_group_makes_a_tree_mixed(
+def test_one_file_with_another_owner_or_group_makes_a_tree_mixed(
     tmp_path: pathlib.Path, name: str, ids: tuple[int, int]
 ) -> None:
     tree = tmp_path / "t"
@@ -112,7 +112,7 @@ def test_one_file_of_another_owner_or_group_makes_a_tree_mixed(
 
 
 @root_only
-def test_trees_of_different_owners_are_mixed_together(tmp_path: pathlib.Path) -> None:
+def test_trees_with_different_owners_are_mixed(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "a/", "b/")
     os.chown(tmp_path / "b", 5, 5)
     assert survey((str(tmp_path / "a"), str(tmp_path / "b")))[0] == Owners(None, 5)
@@ -128,7 +128,7 @@ def test_the_owner_of_a_link_to_the_tree_does_not_count(tmp_path: pathlib.Path) 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
-def test_what_cannot_be_looked_at_may_be_of_anyone(tmp_path: pathlib.Path) -> None:
+def test_an_unreadable_tree_may_belong_to_anyone(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "t/closed/file", "t/file")
     os.chmod(tmp_path / "t/closed", 0)
     try:
@@ -143,7 +143,7 @@ def test_what_does_not_exist_may_be_of_anyone(tmp_path: pathlib.Path) -> None:
     assert survey((str(tmp_path / "t"), str(tmp_path / "none")))[0].single is None
 
 
-def test_a_tree_too_deep_to_be_looked_at_is_no_error_and_nobody_is_trusted_to_own_it(deep: pathlib.Path) -> None:
+def test_a_tree_too_deep_to_be_walked_may_belong_to_anyone(deep: pathlib.Path) -> None:
     with no_leak():
         assert survey((str(deep),))[0].single is None
 
@@ -179,7 +179,7 @@ def test_no_link_is_followed_when_files_are_given_back(tmp_path: pathlib.Path) -
 
 
 @root_only
-def test_no_set_user_id_program_of_the_caller_comes_of_it(tmp_path: pathlib.Path) -> None:
+def test_giving_files_back_creates_no_set_user_id_program_of_the_caller(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "t/program")
     os.chown(tmp_path / "t/program", UID, UID)
     os.chmod(tmp_path / "t/program", 0o6755)
@@ -189,7 +189,7 @@ def test_no_set_user_id_program_of_the_caller_comes_of_it(tmp_path: pathlib.Path
 
 
 @root_only
-def test_what_is_not_a_file_is_given_back_without_being_opened(tmp_path: pathlib.Path) -> None:
+def test_special_files_are_given_back_without_being_opened(tmp_path: pathlib.Path) -> None:
     (tmp_path / "t").mkdir()
     os.mkfifo(tmp_path / "t/fifo")
     os.chown(tmp_path / "t/fifo", UID, UID)
@@ -223,7 +223,7 @@ def few_descriptors() -> Iterator[None]:
 
 
 @root_only
-def test_many_directories_side_by_side_do_not_use_up_the_descriptors(tmp_path: pathlib.Path) -> None:
+def test_many_sibling_directories_do_not_exhaust_the_descriptors(tmp_path: pathlib.Path) -> None:
     make(tmp_path, *(f"t/{number}/file" for number in range(300)))
     for path in (tmp_path / "t").rglob("*"):
         os.chown(path, UID, UID)

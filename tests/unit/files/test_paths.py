@@ -63,12 +63,12 @@ def test_within_compares_whole_components(path: str, directory: str, expected: b
         ("/data/dots/..", "/data/deep", {"/data/dots": "./deep/./here//"}),
     ],
 )
-def test_a_path_resolves_as_the_kernel_does_it(path: str, real: str, links: dict[str, str]) -> None:
+def test_a_path_resolves_as_in_the_kernel(path: str, real: str, links: dict[str, str]) -> None:
     assert resolve(TREE, path) == (real, links)
     assert TREE.real(path) == real
 
 
-def test_what_does_not_exist_has_no_real_path_but_the_links_that_were_met() -> None:
+def test_a_missing_path_has_no_real_path_but_returns_the_links_on_the_way() -> None:
     assert resolve(TREE, "/none") == (None, {})
     assert resolve(TREE, "/usr/none/deeper") == (None, {})
     assert resolve(TREE, "/bin/none") == (None, {"/bin": "usr/bin"})
@@ -86,12 +86,12 @@ def test_what_does_not_exist_has_no_real_path_but_the_links_that_were_met() -> N
         {f"/{'loop' if i == 0 else i}": Link(str(i + 1)) for i in range(41)} | {"/41": "end"},
     ],
 )
-def test_a_loop_of_links_ends_with_nothing(entries: dict[str, Link]) -> None:
+def test_a_loop_of_links_has_no_real_path(entries: dict[str, Link]) -> None:
     with no_hang():
         assert resolve(FakeFilesystem(entries), "/loop")[0] is None
 
 
-def test_forty_links_are_followed_each_time_that_they_are_met() -> None:
+def test_forty_links_are_followed_each_time() -> None:
     chain = FakeFilesystem({f"/{i}": Link(str(i + 1)) for i in range(40)} | {"/40": "end"})
     assert resolve(chain, "/0")[0] == "/40"
     here = FakeFilesystem({"/d/here": Link("."), "/d/x": ""})
@@ -99,13 +99,13 @@ def test_forty_links_are_followed_each_time_that_they_are_met() -> None:
     assert resolve(here, "/d" + "/here" * 41 + "/x")[0] is None
 
 
-def test_links_that_double_at_each_step_are_given_up() -> None:
+def test_links_that_double_at_each_step_are_abandoned() -> None:
     bomb = {f"/d/{i}": Link(f"{i + 1}/../{i + 1}") for i in range(60)}
     with no_hang():
         assert resolve(FakeFilesystem({**bomb, "/d/60": DIR}), "/d/0")[0] is None
 
 
-def test_the_fake_answers_as_the_real_one(tmp_path: pathlib.Path) -> None:
+def test_the_fake_answers_like_the_real_filesystem(tmp_path: pathlib.Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/file").write_text("text")
     os.mkfifo(tmp_path / "fifo")
@@ -149,7 +149,7 @@ def test_the_fake_answers_as_the_real_one(tmp_path: pathlib.Path) -> None:
     assert both[0].kind("/dev/null") == both[1].kind("/dev/null") == "device"
 
 
-def test_reading_text_neither_waits_nor_reads_on_without_end(tmp_path: pathlib.Path) -> None:
+def test_reading_text_neither_blocks_nor_reads_without_end(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "long").write_bytes(b"x" * 100_000)
     with no_hang():

@@ -153,7 +153,7 @@ def test_injected_canaries_survive() -> None:
     each(CANARIES, check)
 
 
-def test_no_value_is_in_the_rules() -> None:
+def test_the_rules_contain_no_value() -> None:
     rules = plan({**CANARIES, "CXX": "hunter2"}, extra={"X": "hunter2"}, env_keep=["KUBECONFIG"])
     assert b"hunter2" not in marshal.dumps(rules.for_child(KEY))
     assert "hunter2" not in repr(rules)
@@ -208,7 +208,7 @@ def test_no_table_keeps_what_is_never_kept() -> None:
     each(map(example, NEVER), check)
 
 
-def test_entries_are_names_or_prefixes_that_say_something() -> None:
+def test_entries_are_names_or_meaningful_prefixes() -> None:
     for entry in (*KEEP_TABLES, *NEVER):
         stem = entry[:-1] if entry.endswith("*") else entry
         assert stem.replace("_", "").isalnum()
@@ -238,7 +238,7 @@ def test_what_real_builds_read_is_kept() -> None:
     assert [name for name in names if kept.get(name) != "a value"] == []
 
 
-def test_case_matters_for_what_is_kept() -> None:
+def test_case_matters_in_the_tables() -> None:
     assert "cflags" not in hook_environ({"cflags": "x"})
 
 
@@ -279,7 +279,7 @@ def test_names_that_do_not_look_secret(name: str) -> None:
         "A='u:p@h'",
     ],
 )
-def test_values_that_hold_credentials(value: str) -> None:
+def test_values_with_credentials(value: str) -> None:
     assert holds_credentials(value)
 
 
@@ -296,11 +296,11 @@ def test_values_that_hold_credentials(value: str) -> None:
         "key: a@b",
     ],
 )
-def test_values_that_hold_none(value: str) -> None:
+def test_values_without_credentials(value: str) -> None:
     assert not holds_credentials(value)
 
 
-def test_a_long_value_is_looked_through_in_linear_time() -> None:
+def test_a_long_value_is_searched_in_linear_time() -> None:
     # Would not end with a quadratic expression.
     assert not holds_credentials("=" * 2_000_000)
     assert not holds_credentials("a:" * 1_000_000)
@@ -310,17 +310,17 @@ def test_a_long_value_is_looked_through_in_linear_time() -> None:
 # The policy's own patterns.
 
 
-def test_keep_names_exactly_or_by_prefix_and_minds_the_case() -> None:
+def test_keep_matches_names_or_prefixes_and_case_matters() -> None:
     ambient = {"AWS_PROFILE": "p", "AWS_REGION": "r", "MY_TOKEN": "t", "my_token": "u", "LD_PRELOAD": "/x.so"}
     result = hook_environ(ambient, env_keep=["AWS_*", "MY_TOKEN", "LD_PRELOAD"])
     assert {name: result.get(name) for name in ambient} == {**ambient, "my_token": None}
 
 
-def test_keep_also_keeps_values_with_credentials() -> None:
+def test_keep_keeps_even_values_with_credentials() -> None:
     assert hook_environ({"CFLAGS": "https://u:p@h"}, env_keep=["CFLAGS"])["CFLAGS"] == "https://u:p@h"
 
 
-def test_delete_takes_ambient_and_injected_variables_in_any_case() -> None:
+def test_delete_drops_ambient_and_injected_variables_in_any_case() -> None:
     rules = plan({"CFLAGS": "a", "CC": "b"}, env_delete=["cflags", "Mine_*"])
     result = run(rules, {"CFLAGS": "changed", "CC": "b", "MINE_A": "1", "mine_b": "2", "MINE": "3"})
     assert {"CC", "MINE"} <= result.keys()
@@ -328,7 +328,7 @@ def test_delete_takes_ambient_and_injected_variables_in_any_case() -> None:
     assert rules.decisions["CFLAGS"].reason == "deleted"
 
 
-def test_keep_is_looked_at_before_delete() -> None:
+def test_keep_overrides_delete() -> None:
     policy: dict[str, Any] = {"env_keep": ["A_*"], "env_delete": ["*"]}
     assert hook_environ({"A_X": "1", "CC": "2"}, **policy).get("A_X") == "1"
     assert "CC" not in hook_environ({"A_X": "1", "CC": "2"}, **policy)
@@ -337,7 +337,7 @@ def test_keep_is_looked_at_before_delete() -> None:
     assert "B" not in injected
 
 
-def test_delete_does_not_take_what_the_runner_call_passed() -> None:
+def test_delete_does_not_drop_a_variable_that_the_runner_call_passed() -> None:
     extra = {"HOOK_BACKEND": "setuptools.build_meta"}
     assert hook_environ({}, extra=extra, env_delete=["*"])["HOOK_BACKEND"] == "setuptools.build_meta"
     # Nested frontends: the same variable is ambient, with the same value.
@@ -367,14 +367,14 @@ def test_parent_and_child_agree_on_case_beyond_ascii() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))
-def test_structural_names_are_kept_only_where_the_frontend_changed_them(name: str) -> None:
+def test_structural_names_are_kept_only_if_the_frontend_changed_them(name: str) -> None:
     ambient = {name: "/env/site"}
     assert name not in hook_environ(ambient, started_with=ambient)
     assert hook_environ(ambient, started_with={name: "/other"})[name] == "/env/site"
     assert hook_environ(ambient, started_with={})[name] == "/env/site"
 
 
-def test_other_names_are_not_kept_for_being_changed() -> None:
+def test_a_change_does_not_keep_any_other_name() -> None:
     result = hook_environ({"GITHUB_TOKEN": "x", "LD_PRELOAD": "/x", "PYTHONHOME": "/x"}, started_with={})
     assert result.keys().isdisjoint(("GITHUB_TOKEN", "LD_PRELOAD", "PYTHONHOME"))
 
@@ -400,7 +400,7 @@ FITTED = {
 }
 
 
-def test_an_empty_environment_is_made_to_fit() -> None:
+def test_an_empty_environment_is_adapted() -> None:
     assert hook_environ({}) == {
         **FITTED,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -410,7 +410,7 @@ def test_an_empty_environment_is_made_to_fit() -> None:
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_what_is_made_to_fit_has_the_last_word_and_is_said(name: str) -> None:
+def test_adapted_values_override_others_and_are_reported(name: str) -> None:
     ambient = {name: "ambient"}
     assert hook_environ(ambient, env_keep=[name])[name] == FITTED[name]
     assert hook_environ(ambient, env_delete=[name])[name] == FITTED[name]
@@ -423,11 +423,11 @@ def test_what_is_made_to_fit_has_the_last_word_and_is_said(name: str) -> None:
     assert name not in rules.dropped
 
 
-def test_what_already_fits_is_not_called_overridden() -> None:
+def test_a_value_that_already_fits_is_not_reported_as_overridden() -> None:
     assert plan(extra=dict(FITTED)).overridden == ()
 
 
-def test_the_runtime_directory_is_removed_whoever_set_it() -> None:
+def test_the_runtime_directory_is_removed_even_if_injected() -> None:
     ambient = {"XDG_RUNTIME_DIR": "/run/user/1000"}
     assert "XDG_RUNTIME_DIR" not in hook_environ(ambient, env_keep=["XDG_RUNTIME_DIR"])
     assert "XDG_RUNTIME_DIR" not in hook_environ({}, extra=ambient)
@@ -436,7 +436,7 @@ def test_the_runtime_directory_is_removed_whoever_set_it() -> None:
 
 
 @pytest.mark.parametrize("name", [STATE, "_ISOLATED_HOOKS_OF_ANOTHER_FRONTEND"])
-def test_what_our_own_processes_tell_each_other_is_removed_whoever_set_it(name: str) -> None:
+def test_variables_of_our_own_processes_are_removed_even_if_injected(name: str) -> None:
     assert name not in hook_environ({name: "state"}, env_keep=[name, "_*"])
     assert name not in hook_environ({}, extra={name: "state"})
     assert name not in run(plan({}), {name: "injected"})
@@ -446,7 +446,7 @@ def test_what_our_own_processes_tell_each_other_is_removed_whoever_set_it(name: 
     assert hook_environ({}, extra={f"X{name}": "kept", "_ISOLATED": "kept"}).keys() >= {f"X{name}", "_ISOLATED"}
 
 
-def test_offline_settings_only_without_the_network() -> None:
+def test_offline_settings_apply_only_without_the_network() -> None:
     result = hook_environ({}, network=True)
     assert result.keys().isdisjoint(("CARGO_NET_OFFLINE", "PIP_RETRIES", "PIP_DISABLE_PIP_VERSION_CHECK"))
 
@@ -457,13 +457,13 @@ def test_defaults_give_way_to_the_frontend_but_not_to_the_ambient_value() -> Non
     assert hook_environ({"PIP_RETRIES": "7"}, env_keep=["PIP_*"])["PIP_RETRIES"] == "7"
 
 
-def test_the_home_of_rustup_is_the_visible_one_or_none() -> None:
+def test_rustup_home_is_set_only_if_visible() -> None:
     ambient = {"RUSTUP_HOME": "/root/.rustup"}
     assert "RUSTUP_HOME" not in hook_environ(ambient)
     assert hook_environ(ambient, rustup_home="/opt/rustup")["RUSTUP_HOME"] == "/opt/rustup"
 
 
-def test_bytecode_is_written() -> None:
+def test_hooks_may_write_bytecode() -> None:
     assert "PYTHONDONTWRITEBYTECODE" not in hook_environ({})
 
 
@@ -474,23 +474,23 @@ def path(value: str, roots: tuple[bytes, ...], refused: tuple[bytes, ...] = (), 
     return run(plan({name: value}), {name: value}, roots=roots, refused=refused).get(name)
 
 
-def test_path_keeps_visible_entries_in_order_once() -> None:
+def test_path_keeps_visible_entries_in_order_without_duplicates() -> None:
     value = "/usr/bin:/home/me/bin:/opt/x/bin:/usr/bin:/usrlocal:/usr"
     assert path(value, (b"/usr", b"/opt/x/")) == "/usr/bin:/opt/x/bin:/usr"
 
 
 @pytest.mark.parametrize("entry", ["", ".", "bin", "usr/bin", "/usr/../home", "/usr/bin/..", "~/bin"])
-def test_path_refuses_entries_that_depend_on_something(entry: str) -> None:
+def test_path_drops_relative_entries(entry: str) -> None:
     assert path(f"{entry}:/usr/bin:{entry}", (b"/usr", b"/home", b"/")) == "/usr/bin"
 
 
-def test_path_refuses_what_the_hook_can_write() -> None:
+def test_path_drops_directories_that_the_hook_can_write_to() -> None:
     roots, refused = (b"/usr",), (b"/usr/src/pkg", b"/usr/tmp/")
     assert path("/usr/src/pkg/bin:/usr/src/pkg:/usr//tmp/./x:/usr/src/pkg2", roots, refused) == "/usr/src/pkg2"
     assert path("/usr/x:/bin", (b"/usr", b"/bin"), (b"/usr",)) == "/bin"
 
 
-def test_path_keeps_a_build_environment_within_a_writable_directory() -> None:
+def test_path_keeps_a_build_environment_in_a_writable_directory() -> None:
     value = "/tmp/env/bin:/tmp/other/bin:/src/.venv/bin"
     assert path(value, (b"/tmp/env", b"/src/.venv"), (b"/tmp", b"/src")) == "/tmp/env/bin:/src/.venv/bin"
 
@@ -512,7 +512,7 @@ def test_path_without_roots_is_the_default() -> None:
     assert child.apply({b"PATH": b"/usr/bin"}, rules)[b"PATH"] == b"/usr/local/bin:/usr/bin:/bin"
 
 
-def test_path_is_filtered_whoever_set_it() -> None:
+def test_path_is_filtered_even_if_injected() -> None:
     value = "/env/bin:/home/me/bin:/usr/bin"
     cases: list[dict[str, Any]] = [{"extra": {"PATH": value}}, {"env_keep": ["PATH"]}, {"started_with": {}}]
     for arguments in cases:
@@ -520,7 +520,7 @@ def test_path_is_filtered_whoever_set_it() -> None:
         assert run(rules, {"PATH": value}, roots=(b"/usr", b"/env"))["PATH"] == "/env/bin:/usr/bin"
 
 
-def test_a_deleted_path_is_the_default_one() -> None:
+def test_a_deleted_path_is_replaced_by_the_default() -> None:
     assert hook_environ({"PATH": "/usr/x"}, env_delete=["path"])["PATH"] == "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -575,14 +575,14 @@ def test_to_dict_lists_names_and_reasons() -> None:
     assert result["set"] == FITTED
 
 
-def test_the_rules_do_not_change_with_the_environment_afterwards() -> None:
+def test_later_changes_of_the_environment_do_not_change_the_rules() -> None:
     ambient = {"A_TOKEN": "hunter2"}
     rules = plan(ambient)
     ambient["A_TOKEN"] = "changed"
     assert "A_TOKEN" not in run(rules, {"A_TOKEN": "hunter2"})
 
 
-def test_apply_leaves_its_argument_alone() -> None:
+def test_apply_does_not_change_its_argument() -> None:
     merged = {b"A": b"1"}
     result = child.apply(merged, plan({"A": "1"}).for_child(KEY))
     assert merged == {b"A": b"1"}
@@ -604,7 +604,7 @@ def test_the_child_imports_next_to_nothing() -> None:
     assert set(names) <= {"__future__", "_blake2", "sandbox", "sandbox.environ"}
 
 
-def test_what_is_to_be_removed_is_taken_out_whoever_set_it() -> None:
+def test_env_remove_removes_variables_even_if_injected() -> None:
     ambient = {"CC": "gcc"}
     assert "CC" not in hook_environ(ambient, env_remove=["CC"], env_keep=["CC", "C*"])
     assert "CC" not in hook_environ({}, extra=ambient, env_remove=["CC"])

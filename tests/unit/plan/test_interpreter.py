@@ -25,7 +25,7 @@ def covered(found: set[str], filesystem: FakeFilesystem, path: str) -> bool:
     return any(is_within(real or path, filesystem.real(p) or p) for p in found)
 
 
-def test_an_installation_is_its_prefix_without_what_is_shared() -> None:
+def test_an_installation_is_its_prefix_without_shared_directories() -> None:
     found = paths(python_at("/srv/py"), "/srv/py/bin/python3.12")
     assert found == {"/srv/py/bin/python3.12", *(f"/srv/py/{name}" for name in ("bin", "include", "lib"))}
 
@@ -36,13 +36,13 @@ def test_the_standard_library_may_be_in_any_of_the_library_directories(lib: str)
 
 
 @pytest.mark.parametrize("name", ["python3.12", "python3.13t", "pypy3.10", "python2.7", "python3.100"])
-def test_every_kind_of_python_is_known_by_its_standard_library(name: str) -> None:
+def test_every_python_is_recognised_by_its_standard_library(name: str) -> None:
     entries: dict[str, Entry] = {"/srv/py/bin/x": "", f"/srv/py/lib/{name}/os.py": ""}
     assert "/srv/py/lib" in paths(entries, "/srv/py/bin/x")
 
 
 @pytest.mark.parametrize("name", ["python3.12/other.py", "python3/os.py", "python-3.12/os.py", "xpython3.12/os.py"])
-def test_what_has_no_standard_library_is_not_a_prefix(name: str) -> None:
+def test_a_directory_without_a_standard_library_is_not_a_prefix(name: str) -> None:
     entries: dict[str, Entry] = {"/srv/py/bin/x": "", f"/srv/py/lib/{name}": ""}
     assert paths(entries, "/srv/py/bin/x") == {"/srv/py/bin/x"}
 
@@ -53,13 +53,13 @@ def test_debian() -> None:
     assert not found & {"/usr/share", "/usr", "/", "/etc"}
 
 
-def test_the_root_as_a_prefix_is_never_shown_as_a_whole() -> None:
+def test_the_root_directory_as_a_prefix_is_never_shown_completely() -> None:
     found = paths({}, "/bin/python3")
     assert not found & {"/", "/etc", "/home", "/share", "/tmp", "/var", "//"}
     assert covered(found, host(), "/usr/lib/python3.12/os.py")
 
 
-def test_a_virtual_environment_and_what_it_was_made_from() -> None:
+def test_a_virtual_environment_and_its_base() -> None:
     entries = {**python_at("/srv/py"), **venv_at(VENV, "/srv/py/bin/python3")}
     found = paths(entries, f"{VENV}/bin/python")
     assert {f"{VENV}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg")} <= found
@@ -84,7 +84,7 @@ def test_a_virtual_environment_of_a_virtual_environment() -> None:
     assert f"{HOME}/py" not in found
 
 
-def test_uv_keeps_its_pythons_behind_a_link_of_a_directory() -> None:
+def test_uv_keeps_its_pythons_behind_a_linked_directory() -> None:
     real = f"{UV}/cpython-3.12.7-linux-x86_64-gnu"
     entries = {
         **python_at(real),
@@ -97,7 +97,7 @@ def test_uv_keeps_its_pythons_behind_a_link_of_a_directory() -> None:
     assert not any(is_within(f"{UV}-secret", path) for path in found)
 
 
-def test_an_interpreter_linked_to_from_the_local_prefix_does_not_show_that_prefix() -> None:
+def test_a_link_in_the_local_prefix_to_an_interpreter_does_not_show_that_prefix() -> None:
     entries = {**python_at(f"{UV}/x"), f"{HOME}/.local/bin/python3.12": Link(f"{UV}/x/bin/python3.12")}
     found = paths(entries, f"{HOME}/.local/bin/python3.12")
     assert covered(found, host(entries), f"{UV}/x/lib/python3.12/os.py")
@@ -105,7 +105,7 @@ def test_an_interpreter_linked_to_from_the_local_prefix_does_not_show_that_prefi
         assert f"{HOME}/.local/{path}" not in found
 
 
-def test_an_interpreter_installed_in_the_local_prefix_does_not_show_what_is_shared_there() -> None:
+def test_an_interpreter_in_the_local_prefix_does_not_show_shared_directories() -> None:
     found = paths(python_at(f"{HOME}/.local"), f"{HOME}/.local/bin/python3")
     assert f"{HOME}/.local/lib" in found
     assert not found & {f"{HOME}/.local", f"{HOME}/.local/share", f"{HOME}/.local/etc"}
@@ -118,7 +118,7 @@ def test_pyenv() -> None:
     assert paths(entries, f"{HOME}/.pyenv/shims/python") == {f"{HOME}/.pyenv/shims/python"}
 
 
-def test_conda_has_its_compilers_in_directories_named_by_a_triplet() -> None:
+def test_conda_keeps_its_compilers_in_directories_named_after_a_triplet() -> None:
     prefix = f"{HOME}/miniconda3/envs/b"
     mine = (
         "x86_64-conda-linux-gnu aarch64-conda_cos7-linux-gnu x86_64-conda-linux-musl compiler_compat conda-meta".split()
@@ -131,7 +131,7 @@ def test_conda_has_its_compilers_in_directories_named_by_a_triplet() -> None:
     assert not found & {f"{prefix}/{name}" for name in others}
 
 
-def test_what_is_in_a_prefix_is_known_by_name() -> None:
+def test_only_known_names_of_a_prefix_are_shown() -> None:
     files = FakeFilesystem(
         {
             f"/p/{name}": DIR
@@ -175,7 +175,7 @@ def of_the_system(path: str) -> bool:
     ],
     ids=lambda text: repr(text[:30]),
 )
-def test_a_configuration_that_names_another_place_shows_nothing_of_it(text: str) -> None:
+def test_a_home_key_without_an_interpreter_shows_nothing(text: str) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/pyvenv.cfg": text}
     found = paths(entries, f"{VENV}/bin/python")
     assert f"{VENV}/lib" in found
@@ -188,7 +188,7 @@ def test_the_case_and_spaces_of_a_configuration_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("configuration", [DIR, FIFO, Link("loop"), Link("pyvenv.cfg"), Link("/nowhere"), ""])
-def test_a_configuration_that_is_no_file_is_none(configuration: Entry) -> None:
+def test_a_configuration_that_is_not_a_file_is_ignored(configuration: Entry) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/pyvenv.cfg": configuration}
     with no_hang():
         found = paths(entries, f"{VENV}/bin/python")
@@ -198,13 +198,13 @@ def test_a_configuration_that_is_no_file_is_none(configuration: Entry) -> None:
 @pytest.mark.parametrize(
     "target", [f"{HOME}/.ssh/id_rsa", f"{HOME}/.netrc", "/etc/shadow", HOME, "/", "/etc", "../../../etc/shadow", "."]
 )
-def test_a_link_to_what_is_no_interpreter_leads_to_nothing_but_itself(target: str) -> None:
+def test_a_link_to_something_other_than_an_interpreter_shows_only_the_link(target: str) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/bin/python": Link(target)}
     found = paths(entries, f"{VENV}/bin/python")
     assert all(of_the_system(path) or is_within(path, VENV) for path in found), found
 
 
-def test_links_that_never_end_and_what_does_not_exist_are_no_error() -> None:
+def test_endless_links_and_missing_files_are_not_an_error() -> None:
     with no_hang():
         for target in ("python", "python3", "../bin/python", "/nowhere"):
             entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/bin/python": Link(target)}

@@ -61,7 +61,7 @@ def wire(plan: Plan) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", plans())
-def test_a_plan_arrives_in_the_child_as_it_was(kind: str) -> None:
+def test_a_plan_arrives_in_the_child_unchanged(kind: str) -> None:
     plan = plans()[kind]
     received = wire(plan)
     assert received == plan.to_wire(KEY)
@@ -75,7 +75,7 @@ def test_a_plan_arrives_in_the_child_as_it_was(kind: str) -> None:
     assert received["hostname"] == b"localhost"
 
 
-def test_every_kind_of_identity_is_looked_at_here() -> None:
+def test_these_tests_cover_every_identity() -> None:
     assert {plan.identity for plan in plans().values()} == set(Identity)
 
 
@@ -89,7 +89,7 @@ def texts(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", plans())
-def test_what_the_kernel_gets_is_bytes(kind: str) -> None:
+def test_the_kernel_gets_bytes(kind: str) -> None:
     """The child knows no locale."""
     assert set(texts(wire(plans()[kind]))) <= set(OPERATIONS)
 
@@ -99,7 +99,7 @@ def with_canaries() -> Plan:
     return make_plan(environ=environ, started_with=environ, policy=Policy(env_delete=("DROPPED_*",)))
 
 
-def test_no_value_of_a_dropped_variable_travels_or_is_shown() -> None:
+def test_the_value_of_a_dropped_variable_is_neither_sent_nor_shown() -> None:
     plan = with_canaries()
     data = marshal.dumps(plan.to_wire(KEY))
     shown = "\n".join((json.dumps(plan.to_dict()), *plan.describe(), repr(plan), str(plan)))
@@ -108,7 +108,7 @@ def test_no_value_of_a_dropped_variable_travels_or_is_shown() -> None:
     assert "canary" not in shown
 
 
-def test_a_dropped_variable_is_named_to_the_caller_and_the_child() -> None:
+def test_the_caller_and_the_child_get_the_name_of_a_dropped_variable() -> None:
     plan = with_canaries()
     dropped = set(CANARIES) - {"CARGO_HOME"}  # that one is made to fit
     assert set(plan.environ.dropped) == dropped
@@ -117,19 +117,19 @@ def test_a_dropped_variable_is_named_to_the_caller_and_the_child() -> None:
     assert {name.decode() for name in wire(plan)["environ"]["dropped"]} == dropped
 
 
-def test_without_the_key_nobody_can_try_what_a_dropped_value_was() -> None:
+def test_without_the_key_nobody_can_guess_a_dropped_value() -> None:
     plan = with_canaries()
     one, other = (plan.to_wire(key)["environ"]["dropped"] for key in (KEY, bytes(32)))
     assert one.keys() == other.keys()
     assert not set(one.values()) & set(other.values())
 
 
-def test_what_is_not_dropped_does_not_travel_either_because_the_child_inherits_it() -> None:
+def test_a_kept_variable_is_not_sent_because_the_child_inherits_it() -> None:
     data = marshal.dumps(with_canaries().to_wire(KEY))
     assert b"C.UTF-8" not in data
 
 
-def test_the_limits_of_the_policy_travel_and_no_others() -> None:
+def test_only_the_limits_of_the_policy_are_sent() -> None:
     nothing = {"processes": None, "log_size": None, "free_space": None, "temp_size": 5, "output_size": 6}
     received = wire(make_plan(policy=Policy(limits=nothing)))
     assert (received["limits"], received["supervised"]) == ({}, {})
@@ -147,13 +147,13 @@ def test_the_limits_of_the_policy_travel_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(("source", "writes"), [("read-write", [SOURCE]), ("read-only", [])])
-def test_free_space_is_watched_where_the_hook_can_write(source: Any, writes: list[str]) -> None:
+def test_free_space_is_watched_in_every_directory_the_hook_can_write_to(source: Any, writes: list[str]) -> None:
     received = wire(make_plan(policy=Policy(source=source)))
     assert received["writes"] == [os.fsencode(path) for path in writes]
 
 
 @pytest.mark.parametrize("network", [False, True])
-def test_the_network_is_the_callers_only_where_the_policy_says_so(network: bool) -> None:
+def test_the_hook_has_the_callers_network_only_if_the_policy_allows_it(network: bool) -> None:
     received = wire(make_plan(policy=Policy(network=network)))
     assert received["network"] is network
     assert received["scope"] is network  # abstract sockets of the host are in reach only then
@@ -161,20 +161,20 @@ def test_the_network_is_the_callers_only_where_the_policy_says_so(network: bool)
     assert ("network: the caller's" in words) is network
 
 
-def test_only_what_the_policy_lets_be_degraded_may_be() -> None:
+def test_only_protections_that_the_policy_names_may_be_degraded() -> None:
     assert {b"processes", b"identity"} <= set(wire(make_plan())["degradable"])
     assert not {b"ipc", b"filesystem", b"network", b"syscalls"} & set(wire(make_plan())["degradable"])
     assert b"ipc" in wire(make_plan(policy=Policy(allow_degraded=("ipc",))))["degradable"]
     assert b"processes" not in wire(make_plan(policy=Policy(require=("processes",))))["degradable"]
 
 
-def test_new_files_can_be_found_wherever_the_hook_may_write() -> None:
+def test_the_plan_names_every_tree_with_new_files() -> None:
     files = host({"/data/out": DIR, "/src": Link("/home/u/code/proj")})
     plan = make_plan(files, call=hook_call(source_dir="/src"), policy=Policy(writable=("/data/out",)))
     assert wire(plan)["trees"] == [b"/home/u/code/proj", b"/data/out"]
 
 
-def test_the_one_owner_of_the_tree_travels() -> None:
+def test_the_single_owner_of_the_tree_is_sent() -> None:
     plan = make_plan(owners=Owners((1001, 105), 1001))
     assert wire(plan)["owner"] == (1001, 105)
 
@@ -190,7 +190,7 @@ def test_a_plan_can_be_written_as_json(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", plans())
-def test_every_operation_is_in_the_json_and_in_the_words(kind: str) -> None:
+def test_the_json_and_the_description_name_every_operation(kind: str) -> None:
     plan = plans()[kind]
     words = list(plan.describe())
     if not plan.confined:
@@ -204,7 +204,7 @@ def test_every_operation_is_in_the_json_and_in_the_words(kind: str) -> None:
             assert any(line.startswith("  ") and line.endswith(f"  {path}") for line in words), path
 
 
-def test_without_namespaces_neither_the_words_nor_the_json_promise_what_is_not_done() -> None:
+def test_without_namespaces_neither_description_nor_json_name_operations() -> None:
     plan = plans()["confined"]
     assert wire(plan)["operations"] == []
     assert not any("synthetic" in line or "fresh" in line for line in plan.describe())
@@ -212,7 +212,7 @@ def test_without_namespaces_neither_the_words_nor_the_json_promise_what_is_not_d
 
 
 @pytest.mark.parametrize("kind", plans())
-def test_the_words_say_who_what_and_where(kind: str) -> None:
+def test_the_description_names_command_directory_and_identity(kind: str) -> None:
     plan = plans()[kind]
     words = "\n".join(plan.describe())
     for part in (*plan.argv, plan.cwd, "identity: ", "capabilities: ", "network: ", "namespaces: "):
@@ -229,7 +229,7 @@ def test_a_plan_cannot_be_changed(field: str) -> None:
         setattr(plan, field, None)
 
 
-def test_the_same_question_has_the_same_answer() -> None:
+def test_the_same_situation_leads_to_the_same_plan() -> None:
     one, other = make_plan(), make_plan()
     assert one.operations == other.operations
     assert one.to_wire(KEY) == other.to_wire(KEY)
@@ -243,7 +243,7 @@ def nameable(name: str) -> bool:
 
 @settings(max_examples=100, deadline=None, database=None)
 @given(name=st.text(st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1).filter(nameable))
-def test_a_plan_with_names_of_any_bytes_travels_and_can_be_written(name: str) -> None:
+def test_a_plan_with_arbitrary_bytes_in_names_can_be_sent_and_written(name: str) -> None:
     source = f"/data/{name}"
     files: FakeFilesystem = host({f"{source}/dist": DIR})
     plan = make_plan(files, call=hook_call(source_dir=source))

@@ -55,7 +55,7 @@ def mount(made: Shown, path: str) -> Bind:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_of_the_home_directory_only_the_source_tree_is_visible(hook: str) -> None:
+def test_only_the_source_tree_of_the_home_directory_is_visible(hook: str) -> None:
     made = look(call=hook_call(hook))
     assert made.writable(f"{SOURCE}/setup.py")
     assert made.secrets() == []
@@ -79,7 +79,7 @@ def test_a_source_tree_may_be_elsewhere(source: str) -> None:
     assert [path for path in made.secrets() if not is_within(path, source)] == []
 
 
-def test_a_source_tree_behind_a_link_is_there_by_either_name() -> None:
+def test_a_source_tree_behind_a_link_has_both_names() -> None:
     files = host({"/src": Link(SOURCE)})
     plan = make_plan(files, call=hook_call(source_dir="/src"))
     made = shown(plan, files)
@@ -90,7 +90,7 @@ def test_a_source_tree_behind_a_link_is_there_by_either_name() -> None:
 
 
 @pytest.mark.parametrize("source", [HOME, "/home", f"{HOME}/code/.."])
-def test_a_source_tree_that_holds_the_home_directory_is_refused_with_what_to_do(source: str) -> None:
+def test_a_source_tree_that_contains_the_home_directory_is_refused_with_a_remedy(source: str) -> None:
     if source == "/home":  # its own place is refused for another reason
         source, home = "/data", "/data/u"
     else:
@@ -104,31 +104,31 @@ def test_a_source_tree_that_holds_the_home_directory_is_refused_with_what_to_do(
     )
 
 
-def test_a_source_tree_that_holds_the_home_directory_is_refused_through_links_too() -> None:
+def test_a_source_tree_that_contains_the_home_directory_is_refused_through_links_too() -> None:
     files = host({"/src": Link(HOME), "/h": Link("/home/u")})
     for source, home in (("/src", HOME), (HOME, "/h"), ("/src", "/h")):
         with pytest.raises(PolicyError, match="home directory"):
             make_plan(files, call=hook_call(source_dir=source), home=home)
 
 
-def test_a_source_tree_that_holds_the_home_directory_is_taken_where_the_operator_says_so() -> None:
+def test_a_source_tree_that_contains_the_home_directory_is_accepted_if_the_policy_allows_it() -> None:
     files = host({f"{HOME}/dist": DIR})
     made = look(files, call=hook_call(source_dir=HOME), policy=Policy(expose=(HOME,)))
     assert made.writable(f"{HOME}/.netrc")
 
 
-def test_a_home_directory_that_does_not_exist_is_no_reason_to_refuse() -> None:
+def test_a_missing_home_directory_is_not_an_error() -> None:
     assert look(home="/nonexistent").writable(SOURCE)
 
 
 @pytest.mark.parametrize("source", ["/", "/etc", "/tmp", "/proc/self/cwd", "/home", "/dev", "/var"])
-def test_a_place_of_the_sandboxs_own_is_no_source_tree(source: str) -> None:
+def test_a_directory_of_the_sandboxs_own_cannot_be_the_source_tree(source: str) -> None:
     with pytest.raises(PolicyError, match=r"the source tree .* cannot be shown"):
         make_plan(call=hook_call(source_dir=source))
 
 
 @pytest.mark.parametrize("place", ["/opt", "/usr/src", "/usr/local/src"])
-def test_neighbours_of_a_source_tree_within_the_system_are_not_visible(place: str) -> None:
+def test_neighbours_of_a_source_tree_in_a_system_directory_are_not_visible(place: str) -> None:
     source = f"{place}/builds/proj"
     files = host({f"{source}/dist": DIR, f"{place}/builds/other/secret": ""})
     made = look(files, call=hook_call(source_dir=source))
@@ -137,7 +137,7 @@ def test_neighbours_of_a_source_tree_within_the_system_are_not_visible(place: st
     assert made.origin("/usr/lib/python3.12/os.py")
 
 
-def test_a_home_directory_within_the_system_is_not_visible() -> None:
+def test_a_home_directory_in_a_system_directory_is_not_visible() -> None:
     home = "/opt/app"
     files = host({f"{home}/.netrc": "", f"{home}/proj/dist": DIR, "/opt/tool/bin/x": ""})
     made = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home)
@@ -150,7 +150,7 @@ def test_a_home_directory_within_the_system_is_not_visible() -> None:
 
 
 @pytest.mark.parametrize("name", [".venv", "build/envs/.venv"])
-def test_what_the_frontend_runs_from_cannot_be_changed_within_the_source_tree(name: str) -> None:
+def test_the_frontends_own_environment_in_the_source_tree_cannot_be_changed(name: str) -> None:
     prefix = f"{SOURCE}/{name}"
     files = host(venv_at(prefix, "/usr/bin/python3"))
     made = look(files, trusted=(prefix, "/usr"))
@@ -165,7 +165,7 @@ def test_what_the_frontend_runs_from_cannot_be_changed_within_the_source_tree(na
 
 
 @pytest.mark.parametrize("real", [f"{SOURCE}/envs/3.12", f"{HOME}/envs/3.12"])
-def test_a_link_in_the_source_tree_by_which_the_frontend_runs_is_refused(real: str) -> None:
+def test_a_link_in_the_source_tree_that_leads_to_the_frontends_environment_is_refused(real: str) -> None:
     """A hook could put something else in its place."""
     files = host({**venv_at(real, "/usr/bin/python3"), f"{SOURCE}/.venv": Link(real)})
     for prefix in (f"{SOURCE}/.venv", f"{SOURCE}/.venv/lib"):
@@ -176,16 +176,16 @@ def test_a_link_in_the_source_tree_by_which_the_frontend_runs_is_refused(real: s
     assert not look(files, trusted=(real,)).writable(f"{real}/lib/python3.12/site-packages/x.py")
 
 
-def test_a_source_tree_that_is_itself_what_the_frontend_runs_from_is_refused() -> None:
+def test_a_source_tree_that_is_the_frontends_own_environment_is_refused() -> None:
     with pytest.raises(PolicyError, match="use a virtual environment in a directory of its own"):
         make_plan(host(venv_at(SOURCE, "/usr/bin/python3")), trusted=(SOURCE,))
 
 
-def test_where_git_is_led_from_a_worktree_cannot_be_changed() -> None:
+def test_the_git_directory_of_a_worktree_cannot_be_changed() -> None:
     assert not look(host({f"{SOURCE}/.git": "gitdir: ../main/.git/worktrees/x"})).writable(f"{SOURCE}/.git")
 
 
-def test_what_the_next_git_command_obeys_cannot_be_changed() -> None:
+def test_gits_configuration_and_hooks_cannot_be_changed() -> None:
     files = host({f"{SOURCE}/.git/hooks/pre-commit": "", f"{SOURCE}/.git/config": ""})
     made = look(files)
     for path in (".git/hooks/pre-commit", ".git/config"):
@@ -200,14 +200,14 @@ def test_a_socket_in_the_source_tree_is_covered() -> None:
     assert made.reveals(f"{SOURCE}/run/agent.sock") == []
 
 
-def test_a_socket_in_what_everybody_sees_is_covered_and_one_elsewhere_is_left_alone() -> None:
+def test_a_socket_in_a_shown_directory_is_covered_and_one_elsewhere_is_not() -> None:
     files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
     made = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
     assert made.reveals("/opt/service/agent.sock") == []
     assert not made.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
 
 
-def test_what_not_everybody_may_read_is_covered_where_modes_keep_nobody_out() -> None:
+def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_hook() -> None:
     python = "/opt/private/python"
     files = host({"/opt/a/key": "secret", "/opt/private/notes": "secret", f"{python}/bin/python3": "",
                   f"{python}/lib/python3.12/os.py": ""})  # fmt: skip
@@ -232,7 +232,7 @@ def test_what_not_everybody_may_read_is_covered_where_modes_keep_nobody_out() ->
      "/proc/1", "/sys", "/sys/kernel", "/nowhere", "", ".", "bin", "../..", "~", "/usr/bin/../../etc",
      f"{SOURCE}/bin", f"{SOURCE}/../other/../.."],
 )  # fmt: skip
-def test_a_search_path_never_shows_what_must_not_be_seen(variable: str, entry: str) -> None:
+def test_a_search_path_never_shows_private_directories(variable: str, entry: str) -> None:
     files = host({f"{HOME}/.local/bin/tool": "", f"{HOME}/lib/secret": ""})
     environ = {"PATH": PATH, variable: f"{entry}:{PATH}"}
     made = look(files, environ=environ, started_with={"PATH": PATH})
@@ -242,7 +242,7 @@ def test_a_search_path_never_shows_what_must_not_be_seen(variable: str, entry: s
 
 
 @pytest.mark.parametrize("home", ["/h", "/home/../home/u", "/home/u/"])
-def test_the_home_directory_by_another_name_is_not_a_prefix_of_programs_either(home: str) -> None:
+def test_the_home_directory_by_another_name_is_not_a_prefix_either(home: str) -> None:
     files = host({"/h": Link(HOME), f"{HOME}/.local/bin/tool": "", f"{HOME}/share/secret": "", f"{HOME}/bin/tool": ""})
     for entry in (f"{HOME}/.local/bin", "/h/.local/bin", f"{HOME}/bin", "/h/bin"):
         made = look(files, home=home, path=f"{entry}:{PATH}")
@@ -260,14 +260,14 @@ def test_the_local_prefix_of_somebody_else_is_not_shown_either() -> None:
 
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
 @pytest.mark.parametrize("name", ["/link", SOURCE])
-def test_no_parent_of_the_source_tree_is_shown_by_whichever_name_the_tree_goes(variable: str, name: str) -> None:
+def test_no_parent_of_the_source_tree_is_shown_under_any_name_of_the_tree(variable: str, name: str) -> None:
     files = host({"/link": Link(SOURCE)})
     environ = {"PATH": PATH, variable: f"{HOME}/code:{PATH}"}
     made = look(files, call=hook_call(source_dir=name), environ=environ, started_with={"PATH": PATH})
     assert made.secrets() == []
 
 
-def test_programs_are_shown_with_what_they_need_and_nothing_else_of_their_prefix() -> None:
+def test_programs_are_shown_with_their_files_and_nothing_else_of_their_prefix() -> None:
     names = "bin lib share include x86_64-conda-linux-gnu secrets .config etc pip.conf".split()
     files = host({f"/srv/tool/{name}/file": "" for name in names})
     made = look(files, path=f"/srv/tool/bin:{PATH}")
@@ -276,7 +276,7 @@ def test_programs_are_shown_with_what_they_need_and_nothing_else_of_their_prefix
     assert not made.writable("/srv/tool/bin/file")
 
 
-def test_a_directory_of_programs_of_another_name_is_shown_alone() -> None:
+def test_a_directory_of_programs_with_another_name_is_shown_alone() -> None:
     made = look(host({"/srv/tool/programs/x": "", "/srv/tool/lib/x": ""}), path=f"/srv/tool/programs:{PATH}")
     assert made.origin("/srv/tool/programs/x")
     assert made.origin("/srv/tool/lib/x") is None
@@ -331,7 +331,7 @@ def test_pyenv_shims() -> None:
         assert made.reveals(f"{root}/{path}") == []
 
 
-def test_only_what_the_frontend_put_into_pythonpath_is_shown() -> None:
+def test_only_the_frontends_own_entries_of_pythonpath_are_shown() -> None:
     files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
     own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}
     assert look(files, environ=own, started_with=own).origin("/srv/mine/x.py") is None
@@ -341,14 +341,14 @@ def test_only_what_the_frontend_put_into_pythonpath_is_shown() -> None:
     assert look(files, environ=own, started_with=own, extra={"PYTHONPATH": "/srv/theirs"}).origin("/srv/theirs/x.py")
 
 
-def test_the_search_path_of_the_call_counts_before_the_ambient_one() -> None:
+def test_the_search_path_of_the_call_precedes_the_ambient_one() -> None:
     files = host({"/srv/a/bin/x": "", "/srv/b/bin/x": ""})
     made = look(files, path=f"/srv/a/bin:{PATH}", extra={"PATH": f"/srv/b/bin:{PATH}"})
     assert made.origin("/srv/b/bin/x")
     assert made.origin("/srv/a/bin/x") is None
 
 
-def test_a_build_environment_without_programs_is_shown_where_the_frontend_put_it_into_the_path() -> None:
+def test_a_build_environment_without_programs_is_shown_if_the_frontend_added_it_to_path() -> None:
     files = host({"/srv/env/overlay/lib/python3.12/site-packages/setuptools.py": "", "/srv/env/pip.conf": ""})
     module = "/srv/env/overlay/lib/python3.12/site-packages/setuptools.py"
     environ = {"PATH": f"/srv/env/overlay/bin:{PATH}"}
@@ -359,7 +359,7 @@ def test_a_build_environment_without_programs_is_shown_where_the_frontend_put_it
     assert look(files, environ=environ, started_with=environ).origin(module) is None
 
 
-def test_a_directory_of_programs_behind_a_link_is_there_by_either_name() -> None:
+def test_a_directory_of_programs_behind_a_link_has_both_names() -> None:
     files = host({"/tools": Link("/srv/real"), "/srv/real/bin/x": ""})
     plan = make_plan(files, path=f"/tools/bin:{PATH}")
     assert shown(plan, files).origin("/srv/real/bin/x")
@@ -368,7 +368,7 @@ def test_a_directory_of_programs_behind_a_link_is_there_by_either_name() -> None
     assert "/tools" in plan.path_roots
 
 
-def test_what_the_hook_can_write_to_is_no_directory_of_programs() -> None:
+def test_a_directory_that_the_hook_can_write_to_is_not_in_the_search_path() -> None:
     files = host({"/data/out": DIR, "/src": Link(SOURCE)})
     plan = make_plan(files, call=hook_call(source_dir="/src"), policy=Policy(writable=("/data/out",)))
     assert {"/src", SOURCE, "/data/out", "/tmp", "/var/tmp", "/dev/shm", "/run"} <= set(plan.path_refused)
@@ -392,7 +392,7 @@ def hostile(left: str, target: str, more: dict[str, Entry] | None = None) -> Fak
 )
 @pytest.mark.parametrize("entry", ["", "/bin", "/../.ssh"])
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
-def test_a_search_path_through_it_shows_nothing(left: str, target: str, entry: str, variable: str) -> None:
+def test_a_search_path_through_a_hooks_link_shows_nothing(left: str, target: str, entry: str, variable: str) -> None:
     environ = {"PATH": PATH, variable: f"{left}{entry}:{PATH}"}
     made = look(hostile(left, target), environ=environ, started_with={"PATH": PATH}, policy=WRITABLE)
     assert made.secrets() == []
@@ -410,7 +410,7 @@ def test_a_search_path_through_it_shows_nothing(left: str, target: str, entry: s
         ("pyvenv.cfg", f"{HOME}/.netrc"),
     ],
 )
-def test_a_virtual_environment_with_such_a_link_in_the_search_path_shows_nothing(
+def test_a_virtual_environment_with_a_hooks_link_in_the_search_path_shows_nothing(
     left: str, name: str, target: str
 ) -> None:
     entries: dict[str, Entry] = venv_at(left, "/usr/bin/python3")
@@ -422,7 +422,7 @@ def test_a_virtual_environment_with_such_a_link_in_the_search_path_shows_nothing
 
 
 @pytest.mark.parametrize("left", LEFT)
-def test_prepared_metadata_behind_it_is_refused(left: str) -> None:
+def test_prepared_metadata_behind_a_hooks_link_is_refused(left: str) -> None:
     files = hostile(left, f"{HOME}/.ssh", {f"{HOME}/.ssh/x.dist-info/METADATA": "", f"{HOME}/.ssh/x.whl": ""})
     for directory in (left, f"{left}/x.dist-info"):
         call = hook_call(kwargs={"wheel_directory": f"{SOURCE}/dist", "metadata_directory": directory})
@@ -432,14 +432,14 @@ def test_prepared_metadata_behind_it_is_refused(left: str) -> None:
 
 @pytest.mark.parametrize("left", LEFT)
 @pytest.mark.parametrize("key", ["expose", "writable"])
-def test_a_path_of_the_policy_behind_it_is_refused(left: str, key: str) -> None:
+def test_a_path_of_the_policy_behind_a_hooks_link_is_refused(left: str, key: str) -> None:
     paths = {"writable": ["/data/out"], "expose": []}
     paths[key].append(left)
     with pytest.raises(PolicyError, match="link"):
         make_plan(hostile(left, f"{HOME}/.ssh"), policy=Policy(**paths))  # type: ignore[arg-type]
 
 
-def test_a_link_within_the_tree_that_stays_there_is_no_reason_to_refuse() -> None:
+def test_a_link_that_stays_within_the_tree_is_accepted() -> None:
     files = host({f"{SOURCE}/meta": Link("build/meta"), f"{SOURCE}/build/meta/x.dist-info/METADATA": ""})
     call = hook_call(kwargs={"wheel_directory": f"{SOURCE}/dist", "metadata_directory": f"{SOURCE}/meta/x.dist-info"})
     assert look(files, call=call).origin(f"{SOURCE}/build/meta/x.dist-info/METADATA")
@@ -448,7 +448,7 @@ def test_a_link_within_the_tree_that_stays_there_is_no_reason_to_refuse() -> Non
 # The interpreter.
 
 
-def test_an_interpreter_in_the_home_directory_is_shown_and_the_home_directory_not() -> None:
+def test_an_interpreter_in_the_home_directory_is_shown_without_the_home_directory() -> None:
     files = host({**python_at(f"{HOME}/.pyenv/versions/3.12.1"), f"{HOME}/.pyenv/secret": ""})
     made = look(files, call=hook_call(python=f"{HOME}/.pyenv/versions/3.12.1/bin/python3"))
     assert made.origin(f"{HOME}/.pyenv/versions/3.12.1/lib/python3.12/os.py")
@@ -481,7 +481,7 @@ def test_a_build_environment_within_the_source_tree_works() -> None:
     assert made.secrets() == []
 
 
-def test_an_interpreter_without_a_directory_is_looked_up_in_the_path_that_it_will_have() -> None:
+def test_an_interpreter_without_a_directory_is_looked_up_in_the_hooks_path() -> None:
     files = host({**python_at("/srv/a"), **python_at("/srv/b")})
     call = hook_call(python="python3")
     assert make_plan(files, call=call, path=f"/srv/a/bin:{PATH}").argv[0] == "/srv/a/bin/python3"
@@ -498,7 +498,7 @@ def test_an_interpreter_that_is_not_found_is_refused(python: str) -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_an_interpreter_named_by_way_of_what_is_not_visible() -> None:
+def test_an_interpreter_named_through_an_invisible_directory() -> None:
     files = host({**python_at("/srv/a"), "/srv/elsewhere/x": "", "/link": Link("/srv/a/bin")})
     assert make_plan(files, call=hook_call(python="/srv/elsewhere/../a/bin/python3")).argv[0] == "/srv/a/bin/python3"
     # Of a link ".." is the parent of where it leads.
@@ -506,14 +506,14 @@ def test_an_interpreter_named_by_way_of_what_is_not_visible() -> None:
     assert make_plan(files, call=hook_call(python="/srv/a/bin/python3")).argv[0] == "/srv/a/bin/python3"
 
 
-def test_the_hook_is_called_as_the_frontend_asked_for() -> None:
+def test_the_plan_keeps_the_frontends_command() -> None:
     plan = make_plan()
     assert plan.argv == ("/usr/bin/python3", SCRIPT, "build_wheel", CONTROL)
     assert plan.cwd == plan.source == SOURCE
     assert (plan.stdin, plan.terminal) == ("null", False)
 
 
-def test_a_hook_script_in_a_hidden_place_is_shown_alone() -> None:
+def test_a_hook_script_in_a_hidden_directory_is_shown_alone() -> None:
     script = f"{HOME}/.venv/lib/hook/_in_process.py"
     made = look(host({script: "", f"{HOME}/.venv/lib/hook/other": ""}), call=hook_call(script=script))
     assert made.origin(script) == script
@@ -524,13 +524,13 @@ def test_a_hook_script_in_a_hidden_place_is_shown_alone() -> None:
 # The control directory and the output.
 
 
-def test_the_control_directory_is_the_workspaces_at_the_same_place() -> None:
+def test_the_workspaces_control_directory_replaces_the_frontends() -> None:
     made = look()
     assert mount(made, CONTROL) == Bind(LAYOUT.control, CONTROL, writable=True, owned="caller")
     assert made.reveals(CONTROL) == []
 
 
-def test_a_control_directory_behind_a_link_is_replaced_where_it_really_is() -> None:
+def test_a_control_directory_behind_a_link_is_replaced_at_its_real_path() -> None:
     files = host({"/t": Link("/tmp")})
     plan = make_plan(files, call=hook_call(control_dir="/t/control-1"))
     assert mount(shown(plan, files), CONTROL).source == LAYOUT.control
@@ -544,7 +544,7 @@ def test_a_control_directory_within_the_source_tree_cannot_be_moved_away() -> No
     assert {f"{SOURCE}/tmp", f"{SOURCE}/tmp/deep"} <= set(made.mounts)
 
 
-def test_the_output_directory_is_staging_at_the_same_place() -> None:
+def test_staging_replaces_the_output_directory() -> None:
     plan = make_plan()
     made = shown(plan)
     assert plan.stage is not None
@@ -589,7 +589,7 @@ def test_an_output_directory_may_be_anywhere(directory: str) -> None:
     assert shown(plan, files).reveals(f"{directory}/earlier.whl") == []
 
 
-def test_an_output_directory_behind_a_link_is_replaced_where_it_really_is() -> None:
+def test_an_output_directory_behind_a_link_is_replaced_at_its_real_path() -> None:
     files = host({"/out": Link("data/wheels"), "/data/wheels": DIR})
     plan = make_plan(files, call=output("/out"))
     assert staged(plan, files) == "/data/wheels"
@@ -601,7 +601,7 @@ def test_an_output_directory_behind_a_link_is_replaced_where_it_really_is() -> N
     [SOURCE, f"{HOME}/code", HOME, "/home", "/", "/tmp", "/usr", "/usr/lib", "/etc", "/run", "/dev", "/proc", CONTROL,
      "/tmp/env", "/tmp/env/lib", "/out", os.path.dirname(SCRIPT), "/home/sandbox/..", "/sandbox"],
 )  # fmt: skip
-def test_an_output_directory_that_holds_what_the_hook_needs_is_put_aside(directory: str) -> None:
+def test_staging_moves_aside_if_the_output_directory_contains_files_that_the_hook_needs(directory: str) -> None:
     files = host({**venv_at("/tmp/env", "/usr/bin/python3"), "/out": Link(SOURCE)})
     call = output(directory)
     call = hook_call(python="/tmp/env/bin/python", kwargs=call.kwargs)
@@ -633,7 +633,7 @@ def test_prepared_metadata_is_shown_read_only() -> None:
 
 
 @pytest.mark.parametrize("marker", ["WHEEL_BUILT", "PYPROJECT_HOOKS_ALREADY_BUILT"])
-def test_the_wheel_that_was_built_for_its_metadata_is_shown_with_its_marker(marker: str) -> None:
+def test_a_wheel_built_for_its_metadata_is_shown_with_its_marker(marker: str) -> None:
     files, call = with_metadata({f"{HOME}/meta/x-1-py3-none-any.whl": "zip", f"{HOME}/meta/{marker}": ""})
     made = look(files, call=call)
     for name in ("x-1-py3-none-any.whl", marker):
@@ -657,14 +657,14 @@ def test_the_wheel_that_was_built_for_its_metadata_is_shown_with_its_marker(mark
     ],
     ids=repr,
 )
-def test_anything_else_beside_prepared_metadata_is_not_shown(files: dict[str, Entry]) -> None:
+def test_nothing_else_beside_prepared_metadata_is_shown(files: dict[str, Entry]) -> None:
     found, call = with_metadata({f"{HOME}/meta/{name}": entry for name, entry in files.items()})
     made = look(found, call=call)
     for name in (*files, "secret"):
         assert made.reveals(f"{HOME}/meta/{name}") == [], name
 
 
-def test_metadata_that_does_not_exist_is_refused() -> None:
+def test_missing_metadata_is_refused() -> None:
     files, call = with_metadata(directory=f"{HOME}/meta/none.dist-info")
     with pytest.raises(PolicyError, match=r"the metadata directory '.*none.dist-info' does not exist"):
         make_plan(files, call=call)
@@ -673,7 +673,7 @@ def test_metadata_that_does_not_exist_is_refused() -> None:
 # The policy.
 
 
-def test_what_the_policy_names_is_shown_as_it_says() -> None:
+def test_the_paths_of_the_policy_are_shown() -> None:
     files = host({"/data/in/x": "", "/data/out/x": "", "/data/link": Link("in"), "/dev/dri/card0": FIFO})
     policy = Policy(expose=("/data/link", "/dev/dri"), writable=("/data/out",))
     made = look(files, policy=policy)
@@ -687,19 +687,19 @@ def test_what_the_policy_names_is_shown_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("key", ["expose", "writable"])
-def test_a_path_of_the_policy_that_does_not_exist_is_refused(key: str) -> None:
+def test_a_missing_path_of_the_policy_is_refused(key: str) -> None:
     with pytest.raises(PolicyError, match=f"policy: {key}: '/none' does not exist"):
         make_plan(policy=Policy(**{key: ("/none",)}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("key", ["expose", "writable"])
 @pytest.mark.parametrize("path", ["/etc", "/tmp", "/home", "/var", "/run", "/sys/kernel", "/sandbox"])
-def test_a_path_of_the_policy_that_is_the_sandboxs_own_is_refused(key: str, path: str) -> None:
+def test_a_path_of_the_policy_that_belongs_to_the_sandbox_is_refused(key: str, path: str) -> None:
     with pytest.raises(PolicyError, match="cannot be shown"):
         make_plan(policy=Policy(**{key: (path,)}))  # type: ignore[arg-type]
 
 
-def test_to_hide_has_the_last_word() -> None:
+def test_hide_overrides_other_keys() -> None:
     files = host({"/opt/cuda/secret/x": "", f"{SOURCE}/.env": "", "/data/in/x": ""})
     hidden = ("/opt/cuda/secret", f"{SOURCE}/.env", "/data/in", "/none")
     made = look(files, policy=Policy(expose=("/data/in",), hide=hidden))
@@ -709,7 +709,7 @@ def test_to_hide_has_the_last_word() -> None:
     assert made.origin("/data/in") is None
 
 
-def test_what_is_hidden_in_the_source_tree_cannot_be_moved_away() -> None:
+def test_a_hidden_path_in_the_source_tree_cannot_be_moved_away() -> None:
     made = look(host({f"{SOURCE}/a/b/secret": ""}), policy=Policy(hide=(f"{SOURCE}/a/b/secret",)))
     assert {f"{SOURCE}/a", f"{SOURCE}/a/b", f"{SOURCE}/a/b/secret"} <= set(made.mounts)
 
@@ -728,7 +728,7 @@ def command(**changes: Any) -> Plan:
     return plan_command(["sh", "-c", "true"], SOURCE, Policy(), situation(), LAYOUT, **arguments)
 
 
-def test_any_command_gets_the_view_of_a_hook_with_its_directory_as_source_tree() -> None:
+def test_a_command_gets_the_view_of_a_hook_with_its_directory_as_source_tree() -> None:
     plan = command()
     made = shown(plan)
     assert made.writable(f"{SOURCE}/setup.py")
@@ -739,7 +739,7 @@ def test_any_command_gets_the_view_of_a_hook_with_its_directory_as_source_tree()
         plan_command(["sh"], HOME, Policy(), situation(), LAYOUT, stdin="null", terminal="")
 
 
-def test_a_terminal_of_its_own_is_the_console() -> None:
+def test_the_hooks_own_terminal_is_the_console() -> None:
     plan = command(terminal="/dev/pts/7")
     assert plan.terminal is True
     assert mount(shown(plan), "/dev/console") == Bind("/dev/pts/7", "/dev/console", device=True)
@@ -772,7 +772,7 @@ MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
         (None, frozenset((Identity.USER,)), Identity.CONFINED, (0, 0)),
     ],
 )
-def test_the_hook_gets_the_user_that_takes_the_least_privilege(
+def test_the_hook_gets_the_identity_that_needs_the_least_privilege(
     owners: Owners | None, refused: frozenset[Identity], identity: Identity, owner: tuple[int, int]
 ) -> None:
     assert choose_identity(owners, refused) == (identity, owner)
@@ -806,7 +806,7 @@ def test_the_traits_of_an_identity_fit_together(identity: Identity) -> None:
 
 
 @pytest.mark.parametrize("identity", Identity)
-def test_only_a_tree_of_several_owners_takes_capabilities(identity: Identity) -> None:
+def test_only_a_tree_of_several_owners_needs_capabilities(identity: Identity) -> None:
     owners = {Identity.USER: None, Identity.CONFINED: None, Identity.RANGE: MIXED}.get(identity, ROOT)
     before = [i for i in Identity if i is not identity]
     first = (Identity.USER, Identity.SINGLE, Identity.RANGE)
@@ -824,7 +824,7 @@ def confined(files: FakeFilesystem | None = None, **changes: Any) -> Plan:
     return make_plan(files, refused=frozenset((Identity.USER,)), **changes)
 
 
-def test_without_namespaces_a_tree_that_holds_what_runs_outside_is_refused() -> None:
+def test_without_namespaces_a_tree_with_programs_that_run_outside_is_refused() -> None:
     files = host(venv_at(f"{SOURCE}/.venv", "/usr/bin/python3"))
     allowed = Policy(allow_degraded=["no-namespaces"])
     trusted = (f"{SOURCE}/.venv",)
@@ -837,7 +837,7 @@ def test_without_namespaces_a_tree_that_holds_what_runs_outside_is_refused() -> 
     assert confined(files, trusted=trusted, policy=read_only).confined
 
 
-def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> None:
+def test_without_namespaces_a_hook_gets_directories_of_the_workspace() -> None:
     plan = confined()
     assert plan.argv[3] == LAYOUT.control
     assert plan.kwargs == {"wheel_directory": LAYOUT.staging}
@@ -850,7 +850,7 @@ def test_without_namespaces_a_hook_is_given_directories_of_the_workspace() -> No
     )
 
 
-def test_without_namespaces_rules_go_around_what_not_everybody_may_read() -> None:
+def test_without_namespaces_rules_avoid_private_files_of_the_system() -> None:
     files = host({"/opt/a/key": "", "/opt/a/b/c": "", "/opt/a/link": Link("key"), "/opt/private/x": "", "/opt/z": ""})
     files.not_for_all = ("/opt/a/key", "/opt/private")
     everything = frozenset(Identity) - {Identity.SEPARATE}
@@ -861,7 +861,7 @@ def test_without_namespaces_rules_go_around_what_not_everybody_may_read() -> Non
     assert dict(confined(files).rules)["/opt"] == READ
 
 
-def test_without_namespaces_nothing_can_be_hidden_in_what_is_shown() -> None:
+def test_without_namespaces_nothing_within_a_shown_directory_can_be_hidden() -> None:
     files = host({f"{SOURCE}/.env": ""})
     with pytest.raises(PolicyError, match="policy: hide"):
         confined(files, policy=Policy(hide=(f"{SOURCE}/.env",)))

@@ -36,20 +36,20 @@ def by_target(made: View) -> dict[str, Operation]:
     return {operation.target: operation for operation in made.operations()}
 
 
-def test_what_is_shown_is_read_only_at_the_same_place() -> None:
+def test_a_path_is_shown_read_only_where_it_is_outside() -> None:
     made = view()
     assert made.show("/a/b") == "/a/b"
     assert made.operations() == (Bind("/a/b", "/a/b"),)
 
 
-def test_what_does_not_exist_is_not_shown() -> None:
+def test_a_missing_path_is_not_shown() -> None:
     made = view()
     assert made.show("/none/at/all") is None
     assert made.show("/y/none") is None
     assert made.operations() == ()
 
 
-def test_every_link_on_the_way_is_made_again_and_the_mount_is_free_of_links() -> None:
+def test_every_link_on_the_way_is_created_again_and_the_mount_point_contains_none() -> None:
     made = view()
     assert made.show("/y/deep", writable=True, owned="tree") == "/x/real/deep"
     assert set(made.operations()) == {
@@ -59,20 +59,20 @@ def test_every_link_on_the_way_is_made_again_and_the_mount_is_free_of_links() ->
     }
 
 
-def test_a_link_within_something_shown_is_there_already() -> None:
+def test_a_link_in_a_shown_directory_is_not_created_again() -> None:
     made = view()
     made.show("/a")
     made.show("/a/b/link/file")
     assert made.operations() == (Bind("/a", "/a"),)
 
 
-def test_a_place_is_found_without_being_shown() -> None:
+def test_place_resolves_a_path_without_showing_it() -> None:
     made = view()
     assert made.place("/y/deep") == "/x/real/deep"
     assert {type(operation) for operation in made.operations()} == {Symlink}
 
 
-def test_parents_come_before_what_is_beneath_them_and_scratch_comes_first() -> None:
+def test_scratch_comes_first_and_parents_before_their_entries() -> None:
     made = view()
     made.stage("/ws/s", "/a/b/c", writable=True)
     made.show("/z/file", writable=True)
@@ -88,7 +88,7 @@ def test_parents_come_before_what_is_beneath_them_and_scratch_comes_first() -> N
 
 @pytest.mark.parametrize("writable", [False, True])
 @pytest.mark.parametrize("owned", ["", "caller"])
-def test_a_bind_within_another_that_shows_just_the_same_is_left_out(writable: bool, owned: str) -> None:
+def test_a_bind_within_another_with_the_same_traits_is_omitted(writable: bool, owned: str) -> None:
     made = view()
     made.show("/a/b/c", writable=writable, owned=owned)
     made.show("/a", writable=writable, owned=owned)
@@ -106,7 +106,7 @@ def test_a_bind_within_another_that_shows_just_the_same_is_left_out(writable: bo
         ({}, {"device": True}),
     ],
 )
-def test_a_bind_within_another_that_differs_stays(outer: dict[str, bool], inner: dict[str, bool]) -> None:
+def test_a_bind_within_another_with_different_traits_stays(outer: dict[str, bool], inner: dict[str, bool]) -> None:
     made = view()
     made.show("/a", **outer)  # type: ignore[arg-type]
     made.show("/a/b", **inner)  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def test_a_bind_within_another_that_differs_stays(outer: dict[str, bool], inner:
     assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
 
 
-def test_what_stands_in_the_place_of_something_else_is_never_left_out() -> None:
+def test_a_bind_from_elsewhere_is_never_omitted() -> None:
     made = view()
     made.show("/a", writable=True, owned="caller")
     made.stage("/ws/s", "/a/b", writable=True)
@@ -122,7 +122,7 @@ def test_what_stands_in_the_place_of_something_else_is_never_left_out() -> None:
     assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
 
 
-def test_a_path_that_is_writable_stays_so_when_it_is_shown_again() -> None:
+def test_a_writable_path_stays_writable_when_shown_again() -> None:
     made = view()
     made.show("/a", writable=True, owned="tree")
     made.show("/a")
@@ -133,7 +133,7 @@ def test_a_path_that_is_writable_stays_so_when_it_is_shown_again() -> None:
     assert made.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
 
 
-def test_what_is_covered() -> None:
+def test_covers() -> None:
     made = view()
     made.show("/a/b")
     assert [made.covers(path) for path in ("/a", "/a/b", "/a/b/c", "/a/bc", "/")] == [False, True, True, False, False]
@@ -143,7 +143,7 @@ def hide(made: View, path: str) -> None:
     made.hide(path, empty="/ws/empty", nothing="/ws/nothing")
 
 
-def test_a_hidden_directory_is_empty_and_a_hidden_file_too() -> None:
+def test_hidden_directories_and_files_are_empty() -> None:
     made = view()
     made.show("/a")
     hide(made, "/a/b/c")
@@ -154,7 +154,7 @@ def test_a_hidden_directory_is_empty_and_a_hidden_file_too() -> None:
     assert by_target(made)["/a/b/c/file"] == Cover("/ws/nothing", "/a/b/c/file")
 
 
-def test_hiding_takes_away_what_is_beneath_too() -> None:
+def test_hiding_a_directory_hides_everything_beneath() -> None:
     made = view()
     made.show("/a")
     made.show("/a/b", writable=True)
@@ -165,7 +165,7 @@ def test_hiding_takes_away_what_is_beneath_too() -> None:
     assert not Shown(made.operations(), FILES).reveals("/a/b/c/file")
 
 
-def test_hiding_something_shown_by_itself_leaves_nothing_of_it() -> None:
+def test_hiding_a_separately_shown_path_removes_it() -> None:
     made = view()
     made.show("/a/b")
     made.show("/z")
@@ -175,7 +175,7 @@ def test_hiding_something_shown_by_itself_leaves_nothing_of_it() -> None:
     assert made.operations() == ()
 
 
-def test_hiding_what_is_not_visible_or_does_not_exist_changes_nothing() -> None:
+def test_hiding_an_invisible_or_missing_path_changes_nothing() -> None:
     made = view()
     made.show("/a")
     for path in ("/z", "/z/file", "/none", "/a/none"):
@@ -184,7 +184,7 @@ def test_hiding_what_is_not_visible_or_does_not_exist_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", ["/y", "/y/deep", "/x/link/deep", "/x/real"])
-def test_a_path_is_hidden_by_whichever_name(path: str) -> None:
+def test_a_path_is_hidden_by_any_of_its_names(path: str) -> None:
     made = view()
     made.show("/x")
     made.show("/y")
@@ -192,7 +192,7 @@ def test_a_path_is_hidden_by_whichever_name(path: str) -> None:
     assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
 
 
-def test_a_path_hidden_by_another_name_is_hidden_with_what_is_beneath_it() -> None:
+def test_a_path_hidden_by_another_name_is_hidden_with_everything_beneath() -> None:
     made = view()
     made.show("/x")
     made.show("/x/real/deep", writable=True)
@@ -200,7 +200,7 @@ def test_a_path_hidden_by_another_name_is_hidden_with_what_is_beneath_it() -> No
     assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
 
 
-def test_a_hidden_path_is_not_a_directory_of_programs() -> None:
+def test_a_hidden_directory_is_not_in_the_search_path() -> None:
     made = view()
     made.show("/a/b")
     made.show("/y")
@@ -209,7 +209,7 @@ def test_a_hidden_path_is_not_a_directory_of_programs() -> None:
     assert {"/y", "/x/link", "/x/real"} <= set(made.read_only_roots())
 
 
-def test_only_what_cannot_be_written_to_counts_as_read_only() -> None:
+def test_read_only_roots_contain_no_writable_path() -> None:
     made = view()
     made.show("/a", writable=True)
     made.show("/dev/null", device=True)
@@ -226,7 +226,7 @@ def test_no_secret_of_the_host_is_visible(network: bool) -> None:
     assert made.secrets() == []
 
 
-def test_nothing_of_etc_is_visible_but_what_a_table_names() -> None:
+def test_only_listed_entries_of_etc_are_visible() -> None:
     entries: dict[str, Entry] = {f"/etc/unheard-of-{number}": "" for number in range(3)}
     entries |= {"/etc/python3.12/x": "", "/etc/python3-secrets": "", "/etc/ssl/certs-private": ""}
     files = host(entries)
@@ -237,7 +237,7 @@ def test_nothing_of_etc_is_visible_but_what_a_table_names() -> None:
     assert {f"/etc/{top}" for top in tops} <= visible
 
 
-def test_the_table_names_no_file_that_holds_accounts_or_credentials() -> None:
+def test_the_table_lists_no_file_with_accounts_or_credentials() -> None:
     forbidden = """pip.conf gitconfig passwd shadow gshadow group machine-id sudoers ssh ssl ssl/private krb5.conf
         krb5.keytab hosts.allow environment profile profile.d security pam.d netrc npmrc docker containers cron.d
         systemd NetworkManager wpa_supplicant xdg default sysconfig odbc.ini my.cnf subuid mtab fstab pki pki/tls
@@ -260,7 +260,7 @@ def test_a_private_key_among_the_certificates_is_masked(directory: str, name: st
     assert made.reveals(f"{directory}/ca.pem") == [f"{directory}/ca.pem"]
 
 
-def test_private_keys_are_masked_where_the_certificates_are_a_link_away() -> None:
+def test_private_keys_are_masked_if_the_certificates_are_behind_a_link() -> None:
     files = host().without("/etc/ssl/certs") | {
         "/etc/ssl/certs": Link("../pki/tls/certs"),
         "/etc/pki/tls/certs/k.key": "",
@@ -268,7 +268,7 @@ def test_private_keys_are_masked_where_the_certificates_are_a_link_away() -> Non
     assert Shown(based(files).operations(), files).reveals("/etc/pki/tls/certs/k.key") == []
 
 
-def test_the_sandbox_has_its_own_of_what_the_host_must_not_give() -> None:
+def test_the_sandbox_has_its_own_version_of_private_files() -> None:
     made = Shown(based().operations(), host())
     for path, _ in SCRATCH:
         assert isinstance(made.at(path), Scratch)
@@ -299,18 +299,18 @@ def test_the_writable_directories_share_one_limit_and_have_their_modes() -> None
     assert modes[HOME_INSIDE] == 0o700
 
 
-def test_nothing_of_the_system_can_be_written_to() -> None:
+def test_no_part_of_the_system_is_writable() -> None:
     made = based()
     assert not [operation for operation in made.operations() if isinstance(operation, Bind) and operation.writable]
 
 
-def test_of_the_devices_only_those_that_lead_nowhere_are_there_and_none_is_writable_as_a_file() -> None:
+def test_only_harmless_devices_are_shown_and_all_read_only() -> None:
     devices = [operation for operation in based().operations() if isinstance(operation, Bind) and operation.device]
     assert {device.target for device in devices} == {f"/dev/{n}" for n in "null zero full random urandom tty".split()}
     assert not any(device.writable for device in devices)
 
 
-def test_without_the_network_names_are_looked_up_in_files_alone() -> None:
+def test_without_the_network_names_are_looked_up_only_in_files() -> None:
     made = Shown(based().operations(), host())
     for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"):
         assert isinstance(made.at(path), File), path
@@ -359,9 +359,7 @@ def test_a_merged_usr_and_a_split_one_both_work() -> None:
         ("/run", "var/run", "/var/run"),
     ],
 )
-def test_a_writable_directory_that_is_a_link_on_the_host_does_not_get_in_the_way_of_the_link(
-    link: str, target: str, real: str
-) -> None:
+def test_a_writable_directory_may_be_a_link_on_the_host(link: str, target: str, real: str) -> None:
     """Where /home leads to /var/home, a source tree beneath /home needs that link, and the sandbox's home a place."""
     files = host().without(link) | {link: Link(target), f"{real}/u/proj": DIR, "/var/home/u/proj": DIR}
     made = based(files)
@@ -375,7 +373,7 @@ def test_a_writable_directory_that_is_a_link_on_the_host_does_not_get_in_the_way
         assert not any(is_within(place, name) for name in links), place
 
 
-def test_the_place_of_the_sandboxs_home_is_its_own_whatever_the_host_has_there() -> None:
+def test_the_sandboxs_home_hides_the_hosts_directory_of_that_name() -> None:
     files = host({HOME_INSIDE: Link(HOME)})
     made = Shown(based(files).operations(), files)
     assert isinstance(made.at(HOME_INSIDE), Scratch)
@@ -390,7 +388,7 @@ def test_the_place_of_the_sandboxs_home_is_its_own_whatever_the_host_has_there()
     ["/", "/dev", "/etc", "/home", "/proc", "/sys", "/var", "/tmp", "/var/tmp", "/run", "/dev/shm", HOME_INSIDE,
      "/proc/1", "/proc/self/cwd", "/sys/kernel", "//", "/usr/..", "/usr/../tmp", "/tmp/"],
 )  # fmt: skip
-def test_a_place_of_the_sandboxs_own_is_refused(path: str) -> None:
+def test_a_directory_of_the_sandboxs_own_is_refused(path: str) -> None:
     with pytest.raises(PolicyError, match="cannot be shown in the sandbox, which has its own") as caught:
         refuse_reserved(path, "the path", filesystem=host())
     assert "choose a directory beneath it" in str(caught.value)
@@ -398,12 +396,12 @@ def test_a_place_of_the_sandboxs_own_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize(("target", "own"), [("/", "/"), ("/tmp", "/tmp"), ("/proc/1", "/proc/1"), ("../..", "/")])
-def test_a_place_of_the_sandboxs_own_is_refused_through_a_link_too(target: str, own: str) -> None:
+def test_a_link_to_a_directory_of_the_sandboxs_own_is_refused(target: str, own: str) -> None:
     with pytest.raises(PolicyError, match=f"its own {own}:"):
         refuse_reserved(f"{HOME}/link", "the path", filesystem=host({f"{HOME}/link": Link(target)}))
 
 
-def test_a_place_of_the_sandboxs_own_is_refused_where_its_own_name_is_a_link() -> None:
+def test_a_directory_of_the_sandboxs_own_is_refused_if_its_name_is_a_link() -> None:
     files = host().without("/tmp") | {"/tmp": Link("/big/tmp"), "/big/tmp/proj": DIR}
     for path in ("/tmp", "/big/tmp"):
         with pytest.raises(PolicyError):
@@ -412,7 +410,7 @@ def test_a_place_of_the_sandboxs_own_is_refused_where_its_own_name_is_a_link() -
 
 
 @pytest.mark.parametrize("path", [SOURCE, "/tmp/x", "/var/lib", "/home/u", "/opt", "/dev/dri", "/system", "/processes"])
-def test_any_other_place_may_be_shown(path: str) -> None:
+def test_any_other_path_may_be_shown(path: str) -> None:
     refuse_reserved(path, "the path", filesystem=host())
 
 

@@ -14,7 +14,7 @@ HIGH = 0xDEADBEEF << 32
 
 
 @pytest.mark.parametrize("filler", [0, *range(250, 260), 700])
-def test_assembler_reaches_far_targets(filler: int) -> None:
+def test_the_assembler_reaches_distant_targets(filler: int) -> None:
     assembler = Assembler()
     near_end = assembler.answer(1)
     first = assembler.load(16, assembler.branch(0x15, 7, assembler.answer(2), near_end))
@@ -32,7 +32,7 @@ def test_assembler_reaches_far_targets(filler: int) -> None:
     assert interpreter.run(5, 0, (7, 0, 5)) == 1
 
 
-def test_search_finds_each_number_in_a_large_program() -> None:
+def test_the_search_finds_each_number_in_a_large_program() -> None:
     assembler = Assembler()
     allow = assembler.answer(ALLOW)
     targets = {}

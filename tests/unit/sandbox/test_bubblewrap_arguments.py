@@ -62,7 +62,7 @@ def closed() -> Any:
             continue
 
 
-def test_everything_that_bwrap_can_take_away_is_taken_away() -> None:
+def test_every_restriction_that_bwrap_offers_is_used() -> None:
     words, _ = words_of()
     for word in (
         "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup --unshare-net --disable-userns "
@@ -77,21 +77,21 @@ def test_everything_that_bwrap_can_take_away_is_taken_away() -> None:
     assert not any("try" in word for word in words if word.startswith("--")), "a step that may be left out"
 
 
-def test_the_network_is_the_callers_only_where_the_policy_says_so() -> None:
+def test_the_hook_has_the_callers_network_only_if_the_policy_allows_it() -> None:
     assert "--unshare-net" not in words_of(make_plan(policy=Policy(network=True)))[0]
 
 
-def test_the_filter_is_ours() -> None:
+def test_bwrap_installs_our_filter() -> None:
     words, _ = words_of()
     assert content(after(words, "--seccomp")) == seccomp.filter_program(syscalls.MACHINE)
 
 
-def test_no_variable_is_in_the_arguments() -> None:
+def test_the_arguments_contain_no_variable() -> None:
     words, _ = words_of(make_plan(environ={"CC": "a-compiler", "PATH": "/usr/bin"}))
     assert not any("a-compiler" in word or word == "--setenv" for word in words)
 
 
-def test_binds_are_read_only_unless_they_are_to_be_written() -> None:
+def test_binds_are_read_only_unless_writable() -> None:
     operations = [
         Bind("/a", "/a"),
         Bind("/b", "/x/b", writable=True),
@@ -113,7 +113,7 @@ def test_the_source_tree_and_staging_are_the_only_writable_binds() -> None:
     assert SOURCE not in {words[n + 2] for n, word in enumerate(words_of(read_only)[0]) if word == "--bind"}
 
 
-def test_files_are_read_from_memory() -> None:
+def test_bwrap_reads_files_from_memory() -> None:
     words, _ = words_of(operations=[File("/etc/x", "text\n"), Symlink("/l", "to")])
     number = after(words, "--perms", "0644", "--file")
     assert after(words, "--file", number) == "/etc/x"
@@ -122,14 +122,14 @@ def test_files_are_read_from_memory() -> None:
     assert b"sandbox:x:1000:1000:" in content(words_of()[0][words_of()[0].index("/etc/passwd") - 1])
 
 
-def test_a_file_of_any_size_arrives_whole_and_is_closed_on_exec() -> None:
+def test_a_file_of_any_size_arrives_complete_and_is_close_on_exec() -> None:
     files = bubblewrap.Files()
     number = files.add(b"x" * 3_000_000)
     assert not os.get_inheritable(int(number))
     assert len(content(number.decode())) == 3_000_000
 
 
-def test_dev_comes_before_what_is_put_into_it_and_its_own_links_are_not_made_twice() -> None:
+def test_dev_comes_before_its_entries_and_its_links_are_created_once() -> None:
     words, _ = words_of()
     assert words.index("--dev") < min(n for n, word in enumerate(words) if word.startswith("/dev/"))
     assert "/dev/stdin" not in words
@@ -141,7 +141,7 @@ def test_dev_comes_before_what_is_put_into_it_and_its_own_links_are_not_made_twi
 
 
 @pytest.mark.parametrize("size", [1, 11, 12, 4096, 4 * 2**30, 2**63 - 1])
-def test_what_the_writable_directories_take_together_stays_within_the_limit(size: int) -> None:
+def test_the_sizes_of_the_writable_directories_add_up_to_the_limit_at_most(size: int) -> None:
     targets = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), ("/sandbox", 0o700))
     words, _ = words_of(operations=[Scratch("/.scratch", targets, size, 7)])
     sizes = [int(words[n + 1]) for n, word in enumerate(words) if word == "--size"]
@@ -152,7 +152,7 @@ def test_what_the_writable_directories_take_together_stays_within_the_limit(size
     assert after(words, "--perms", "0700", "--tmpfs") == "/sandbox"
 
 
-def test_every_operation_has_words() -> None:
+def test_every_operation_has_arguments() -> None:
     assert set(bubblewrap._WORDS) == set(OPERATIONS.values())
 
 
@@ -166,7 +166,7 @@ def test_every_operation_has_words() -> None:
         ([b"{"], 0),
     ],
 )
-def test_the_pid_is_read_however_it_arrives(pieces: list[bytes], pid: int) -> None:
+def test_the_pid_may_arrive_in_pieces(pieces: list[bytes], pid: int) -> None:
     read, write = os.pipe()
     for piece in pieces:
         os.write(write, piece)
@@ -179,12 +179,12 @@ def shown_of(path: str, *, writable: bool = True) -> dict[bytes, tuple[int, int,
     return {os.fsencode(path): (status.st_dev, status.st_ino, writable)}
 
 
-def test_this_process_is_not_taken_for_one_in_a_sandbox() -> None:
+def test_the_check_fails_outside_a_sandbox() -> None:
     with pytest.raises(OSError):
         bubblewrap_inside._check_status()
 
 
-def test_mounts_that_are_not_as_planned_are_refused() -> None:
+def test_mounts_that_differ_from_the_plan_are_refused() -> None:
     """Of the mounts of this test /proc is real; what is said of their options is not."""
     options = {b"/": (b"ro",), b"/proc": (b"ro",)}
     bubblewrap_inside._check_mounts(shown_of("/proc"), options)

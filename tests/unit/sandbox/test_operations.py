@@ -47,7 +47,7 @@ def as_text(value: object) -> object:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_arrives_in_the_child_as_it_was_with_bytes_for_text(name: str) -> None:
+def test_an_operation_arrives_in_the_child_unchanged_with_bytes_for_text(name: str) -> None:
     sent = EXAMPLES[name]
     kind, values = marshal.loads(marshal.dumps(sent.to_wire()))
     received = from_wire(kind, values)
@@ -71,7 +71,7 @@ def test_an_operation_cannot_be_changed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_argument_of_an_operation_can_be_taken_away(name: str) -> None:
+def test_no_argument_of_an_operation_can_be_deleted(name: str) -> None:
     operation = type(EXAMPLES[name])(**EXAMPLES[name].values())
     for field in operation.fields:
         with pytest.raises(AttributeError, match="immutable"):
@@ -103,7 +103,7 @@ def test_two_kinds_with_the_same_values_differ() -> None:
         (lambda: Proc("/proc", "more"), "Proc takes target"),
     ],
 )
-def test_an_argument_that_an_operation_does_not_have_is_refused(make: Any, text: str) -> None:
+def test_an_unknown_argument_of_an_operation_is_refused(make: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
         make()
 
@@ -124,7 +124,7 @@ def test_an_argument_that_an_operation_does_not_have_is_refused(make: Any, text:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_operation_says_what_it_does(operation: Operation, words: list[str]) -> None:
+def test_an_operation_describes_itself(operation: Operation, words: list[str]) -> None:
     text = operation.describe()
     assert all(word in text for word in words)
     assert "secret" not in text
@@ -133,13 +133,13 @@ def test_an_operation_says_what_it_does(operation: Operation, words: list[str]) 
 
 @pytest.mark.parametrize("writable", [False, True])
 @pytest.mark.parametrize("device", [False, True])
-def test_a_bind_never_has_set_user_id_bits_and_devices_only_where_asked_for(writable: bool, device: bool) -> None:
+def test_a_bind_never_allows_set_user_id_bits_and_allows_devices_only_on_request(writable: bool, device: bool) -> None:
     attributes = Bind("/a", "/a", writable=writable, device=device).attributes()
     assert attributes & syscalls.MOUNT_ATTR_NOSUID
     assert bool(attributes & syscalls.MOUNT_ATTR_RDONLY) is not writable
     assert bool(attributes & syscalls.MOUNT_ATTR_NODEV) is not device
 
 
-def test_a_bind_is_read_only_and_of_the_system_unless_said_otherwise() -> None:
+def test_by_default_a_bind_is_read_only_and_shows_the_system() -> None:
     bind = Bind("/a", "/b")
     assert (bind.writable, bind.owned, bind.device) == (False, "", False)

@@ -202,7 +202,7 @@ def test_refuses_a_machine_it_has_no_filter_for() -> None:
             seccomp.filter_program(machine)
 
 
-def test_program_is_one_the_kernel_takes(interpreter: Interpreter) -> None:
+def test_the_kernel_accepts_the_program(interpreter: Interpreter) -> None:
     instructions = interpreter.instructions
     assert len(instructions) <= 4096
     for at, (code, yes, no, k) in enumerate(instructions):
@@ -283,7 +283,7 @@ def test_each_bit_counts(
             assert answer == (unturned if bit in same else expected), (machine, bit)
 
 
-def test_numbers_that_nobody_knows_are_missing_calls(interpreter: Interpreter, machine: str) -> None:
+def test_unknown_numbers_get_enosys(interpreter: Interpreter, machine: str) -> None:
     x32_read, x32_ptrace, skipped_by_a_tracer = 0x40000000, 0x40000000 | 521, 0xFFFFFFFF
     for number in (470, 512, 547, 1000, x32_read, x32_ptrace, 0x7FFFFFFF, 0x80000000, skipped_by_a_tracer):
         assert interpreter.run(number, AUDIT_ARCH[machine]) == ENOSYS
@@ -352,13 +352,15 @@ def test_without_namespaces(name: str, arguments: tuple[int, ...], offline: int,
         ("openat", (0, 0, 0, 0), ALLOW),
     ],
 )
-def test_where_landlock_does_not_confine_truncation(name: str, arguments: tuple[int, ...], expected: int) -> None:
+def test_truncation_is_refused_if_landlock_does_not_confine_it(
+    name: str, arguments: tuple[int, ...], expected: int
+) -> None:
     for machine, number in numbers_of(name):
         interpreter = Interpreter(seccomp.filter_program(machine, namespaces=False, truncation=False))
         assert interpreter.run(number, AUDIT_ARCH[machine], arguments) == expected, machine
 
 
-def test_each_conditional_refusal_has_words() -> None:
+def test_each_conditional_refusal_has_a_description() -> None:
     for names, rows, reason in seccomprules.RULES:
         assert reason, names
         for conditions, action, words in rows:

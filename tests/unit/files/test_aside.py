@@ -22,10 +22,10 @@ def parent(tmp_path: Path) -> Iterator[int]:
 
 
 def test_everything_in_the_directory_is_removed_with_it(parent: int, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="half-way"), aside(parent) as place:
-        os.mkdir("directory", dir_fd=place)
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=place))
-        os.rename("file", "kept", src_dir_fd=place, dst_dir_fd=parent)
+    with pytest.raises(ValueError, match="half-way"), aside(parent) as directory:
+        os.mkdir("directory", dir_fd=directory)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=directory))
+        os.rename("file", "kept", src_dir_fd=directory, dst_dir_fd=parent)
         raise ValueError("half-way")
     assert os.listdir(tmp_path) == ["kept"]
 
@@ -42,8 +42,8 @@ def test_the_directory_of_a_killed_process_is_swept(parent: int, tmp_path: Path)
 import os, sys
 from isolated_hooks.files.aside import aside
 fd = os.open(sys.argv[1], os.O_RDONLY)
-with aside(fd) as place:
-    os.mkdir("half-written", dir_fd=place)
+with aside(fd) as directory:
+    os.mkdir("half-written", dir_fd=directory)
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -60,9 +60,9 @@ with aside(fd) as place:
 def test_a_directory_swept_before_it_is_locked_is_created_again(
     parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once before it is opened, once between that and the lock."""
+    """The first time before the open, the second time between the open and the lock."""
     names = [temporary_name() for _ in range(3)]
-    given = iter(names)
+    remaining = iter(names)
     mkdir, flock = os.mkdir, fcntl.flock
 
     def swept_at_once(name: bytes, mode: int, *, dir_fd: int) -> None:
@@ -75,7 +75,7 @@ def test_a_directory_swept_before_it_is_locked_is_created_again(
             os.rmdir(names[1], dir_fd=parent)
         flock(fd, operation)
 
-    monkeypatch.setattr("isolated_hooks.files.aside.temporary_name", lambda: next(given))
+    monkeypatch.setattr("isolated_hooks.files.aside.temporary_name", lambda: next(remaining))
     monkeypatch.setattr("os.mkdir", swept_at_once)
     monkeypatch.setattr("fcntl.flock", swept_before_it_is_locked)
     with aside(parent):

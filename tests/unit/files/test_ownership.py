@@ -45,7 +45,7 @@ def everyone(top: pathlib.Path) -> set[tuple[int, int]]:
 
 
 def chain(top: pathlib.Path, levels: int) -> None:
-    """Make a directory in a directory, and so on, longer than any path may be."""
+    """Nest directories until their path is longer than any path may be."""
     here = os.open(top, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=here)
@@ -62,7 +62,7 @@ def deep(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     top.mkdir()
     chain(top, 3000)
     yield top
-    # pytest's own removal recurses.
+    # pytest removes directories by recursion, which would fail here.
     with opened(tmp_path) as fd:
         remove_tree(fd, "deep")
 
@@ -154,7 +154,7 @@ def test_files_of_the_throw_away_user_are_given_to_the_caller_and_no_other(tmp_p
     for name in ("new", "new/deep", "new/deep/file", "old/new"):
         os.chown(tmp_path / "t" / name, UID, UID)
     os.chown(tmp_path / "t/foreign", 1001, 105)
-    os.chown(tmp_path / "t/old/file", 0, UID)  # a group alone does not say who made it
+    os.chown(tmp_path / "t/old/file", 0, UID)  # a group alone does not prove who created the file
     with opened(tmp_path / "t") as fd, no_leak():
         give_back(fd, UID, owner=(12, 34))
     assert {owner(tmp_path / "t" / n) for n in ("new", "new/deep", "new/deep/file", "old/new")} == {(12, 34)}

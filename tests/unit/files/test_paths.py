@@ -58,7 +58,7 @@ def test_within_compares_whole_components(path: str, directory: str, expected: b
         ("/data/dots/file", "/data/deep/here/file", {"/data/dots": "./deep/./here//"}),
         ("/data/above/bin", "/usr/bin", {"/data/above": "../../../../../usr"}),
         ("/../../usr/bin/..", "/usr", {}),
-        # ".." after a link is the parent of where it leads, path_resolution(7), not of where it stands.
+        # ".." after a link is the parent of the link's target, not of the link, path_resolution(7).
         ("/opt/py/../data", "/data", {"/opt/py": "/usr"}),
         ("/data/dots/..", "/data/deep", {"/data/dots": "./deep/./here//"}),
     ],

@@ -116,7 +116,7 @@ def run(
     roots: tuple[bytes, ...] = (b"/usr",),
     refused: tuple[bytes, ...] = (),
 ) -> dict[str, str]:
-    """Apply the rules as the child does: after a trip through marshal."""
+    """Apply the rules as the child does, after marshal has written and read them."""
     wire = marshal.loads(marshal.dumps(rules.for_child(KEY, path_roots=roots, path_refused=refused)))
     result = child.apply(encode(merged), wire)
     return {
@@ -126,7 +126,7 @@ def run(
 
 
 def hook_environ(ambient: dict[str, str], **arguments: Any) -> dict[str, str]:
-    """Return what a hook sees whose frontend merges its environment and extra_environ, as subprocess would."""
+    """Return the hook's environment, if the frontend merges its own with extra_environ, as for subprocess."""
     return run(plan(ambient, **arguments), {**ambient, **(arguments.get("extra") or {})})
 
 
@@ -301,7 +301,7 @@ def test_values_without_credentials(value: str) -> None:
 
 
 def test_a_long_value_is_searched_in_linear_time() -> None:
-    # Would not end with a quadratic expression.
+    # With a regular expression of quadratic time this would not end.
     assert not holds_credentials("=" * 2_000_000)
     assert not holds_credentials("a:" * 1_000_000)
     assert not holds_credentials("//" * 1_000_000)
@@ -340,7 +340,7 @@ def test_keep_overrides_delete() -> None:
 def test_delete_does_not_drop_a_variable_that_the_runner_call_passed() -> None:
     extra = {"HOOK_BACKEND": "setuptools.build_meta"}
     assert hook_environ({}, extra=extra, env_delete=["*"])["HOOK_BACKEND"] == "setuptools.build_meta"
-    # Nested frontends: the same variable is ambient, with the same value.
+    # With nested frontends the variable is ambient too, with the same value.
     outer = {**extra, "TWINE_PASSWORD": "canary"}
     assert hook_environ(outer, extra=extra, env_delete=["*"])["HOOK_BACKEND"] == "setuptools.build_meta"
     assert hook_environ(outer, extra=extra)["HOOK_BACKEND"] == "setuptools.build_meta"
@@ -355,7 +355,7 @@ def test_a_copy_of_the_whole_environment_is_still_ambient() -> None:
 
 
 def test_parent_and_child_agree_on_case_beyond_ascii() -> None:
-    # str.lower() would make these match, bytes.lower() does not: neither side may drop what the other keeps.
+    # str.lower() would make these match, bytes.lower() does not. Neither side may drop a variable that the other keeps.
     name = "\u00c4_CC"
     rules = plan({name: "1"}, env_delete=["\u00e4_*"])
     assert rules.decisions[name].reason == "unlisted"
@@ -363,7 +363,7 @@ def test_parent_and_child_agree_on_case_beyond_ascii() -> None:
     assert run(plan({}, env_delete=["\u00c4_*"]), {"\u00e4_CC": "1"})["\u00e4_CC"] == "1"
 
 
-# What the frontend changed in its own environment.
+# Changes that the frontend made in its own environment.
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))
@@ -379,7 +379,7 @@ def test_a_change_does_not_keep_any_other_name() -> None:
     assert result.keys().isdisjoint(("GITHUB_TOKEN", "LD_PRELOAD", "PYTHONHOME"))
 
 
-# What is made to fit.
+# Values that the filter adapts to the sandbox.
 
 FITTED = {
     "HOME": "/home/build",

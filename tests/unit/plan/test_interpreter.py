@@ -19,15 +19,15 @@ def paths(entries: dict[str, Entry], python: str) -> set[str]:
     return set(interpreter_paths(host(entries), python))
 
 
-def covered(found: set[str], filesystem: FakeFilesystem, path: str) -> bool:
-    """Say whether a path is beneath one of those found, by its real path."""
+def covered(shown: set[str], filesystem: FakeFilesystem, path: str) -> bool:
+    """Return whether the real path of a path is beneath one of the paths found."""
     real = filesystem.real(path)
-    return any(is_within(real or path, filesystem.real(p) or p) for p in found)
+    return any(is_within(real or path, filesystem.real(p) or p) for p in shown)
 
 
 def test_an_installation_is_its_prefix_without_shared_directories() -> None:
-    found = paths(python_at("/srv/py"), "/srv/py/bin/python3.12")
-    assert found == {"/srv/py/bin/python3.12", *(f"/srv/py/{name}" for name in ("bin", "include", "lib"))}
+    shown = paths(python_at("/srv/py"), "/srv/py/bin/python3.12")
+    assert shown == {"/srv/py/bin/python3.12", *(f"/srv/py/{name}" for name in ("bin", "include", "lib"))}
 
 
 @pytest.mark.parametrize("lib", ["lib", "lib64", "lib32"])
@@ -48,23 +48,23 @@ def test_a_directory_without_a_standard_library_is_not_a_prefix(name: str) -> No
 
 
 def test_debian() -> None:
-    found = paths({}, "/usr/bin/python3")
-    assert {"/usr/bin", "/usr/lib", "/usr/include"} <= found
-    assert not found & {"/usr/share", "/usr", "/", "/etc"}
+    shown = paths({}, "/usr/bin/python3")
+    assert {"/usr/bin", "/usr/lib", "/usr/include"} <= shown
+    assert not shown & {"/usr/share", "/usr", "/", "/etc"}
 
 
 def test_the_root_directory_as_a_prefix_is_never_shown_completely() -> None:
-    found = paths({}, "/bin/python3")
-    assert not found & {"/", "/etc", "/home", "/share", "/tmp", "/var", "//"}
-    assert covered(found, host(), "/usr/lib/python3.12/os.py")
+    shown = paths({}, "/bin/python3")
+    assert not shown & {"/", "/etc", "/home", "/share", "/tmp", "/var", "//"}
+    assert covered(shown, host(), "/usr/lib/python3.12/os.py")
 
 
 def test_a_virtual_environment_and_its_base() -> None:
     entries = {**python_at("/srv/py"), **venv_at(VENV, "/srv/py/bin/python3")}
-    found = paths(entries, f"{VENV}/bin/python")
-    assert {f"{VENV}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg")} <= found
-    assert {f"/srv/py/{name}" for name in ("bin", "include", "lib")} <= found
-    assert not found & {VENV, "/srv/py", f"{VENV}/pip.conf", f"{VENV}/.env", "/srv/py/share", "/srv/py/etc"}
+    shown = paths(entries, f"{VENV}/bin/python")
+    assert {f"{VENV}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg")} <= shown
+    assert {f"/srv/py/{name}" for name in ("bin", "include", "lib")} <= shown
+    assert not shown & {VENV, "/srv/py", f"{VENV}/pip.conf", f"{VENV}/.env", "/srv/py/share", "/srv/py/etc"}
 
 
 def test_a_virtual_environment_whose_python_is_a_copy() -> None:
@@ -79,9 +79,9 @@ def test_a_virtual_environment_of_a_virtual_environment() -> None:
         **venv_at(outer, f"{HOME}/py/bin/python3"),
         **venv_at(inner, f"{outer}/bin/python"),
     }
-    found = paths(entries, f"{inner}/bin/python3")
-    assert {f"{inner}/lib", f"{outer}/bin", f"{HOME}/py/lib"} <= found
-    assert f"{HOME}/py" not in found
+    shown = paths(entries, f"{inner}/bin/python3")
+    assert {f"{inner}/lib", f"{outer}/bin", f"{HOME}/py/lib"} <= shown
+    assert f"{HOME}/py" not in shown
 
 
 def test_uv_keeps_its_pythons_behind_a_linked_directory() -> None:
@@ -91,24 +91,24 @@ def test_uv_keeps_its_pythons_behind_a_linked_directory() -> None:
         f"{UV}/cpython-3.12-linux-x86_64-gnu": Link(real),
         **venv_at(VENV, f"{UV}/cpython-3.12-linux-x86_64-gnu/bin/python3.12"),
     }
-    found = paths(entries, f"{VENV}/bin/python")
-    assert covered(found, host(entries), f"{real}/lib/python3.12/os.py")
-    assert not any(is_within(f"{HOME}/.local/share/keyrings", path) for path in found)
-    assert not any(is_within(f"{UV}-secret", path) for path in found)
+    shown = paths(entries, f"{VENV}/bin/python")
+    assert covered(shown, host(entries), f"{real}/lib/python3.12/os.py")
+    assert not any(is_within(f"{HOME}/.local/share/keyrings", path) for path in shown)
+    assert not any(is_within(f"{UV}-secret", path) for path in shown)
 
 
 def test_a_link_in_the_local_prefix_to_an_interpreter_does_not_show_that_prefix() -> None:
     entries = {**python_at(f"{UV}/x"), f"{HOME}/.local/bin/python3.12": Link(f"{UV}/x/bin/python3.12")}
-    found = paths(entries, f"{HOME}/.local/bin/python3.12")
-    assert covered(found, host(entries), f"{UV}/x/lib/python3.12/os.py")
+    shown = paths(entries, f"{HOME}/.local/bin/python3.12")
+    assert covered(shown, host(entries), f"{UV}/x/lib/python3.12/os.py")
     for path in ("share", "share/keyrings", "lib", "lib/secret", "bin"):
-        assert f"{HOME}/.local/{path}" not in found
+        assert f"{HOME}/.local/{path}" not in shown
 
 
 def test_an_interpreter_in_the_local_prefix_does_not_show_shared_directories() -> None:
-    found = paths(python_at(f"{HOME}/.local"), f"{HOME}/.local/bin/python3")
-    assert f"{HOME}/.local/lib" in found
-    assert not found & {f"{HOME}/.local", f"{HOME}/.local/share", f"{HOME}/.local/etc"}
+    shown = paths(python_at(f"{HOME}/.local"), f"{HOME}/.local/bin/python3")
+    assert f"{HOME}/.local/lib" in shown
+    assert not shown & {f"{HOME}/.local", f"{HOME}/.local/share", f"{HOME}/.local/etc"}
 
 
 def test_pyenv() -> None:
@@ -126,9 +126,9 @@ def test_conda_keeps_its_compilers_in_directories_named_after_a_triplet() -> Non
     others = "pkgs envs .condarc x86_64-linux secrets my-conda-linux-gnu/../x X86-a-linux-gnu".split()
     files: dict[str, Entry] = {f"{prefix}/{name}/file": "" for name in (*mine, "ssl", "targets")}
     entries = {**python_at(prefix), **files, **{f"{prefix}/{name}": "" for name in others if "/" not in name}}
-    found = paths(entries, f"{prefix}/bin/python")
-    assert {f"{prefix}/{name}" for name in mine} <= found
-    assert not found & {f"{prefix}/{name}" for name in others}
+    shown = paths(entries, f"{prefix}/bin/python")
+    assert {f"{prefix}/{name}" for name in mine} <= shown
+    assert not shown & {f"{prefix}/{name}" for name in others}
 
 
 def test_only_known_names_of_a_prefix_are_shown() -> None:
@@ -141,11 +141,11 @@ def test_only_known_names_of_a_prefix_are_shown() -> None:
     assert prefix_entries(files, "/p") == ("/p/bin", "/p/lib", "/p/x-y-linux-gnux32")
 
 
-# A virtual environment is made by others.
+# Others create a virtual environment, so its configuration may say anything.
 
 
 def of_the_system(path: str) -> bool:
-    """Say whether a path is of what every sandbox shows."""
+    """Return whether every sandbox shows this path."""
     return any(
         is_within(os.path.normpath(f"/{path.lstrip('/')}"), top) for top in "/usr /bin /sbin /lib /lib64".split()
     )
@@ -177,9 +177,9 @@ def of_the_system(path: str) -> bool:
 )
 def test_a_home_key_without_an_interpreter_shows_nothing(text: str) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/pyvenv.cfg": text}
-    found = paths(entries, f"{VENV}/bin/python")
-    assert f"{VENV}/lib" in found
-    assert all(of_the_system(path) or is_within(path, VENV) for path in found)
+    shown = paths(entries, f"{VENV}/bin/python")
+    assert f"{VENV}/lib" in shown
+    assert all(of_the_system(path) or is_within(path, VENV) for path in shown)
 
 
 def test_the_case_and_spaces_of_a_configuration_do_not_matter() -> None:
@@ -191,8 +191,8 @@ def test_the_case_and_spaces_of_a_configuration_do_not_matter() -> None:
 def test_a_configuration_that_is_not_a_file_is_ignored(configuration: Entry) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/pyvenv.cfg": configuration}
     with no_hang():
-        found = paths(entries, f"{VENV}/bin/python")
-    assert all(path == f"{VENV}/bin/python" or of_the_system(path) for path in found)
+        shown = paths(entries, f"{VENV}/bin/python")
+    assert all(path == f"{VENV}/bin/python" or of_the_system(path) for path in shown)
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def test_a_configuration_that_is_not_a_file_is_ignored(configuration: Entry) -> 
 )
 def test_a_link_to_something_other_than_an_interpreter_shows_only_the_link(target: str) -> None:
     entries = {**venv_at(VENV, "/usr/bin/python3"), f"{VENV}/bin/python": Link(target)}
-    found = paths(entries, f"{VENV}/bin/python")
-    assert all(of_the_system(path) or is_within(path, VENV) for path in found), found
+    shown = paths(entries, f"{VENV}/bin/python")
+    assert all(of_the_system(path) or is_within(path, VENV) for path in shown), shown
 
 
 def test_endless_links_and_missing_files_are_not_an_error() -> None:
@@ -216,7 +216,7 @@ def test_endless_links_and_missing_files_are_not_an_error() -> None:
 
 
 def test_an_interpreter_is_never_run(tmp_path: pathlib.Path) -> None:
-    """Whatever build requirements have made of it, and of everything beside it."""
+    """Build requirements may have replaced it, and everything beside it."""
     marker = tmp_path / "it was run"
     binaries = tmp_path / "env/bin"
     binaries.mkdir(parents=True)
@@ -228,15 +228,15 @@ def test_an_interpreter_is_never_run(tmp_path: pathlib.Path) -> None:
     for name in ("os.py", "site.py", "sitecustomize.py"):
         (library / name).write_text(f"open({str(marker)!r}, 'w')")
     (tmp_path / "env/pyvenv.cfg").write_text(f"home = {binaries}\n")
-    found = interpreter_paths(RealFilesystem(), str(binaries / "python"))
-    assert {str(tmp_path / "env/lib"), str(binaries)} <= set(found)
+    shown = interpreter_paths(RealFilesystem(), str(binaries / "python"))
+    assert {str(tmp_path / "env/lib"), str(binaries)} <= set(shown)
     assert not marker.exists()
 
 
 def test_the_interpreter_that_runs_this_test_is_found() -> None:
     import sys
 
-    found = interpreter_paths(RealFilesystem(), sys.executable)
-    reals = [os.path.realpath(path) for path in found]
+    shown = interpreter_paths(RealFilesystem(), sys.executable)
+    reals = [os.path.realpath(path) for path in shown]
     for needed in (os.path.realpath(sys.executable), os.path.realpath(os.__file__)):
         assert any(is_within(needed, real) for real in reals), needed

@@ -38,7 +38,7 @@ def root(**changes: Any) -> Plan:
 
 
 def plans() -> dict[str, Plan]:
-    """Return a plan of every kind."""
+    """Return one plan for each kind."""
     big = Owners(None, 5)
     mapped = frozenset((Identity.SINGLE, Identity.RANGE))
     return {
@@ -55,7 +55,7 @@ def plans() -> dict[str, Plan]:
 
 
 def wire(plan: Plan) -> dict[str, Any]:
-    """Return what arrives in the child."""
+    """Return the plan as the child receives it."""
     received: dict[str, Any] = marshal.loads(marshal.dumps(plan.to_wire(KEY)))
     return received
 
@@ -90,7 +90,7 @@ def texts(value: object) -> list[str]:
 
 @pytest.mark.parametrize("kind", plans())
 def test_the_kernel_gets_bytes(kind: str) -> None:
-    """The child knows no locale."""
+    """The child has no locale, so it cannot encode text."""
     assert set(texts(wire(plans()[kind]))) <= set(OPERATIONS)
 
 
@@ -110,7 +110,7 @@ def test_the_value_of_a_dropped_variable_is_neither_sent_nor_shown() -> None:
 
 def test_the_caller_and_the_child_get_the_name_of_a_dropped_variable() -> None:
     plan = with_canaries()
-    dropped = set(CANARIES) - {"CARGO_HOME"}  # that one is made to fit
+    dropped = set(CANARIES) - {"CARGO_HOME"}  # adapted to the sandbox
     assert set(plan.environ.dropped) == dropped
     line = next(line for line in plan.describe() if line.startswith("environment, dropped: "))
     assert set(line.partition(": ")[2].split()) == dropped
@@ -143,7 +143,8 @@ def test_only_the_limits_of_the_policy_are_sent() -> None:
     watched = {"cpu_time": 1, "memory": 8, "free_space": 10, "temp_size": 5, "output_size": 6}
     assert received["watched"] == watched
     confined = wire(make_plan(policy=policy, refused=frozenset((Identity.USER,))))
-    assert confined["watched"] == {**watched, "processes": 2}  # there the kernel counts the caller's other ones too
+    # Without namespaces the kernel also counts the caller's other processes.
+    assert confined["watched"] == {**watched, "processes": 2}
 
 
 @pytest.mark.parametrize(("source", "writes"), [("read-write", [SOURCE]), ("read-only", [])])
@@ -156,7 +157,7 @@ def test_free_space_is_watched_in_every_directory_the_hook_can_write_to(source: 
 def test_the_hook_has_the_callers_network_only_if_the_policy_allows_it(network: bool) -> None:
     received = wire(make_plan(policy=Policy(network=network)))
     assert received["network"] is network
-    assert received["scope"] is network  # abstract sockets of the host are in reach only then
+    assert received["scope"] is network  # only then can the hook reach the host's abstract sockets
     words = "\n".join(make_plan(policy=Policy(network=network)).describe())
     assert ("network: the caller's" in words) is network
 
@@ -237,7 +238,7 @@ def test_the_same_situation_leads_to_the_same_plan() -> None:
 
 
 def nameable(name: str) -> bool:
-    """Say whether a text is a name that the filesystem can have: of the surrogates only those that stand for bytes."""
+    """Return whether the filesystem can have this name: the only surrogates in it stand for bytes."""
     return name not in (".", "..") and not any(0xD800 <= ord(c) < 0xDC80 or 0xDCFF < ord(c) < 0xE000 for c in name)
 
 

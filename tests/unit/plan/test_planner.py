@@ -40,15 +40,15 @@ from isolated_hooks.sandbox.privileges import CAPABILITIES
 
 
 def look(filesystem: FakeFilesystem | None = None, **changes: Any) -> Shown:
-    """Return what the plan of a call shows."""
+    """Return the view of the filesystem in the plan of a call."""
     files = host() if filesystem is None else filesystem
     return shown(make_plan(files, **changes), files)
 
 
-def mount(made: Shown, path: str) -> Bind:
-    found = made.mounts[path]
-    assert isinstance(found, Bind)
-    return found
+def mount(inside: Shown, path: str) -> Bind:
+    bind = inside.mounts[path]
+    assert isinstance(bind, Bind)
+    return bind
 
 
 # The source tree.
@@ -56,42 +56,42 @@ def mount(made: Shown, path: str) -> Bind:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_only_the_source_tree_of_the_home_directory_is_visible(hook: str) -> None:
-    made = look(call=hook_call(hook))
-    assert made.writable(f"{SOURCE}/setup.py")
-    assert made.secrets() == []
+    inside = look(call=hook_call(hook))
+    assert inside.writable(f"{SOURCE}/setup.py")
+    assert inside.secrets() == []
     for path in (HOME, f"{HOME}/code", f"{HOME}/code/other", "/home/other", "/root", "/tmp/other", "/ws"):
-        assert made.origin(path) is None
-        assert made.reveals(path) == []
+        assert inside.origin(path) is None
+        assert inside.reveals(path) == []
 
 
 def test_the_source_tree_can_be_read_only() -> None:
-    made = look(policy=Policy(source="read-only"))
-    assert made.origin(f"{SOURCE}/setup.py")
-    assert not made.writable(f"{SOURCE}/setup.py")
-    assert made.writable(f"{SOURCE}/dist")
+    inside = look(policy=Policy(source="read-only"))
+    assert inside.origin(f"{SOURCE}/setup.py")
+    assert not inside.writable(f"{SOURCE}/setup.py")
+    assert inside.writable(f"{SOURCE}/dist")
 
 
 @pytest.mark.parametrize("source", ["/tmp/other", "/var/tmp/x", "/dev/shm/x", "/opt/x/src", "/srv/x"])
 def test_a_source_tree_may_be_elsewhere(source: str) -> None:
     files = host({f"{source}/setup.py": "", f"{source}/dist": DIR})
-    made = look(files, call=hook_call(source_dir=source))
-    assert made.writable(f"{source}/setup.py")
-    assert [path for path in made.secrets() if not is_within(path, source)] == []
+    inside = look(files, call=hook_call(source_dir=source))
+    assert inside.writable(f"{source}/setup.py")
+    assert [path for path in inside.secrets() if not is_within(path, source)] == []
 
 
 def test_a_source_tree_behind_a_link_has_both_names() -> None:
     files = host({"/src": Link(SOURCE)})
     plan = make_plan(files, call=hook_call(source_dir="/src"))
-    made = shown(plan, files)
-    assert made.mounts["/src"] == Symlink("/src", SOURCE)
-    assert made.writable(f"{SOURCE}/setup.py")
+    inside = shown(plan, files)
+    assert inside.mounts["/src"] == Symlink("/src", SOURCE)
+    assert inside.writable(f"{SOURCE}/setup.py")
     assert (plan.cwd, plan.source) == ("/src", SOURCE)
-    assert made.secrets() == []
+    assert inside.secrets() == []
 
 
 @pytest.mark.parametrize("source", [HOME, "/home", f"{HOME}/code/.."])
 def test_a_source_tree_that_contains_the_home_directory_is_refused_with_a_remedy(source: str) -> None:
-    if source == "/home":  # its own place is refused for another reason
+    if source == "/home":  # /home itself is refused for another reason
         source, home = "/data", "/data/u"
     else:
         home = HOME
@@ -113,8 +113,8 @@ def test_a_source_tree_that_contains_the_home_directory_is_refused_through_links
 
 def test_a_source_tree_that_contains_the_home_directory_is_accepted_if_the_policy_allows_it() -> None:
     files = host({f"{HOME}/dist": DIR})
-    made = look(files, call=hook_call(source_dir=HOME), policy=Policy(expose=(HOME,)))
-    assert made.writable(f"{HOME}/.netrc")
+    inside = look(files, call=hook_call(source_dir=HOME), policy=Policy(expose=(HOME,)))
+    assert inside.writable(f"{HOME}/.netrc")
 
 
 def test_a_missing_home_directory_is_not_an_error() -> None:
@@ -127,52 +127,52 @@ def test_a_directory_of_the_sandboxs_own_cannot_be_the_source_tree(source: str) 
         make_plan(call=hook_call(source_dir=source))
 
 
-@pytest.mark.parametrize("place", ["/opt", "/usr/src", "/usr/local/src"])
-def test_neighbours_of_a_source_tree_in_a_system_directory_are_not_visible(place: str) -> None:
-    source = f"{place}/builds/proj"
-    files = host({f"{source}/dist": DIR, f"{place}/builds/other/secret": ""})
-    made = look(files, call=hook_call(source_dir=source))
-    assert made.writable(source)
-    assert made.reveals(f"{place}/builds/other/secret") == []
-    assert made.origin("/usr/lib/python3.12/os.py")
+@pytest.mark.parametrize("parent", ["/opt", "/usr/src", "/usr/local/src"])
+def test_neighbours_of_a_source_tree_in_a_system_directory_are_not_visible(parent: str) -> None:
+    source = f"{parent}/builds/proj"
+    files = host({f"{source}/dist": DIR, f"{parent}/builds/other/secret": ""})
+    inside = look(files, call=hook_call(source_dir=source))
+    assert inside.writable(source)
+    assert inside.reveals(f"{parent}/builds/other/secret") == []
+    assert inside.origin("/usr/lib/python3.12/os.py")
 
 
 def test_a_home_directory_in_a_system_directory_is_not_visible() -> None:
     home = "/opt/app"
     files = host({f"{home}/.netrc": "", f"{home}/proj/dist": DIR, "/opt/tool/bin/x": ""})
-    made = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home)
-    assert made.reveals(f"{home}/.netrc") == []
-    assert made.writable(f"{home}/proj")
-    assert made.origin("/opt/tool/bin/x")
+    inside = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home)
+    assert inside.reveals(f"{home}/.netrc") == []
+    assert inside.writable(f"{home}/proj")
+    assert inside.origin("/opt/tool/bin/x")
 
 
-# What is run outside of the sandbox stays as it is.
+# A hook cannot change programs that run outside the sandbox.
 
 
 @pytest.mark.parametrize("name", [".venv", "build/envs/.venv"])
 def test_the_frontends_own_environment_in_the_source_tree_cannot_be_changed(name: str) -> None:
     prefix = f"{SOURCE}/{name}"
     files = host(venv_at(prefix, "/usr/bin/python3"))
-    made = look(files, trusted=(prefix, "/usr"))
-    assert made.writable(f"{SOURCE}/setup.py")
-    assert made.origin(f"{prefix}/lib/python3.12/site-packages/x.py")
-    assert not made.writable(f"{prefix}/lib/python3.12/site-packages/x.py")
-    # A directory on the way could be renamed otherwise, and another put in its place.
+    inside = look(files, trusted=(prefix, "/usr"))
+    assert inside.writable(f"{SOURCE}/setup.py")
+    assert inside.origin(f"{prefix}/lib/python3.12/site-packages/x.py")
+    assert not inside.writable(f"{prefix}/lib/python3.12/site-packages/x.py")
+    # Otherwise the hook could rename a directory on the way and put another in its place.
     parent = os.path.dirname(prefix)
     while parent != SOURCE:
-        assert mount(made, parent).writable
+        assert mount(inside, parent).writable
         parent = os.path.dirname(parent)
 
 
 @pytest.mark.parametrize("real", [f"{SOURCE}/envs/3.12", f"{HOME}/envs/3.12"])
 def test_a_link_in_the_source_tree_that_leads_to_the_frontends_environment_is_refused(real: str) -> None:
-    """A hook could put something else in its place."""
+    """A hook could replace the link."""
     files = host({**venv_at(real, "/usr/bin/python3"), f"{SOURCE}/.venv": Link(real)})
     for prefix in (f"{SOURCE}/.venv", f"{SOURCE}/.venv/lib"):
         with pytest.raises(PolicyError, match=f"by the link '{SOURCE}/.venv' in the source tree.*run it as '{real}"):
             make_plan(files, trusted=(prefix,))
     assert make_plan(files, trusted=(f"{SOURCE}/.venv",), policy=Policy(source="read-only"))
-    # Nothing runs by it where the frontend was started by its real path.
+    # If the frontend was started by its real path, nothing runs through the link.
     assert not look(files, trusted=(real,)).writable(f"{real}/lib/python3.12/site-packages/x.py")
 
 
@@ -187,24 +187,24 @@ def test_the_git_directory_of_a_worktree_cannot_be_changed() -> None:
 
 def test_gits_configuration_and_hooks_cannot_be_changed() -> None:
     files = host({f"{SOURCE}/.git/hooks/pre-commit": "", f"{SOURCE}/.git/config": ""})
-    made = look(files)
+    inside = look(files)
     for path in (".git/hooks/pre-commit", ".git/config"):
-        assert made.origin(f"{SOURCE}/{path}")
-        assert not made.writable(f"{SOURCE}/{path}")
+        assert inside.origin(f"{SOURCE}/{path}")
+        assert not inside.writable(f"{SOURCE}/{path}")
     assert look(files, policy=Policy(writable=(f"{SOURCE}/.git",))).writable(f"{SOURCE}/.git/config")
 
 
 def test_a_socket_in_the_source_tree_is_covered() -> None:
     files = host({f"{SOURCE}/run/agent.sock": FIFO})
-    made = look(files, sockets=(f"{SOURCE}/run/agent.sock",))
-    assert made.reveals(f"{SOURCE}/run/agent.sock") == []
+    inside = look(files, sockets=(f"{SOURCE}/run/agent.sock",))
+    assert inside.reveals(f"{SOURCE}/run/agent.sock") == []
 
 
 def test_a_socket_in_a_shown_directory_is_covered_and_one_elsewhere_is_not() -> None:
     files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
-    made = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
-    assert made.reveals("/opt/service/agent.sock") == []
-    assert not made.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
+    inside = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
+    assert inside.reveals("/opt/service/agent.sock") == []
+    assert not inside.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
 
 
 def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_hook() -> None:
@@ -214,10 +214,10 @@ def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_ho
     files.not_for_all = ("/opt/a/key", "/opt/private")
     call = hook_call(python=f"{python}/bin/python3")
     for refused in ({Identity.SINGLE, Identity.RANGE}, {Identity.SINGLE, Identity.RANGE, Identity.MIRROR}):
-        made = look(files, call=call, owners=Owners((0, 0), 0), refused=frozenset(refused))
-        assert made.reveals("/opt/a/key") == made.reveals("/opt/private/notes") == []
-        assert made.reveals(f"{python}/lib/python3.12/os.py") != []
-    assert look(files, call=call).reveals("/opt/a/key") != []  # where its mode does
+        inside = look(files, call=call, owners=Owners((0, 0), 0), refused=frozenset(refused))
+        assert inside.reveals("/opt/a/key") == inside.reveals("/opt/private/notes") == []
+        assert inside.reveals(f"{python}/lib/python3.12/os.py") != []
+    assert look(files, call=call).reveals("/opt/a/key") != []  # here its mode restricts the hook
 
 
 # Search paths.
@@ -235,27 +235,27 @@ def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_ho
 def test_a_search_path_never_shows_private_directories(variable: str, entry: str) -> None:
     files = host({f"{HOME}/.local/bin/tool": "", f"{HOME}/lib/secret": ""})
     environ = {"PATH": PATH, variable: f"{entry}:{PATH}"}
-    made = look(files, environ=environ, started_with={"PATH": PATH})
-    assert made.secrets() == []
+    inside = look(files, environ=environ, started_with={"PATH": PATH})
+    assert inside.secrets() == []
     for path in (HOME, f"{HOME}/code", "/home", "/tmp", "/etc", "/", "/var", "/dev", "/proc", f"{HOME}/.local"):
-        assert made.origin(path) is None, path
+        assert inside.origin(path) is None, path
 
 
 @pytest.mark.parametrize("home", ["/h", "/home/../home/u", "/home/u/"])
 def test_the_home_directory_by_another_name_is_not_a_prefix_either(home: str) -> None:
     files = host({"/h": Link(HOME), f"{HOME}/.local/bin/tool": "", f"{HOME}/share/secret": "", f"{HOME}/bin/tool": ""})
     for entry in (f"{HOME}/.local/bin", "/h/.local/bin", f"{HOME}/bin", "/h/bin"):
-        made = look(files, home=home, path=f"{entry}:{PATH}")
-        assert made.secrets() == []
-        assert made.reveals(f"{HOME}/share/secret") == []
-        assert made.origin(f"{entry.replace('/h/', HOME + '/')}/tool")
+        inside = look(files, home=home, path=f"{entry}:{PATH}")
+        assert inside.secrets() == []
+        assert inside.reveals(f"{HOME}/share/secret") == []
+        assert inside.origin(f"{entry.replace('/h/', HOME + '/')}/tool")
 
 
 def test_the_local_prefix_of_somebody_else_is_not_shown_either() -> None:
-    """As for root, whose PATH came from the user's shell."""
-    made = look(host({f"{HOME}/.local/bin/tool": ""}), home="/root", path=f"{HOME}/.local/bin:{PATH}")
-    assert made.origin(f"{HOME}/.local/bin/tool")
-    assert made.secrets() == []
+    """For example root, whose PATH comes from the user's shell."""
+    inside = look(host({f"{HOME}/.local/bin/tool": ""}), home="/root", path=f"{HOME}/.local/bin:{PATH}")
+    assert inside.origin(f"{HOME}/.local/bin/tool")
+    assert inside.secrets() == []
 
 
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
@@ -263,43 +263,43 @@ def test_the_local_prefix_of_somebody_else_is_not_shown_either() -> None:
 def test_no_parent_of_the_source_tree_is_shown_under_any_name_of_the_tree(variable: str, name: str) -> None:
     files = host({"/link": Link(SOURCE)})
     environ = {"PATH": PATH, variable: f"{HOME}/code:{PATH}"}
-    made = look(files, call=hook_call(source_dir=name), environ=environ, started_with={"PATH": PATH})
-    assert made.secrets() == []
+    inside = look(files, call=hook_call(source_dir=name), environ=environ, started_with={"PATH": PATH})
+    assert inside.secrets() == []
 
 
 def test_programs_are_shown_with_their_files_and_nothing_else_of_their_prefix() -> None:
     names = "bin lib share include x86_64-conda-linux-gnu secrets .config etc pip.conf".split()
     files = host({f"/srv/tool/{name}/file": "" for name in names})
-    made = look(files, path=f"/srv/tool/bin:{PATH}")
-    visible = {name for name in names if made.origin(f"/srv/tool/{name}/file")}
+    inside = look(files, path=f"/srv/tool/bin:{PATH}")
+    visible = {name for name in names if inside.origin(f"/srv/tool/{name}/file")}
     assert visible == {"bin", "lib", "share", "include", "x86_64-conda-linux-gnu"}
-    assert not made.writable("/srv/tool/bin/file")
+    assert not inside.writable("/srv/tool/bin/file")
 
 
 def test_a_directory_of_programs_with_another_name_is_shown_alone() -> None:
-    made = look(host({"/srv/tool/programs/x": "", "/srv/tool/lib/x": ""}), path=f"/srv/tool/programs:{PATH}")
-    assert made.origin("/srv/tool/programs/x")
-    assert made.origin("/srv/tool/lib/x") is None
+    inside = look(host({"/srv/tool/programs/x": "", "/srv/tool/lib/x": ""}), path=f"/srv/tool/programs:{PATH}")
+    assert inside.origin("/srv/tool/programs/x")
+    assert inside.origin("/srv/tool/lib/x") is None
 
 
 def test_a_virtual_environment_in_the_search_path_is_shown_with_its_base() -> None:
     files = host({**python_at(f"{HOME}/py"), **venv_at("/tmp/env", f"{HOME}/py/bin/python3")})
-    made = look(files, path=f"/tmp/env/bin:{PATH}")
+    inside = look(files, path=f"/tmp/env/bin:{PATH}")
     for path in ("/tmp/env/bin", "/tmp/env/lib/python3.12/site-packages/x.py", f"{HOME}/py/lib/python3.12/os.py"):
-        assert made.origin(path), path
-        assert not made.writable(path)
-    assert made.reveals("/tmp/env/pip.conf") == []
-    assert made.secrets() == []
+        assert inside.origin(path), path
+        assert not inside.writable(path)
+    assert inside.reveals("/tmp/env/pip.conf") == []
+    assert inside.secrets() == []
 
 
 def test_rust() -> None:
     cargo = {f"{HOME}/.cargo/bin/cargo": "", f"{HOME}/.rustup/toolchains/t/bin/rustc": ""}
     plan = make_plan(host(cargo), path=f"{HOME}/.cargo/bin:{PATH}")
-    made = shown(plan, host(cargo))
-    assert made.origin(f"{HOME}/.cargo/bin/cargo")
-    assert made.origin(f"{HOME}/.rustup/toolchains/t/bin/rustc")
-    assert not made.writable(f"{HOME}/.rustup/toolchains/t/bin/rustc")
-    assert made.reveals(f"{HOME}/.cargo/credentials.toml") == []
+    inside = shown(plan, host(cargo))
+    assert inside.origin(f"{HOME}/.cargo/bin/cargo")
+    assert inside.origin(f"{HOME}/.rustup/toolchains/t/bin/rustc")
+    assert not inside.writable(f"{HOME}/.rustup/toolchains/t/bin/rustc")
+    assert inside.reveals(f"{HOME}/.cargo/credentials.toml") == []
     assert plan.environ.set["RUSTUP_HOME"] == f"{HOME}/.rustup"
 
 
@@ -310,8 +310,8 @@ def test_rust_elsewhere() -> None:
     assert shown(plan, files).origin("/srv/rustup/toolchains/x")
     assert plan.environ.set["RUSTUP_HOME"] == "/srv/rustup"
     for wrong in (HOME, "/home", "/tmp"):
-        made = look(files, environ={**environ, "RUSTUP_HOME": wrong})
-        assert made.secrets() == []
+        inside = look(files, environ={**environ, "RUSTUP_HOME": wrong})
+        assert inside.secrets() == []
 
 
 def test_no_rust_no_variable() -> None:
@@ -324,38 +324,38 @@ def test_pyenv_shims() -> None:
         **python_at(f"{root}/versions/3.12.1"), f"{root}/shims/python": "#!/bin/sh", f"{root}/libexec/pyenv": "",
         f"{root}/version": "3.12.1", f"{root}/cache/secret": "", f"{root}/.git/config": "",
     })  # fmt: skip
-    made = look(files, path=f"{root}/shims:{PATH}")
+    inside = look(files, path=f"{root}/shims:{PATH}")
     for path in ("shims/python", "libexec/pyenv", "version", "versions/3.12.1/lib/python3.12/os.py"):
-        assert made.origin(f"{root}/{path}"), path
+        assert inside.origin(f"{root}/{path}"), path
     for path in ("cache/secret", ".git/config"):
-        assert made.reveals(f"{root}/{path}") == []
+        assert inside.reveals(f"{root}/{path}") == []
 
 
 def test_only_the_frontends_own_entries_of_pythonpath_are_shown() -> None:
     files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
     own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}
     assert look(files, environ=own, started_with=own).origin("/srv/mine/x.py") is None
-    made = look(files, environ={**own, "PYTHONPATH": "/srv/theirs"}, started_with=own)
-    assert made.origin("/srv/theirs/x.py")
-    assert not made.writable("/srv/theirs/x.py")
+    inside = look(files, environ={**own, "PYTHONPATH": "/srv/theirs"}, started_with=own)
+    assert inside.origin("/srv/theirs/x.py")
+    assert not inside.writable("/srv/theirs/x.py")
     assert look(files, environ=own, started_with=own, extra={"PYTHONPATH": "/srv/theirs"}).origin("/srv/theirs/x.py")
 
 
 def test_the_search_path_of_the_call_precedes_the_ambient_one() -> None:
     files = host({"/srv/a/bin/x": "", "/srv/b/bin/x": ""})
-    made = look(files, path=f"/srv/a/bin:{PATH}", extra={"PATH": f"/srv/b/bin:{PATH}"})
-    assert made.origin("/srv/b/bin/x")
-    assert made.origin("/srv/a/bin/x") is None
+    inside = look(files, path=f"/srv/a/bin:{PATH}", extra={"PATH": f"/srv/b/bin:{PATH}"})
+    assert inside.origin("/srv/b/bin/x")
+    assert inside.origin("/srv/a/bin/x") is None
 
 
 def test_a_build_environment_without_programs_is_shown_if_the_frontend_added_it_to_path() -> None:
     files = host({"/srv/env/overlay/lib/python3.12/site-packages/setuptools.py": "", "/srv/env/pip.conf": ""})
     module = "/srv/env/overlay/lib/python3.12/site-packages/setuptools.py"
     environ = {"PATH": f"/srv/env/overlay/bin:{PATH}"}
-    made = look(files, environ=environ, started_with={"PATH": PATH})
-    assert made.origin(module)
-    assert not made.writable(module)
-    assert made.origin("/srv/env/pip.conf") is None
+    inside = look(files, environ=environ, started_with={"PATH": PATH})
+    assert inside.origin(module)
+    assert not inside.writable(module)
+    assert inside.origin("/srv/env/pip.conf") is None
     assert look(files, environ=environ, started_with=environ).origin(module) is None
 
 
@@ -376,29 +376,29 @@ def test_a_directory_that_the_hook_can_write_to_is_not_in_the_search_path() -> N
     assert not set(plan.path_roots) & {SOURCE, "/data/out", CONTROL, f"{SOURCE}/dist", "/dev/null"}
 
 
-# Links that an earlier hook may have left in what it can write to.
+# Links that an earlier hook may have created in a directory that it can write to.
 
-LEFT = (f"{SOURCE}/left", "/data/out/left")
+LINKS = (f"{SOURCE}/left", "/data/out/left")
 WRITABLE = Policy(writable=("/data/out",))
 
 
-def hostile(left: str, target: str, more: dict[str, Entry] | None = None) -> FakeFilesystem:
-    return host({"/data/out": DIR, left: Link(target), **(more or {})})
+def hostile(link: str, target: str, more: dict[str, Entry] | None = None) -> FakeFilesystem:
+    return host({"/data/out": DIR, link: Link(target), **(more or {})})
 
 
-@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize(
     "target", [f"{HOME}/.ssh", HOME, "/etc/ssh", "/root", "/", f"{HOME}/code/other", f"{HOME}/.ssh/id_rsa"]
 )
 @pytest.mark.parametrize("entry", ["", "/bin", "/../.ssh"])
 @pytest.mark.parametrize("variable", ["PATH", "PYTHONPATH"])
-def test_a_search_path_through_a_hooks_link_shows_nothing(left: str, target: str, entry: str, variable: str) -> None:
-    environ = {"PATH": PATH, variable: f"{left}{entry}:{PATH}"}
-    made = look(hostile(left, target), environ=environ, started_with={"PATH": PATH}, policy=WRITABLE)
-    assert made.secrets() == []
+def test_a_search_path_through_a_hooks_link_shows_nothing(link: str, target: str, entry: str, variable: str) -> None:
+    environ = {"PATH": PATH, variable: f"{link}{entry}:{PATH}"}
+    inside = look(hostile(link, target), environ=environ, started_with={"PATH": PATH}, policy=WRITABLE)
+    assert inside.secrets() == []
 
 
-@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize(
     ("name", "target"),
     [
@@ -411,32 +411,32 @@ def test_a_search_path_through_a_hooks_link_shows_nothing(left: str, target: str
     ],
 )
 def test_a_virtual_environment_with_a_hooks_link_in_the_search_path_shows_nothing(
-    left: str, name: str, target: str
+    link: str, name: str, target: str
 ) -> None:
-    entries: dict[str, Entry] = venv_at(left, "/usr/bin/python3")
-    files = host({"/data/out": DIR, **entries}).without(f"{left}/{name}") | {f"{left}/{name}": Link(target)}
-    made = look(files, path=f"{left}/bin:{PATH}", policy=WRITABLE)
-    assert made.secrets() == []
-    made = look(files, call=hook_call(python=f"{left}/bin/python"), policy=WRITABLE)
-    assert made.secrets() == []
+    entries: dict[str, Entry] = venv_at(link, "/usr/bin/python3")
+    files = host({"/data/out": DIR, **entries}).without(f"{link}/{name}") | {f"{link}/{name}": Link(target)}
+    inside = look(files, path=f"{link}/bin:{PATH}", policy=WRITABLE)
+    assert inside.secrets() == []
+    inside = look(files, call=hook_call(python=f"{link}/bin/python"), policy=WRITABLE)
+    assert inside.secrets() == []
 
 
-@pytest.mark.parametrize("left", LEFT)
-def test_prepared_metadata_behind_a_hooks_link_is_refused(left: str) -> None:
-    files = hostile(left, f"{HOME}/.ssh", {f"{HOME}/.ssh/x.dist-info/METADATA": "", f"{HOME}/.ssh/x.whl": ""})
-    for directory in (left, f"{left}/x.dist-info"):
+@pytest.mark.parametrize("link", LINKS)
+def test_prepared_metadata_behind_a_hooks_link_is_refused(link: str) -> None:
+    files = hostile(link, f"{HOME}/.ssh", {f"{HOME}/.ssh/x.dist-info/METADATA": "", f"{HOME}/.ssh/x.whl": ""})
+    for directory in (link, f"{link}/x.dist-info"):
         call = hook_call(kwargs={"wheel_directory": f"{SOURCE}/dist", "metadata_directory": directory})
         with pytest.raises(PolicyError, match="link"):
             make_plan(files, call=call, policy=WRITABLE)
 
 
-@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("key", ["expose", "writable"])
-def test_a_path_of_the_policy_behind_a_hooks_link_is_refused(left: str, key: str) -> None:
+def test_a_path_of_the_policy_behind_a_hooks_link_is_refused(link: str, key: str) -> None:
     paths = {"writable": ["/data/out"], "expose": []}
-    paths[key].append(left)
+    paths[key].append(link)
     with pytest.raises(PolicyError, match="link"):
-        make_plan(hostile(left, f"{HOME}/.ssh"), policy=Policy(**paths))  # type: ignore[arg-type]
+        make_plan(hostile(link, f"{HOME}/.ssh"), policy=Policy(**paths))  # type: ignore[arg-type]
 
 
 def test_a_link_that_stays_within_the_tree_is_accepted() -> None:
@@ -450,20 +450,20 @@ def test_a_link_that_stays_within_the_tree_is_accepted() -> None:
 
 def test_an_interpreter_in_the_home_directory_is_shown_without_the_home_directory() -> None:
     files = host({**python_at(f"{HOME}/.pyenv/versions/3.12.1"), f"{HOME}/.pyenv/secret": ""})
-    made = look(files, call=hook_call(python=f"{HOME}/.pyenv/versions/3.12.1/bin/python3"))
-    assert made.origin(f"{HOME}/.pyenv/versions/3.12.1/lib/python3.12/os.py")
-    assert made.reveals(f"{HOME}/.pyenv/secret") == []
-    assert made.secrets() == []
+    inside = look(files, call=hook_call(python=f"{HOME}/.pyenv/versions/3.12.1/bin/python3"))
+    assert inside.origin(f"{HOME}/.pyenv/versions/3.12.1/lib/python3.12/os.py")
+    assert inside.reveals(f"{HOME}/.pyenv/secret") == []
+    assert inside.secrets() == []
 
 
 def test_a_build_environment_in_the_temporary_directory_is_shown_read_only() -> None:
     files = host({**venv_at("/tmp/env", "/usr/bin/python3"), "/tmp/env-other/secret": ""})
     plan = make_plan(files, call=hook_call(python="/tmp/env/bin/python"))
-    made = shown(plan, files)
-    assert made.origin("/tmp/env/lib/python3.12/site-packages/x.py")
-    assert not made.writable("/tmp/env/lib/python3.12/site-packages/x.py")
-    assert made.reveals("/tmp/env-other/secret") == made.reveals("/tmp/env/pip.conf") == []
-    assert isinstance(made.at("/tmp/env/elsewhere"), Scratch)
+    inside = shown(plan, files)
+    assert inside.origin("/tmp/env/lib/python3.12/site-packages/x.py")
+    assert not inside.writable("/tmp/env/lib/python3.12/site-packages/x.py")
+    assert inside.reveals("/tmp/env-other/secret") == inside.reveals("/tmp/env/pip.conf") == []
+    assert isinstance(inside.at("/tmp/env/elsewhere"), Scratch)
     assert plan.argv[0] == "/tmp/env/bin/python"
     assert "/tmp/env/bin" in plan.path_roots
 
@@ -474,11 +474,11 @@ def test_a_build_environment_within_the_source_tree_works() -> None:
         **python_at(uv), f"{HOME}/.local/bin/python3.12": Link(f"{uv}/bin/python3.12"),
         **venv_at(f"{SOURCE}/.venv", f"{HOME}/.local/bin/python3.12"),
     })  # fmt: skip
-    made = look(files, call=hook_call(python=f"{SOURCE}/.venv/bin/python"))
-    assert made.origin(f"{SOURCE}/.venv/bin/python")
-    assert made.origin(f"{uv}/lib/python3.12/os.py")
-    assert made.mounts[f"{HOME}/.local/bin/python3.12"]
-    assert made.secrets() == []
+    inside = look(files, call=hook_call(python=f"{SOURCE}/.venv/bin/python"))
+    assert inside.origin(f"{SOURCE}/.venv/bin/python")
+    assert inside.origin(f"{uv}/lib/python3.12/os.py")
+    assert inside.mounts[f"{HOME}/.local/bin/python3.12"]
+    assert inside.secrets() == []
 
 
 def test_an_interpreter_without_a_directory_is_looked_up_in_the_hooks_path() -> None:
@@ -501,7 +501,7 @@ def test_an_interpreter_that_is_not_found_is_refused(python: str) -> None:
 def test_an_interpreter_named_through_an_invisible_directory() -> None:
     files = host({**python_at("/srv/a"), "/srv/elsewhere/x": "", "/link": Link("/srv/a/bin")})
     assert make_plan(files, call=hook_call(python="/srv/elsewhere/../a/bin/python3")).argv[0] == "/srv/a/bin/python3"
-    # Of a link ".." is the parent of where it leads.
+    # ".." after a link is the parent of the link's target.
     assert make_plan(files, call=hook_call(python="/link/../bin/python3")).argv[0] == "/srv/a/bin/python3"
     assert make_plan(files, call=hook_call(python="/srv/a/bin/python3")).argv[0] == "/srv/a/bin/python3"
 
@@ -515,19 +515,19 @@ def test_the_plan_keeps_the_frontends_command() -> None:
 
 def test_a_hook_script_in_a_hidden_directory_is_shown_alone() -> None:
     script = f"{HOME}/.venv/lib/hook/_in_process.py"
-    made = look(host({script: "", f"{HOME}/.venv/lib/hook/other": ""}), call=hook_call(script=script))
-    assert made.origin(script) == script
-    assert not made.writable(script)
-    assert made.origin(f"{HOME}/.venv/lib/hook/other") is None
+    inside = look(host({script: "", f"{HOME}/.venv/lib/hook/other": ""}), call=hook_call(script=script))
+    assert inside.origin(script) == script
+    assert not inside.writable(script)
+    assert inside.origin(f"{HOME}/.venv/lib/hook/other") is None
 
 
 # The control directory and the output.
 
 
 def test_the_workspaces_control_directory_replaces_the_frontends() -> None:
-    made = look()
-    assert mount(made, CONTROL) == Bind(LAYOUT.control, CONTROL, writable=True, owned="caller")
-    assert made.reveals(CONTROL) == []
+    inside = look()
+    assert mount(inside, CONTROL) == Bind(LAYOUT.control, CONTROL, writable=True, owned="caller")
+    assert inside.reveals(CONTROL) == []
 
 
 def test_a_control_directory_behind_a_link_is_replaced_at_its_real_path() -> None:
@@ -539,18 +539,18 @@ def test_a_control_directory_behind_a_link_is_replaced_at_its_real_path() -> Non
 
 def test_a_control_directory_within_the_source_tree_cannot_be_moved_away() -> None:
     control = f"{SOURCE}/tmp/deep/control"
-    made = look(host({control: DIR}), call=hook_call(control_dir=control))
-    assert mount(made, control).source == LAYOUT.control
-    assert {f"{SOURCE}/tmp", f"{SOURCE}/tmp/deep"} <= set(made.mounts)
+    inside = look(host({control: DIR}), call=hook_call(control_dir=control))
+    assert mount(inside, control).source == LAYOUT.control
+    assert {f"{SOURCE}/tmp", f"{SOURCE}/tmp/deep"} <= set(inside.mounts)
 
 
 def test_staging_replaces_the_output_directory() -> None:
     plan = make_plan()
-    made = shown(plan)
+    inside = shown(plan)
     assert plan.stage is not None
     assert (plan.stage.target, plan.stage.inside, plan.stage.staging) == (f"{SOURCE}/dist",) * 2 + (LAYOUT.staging,)
-    assert mount(made, f"{SOURCE}/dist") == Bind(LAYOUT.staging, f"{SOURCE}/dist", writable=True, owned="caller")
-    assert made.reveals(f"{SOURCE}/dist") == []
+    assert mount(inside, f"{SOURCE}/dist") == Bind(LAYOUT.staging, f"{SOURCE}/dist", writable=True, owned="caller")
+    assert inside.reveals(f"{SOURCE}/dist") == []
     assert plan.kwargs == {"wheel_directory": f"{SOURCE}/dist"}
 
 
@@ -566,18 +566,18 @@ def output(directory: str, **kwargs: Any) -> Any:
 
 
 def staged(plan: Plan, files: FakeFilesystem) -> str:
-    """Return the one place of the staging directory."""
+    """Return the only path at which the staging directory appears."""
     places = [o.target for o in plan.operations if isinstance(o, Bind) and o.source == LAYOUT.staging]
     assert len(places) == 1
     assert plan.stage is not None
     assert files.real(plan.stage.inside) == places[0] or plan.stage.inside == places[0]
-    made = shown(plan, files)
-    assert mount(made, places[0]).writable
-    assert made.secrets() == []
-    # Whatever else the hook needs is still there.
+    inside = shown(plan, files)
+    assert mount(inside, places[0]).writable
+    assert inside.secrets() == []
+    # Everything else that the hook needs is still visible.
     for needed in (f"{SOURCE}/setup.py", SCRIPT, "/usr/lib/python3.12/os.py"):
-        assert made.origin(needed), needed
-    assert mount(made, CONTROL).source == LAYOUT.control
+        assert inside.origin(needed), needed
+    assert mount(inside, CONTROL).source == LAYOUT.control
     return places[0]
 
 
@@ -606,15 +606,15 @@ def test_staging_moves_aside_if_the_output_directory_contains_files_that_the_hoo
     call = output(directory)
     call = hook_call(python="/tmp/env/bin/python", kwargs=call.kwargs)
     plan = make_plan(files, call=call)
-    place = staged(plan, files)
-    assert not is_within(place, directory) or directory in ("/", "/run")
+    staging = staged(plan, files)
+    assert not is_within(staging, directory) or directory in ("/", "/run")
     assert plan.stage is not None
     assert plan.stage.target == os.path.abspath(directory)
     assert plan.kwargs == {"wheel_directory": plan.stage.inside, "config_settings": {"a": "b"}}
     assert shown(plan, files).origin("/tmp/env/lib/python3.12/site-packages/x.py")
 
 
-# Metadata that was prepared earlier.
+# Metadata that an earlier hook prepared.
 
 INFO = f"{HOME}/meta/x-1.dist-info"
 
@@ -626,20 +626,20 @@ def with_metadata(more: dict[str, Entry] | None = None, directory: str = INFO) -
 
 def test_prepared_metadata_is_shown_read_only() -> None:
     files, call = with_metadata()
-    made = look(files, call=call)
-    assert made.origin(f"{INFO}/METADATA")
-    assert not made.writable(f"{INFO}/METADATA")
-    assert made.reveals(f"{HOME}/meta/secret") == []
+    inside = look(files, call=call)
+    assert inside.origin(f"{INFO}/METADATA")
+    assert not inside.writable(f"{INFO}/METADATA")
+    assert inside.reveals(f"{HOME}/meta/secret") == []
 
 
 @pytest.mark.parametrize("marker", ["WHEEL_BUILT", "PYPROJECT_HOOKS_ALREADY_BUILT"])
 def test_a_wheel_built_for_its_metadata_is_shown_with_its_marker(marker: str) -> None:
     files, call = with_metadata({f"{HOME}/meta/x-1-py3-none-any.whl": "zip", f"{HOME}/meta/{marker}": ""})
-    made = look(files, call=call)
+    inside = look(files, call=call)
     for name in ("x-1-py3-none-any.whl", marker):
-        assert made.origin(f"{HOME}/meta/{name}")
-        assert not made.writable(f"{HOME}/meta/{name}")
-    assert made.reveals(f"{HOME}/meta/secret") == []
+        assert inside.origin(f"{HOME}/meta/{name}")
+        assert not inside.writable(f"{HOME}/meta/{name}")
+    assert inside.reveals(f"{HOME}/meta/secret") == []
 
 
 @pytest.mark.parametrize(
@@ -658,10 +658,10 @@ def test_a_wheel_built_for_its_metadata_is_shown_with_its_marker(marker: str) ->
     ids=repr,
 )
 def test_nothing_else_beside_prepared_metadata_is_shown(files: dict[str, Entry]) -> None:
-    found, call = with_metadata({f"{HOME}/meta/{name}": entry for name, entry in files.items()})
-    made = look(found, call=call)
+    extended, call = with_metadata({f"{HOME}/meta/{name}": entry for name, entry in files.items()})
+    inside = look(extended, call=call)
     for name in (*files, "secret"):
-        assert made.reveals(f"{HOME}/meta/{name}") == [], name
+        assert inside.reveals(f"{HOME}/meta/{name}") == [], name
 
 
 def test_missing_metadata_is_refused() -> None:
@@ -676,13 +676,13 @@ def test_missing_metadata_is_refused() -> None:
 def test_the_paths_of_the_policy_are_shown() -> None:
     files = host({"/data/in/x": "", "/data/out/x": "", "/data/link": Link("in"), "/dev/dri/card0": FIFO})
     policy = Policy(expose=("/data/link", "/dev/dri"), writable=("/data/out",))
-    made = look(files, policy=policy)
-    assert made.origin("/data/in/x")
-    assert not made.writable("/data/in/x")
-    assert made.mounts["/data/link"] == Symlink("/data/link", "in")
-    assert made.writable("/data/out/x")
-    assert mount(made, "/dev/dri").device
-    assert not mount(made, "/dev/dri").writable
+    inside = look(files, policy=policy)
+    assert inside.origin("/data/in/x")
+    assert not inside.writable("/data/in/x")
+    assert inside.mounts["/data/link"] == Symlink("/data/link", "in")
+    assert inside.writable("/data/out/x")
+    assert mount(inside, "/dev/dri").device
+    assert not mount(inside, "/dev/dri").writable
     assert not look(files, policy=Policy(writable=("/dev/dri",))).writable("/dev/dri/card0")
 
 
@@ -702,16 +702,16 @@ def test_a_path_of_the_policy_that_belongs_to_the_sandbox_is_refused(key: str, p
 def test_hide_overrides_other_keys() -> None:
     files = host({"/opt/cuda/secret/x": "", f"{SOURCE}/.env": "", "/data/in/x": ""})
     hidden = ("/opt/cuda/secret", f"{SOURCE}/.env", "/data/in", "/none")
-    made = look(files, policy=Policy(expose=("/data/in",), hide=hidden))
+    inside = look(files, policy=Policy(expose=("/data/in",), hide=hidden))
     for path in ("/opt/cuda/secret/x", f"{SOURCE}/.env", "/data/in/x"):
-        assert made.reveals(path) == []
-    assert made.origin("/opt/cuda/bin/nvcc")
-    assert made.origin("/data/in") is None
+        assert inside.reveals(path) == []
+    assert inside.origin("/opt/cuda/bin/nvcc")
+    assert inside.origin("/data/in") is None
 
 
 def test_a_hidden_path_in_the_source_tree_cannot_be_moved_away() -> None:
-    made = look(host({f"{SOURCE}/a/b/secret": ""}), policy=Policy(hide=(f"{SOURCE}/a/b/secret",)))
-    assert {f"{SOURCE}/a", f"{SOURCE}/a/b", f"{SOURCE}/a/b/secret"} <= set(made.mounts)
+    inside = look(host({f"{SOURCE}/a/b/secret": ""}), policy=Policy(hide=(f"{SOURCE}/a/b/secret",)))
+    assert {f"{SOURCE}/a", f"{SOURCE}/a/b", f"{SOURCE}/a/b/secret"} <= set(inside.mounts)
 
 
 def test_the_policy_decides_about_the_network_and_the_size_of_temporary_files() -> None:
@@ -730,9 +730,9 @@ def command(**changes: Any) -> Plan:
 
 def test_a_command_gets_the_view_of_a_hook_with_its_directory_as_source_tree() -> None:
     plan = command()
-    made = shown(plan)
-    assert made.writable(f"{SOURCE}/setup.py")
-    assert made.secrets() == []
+    inside = shown(plan)
+    assert inside.writable(f"{SOURCE}/setup.py")
+    assert inside.secrets() == []
     assert (plan.argv, plan.cwd) == (("sh", "-c", "true"), SOURCE)
     assert (plan.stage, plan.kwargs, plan.stdin, plan.terminal) == (None, None, "inherit", False)
     with pytest.raises(PolicyError, match="home directory"):
@@ -745,7 +745,7 @@ def test_the_hooks_own_terminal_is_the_console() -> None:
     assert mount(shown(plan), "/dev/console") == Bind("/dev/pts/7", "/dev/console", device=True)
 
 
-# Who the hook is.
+# The identity of the hook.
 
 ROOT = Owners((0, 0), 0)
 MIXED = Owners(None, 1001)
@@ -763,7 +763,7 @@ MAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
         (Owners((70000, 70000), 70000), frozenset(), Identity.SINGLE, (70000, 70000)),
         (MIXED, frozenset(), Identity.RANGE, (0, 0)),
         (BLOCK, frozenset(), Identity.RANGE, (0, 0)),
-        # Whoever made an archive chooses its owners; that must not lead to a way with more in reach.
+        # The author of an archive chooses the owners in it, and this choice must not give the hook more access.
         (LARGE, frozenset(), Identity.RANGE, (0, 0)),
         (ROOT, MAPPED, Identity.MIRROR, (0, 0)),
         (MIXED, MAPPED, Identity.MIRROR, (0, 0)),
@@ -793,14 +793,14 @@ def test_every_refusal_leads_to_another_identity_until_the_last(owners: Owners |
 
 @pytest.mark.parametrize("identity", Identity)
 def test_the_traits_of_an_identity_fit_together(identity: Identity) -> None:
-    """Each is one row of a table, so nothing else would notice a row that contradicts itself."""
+    """Each identity is one row of a table, and nothing else would notice a row that contradicts itself."""
     traits = identity.traits
     assert identity.value.encode() in ENTER, "the child does not know it"
     assert set(identity.to_wire()["capabilities"]) <= set(CAPABILITIES)
     assert traits.user
     assert bool(traits.because) == bool(traits.capabilities and not traits.confined)
     assert traits.throw_away or not (traits.idmapped or traits.other_ids or traits.leaves_files)
-    # Who has all files shown as its own by the kernel leaves none of anybody else's.
+    # If the kernel shows all files as the hook's own, the hook leaves no file of another owner behind.
     assert traits.leaves_files == (traits.throw_away and not traits.idmapped)
     assert traits.last == (identity is list(Identity)[-1])
 
@@ -817,7 +817,7 @@ def test_only_a_tree_of_several_owners_needs_capabilities(identity: Identity) ->
     assert plan.capabilities == held.get(identity, ())
 
 
-# Without namespaces nothing can be put in the place of anything else.
+# Without namespaces the sandbox cannot replace one path with another.
 
 
 def confined(files: FakeFilesystem | None = None, **changes: Any) -> Plan:
@@ -830,7 +830,7 @@ def test_without_namespaces_a_tree_with_programs_that_run_outside_is_refused() -
     trusted = (f"{SOURCE}/.venv",)
     with pytest.raises(PolicyError, match="a hook could change it"):
         confined(files, trusted=trusted, policy=allowed)
-    # Where the policy does not allow this at all, that is what is to be said.
+    # If the policy does not allow missing namespaces at all, the error says that instead.
     assert confined(files, trusted=trusted).confined
     assert confined(files, trusted=("/usr",), policy=allowed).confined
     read_only = Policy(allow_degraded=["no-namespaces"], source="read-only")
@@ -857,7 +857,7 @@ def test_without_namespaces_rules_avoid_private_files_of_the_system() -> None:
     rules = dict(make_plan(files, owners=ROOT, refused=everything).rules)
     beneath = {path: kind for path, kind in rules.items() if is_within(path, "/opt") and path != "/opt/cuda"}
     assert beneath == {"/opt": LIST, "/opt/a": LIST, "/opt/a/b": READ, "/opt/z": READ}
-    # An ordinary user's hook is kept out by the modes themselves.
+    # For an ordinary user's hook the modes themselves suffice.
     assert dict(confined(files).rules)["/opt"] == READ
 
 
@@ -868,7 +868,7 @@ def test_without_namespaces_nothing_within_a_shown_directory_can_be_hidden() -> 
     confined(files, policy=Policy(hide=(f"{HOME}/.ssh",)))
 
 
-# Whatever the names and links are.
+# Arbitrary names and links.
 
 _NAMES = st.sampled_from(
     ["a", "b", " ", "x y", "new\nline", "co:lon", "ä漢", "..x", "-rf", "bin", "lib", "\udcff", "pyvenv.cfg"]
@@ -907,8 +907,8 @@ def test_every_target_is_free_of_links_and_no_secret_is_visible(
         return
     check_operations(plan, files)
     view = shown(plan, files)
-    # What the caller named as source tree, interpreter, program directory or exposed is visible, with all beneath it.
+    # The source tree, the interpreter, directories of programs and exposed paths are visible with everything beneath.
     named = {files.real(path) for path in (source, python, *expose, *(e for e in search if e.startswith("/")))}
     for path in view.secrets():
-        assert any(place is not None and is_within(path, place) for place in named), path
-    assert view.reveals(secret) == [] or any(place in ("/w", secret) for place in named)
+        assert any(root is not None and is_within(path, root) for root in named), path
+    assert view.reveals(secret) == [] or any(root in ("/w", secret) for root in named)

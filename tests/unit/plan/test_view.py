@@ -29,32 +29,32 @@ def view(filesystem: FakeFilesystem = FILES) -> View:
 
 
 def based(filesystem: FakeFilesystem | None = None, *, network: bool = False) -> View:
-    made = View(host() if filesystem is None else filesystem)
-    made.base(network=network, size=2**30, inodes=1000)
-    return made
+    inside = View(host() if filesystem is None else filesystem)
+    inside.base(network=network, size=2**30, inodes=1000)
+    return inside
 
 
-def by_target(made: View) -> dict[str, Operation]:
-    return {operation.target: operation for operation in made.operations()}
+def by_target(inside: View) -> dict[str, Operation]:
+    return {operation.target: operation for operation in inside.operations()}
 
 
 def test_a_path_is_shown_read_only_where_it_is_outside() -> None:
-    made = view()
-    assert made.show("/a/b") == "/a/b"
-    assert made.operations() == (Bind("/a/b", "/a/b"),)
+    inside = view()
+    assert inside.show("/a/b") == "/a/b"
+    assert inside.operations() == (Bind("/a/b", "/a/b"),)
 
 
 def test_a_missing_path_is_not_shown() -> None:
-    made = view()
-    assert made.show("/none/at/all") is None
-    assert made.show("/y/none") is None
-    assert made.operations() == ()
+    inside = view()
+    assert inside.show("/none/at/all") is None
+    assert inside.show("/y/none") is None
+    assert inside.operations() == ()
 
 
 def test_every_link_on_the_way_is_created_again_and_the_mount_point_contains_none() -> None:
-    made = view()
-    assert made.show("/y/deep", writable=True, owned="tree") == "/x/real/deep"
-    assert set(made.operations()) == {
+    inside = view()
+    assert inside.show("/y/deep", writable=True, owned="tree") == "/x/real/deep"
+    assert set(inside.operations()) == {
         Symlink("/y", "x/link"),
         Symlink("/x/link", "real"),
         Bind("/x/real/deep", "/x/real/deep", writable=True, owned="tree"),
@@ -62,27 +62,27 @@ def test_every_link_on_the_way_is_created_again_and_the_mount_point_contains_non
 
 
 def test_a_link_in_a_shown_directory_is_not_created_again() -> None:
-    made = view()
-    made.show("/a")
-    made.show("/a/b/link/file")
-    assert made.operations() == (Bind("/a", "/a"),)
+    inside = view()
+    inside.show("/a")
+    inside.show("/a/b/link/file")
+    assert inside.operations() == (Bind("/a", "/a"),)
 
 
 def test_place_resolves_a_path_without_showing_it() -> None:
-    made = view()
-    assert made.place("/y/deep") == "/x/real/deep"
-    assert {type(operation) for operation in made.operations()} == {Symlink}
+    inside = view()
+    assert inside.place("/y/deep") == "/x/real/deep"
+    assert {type(operation) for operation in inside.operations()} == {Symlink}
 
 
 def test_scratch_comes_first_and_parents_before_their_entries() -> None:
-    made = view()
-    made.stage("/ws/s", "/a/b/c", writable=True)
-    made.show("/z/file", writable=True)
-    made.show("/a")
-    made.add(Scratch("/.scratch", (("/tmp", 0o1777),), 1, 1))
-    made.add(File("/tmp/file", ""))
-    made.show("/y")
-    targets = [operation.target for operation in made.operations()]
+    inside = view()
+    inside.stage("/ws/s", "/a/b/c", writable=True)
+    inside.show("/z/file", writable=True)
+    inside.show("/a")
+    inside.add(Scratch("/.scratch", (("/tmp", 0o1777),), 1, 1))
+    inside.add(File("/tmp/file", ""))
+    inside.show("/y")
+    targets = [operation.target for operation in inside.operations()]
     assert targets[0] == "/.scratch"
     for number, target in enumerate(targets[1:], 1):
         assert not any(is_within(earlier, target) for earlier in targets[1:number])
@@ -91,11 +91,11 @@ def test_scratch_comes_first_and_parents_before_their_entries() -> None:
 @pytest.mark.parametrize("writable", [False, True])
 @pytest.mark.parametrize("owned", ["", "caller"])
 def test_a_bind_within_another_with_the_same_traits_is_omitted(writable: bool, owned: str) -> None:
-    made = view()
-    made.show("/a/b/c", writable=writable, owned=owned)
-    made.show("/a", writable=writable, owned=owned)
-    made.show("/a/b/c/file", writable=writable, owned=owned)
-    assert [operation.target for operation in made.operations()] == ["/a"]
+    inside = view()
+    inside.show("/a/b/c", writable=writable, owned=owned)
+    inside.show("/a", writable=writable, owned=owned)
+    inside.show("/a/b/c/file", writable=writable, owned=owned)
+    assert [operation.target for operation in inside.operations()] == ["/a"]
 
 
 @pytest.mark.parametrize(
@@ -109,114 +109,114 @@ def test_a_bind_within_another_with_the_same_traits_is_omitted(writable: bool, o
     ],
 )
 def test_a_bind_within_another_with_different_traits_stays(outer: dict[str, bool], inner: dict[str, bool]) -> None:
-    made = view()
-    made.show("/a", **outer)  # type: ignore[arg-type]
-    made.show("/a/b", **inner)  # type: ignore[arg-type]
-    made.show("/a/b/c", **outer)  # type: ignore[arg-type]
-    assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
+    inside = view()
+    inside.show("/a", **outer)  # type: ignore[arg-type]
+    inside.show("/a/b", **inner)  # type: ignore[arg-type]
+    inside.show("/a/b/c", **outer)  # type: ignore[arg-type]
+    assert [operation.target for operation in inside.operations()] == ["/a", "/a/b", "/a/b/c"]
 
 
 def test_a_bind_from_elsewhere_is_never_omitted() -> None:
-    made = view()
-    made.show("/a", writable=True, owned="caller")
-    made.stage("/ws/s", "/a/b", writable=True)
-    made.show("/a/b/c", writable=True, owned="caller")
-    assert [operation.target for operation in made.operations()] == ["/a", "/a/b", "/a/b/c"]
+    inside = view()
+    inside.show("/a", writable=True, owned="caller")
+    inside.stage("/ws/s", "/a/b", writable=True)
+    inside.show("/a/b/c", writable=True, owned="caller")
+    assert [operation.target for operation in inside.operations()] == ["/a", "/a/b", "/a/b/c"]
 
 
 def test_a_writable_path_stays_writable_when_shown_again() -> None:
-    made = view()
-    made.show("/a", writable=True, owned="tree")
-    made.show("/a")
-    assert made.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
-    made = view()
-    made.show("/a")
-    made.show("/a", writable=True, owned="tree")
-    assert made.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
+    inside = view()
+    inside.show("/a", writable=True, owned="tree")
+    inside.show("/a")
+    assert inside.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
+    inside = view()
+    inside.show("/a")
+    inside.show("/a", writable=True, owned="tree")
+    assert inside.operations() == (Bind("/a", "/a", writable=True, owned="tree"),)
 
 
 def test_covers() -> None:
-    made = view()
-    made.show("/a/b")
-    assert [made.covers(path) for path in ("/a", "/a/b", "/a/b/c", "/a/bc", "/")] == [False, True, True, False, False]
+    inside = view()
+    inside.show("/a/b")
+    assert [inside.covers(path) for path in ("/a", "/a/b", "/a/b/c", "/a/bc", "/")] == [False, True, True, False, False]
 
 
-def hide(made: View, path: str) -> None:
-    made.hide(path, empty="/ws/empty", nothing="/ws/nothing")
+def hide(inside: View, path: str) -> None:
+    inside.hide(path, empty="/ws/empty", nothing="/ws/nothing")
 
 
 def test_hidden_directories_and_files_are_empty() -> None:
-    made = view()
-    made.show("/a")
-    hide(made, "/a/b/c")
-    assert by_target(made)["/a/b/c"] == Cover("/ws/empty", "/a/b/c")
-    made = view()
-    made.show("/a")
-    hide(made, "/a/b/c/file")
-    assert by_target(made)["/a/b/c/file"] == Cover("/ws/nothing", "/a/b/c/file")
+    inside = view()
+    inside.show("/a")
+    hide(inside, "/a/b/c")
+    assert by_target(inside)["/a/b/c"] == Cover("/ws/empty", "/a/b/c")
+    inside = view()
+    inside.show("/a")
+    hide(inside, "/a/b/c/file")
+    assert by_target(inside)["/a/b/c/file"] == Cover("/ws/nothing", "/a/b/c/file")
 
 
 def test_hiding_a_directory_hides_everything_beneath() -> None:
-    made = view()
-    made.show("/a")
-    made.show("/a/b", writable=True)
-    made.stage("/ws/s", "/a/b/c", writable=True)
-    made.add(Bind("/dev/null", "/a/b/c/file"))
-    hide(made, "/a/b")
-    assert [operation.target for operation in made.operations()] == ["/a", "/a/b"]
-    assert not Shown(made.operations(), FILES).reveals("/a/b/c/file")
+    inside = view()
+    inside.show("/a")
+    inside.show("/a/b", writable=True)
+    inside.stage("/ws/s", "/a/b/c", writable=True)
+    inside.add(Bind("/dev/null", "/a/b/c/file"))
+    hide(inside, "/a/b")
+    assert [operation.target for operation in inside.operations()] == ["/a", "/a/b"]
+    assert not Shown(inside.operations(), FILES).reveals("/a/b/c/file")
 
 
 def test_hiding_a_separately_shown_path_removes_it() -> None:
-    made = view()
-    made.show("/a/b")
-    made.show("/z")
-    hide(made, "/a")
-    assert made.operations() == (Bind("/z", "/z"),)
-    hide(made, "/z")
-    assert made.operations() == ()
+    inside = view()
+    inside.show("/a/b")
+    inside.show("/z")
+    hide(inside, "/a")
+    assert inside.operations() == (Bind("/z", "/z"),)
+    hide(inside, "/z")
+    assert inside.operations() == ()
 
 
 def test_hiding_an_invisible_or_missing_path_changes_nothing() -> None:
-    made = view()
-    made.show("/a")
+    inside = view()
+    inside.show("/a")
     for path in ("/z", "/z/file", "/none", "/a/none"):
-        hide(made, path)
-    assert made.operations() == (Bind("/a", "/a"),)
+        hide(inside, path)
+    assert inside.operations() == (Bind("/a", "/a"),)
 
 
 @pytest.mark.parametrize("path", ["/y", "/y/deep", "/x/link/deep", "/x/real"])
 def test_a_path_is_hidden_by_any_of_its_names(path: str) -> None:
-    made = view()
-    made.show("/x")
-    made.show("/y")
-    hide(made, path)
-    assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
+    inside = view()
+    inside.show("/x")
+    inside.show("/y")
+    hide(inside, path)
+    assert Shown(inside.operations(), FILES).reveals("/x/real/deep") == []
 
 
 def test_a_path_hidden_by_another_name_is_hidden_with_everything_beneath() -> None:
-    made = view()
-    made.show("/x")
-    made.show("/x/real/deep", writable=True)
-    hide(made, "/y")
-    assert Shown(made.operations(), FILES).reveals("/x/real/deep") == []
+    inside = view()
+    inside.show("/x")
+    inside.show("/x/real/deep", writable=True)
+    hide(inside, "/y")
+    assert Shown(inside.operations(), FILES).reveals("/x/real/deep") == []
 
 
 def test_a_hidden_directory_is_not_in_the_search_path() -> None:
-    made = view()
-    made.show("/a/b")
-    made.show("/y")
-    hide(made, "/a/b")
-    assert "/a/b" not in made.read_only_roots()
-    assert {"/y", "/x/link", "/x/real"} <= set(made.read_only_roots())
+    inside = view()
+    inside.show("/a/b")
+    inside.show("/y")
+    hide(inside, "/a/b")
+    assert "/a/b" not in inside.read_only_roots()
+    assert {"/y", "/x/link", "/x/real"} <= set(inside.read_only_roots())
 
 
 def test_read_only_roots_contain_no_writable_path() -> None:
-    made = view()
-    made.show("/a", writable=True)
-    made.show("/dev/null", device=True)
-    made.show("/z/file")
-    assert made.read_only_roots() == ("/z/file",)
+    inside = view()
+    inside.show("/a", writable=True)
+    inside.show("/dev/null", device=True)
+    inside.show("/z/file")
+    assert inside.read_only_roots() == ("/z/file",)
 
 
 # The view that every sandbox starts from.
@@ -224,16 +224,16 @@ def test_read_only_roots_contain_no_writable_path() -> None:
 
 @pytest.mark.parametrize("network", [False, True])
 def test_no_secret_of_the_host_is_visible(network: bool) -> None:
-    made = Shown(based(network=network).operations(), host())
-    assert made.secrets() == []
+    inside = Shown(based(network=network).operations(), host())
+    assert inside.secrets() == []
 
 
 def test_only_listed_entries_of_etc_are_visible() -> None:
     entries: dict[str, Entry] = {f"/etc/unheard-of-{number}": "" for number in range(3)}
     entries |= {"/etc/python3.12/x": "", "/etc/python3-secrets": "", "/etc/ssl/certs-private": ""}
     files = host(entries)
-    made = Shown(based(files).operations(), files)
-    visible = {path for path in files.entries if path.startswith("/etc/") and made.reveals(path)}
+    inside = Shown(based(files).operations(), files)
+    visible = {path for path in files.entries if path.startswith("/etc/") and inside.reveals(path)}
     tops = "alternatives ld.so.cache localtime os-release python3.12 ssl/certs ssl/openssl.cnf pki/tls/certs".split()
     assert all(any(is_within(path, f"/etc/{top}") for top in tops) for path in visible)
     assert {f"/etc/{top}" for top in tops} <= visible
@@ -244,11 +244,11 @@ def test_the_table_lists_no_file_with_accounts_or_credentials() -> None:
         krb5.keytab hosts.allow environment profile profile.d security pam.d netrc npmrc docker containers cron.d
         systemd NetworkManager wpa_supplicant xdg default sysconfig odbc.ini my.cnf subuid mtab fstab pki pki/tls
         pki/tls/private""".split()
-    # Those that are directories with something else in them are there already.
+    # Directories whose other entries we list are visible already.
     files = host({f"/etc/{name}": "" for name in forbidden if host().kind(f"/etc/{name}") is None})
-    made = Shown(based(files).operations(), files)
+    inside = Shown(based(files).operations(), files)
     for name in forbidden:
-        assert made.origin(f"/etc/{name}") is None, name
+        assert inside.origin(f"/etc/{name}") is None, name
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test_the_table_lists_no_file_with_accounts_or_credentials() -> None:
 @pytest.mark.parametrize("directory", ["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/java", "/etc/crypto-policies"])
 def test_a_private_key_among_the_certificates_is_masked(directory: str, name: str) -> None:
     files = host({f"{directory}/{name}": "", f"{directory}/ca.pem": ""})
-    made = Shown(based(files).operations(), files)
-    assert made.reveals(f"{directory}/{name}") == []
-    assert made.reveals(f"{directory}/ca.pem") == [f"{directory}/ca.pem"]
+    inside = Shown(based(files).operations(), files)
+    assert inside.reveals(f"{directory}/{name}") == []
+    assert inside.reveals(f"{directory}/ca.pem") == [f"{directory}/ca.pem"]
 
 
 def test_private_keys_are_masked_if_the_certificates_are_behind_a_link() -> None:
@@ -271,12 +271,12 @@ def test_private_keys_are_masked_if_the_certificates_are_behind_a_link() -> None
 
 
 def test_the_sandbox_has_its_own_version_of_private_files() -> None:
-    made = Shown(based().operations(), host())
+    inside = Shown(based().operations(), host())
     for path, _ in SCRATCH:
-        assert isinstance(made.at(path), Scratch)
-    assert isinstance(made.at("/proc/1"), Proc)
-    assert any(operation == Accounts("/etc", "sandbox", HOME_INSIDE) for operation in made.operations)
-    assert made.at("/etc/hostname") == File("/etc/hostname", "localhost\n")
+        assert isinstance(inside.at(path), Scratch)
+    assert isinstance(inside.at("/proc/1"), Proc)
+    assert any(operation == Accounts("/etc", "sandbox", HOME_INSIDE) for operation in inside.operations)
+    assert inside.at("/etc/hostname") == File("/etc/hostname", "localhost\n")
     for path in (
         "/root",
         "/home",
@@ -289,7 +289,7 @@ def test_the_sandbox_has_its_own_version_of_private_files() -> None:
         "/etc/passwd",
         "/sys/kernel",
     ):
-        assert made.origin(path) is None
+        assert inside.origin(path) is None
 
 
 def test_the_writable_directories_share_one_limit_and_have_their_modes() -> None:
@@ -302,8 +302,8 @@ def test_the_writable_directories_share_one_limit_and_have_their_modes() -> None
 
 
 def test_no_part_of_the_system_is_writable() -> None:
-    made = based()
-    assert not [operation for operation in made.operations() if isinstance(operation, Bind) and operation.writable]
+    inside = based()
+    assert not [operation for operation in inside.operations() if isinstance(operation, Bind) and operation.writable]
 
 
 def test_only_harmless_devices_are_shown_and_all_read_only() -> None:
@@ -313,10 +313,10 @@ def test_only_harmless_devices_are_shown_and_all_read_only() -> None:
 
 
 def test_without_the_network_names_are_looked_up_only_in_files() -> None:
-    made = Shown(based().operations(), host())
+    inside = Shown(based().operations(), host())
     for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"):
-        assert isinstance(made.at(path), File), path
-    resolver, hosts, switch = (made.mounts[f"/etc/{name}"].values()["content"] for name in
+        assert isinstance(inside.at(path), File), path
+    resolver, hosts, switch = (inside.mounts[f"/etc/{name}"].values()["content"] for name in
                                ("resolv.conf", "hosts", "nsswitch.conf"))  # fmt: skip
     assert "nameserver" not in resolver
     assert "127.0.0.1 localhost" in hosts
@@ -324,9 +324,9 @@ def test_without_the_network_names_are_looked_up_only_in_files() -> None:
 
 
 def test_with_the_network_the_hosts_names_are_used() -> None:
-    made = Shown(based(network=True).operations(), host())
+    inside = Shown(based(network=True).operations(), host())
     for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"):
-        assert made.origin(path) == path
+        assert inside.origin(path) == path
 
 
 def test_with_the_network_a_resolver_behind_a_link_is_shown() -> None:
@@ -334,19 +334,19 @@ def test_with_the_network_a_resolver_behind_a_link_is_shown() -> None:
         "/etc/resolv.conf": Link("../run/systemd/resolve/stub-resolv.conf"),
         "/run/systemd/resolve/stub-resolv.conf": "",
     }
-    made = Shown(based(files, network=True).operations(), files)
-    assert made.mounts["/etc/resolv.conf"] == Symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
-    assert made.origin("/run/systemd/resolve/stub-resolv.conf")
-    assert made.secrets() == []
+    inside = Shown(based(files, network=True).operations(), files)
+    assert inside.mounts["/etc/resolv.conf"] == Symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+    assert inside.origin("/run/systemd/resolve/stub-resolv.conf")
+    assert inside.secrets() == []
 
 
 def test_a_merged_usr_and_a_split_one_both_work() -> None:
-    made = Shown(based().operations(), host())
-    assert made.mounts["/bin"] == Symlink("/bin", "usr/bin")
+    inside = Shown(based().operations(), host())
+    assert inside.mounts["/bin"] == Symlink("/bin", "usr/bin")
     split = host().without("/bin", "/lib") | {"/bin/sh": "", "/lib/x86_64-linux-gnu/libc.so.6": ""}
-    made = Shown(based(split).operations(), split)
-    assert made.origin("/bin/sh") == "/bin/sh"
-    assert made.origin("/lib/x86_64-linux-gnu/libc.so.6")
+    inside = Shown(based(split).operations(), split)
+    assert inside.origin("/bin/sh") == "/bin/sh"
+    assert inside.origin("/lib/x86_64-linux-gnu/libc.so.6")
 
 
 @pytest.mark.parametrize(
@@ -362,27 +362,27 @@ def test_a_merged_usr_and_a_split_one_both_work() -> None:
     ],
 )
 def test_a_writable_directory_may_be_a_link_on_the_host(link: str, target: str, real: str) -> None:
-    """Where /home leads to /var/home, a source tree beneath /home needs that link, and the sandbox's home a place."""
+    """If /home leads to /var/home, a source tree beneath /home needs the link, and the sandbox's home a directory."""
     files = host().without(link) | {link: Link(target), f"{real}/u/proj": DIR, "/var/home/u/proj": DIR}
-    made = based(files)
-    assert made.show(f"{link}/u/proj", writable=True) == f"{real}/u/proj"
-    operations = made.operations()
+    inside = based(files)
+    assert inside.show(f"{link}/u/proj", writable=True) == f"{real}/u/proj"
+    operations = inside.operations()
     links = {operation.target for operation in operations if isinstance(operation, Symlink)}
     assert link in links
-    places = [path for o in operations if isinstance(o, Scratch) for path, _ in o.targets]
-    assert len(set(places)) == len(places)
-    for place in (*places, *(o.target for o in operations if not isinstance(o, (Scratch, Symlink)))):
-        assert not any(is_within(place, name) for name in links), place
+    targets = [path for o in operations if isinstance(o, Scratch) for path, _ in o.targets]
+    assert len(set(targets)) == len(targets)
+    for target in (*targets, *(o.target for o in operations if not isinstance(o, (Scratch, Symlink)))):
+        assert not any(is_within(target, name) for name in links), target
 
 
 def test_the_sandboxs_home_hides_the_hosts_directory_of_that_name() -> None:
     files = host({HOME_INSIDE: Link(HOME)})
-    made = Shown(based(files).operations(), files)
-    assert isinstance(made.at(HOME_INSIDE), Scratch)
-    assert made.secrets() == []
+    inside = Shown(based(files).operations(), files)
+    assert isinstance(inside.at(HOME_INSIDE), Scratch)
+    assert inside.secrets() == []
 
 
-# What cannot be shown at all.
+# Paths that cannot be shown at all.
 
 
 @pytest.mark.parametrize(

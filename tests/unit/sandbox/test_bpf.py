@@ -1,4 +1,4 @@
-"""The assembler of classic BPF, and the search for a number among many, by running what they made."""
+"""The assembler for classic BPF and the search for a number among many. The tests run the assembled programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from isolated_hooks.sandbox import seccomp
 from isolated_hooks.sandbox.bpf import Assembler
 from isolated_hooks.sandbox.seccomprules import ALLOW, ENOSYS
 
-# Of an argument, what lies above the word that is loaded.
+# The upper half of an argument, which the program does not load.
 HIGH = 0xDEADBEEF << 32
 
 

@@ -1,4 +1,4 @@
-"""The arguments of bwrap that a plan becomes, and what pid 1 checks of what bwrap made."""
+"""The arguments of bwrap for a plan, and the checks by which pid 1 verifies the sandbox that bwrap has set up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def words_of(
     operations: Sequence[Operation] | None = None,
     sources: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> tuple[list[str], bubblewrap.Files]:
-    """Return the arguments as text, and the files that they name."""
+    """Return the arguments as text, and the files that they refer to."""
     wire = (make_plan() if plan is None else plan).to_wire(bytes(32))
     wired = wire["operations"] if operations is None else [operation.to_wire() for operation in operations]
     files = bubblewrap.Files()
@@ -39,20 +39,20 @@ def words_of(
 
 
 def content(number: str) -> bytes:
-    """Return what can be read from a descriptor, and close it."""
+    """Read everything from a descriptor and close it."""
     with open(int(number), "rb") as file:
         return file.read()
 
 
 def after(words: Sequence[str], *beginning: str) -> str:
-    """Return the word that follows some others."""
-    place = next(n for n in range(len(words)) if words[n : n + len(beginning)] == list(beginning))
-    return words[place + len(beginning)]
+    """Return the word that follows the words in ``beginning``."""
+    start = next(n for n in range(len(words)) if words[n : n + len(beginning)] == list(beginning))
+    return words[start + len(beginning)]
 
 
 @pytest.fixture(autouse=True)
 def closed() -> Any:
-    """Close the descriptors that a test makes."""
+    """Close the descriptors that a test opens."""
     before = set(os.listdir("/proc/self/fd"))
     yield
     for number in set(os.listdir("/proc/self/fd")) - before:
@@ -74,7 +74,7 @@ def test_every_restriction_that_bwrap_offers_is_used() -> None:
     assert after(words, "--hostname") == "localhost"
     assert words[-2:] == ["--remount-ro", "/"]
     assert after(words, "--proc", "/proc") == "--remount-ro"
-    assert not any("try" in word for word in words if word.startswith("--")), "a step that may be left out"
+    assert not any("try" in word for word in words if word.startswith("--")), "a step that bwrap may skip"
 
 
 def test_the_hook_has_the_callers_network_only_if_the_policy_allows_it() -> None:
@@ -146,7 +146,7 @@ def test_the_sizes_of_the_writable_directories_add_up_to_the_limit_at_most(size:
     words, _ = words_of(operations=[Scratch("/.scratch", targets, size, 7)])
     sizes = [int(words[n + 1]) for n, word in enumerate(words) if word == "--size"]
     assert len(sizes) == len(targets)
-    assert all(part > 0 for part in sizes), "0 is no limit to tmpfs(5)"
+    assert all(part > 0 for part in sizes), "tmpfs(5) takes 0 as unlimited"
     assert sum(sizes) <= max(size, len(targets))
     assert after(words, "--size", str(sizes[0]), "--perms") == "1777"
     assert after(words, "--perms", "0700", "--tmpfs") == "/sandbox"
@@ -185,7 +185,7 @@ def test_the_check_fails_outside_a_sandbox() -> None:
 
 
 def test_mounts_that_differ_from_the_plan_are_refused() -> None:
-    """Of the mounts of this test /proc is real; what is said of their options is not."""
+    """The mounts in this test exist, but their options are made up."""
     options = {b"/": (b"ro",), b"/proc": (b"ro",)}
     bubblewrap_inside._check_mounts(shown_of("/proc"), options)
     for change, shown in (

@@ -1,4 +1,4 @@
-"""The seccomp filter: each rule on an interpreter of classic BPF, for both machines."""
+"""The seccomp filter: an interpreter of classic BPF runs each rule, for both machines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINES = tuple(AUDIT_ARCH)
 HIGH = 0xDEADBEEF << 32
 
-# Refused whatever the arguments are. Written out a second time: a name that gets lost in the table fails here.
+# Calls that the filter refuses with any arguments. We list them a second time, so that these tests notice if the table
+# loses a name.
 # fmt: off
 ALWAYS_EPERM = [
     "io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd", "keyctl",
@@ -44,7 +45,7 @@ ALWAYS_EPERM = [
 ]
 # fmt: on
 ALWAYS_ENOSYS = ["clone3", "openat2", "memfd_secret"]
-# What builds live on, and what may look dangerous and is left alone: (x86_64, aarch64).
+# Calls that builds depend on, and calls that look dangerous but that we allow: (x86_64, aarch64).
 ALLOWED = {
     "read": (0, 63),
     "write": (1, 64),
@@ -76,7 +77,7 @@ ALLOWED = {
     "mseal": (462, 462),
     "file_setattr": (469, 469),
 }
-# Arguments of which the kernel takes 32 bits or fewer: each case is tried with rubbish in the upper halves as well.
+# Arguments of which the kernel uses at most 32 bits. The tests also try each case with garbage in the upper halves.
 NARROW = [
     ("clone", (0x01200011,), ALLOW),  # fork by glibc
     ("clone", (0x003D0F00,), ALLOW),  # pthread_create by glibc
@@ -132,7 +133,7 @@ NARROW = [
     *[("personality", (persona,), ALLOW) for persona in (0, 8, 0x40000, 0x40008, 0xFFFFFFFF)],
     *[("personality", (persona,), EPERM) for persona in (1, 0x20000, 0x20008, 0x100000, 0x400000, 0x440000, 6)],
 ]
-# pid, resource, new limit, old limit. A pointer is only null if both of its halves are.
+# pid, resource, new limit, old limit. A pointer is null only if both halves are.
 POINTERS = [
     ((0, 4, 0, 0), ALLOW),
     ((0, 4, 0, 1), ALLOW),
@@ -147,8 +148,9 @@ POINTERS = [
     ((17, 7, 1, 0), EPERM),
     ((17, 4, 1 << 32, 0), EPERM),
 ]
-# Call, arguments, the argument of which one bit at a time is turned, how many bits, the answer to each such call, and
-# the bits that lead to the same answer as none. So the comparison is exact, and not by a mask that covers the cases.
+# Call, arguments, the index of the argument in which we flip one bit at a time, the number of bits, the answer to each
+# such call, and the bits that do not change the answer. This shows that the filter compares whole values, and not just
+# a mask that happens to cover the cases above.
 EXACT: list[tuple[str, tuple[int, ...], int, int, int, set[int]]] = [
     ("ptrace", (16,), 0, 32, ALLOW, set()),
     ("ptrace", (0x4206,), 0, 32, ALLOW, set()),
@@ -191,7 +193,7 @@ def _filter(machine: str) -> Interpreter:
 
 
 def numbers_of(name: str) -> list[tuple[str, int]]:
-    """The machines that have the call, each with its number there."""
+    """Return the machines that have the call, each with the number of the call."""
     pairs = zip(MACHINES, NUMBERS[name], strict=True)
     return [(machine, number) for machine, number in pairs if number is not None]
 
@@ -268,19 +270,19 @@ def test_prlimit(arguments: tuple[int, ...], expected: int) -> None:
         assert interpreter.run(number, AUDIT_ARCH[machine], arguments) == expected, machine
 
 
-@pytest.mark.parametrize(("name", "arguments", "turned", "width", "expected", "same"), EXACT)
+@pytest.mark.parametrize(("name", "arguments", "flipped", "width", "expected", "same"), EXACT)
 def test_each_bit_counts(
-    name: str, arguments: tuple[int, ...], turned: int, width: int, expected: int, same: set[int]
+    name: str, arguments: tuple[int, ...], flipped: int, width: int, expected: int, same: set[int]
 ) -> None:
     for machine, number in numbers_of(name):
         interpreter = Interpreter(seccomp.filter_program(machine))
-        unturned = interpreter.run(number, AUDIT_ARCH[machine], arguments)
-        assert unturned != expected
+        unflipped = interpreter.run(number, AUDIT_ARCH[machine], arguments)
+        assert unflipped != expected
         for bit in range(width):
-            value = arguments[turned] ^ 1 << bit
-            others = (*arguments[:turned], value, *arguments[turned + 1 :])
+            value = arguments[flipped] ^ 1 << bit
+            others = (*arguments[:flipped], value, *arguments[flipped + 1 :])
             answer = interpreter.run(number, AUDIT_ARCH[machine], others)
-            assert answer == (unturned if bit in same else expected), (machine, bit)
+            assert answer == (unflipped if bit in same else expected), (machine, bit)
 
 
 def test_unknown_numbers_get_enosys(interpreter: Interpreter, machine: str) -> None:
@@ -332,7 +334,7 @@ _XATTRS = "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr frem
     ],
 )
 def test_without_namespaces(name: str, arguments: tuple[int, ...], offline: int, online: int) -> None:
-    """With the caller's network too, no unix socket can be connected: root's hooks may open any by its mode."""
+    """No unix socket can be connected, even with the caller's network: modes do not restrict root's hooks."""
     for machine, number in numbers_of(name):
         for network, expected in ((False, offline), (True, online)):
             interpreter = Interpreter(seccomp.filter_program(machine, namespaces=False, network=network))
@@ -388,7 +390,7 @@ def _header(*candidates: str) -> dict[str, int]:
 
 
 def _check_numbers(header: dict[str, int], column: int) -> None:
-    # Headers older than this package know fewer calls, so a new one may be missing, but only a new one.
+    # Headers that are older than this package may lack new calls, but only those.
     newest = max(header.values())
     for name, pair in NUMBERS.items():
         number = pair[column]

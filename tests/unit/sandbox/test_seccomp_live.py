@@ -1,6 +1,6 @@
 """The seccomp filter on the kernel of this host.
 
-Run as a script, this file is the probe: it installs the filter on itself and reports what it may do.
+Run as a script, this file is the probe: it installs the filter on itself and reports the result of each call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from isolated_hooks.sandbox.numbers import MACHINES, NEWEST, NUMBERS
 from isolated_hooks.sandbox.seccomp import filter_program
 
 HERE = os.uname().machine if sys.platform == "linux" else ""
-live = pytest.mark.skipif(HERE not in MACHINES, reason="there is no filter for this machine")
+live = pytest.mark.skipif(HERE not in MACHINES, reason="this machine has no filter")
 NOBODY = 65534
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 
@@ -78,7 +78,8 @@ ALLOWED_LIVE = [
 
 def _run_probe(identity: str, machine: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-    # Not pytest's own directory, which nobody else may enter; and made here, as a probe that is killed leaves it.
+    # We do not use pytest's directory, which no other user may enter. We create this one here, because a killed probe
+    # cannot remove it.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         os.chmod(directory, 0o777)
         command = [sys.executable, os.path.abspath(__file__), identity, machine, directory]
@@ -92,17 +93,17 @@ def test_on_the_kernel(identity: str) -> None:
         pytest.skip("needs root to become nobody")
     done = _run_probe(identity, HERE)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found.pop("core limit afterwards") == found.pop("core limit before")
-    assert found == {**REFUSED_LIVE, **dict.fromkeys(ALLOWED_LIVE, 0)}
+    results = json.loads(done.stdout)
+    assert results.pop("core limit afterwards") == results.pop("core limit before")
+    assert results == {**REFUSED_LIVE, **dict.fromkeys(ALLOWED_LIVE, 0)}
 
 
 @live
 def test_without_the_filter_the_calls_succeed() -> None:
-    found = json.loads(_run_probe("caller", "none").stdout)
+    results = json.loads(_run_probe("caller", "none").stdout)
     always_possible = ["chmod 4755", "fchmod 2755", "open 4755", "mknod 4755", "personality READ_IMPLIES_EXEC"]
-    assert {name: found[name] for name in always_possible} == dict.fromkeys(always_possible, 0)
-    assert found["core limit afterwards"] == [0, 0]
+    assert {name: results[name] for name in always_possible} == dict.fromkeys(always_possible, 0)
+    assert results["core limit afterwards"] == [0, 0]
 
 
 @live
@@ -117,7 +118,7 @@ def _check(result: int) -> None:
 
 
 class Probe:
-    """What a process tries. Each method returns nothing, or raises the ``OSError`` of the kernel."""
+    """The calls that a process tries. Each method either returns or raises the kernel's ``OSError``."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -144,7 +145,7 @@ class Probe:
         os.waitpid(pid, 0)
 
     def child(self, act: Callable[[], None]) -> None:
-        """Run ``act`` in a forked child and let the errno that it ends with be this call's."""
+        """Run ``act`` in a forked child and raise an ``OSError`` with the child's errno."""
         pid = os.fork()
         if pid == 0:
             code = 255
@@ -247,7 +248,7 @@ class Probe:
 
 
 def void(_: object) -> None:
-    """Drop a result, for a lambda that must not have one."""
+    """Drop a result, for a lambda that must not return one."""
 
 
 def attempt(act: Callable[[], object]) -> int:
@@ -280,10 +281,10 @@ def probe(identity: str, machine: str, directory: str) -> None:
     attempts = Probe(directory).attempts()
     if machine != "none":
         install(filter_program(machine))
-    found: dict[str, object] = {name: attempt(act) for name, act in attempts.items()}
-    found["core limit before"] = before
-    found["core limit afterwards"] = resource.getrlimit(resource.RLIMIT_CORE)
-    print(json.dumps(found))
+    results: dict[str, object] = {name: attempt(act) for name, act in attempts.items()}
+    results["core limit before"] = before
+    results["core limit afterwards"] = resource.getrlimit(resource.RLIMIT_CORE)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def test_the_words_say_who_what_and_where(kind: str) -> None:
         assert part in words
     assert f"capabilities: {' and '.join(plan.capabilities) or 'none'}, " in words
     for name in ("HOME", "TMPDIR", "GIT_CONFIG_VALUE_0"):
-        assert name in next(line for line in plan.describe() if line.startswith("environment, made to fit"))
+        assert name in next(line for line in plan.describe() if line.startswith("environment, set: "))
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Plan)])

@@ -1,4 +1,4 @@
-"""What the status of a call that went wrong is raised as."""
+"""The exception for a call that failed, from its status."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ KILLED = -signal.SIGKILL
 
 
 def is_cut_short(status: Mapping[str, Any]) -> bool:
-    """Say whether the launcher was killed after it had started pid 1: a set-up that fails says so."""
+    """Return whether the launcher was killed after it had started pid 1. A set-up that fails reports that instead."""
     return status.get("state") is None and "pid" in status
 
 
 def failure_of(
     status: Mapping[str, Any], problem: BaseException | None, *, command: str, limits: Limits
 ) -> Exception | None:
-    """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all.
+    """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything.
 
-    :param status: as the workspace has it
-    :param problem: what the inner runner raised
+    :param status: the status in the workspace
+    :param problem: the exception of the inner runner, if it raised one
     :param command: the name of the hook, or of the command
     """
     state, code = status.get("state"), int(status.get("code") or 0)
@@ -38,7 +38,9 @@ def failure_of(
     if state == "failed":
         return refusal(status)
     if status.get("limit") == "watcher":
-        return SandboxSetupError("watching the limits", reason="the watching process has ended; so was the hook")
+        return SandboxSetupError(
+            "watching the limits", reason="the watching process ended, so the launcher ended the hook"
+        )
     limit = status.get("limit") or _limit_of_signal(code, limits)
     if limit:
         return _exceeded(limit, getattr(limits, limit), code, command)
@@ -48,16 +50,16 @@ def failure_of(
 
 
 def _without_report(status: Mapping[str, Any], problem: BaseException | None, command: str) -> Exception | None:
-    """Return what is to be raised where the launcher has not come to the end of its work."""
+    """Return the exception to raise if the launcher did not finish its work."""
     if is_cut_short(status):
         return HookProcessError(KILLED, [command]) if problem is None else None
     if problem is None or isinstance(problem, subprocess.CalledProcessError):
         return SandboxSetupError("starting the launcher", reason="the launcher exited without reporting a status")
-    return None  # the inner runner has not started it, and says why
+    return None  # the inner runner did not start it, and its error says why
 
 
 def _limit_of_signal(code: int, limits: Limits) -> str:
-    """Return the limit that the kernel ended the process for with a signal of its own, or an empty text."""
+    """Return the limit for which the kernel ended the process with a signal, or an empty text."""
     signals = {-getattr(signal, LIMITS[name].signal): name for name in limits.present() if LIMITS[name].signal}
     return signals.get(code, "")
 

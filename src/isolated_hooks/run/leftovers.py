@@ -1,4 +1,4 @@
-"""What killed frontends have left, and what hooks have left to a throw-away uid: ended, given back, removed."""
+"""Leftovers: the workspaces of killed frontends, their sandboxes, and files that belong to a throw-away uid."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @functools.lru_cache
 def sweep_once(parent: str) -> None:
-    """Remove what killed frontends left in a directory, once in the life of a process."""
+    """Sweep a directory, once in the life of this process."""
     sweep(parent)
 
 
 def sweep(parent: str | None = None) -> None:
     """Remove the workspaces of frontends that were killed, and give the files that they left to this caller.
 
-    :param parent: the directory to look in; where temporary files go, if it is left out
+    :param parent: the directory to sweep; the directory for temporary files by default
     """
     parent = workspace_parent(()) if parent is None else parent
     with contextlib.suppress(OSError), opened(parent) as fd:
         for name in filter(NAME.fullmatch, os.listdir(fd)):
             with contextlib.suppress(OSError), abandoned(fd, name):
                 path = os.path.join(parent, name)
-                # A frontend that was killed early has left half a plan, or none.
+                # A frontend that was killed early leaves half a plan, or none.
                 with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
                     _take_back_abandoned(path)
                 discard(path)
@@ -53,9 +53,9 @@ def _take_back_abandoned(path: str) -> None:
 
 
 def take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
-    """End what is left of a sandbox, and give what belongs to its throw-away uid in some trees to the caller.
+    """End a sandbox, and give the files in some trees that belong to its throw-away uid to the caller.
 
-    :param status: what the launcher said
+    :param status: the status that the launcher reported
     :param trees: the source tree and the writable paths
     """
     wait_for_end(status)
@@ -72,7 +72,7 @@ def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
     if uid is None:
         return
     if status["confined"] and "state" not in status:
-        # No PID namespace has ended with the launcher, which was killed.
+        # The launcher was killed, and there was no PID namespace to end with it.
         subprocess.run(child_command("identity", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
     for tree in trees:
         fd = os.open(tree, _DIRECTORY)

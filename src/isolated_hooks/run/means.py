@@ -1,4 +1,4 @@
-"""By which means of this host each limit is kept."""
+"""How this host keeps each limit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Means", "means_of"]
 class Means:
     """How a limit is kept on a host.
 
-    :ivar value: the limit's value under the policy, ``None`` where there is no limit
-    :ivar how: the means of the kernel, or the process that looks, in words
+    :ivar value: the limit's value under the policy, ``None`` for no limit
+    :ivar how: the part of the kernel, or the process, that keeps it, in words
     :ivar exact: it cannot be exceeded for a moment, and what it stops sees an error or a signal of the kernel
     """
 
@@ -29,9 +29,9 @@ class Means:
 def means_of(
     limits: Limits, *, identity: Identity, root: bool, facts: Mapping[str, tuple[int, str]]
 ) -> dict[str, Means]:
-    """Return by which means each limit is kept.
+    """Return how each limit is kept, by name.
 
-    :param identity: how the hook gets a user of its own
+    :param identity: the identity of the hook
     :param root: the caller is root
     :param facts: what the host offers, as :func:`isolated_hooks.run.trial.facts`
     """

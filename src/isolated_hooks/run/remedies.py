@@ -1,4 +1,4 @@
-"""What a set-up that failed says of this host, and what to do about it."""
+"""The error for a set-up that failed, and the remedy for this host."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..text import visible
 
 __all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
 
-# The stages of the child in which only the host can be to blame: of each protection, and that of the limits.
+# The stages of the child in which only the host can be at fault: those of each protection, and that of the limits.
 _HOST_STAGES = frozenset(("limits", *(stage for row in ROWS.values() for stage in row.stages)))
-# The calls that a host refuses as such, by errno: they are made with all capabilities in a namespace of our own.
+# The calls that a host may refuse altogether: the child makes them with all capabilities in its own namespace.
 HOST_CALLS = frozenset(
     ("unshare", "mount", "open_tree", "mount_setattr", "move_mount", "pivot_root", "umount2", "statx")
 )
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
-# What runs out, or is limited by the policy or the caller, and is no word of the host on what it allows.
+# Errors of things that run out, or that the policy or the caller limits. They say nothing of what the host allows.
 _SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
@@ -35,7 +35,7 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in BUILT_IN:
-        # The program that this launcher starts, which is not ours, has failed; it tells only people why.
+        # The program that this launcher starts is not ours, and it states the reason only in a message for people.
         missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
@@ -75,11 +75,11 @@ def remedy() -> str:
     return "allow unprivileged user namespaces on this host (see user_namespaces(7)), or run as root"
 
 
-# A file, what it holds where it stands in the way, whether it binds root too, and the remedy.
+# A file, its content if it stands in the way, whether it restricts root too, and the remedy.
 _SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", True, "sysctl user.max_user_namespaces=15000, as root"),
     ("/proc/sys/kernel/unprivileged_userns_clone", "0", False, "sysctl kernel.unprivileged_userns_clone=1, as root"),
-    # Ubuntu 24.04: unshare(2) succeeds, and the id map or the first mount is refused.
+    # Ubuntu 24.04: unshare(2) succeeds, and the kernel refuses the id map or the first mount.
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",

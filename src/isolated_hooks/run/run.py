@@ -1,4 +1,4 @@
-"""What every call has in common: plan it, try the host, launch it, report."""
+"""The steps of every call: plan it, try the plan on this host, launch it, report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Run"]
 
 
 class Run:
-    """What every call has in common, whether of a hook or of another command."""
+    """One call, of a hook or of another command. A subclass says what to plan, to start and to collect."""
 
     def __init__(self, name: str, source: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
         self.name = name
@@ -50,16 +50,16 @@ class Run:
         raise NotImplementedError
 
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
-        """Put into the workspace what the command is to find."""
+        """Put the files that the command reads into the workspace."""
 
     def collect(self, workspace: Workspace) -> None:
-        """Take what the command left, after every process of the sandbox is dead."""
+        """Take the results of the command, after every process of the sandbox is dead."""
 
     def after_failure(self) -> None:
-        """Look at what a command that failed may have done, after every process of the sandbox is dead."""
+        """Check the source tree after a command that failed, when every process of the sandbox is dead."""
 
     def execute(self) -> None:
-        """Do it all, and report it."""
+        """Carry out all steps, and report the call even if one of them fails."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         avoid = (self.source, *self.policy.writable)
@@ -107,7 +107,7 @@ class Run:
     def tried_plan(self, workspace: Workspace, refused: frozenset[Identity] = frozenset()) -> Plan:
         """Return the plan that works on this host, tried without its command.
 
-        :param refused: identities that the inner runner's own wrapper does not allow
+        :param refused: identities that a wrapper in the inner runner does not allow
         """
         mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
@@ -115,7 +115,7 @@ class Run:
         while True:
             plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
-                # Its one capability may be what the policy does not allow; the caller's own user holds none.
+                # The policy may not allow its one capability; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
             self._check(plan)
@@ -125,10 +125,10 @@ class Run:
             refused |= {plan.identity}
 
     def _check(self, plan: Plan) -> None:
-        """Raise SandboxUnavailableError where the plan, under this launcher, is less than what the policy requires."""
+        """Raise SandboxUnavailableError if the plan, under this launcher, protects less than the policy requires."""
         if plan.identity not in self.launcher.identities:
             raise SandboxUnavailableError(
-                [f"the launcher {self.launcher.name} has no way to a user of the hook's own that this host allows"],
+                [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
         missing = self._missing(plan)
@@ -148,7 +148,7 @@ class Run:
             raise
 
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
-        """Run the command, and return whether it was run: where its identity is refused, another one is to be tried."""
+        """Run the command. Return ``False`` if the host refused its identity, so that the caller tries another one."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
@@ -171,7 +171,7 @@ class Run:
         return True
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
-        """Return what is to be raised, or ``None`` where nothing went wrong or the inner runner's error says it all."""
+        """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
         return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)

@@ -1,4 +1,4 @@
-"""What a planner has to know of this host and this process, gathered for one call."""
+"""The situation: the facts of this host and this process that the planner needs for one call."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
-    """Return what a planner has to know of this host and this process, for a source tree.
+    """Return the facts of this host and this process that the planner needs for a source tree.
 
-    :raises PolicyError: the tree, or a path that the policy makes writable, is one that no plan can show: the whole
-        file system, for instance, which is not walked first
+    :raises PolicyError: no plan can show the tree, or a path that the policy makes writable: the whole file system, for
+        instance, which is refused before it is walked
     """
     filesystem, home = RealFilesystem(), _home()
     refuse_source(source, policy, home=home, filesystem=filesystem)
@@ -58,7 +58,7 @@ def _home() -> str:
 
 @functools.lru_cache(maxsize=1)
 def started_with() -> dict[str, str]:
-    """Return the environment that this process was started with, proc_pid_environ(5), or as it is now."""
+    """Return the environment that this process started with, proc_pid_environ(5); today's if that cannot be read."""
     try:
         with open("/proc/self/environ", "rb") as file:
             pairs = [entry.partition(b"=") for entry in file.read().split(b"\0") if entry]
@@ -68,10 +68,10 @@ def started_with() -> dict[str, str]:
 
 
 def is_kernel_root() -> bool:
-    """Say whether this process's user is the kernel's own root, which may change its settings without any capability.
+    """Return whether this user is the kernel's own root, who may change the kernel's settings without any capability.
 
-    Its number does not say: in a user namespace 0 may be anybody, and root any number. The settings belong to the
-    kernel's root, and stat(2) shows them as a user of this namespace only if that one is mapped here.
+    The uid does not tell: in a user namespace 0 may be anybody, and root may have any number. The settings belong to
+    the kernel's root, and stat(2) shows their owner as a user of this namespace only if that user is mapped here.
     """
     try:
         return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
@@ -86,5 +86,5 @@ def bound_sockets() -> tuple[str, ...]:
             fields = [line.rstrip(b"\n").split(None, 7) for line in file]
     except OSError:
         return ()
-    # The eighth field is the name: of an abstract one it begins with an @, of an unnamed one it is missing.
+    # The eighth field is the name. An abstract name begins with an @; an unnamed socket has no eighth field.
     return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))

@@ -1,4 +1,4 @@
-"""What this host offers, found when it is first needed by trying it, and remembered for the process."""
+"""The trial of a plan on this host. It happens when its result is first needed; this process remembers the result."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ __all__ = [
     "working_identity",
 ]
 
-# Where one of these is refused, by one of these calls, another one is tried. Not where something else goes wrong on the
-# way, such as a path that is gone: which way is taken must not be up to the hook.
+# If one of these calls fails with one of these errors, another identity is tried. Not after any other error, such as a
+# path that is gone: the hook must not choose the identity.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
-# The calls that are refused where the ids for an identity are not mapped, or the capabilities for it are missing.
+# The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.
 _ID_CALLS = frozenset(("write", "setresuid", "capget"))
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 
 
 def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
-    """Return the identities that earlier trials have shown to be refused, for the filesystems of ``paths``."""
+    """Return the identities that this host refused in earlier trials, for the filesystems of ``paths``."""
     devices = _devices(paths)
     refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
     return frozenset(i for i, d, name in refused if not i.traits.last and d in (devices, ()) and name == launcher)
@@ -49,8 +49,8 @@ def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozen
 def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
     """Try the plan without a command, once for each kind of identity, set of filesystems and launcher.
 
-    :param paths: what is to be mounted idmapped
-    :return: whether it worked; ``False`` means that this identity is refused, so another one is to be tried
+    :param paths: the paths to mount idmapped
+    :return: whether it worked; ``False`` means that the host refuses this identity, so the caller tries another one
     :raises SandboxUnavailableError: the host does not allow the sandbox
     :raises SandboxSetupError: something about this very plan does not work
     """
@@ -62,15 +62,15 @@ def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], laun
         return True
     if not plan.identity.traits.last and _is_refusal(outcome):
         return False
-    _tried.pop(key, None)  # another thread may have come to the same
+    _tried.pop(key, None)  # another thread may have removed it
     raise refusal(outcome)
 
 
 def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
-    """Say whether an identity that works here was refused where the launcher was started, so that nothing was run.
+    """Return whether an identity that works here was refused where the launcher started, before it ran anything.
 
-    The inner runner may have entered a user namespace of its own first, as ``unshare --map-root-user`` does, where one
-    id is mapped and no other can be taken. Only what is needed for other ids counts: that is not up to a source tree.
+    The inner runner may enter a user namespace first, as ``unshare --map-root-user`` does. It maps one id, and nobody
+    can take another one there. Only the calls that take other ids count, because a source tree cannot make them fail.
     """
     call, number = status.get("syscall"), status.get("errno")
     failed = status.get("state") == "failed" and call in _ID_CALLS and number in (errno.EPERM, errno.EINVAL)
@@ -78,25 +78,25 @@ def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
 
 
 def _is_refusal(outcome: Mapping[str, Any]) -> bool:
-    """Say whether the host refuses an identity as such, or what is needed to make a root in a user namespace."""
+    """Return whether the host refuses an identity as such, or a call that makes a root in a user namespace."""
     call, number = outcome.get("syscall"), outcome.get("errno")
     return (call in HOST_CALLS and number in REFUSALS) or (call in _IDENTITY_CALLS and number in _REFUSED)
 
 
 def degradations(plan: Plan, paths: Iterable[str]) -> Mapping[str, str]:
-    """Return what the trial of a plan has found weaker, and why."""
+    """Return the protections that the trial of a plan found weaker, by name, each with the reason."""
     degraded: Mapping[str, str] = _tried[_key(plan, paths)].get("degraded", {})
     return degraded
 
 
 def working_identity() -> Identity | None:
-    """Return how hooks get a user of their own here, as the last trial that worked has shown."""
+    """Return the identity that hooks get on this host, from the last trial that worked; ``None`` if none has."""
     return next((i for (i, *_), outcome in reversed(_tried.items()) if _worked(outcome)), None)
 
 
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
-    """Return what this host offers, fact by fact: whether it works or a number, and the error where it does not."""
+    """Return the facts of this host by name: whether a feature works, or a number; and the error if it does not."""
     done = subprocess.run(child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
@@ -115,7 +115,7 @@ def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
             capture_output=True,
             check=False,
             timeout=60,
-            cwd="/",  # nothing of a tree that may be the current directory is to be loaded
+            cwd="/",  # the current directory may be a tree, and nothing of it may be loaded
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error
@@ -139,7 +139,7 @@ def _devices(paths: Iterable[str]) -> tuple[int, ...]:
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
-    """Return the error for a host without user namespaces, and a policy that does not allow what is weaker then."""
+    """Return the error for a host without user namespaces, under a policy that does not allow weaker protections."""
     refused = next(o for (i, *_), o in _tried.items() if i.traits.only_namespaces and not _worked(o))
     call = f"{refused.get('syscall')} fails with {os.strerror(int(refused.get('errno', 0)))}"
     names = ", ".join(status.protection.value for status in missing)

@@ -1,10 +1,10 @@
-"""The private directory of one call: the plan, what the child says, and staging for what the hook leaves.
+"""The private directory of one call: the plan, the status of the child, and staging for the results of the hook.
 
 ::
 
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
-        alive                     a FIFO that the frontend holds open: closed tells the child that it is gone
+        alive                     a FIFO that the frontend holds open; it closes when the frontend ends
         root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories
         empty/, nothing           shown in the place of hidden paths
@@ -65,10 +65,10 @@ class Workspace:
             raise SandboxSetupError("making the workspace", path=path, errno=error.errno or 0) from error
 
     def _fill(self, path: str) -> None:
-        # A directory with the set-group-ID bit would hand its group down; staging has to be the caller's own.
+        # A directory with the set-group-ID bit hands its group down; staging has to belong to the caller.
         for name in ("root", "scratch", "control", "staging", "empty"):
             os.mkdir(f"{path}/{name}", 0o700)
-            # Not otherwise: in a user namespace without a map nothing can be given to anybody.
+            # Only then: in a user namespace without a map, nobody can change an owner.
             if os.stat(f"{path}/{name}").st_gid != os.getegid():
                 os.chown(f"{path}/{name}", -1, os.getegid())
         for name in ("home", "tmp"):
@@ -94,17 +94,17 @@ class Workspace:
             file.write(data)
 
     def status(self) -> dict[str, Any]:
-        """Return what the child said."""
+        """Return the status that the child reported."""
         return read_status(f"{self.path}/status")
 
     def clear(self) -> None:
-        """Empty the directories that the child makes the sandbox's root in, where a trial has left something there."""
+        """Empty the directories in which the child makes the sandbox's root, after a trial."""
         for name in ("root", "scratch"):
             for left in set(os.listdir(f"{self.path}/{name}")) - _OURS:
                 _remove(f"{self.path}/{name}", left)
 
     def take_status(self) -> dict[str, Any]:
-        """Return what the child said and forget it, so that no later child can be taken for this one."""
+        """Return the status that the child reported and remove it, so that no later child can be taken for this one."""
         status = self.status()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.path}/status")
@@ -122,7 +122,7 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Held until everything is gone: another call sweeps what nobody holds.
+        # Hold the lock until everything is removed: another call sweeps a workspace that nobody holds.
         try:
             if self.path:
                 discard(self.path)

@@ -83,7 +83,6 @@ def soak(session: nox.Session) -> None:
     _pytest(
         session,
         "--numprocesses=0",
-        "tests/integration/call/test_soak.py",
         "tests/attacks/lifecycle",
         ISOLATED_HOOKS_SOAK="1000",
         ISOLATED_HOOKS_KILL_POINTS="50",

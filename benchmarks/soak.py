@@ -5,7 +5,7 @@ file system of temporary files, workspaces, cgroups, and locks of uids. Everythi
 
     python benchmarks/soak.py -n 1000 --at-once 32
 
-The same code is run with smaller numbers by tests/integration/call/test_soak.py.
+The same code is run with smaller numbers by tests/attacks/lifecycle/test_leftovers.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from isolated_hooks import IsolatedHookCaller, Policy
-from isolated_hooks.sandbox import cgroup
+from isolated_hooks.sandbox.status import read_status
 
 BACKEND = """
 import os
@@ -37,16 +37,22 @@ def get_requires_for_build_wheel(config_settings=None):
 """
 
 
+_cgroups: set[str] = set()
+
+
 def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-    """A frontend's runner that captures the output."""
+    """A frontend's runner that captures the output, and takes down which cgroups there may be of the call."""
     environ = {**os.environ, **(extra_environ or {})}
     subprocess.run(cmd, cwd=cwd, env=environ, check=True, capture_output=True)
+    workspace = cmd[cmd.index("--") - 1]
+    _cgroups.update(map(os.fsdecode, read_status(f"{workspace}/status").get("cgroups", ())))
 
 
 def used(temporary: Path) -> dict[str, int]:
     """Return how much this process and its host have of each thing that a hook call could leave behind.
 
-    :param temporary: where temporary files go; of the host's things only those are counted that name it
+    :param temporary: where temporary files go; of the host's things only those are counted that name it, and the
+        cgroups of the calls that were made here: others may make calls on this host too
     """
     gc.collect()
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
@@ -54,11 +60,6 @@ def used(temporary: Path) -> dict[str, int]:
     # Those of a sandbox: other programs on this host mount things too.
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     mounts = [line for line in lines if " - tmpfs root " in line or os.fspath(temporary) in line]
-    groups = [
-        path
-        for parent, _ in cgroup.places()
-        for path in Path(os.fsdecode(parent)).glob("isolated-hooks-" + "[0-9a-f]" * 12)
-    ]
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),
         "threads": int(status["Threads"]),
@@ -67,7 +68,7 @@ def used(temporary: Path) -> dict[str, int]:
         "mounts": len(mounts),
         "namespaces": len({os.readlink(path) for path in Path("/proc/self/ns").iterdir()}),
         "files": sum(len(names) + len(files) for _, names, files in os.walk(temporary)),
-        "cgroups": len(groups),
+        "cgroups": sum(map(os.path.exists, _cgroups)),
         "resident KiB": int(status["VmRSS"].split()[0]),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,13 @@ pytest.register_assert_rewrite("support")
 # The same examples in every run: what is random is tried by hand, docs/fuzzing.rst, and what is found becomes a test.
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 settings.load_profile("suite")
+
+
+# nohup(1), a shell's background and some CI services have these signals ignored, and so would everything that a test
+# starts: exec(2) keeps what is ignored, and resets what is handled. So they are handled, by nothing, and ignored here.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

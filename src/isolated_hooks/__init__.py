@@ -1,11 +1,11 @@
-"""Build hooks of other people's packages, in a sandbox.
+"""Run the build hooks of other people's packages in a Linux sandbox.
 
 ::
 
     from isolated_hooks import IsolatedHookCaller  # instead of pyproject_hooks.BuildBackendHookCaller
 """
 
-from . import startup  # noqa: F401  # isort: skip  # before anything else is imported
+from . import startup  # noqa: F401  # isort: skip  # must run before any other import
 from .caller import IsolatedHookCaller, IsolatedHooksMixin
 from .errors import (
     HookKilledError,

@@ -1,4 +1,4 @@
-"""The hook caller: pyproject_hooks' own, with every hook in a sandbox."""
+"""A hook caller that runs every hook in a sandbox."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ __all__ = ["IsolatedHookCaller", "IsolatedHooksMixin"]
 
 
 class IsolatedHooksMixin:
-    """Puts every hook of a ``BuildBackendHookCaller`` into a sandbox, for instance of a vendored one::
+    """Makes a ``BuildBackendHookCaller`` run every hook in a sandbox. It also works with a vendored copy::
 
         class HookCaller(IsolatedHooksMixin, theirs.BuildBackendHookCaller): ...
 
-    The arguments are those of the other class, and ``policy``, a :class:`Policy`, by keyword.
+    The constructor takes the arguments of the other class and the keyword ``policy``, a :class:`Policy`. Without it, an
+    :class:`IsolatedRunner` passed as ``runner`` keeps its own policy; any other runner gets the default policy.
 
-    :raises TypeError: a class has it behind the other one, where it would do nothing
+    :raises TypeError: a subclass lists the mixin after the other class, where the mixin would have no effect
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -35,35 +36,35 @@ class IsolatedHooksMixin:
                 return
             if "subprocess_runner" in vars(base) and not issubclass(base, IsolatedHooksMixin):
                 raise TypeError(
-                    f"hooks of {cls.__qualname__} would run without a sandbox: IsolatedHooksMixin has to stand before "
-                    f"{base.__qualname__}"
+                    f"{cls.__qualname__}: its hooks would run without a sandbox; list IsolatedHooksMixin before "
+                    f"{base.__qualname__} in its bases"
                 )
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        given = inspect.signature(super().__init__).bind(*args, **kwargs)
-        # The runner by its name, also where a constructor of another class takes whatever it gets.
-        runner = {**given.kwargs, **given.arguments}.get("runner")
+        bound = inspect.signature(super().__init__).bind(*args, **kwargs)
+        # A constructor that takes **kwargs does not name the runner in its signature, so look in kwargs too.
+        runner = {**bound.kwargs, **bound.arguments}.get("runner")
         self._isolated_runner = self._runner_of(policy, runner)
         super().__init__(*args, **kwargs)
-        # Whatever that constructor did with its runner, from here on ours is in its place, for good.
+        # That constructor may have replaced or dropped its runner. From here on the caller always uses ours.
         self._own_runner = super().subprocess_runner(self._isolated_runner)  # type: ignore[misc]
         self._own_runner.__enter__()
         _check_backend_path(getattr(self, "source_dir", "."), getattr(self, "backend_path", None))
 
     @property
     def reports(self) -> list[HookReport]:
-        """A report for each hook call so far."""
+        """The reports of all hook calls so far, one each, in the order in which the calls ended."""
         return self._isolated_runner.reports
 
-    def _runner_of(self, policy: Policy | None, given: SubprocessRunner | None) -> IsolatedRunner:
-        """Return the runner for all hooks, given the constructor's arguments."""
-        if isinstance(given, IsolatedRunner):
-            return given if policy is None else IsolatedRunner(policy, given.inner)
-        return IsolatedRunner(policy, given)
+    def _runner_of(self, policy: Policy | None, runner: SubprocessRunner | None) -> IsolatedRunner:
+        """Return the runner for all hooks, from the constructor's arguments."""
+        if isinstance(runner, IsolatedRunner):
+            return runner if policy is None else IsolatedRunner(policy, runner.inner)
+        return IsolatedRunner(policy, runner)
 
     @contextlib.contextmanager
     def subprocess_runner(self, runner: SubprocessRunner) -> Iterator[None]:
-        """Have another runner start the hooks within the context, in the sandbox as before."""
+        """Within the context, start hooks with another runner; they stay in the sandbox."""
         with super().subprocess_runner(self._isolated_runner.wrapping(runner)):  # type: ignore[misc]
             yield
 
@@ -71,13 +72,19 @@ class IsolatedHooksMixin:
 class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCaller):
     """A :class:`pyproject_hooks.BuildBackendHookCaller` that runs every hook in a sandbox.
 
-    :param source_dir: the source tree
-    :param build_backend: the backend, as ``build-backend`` in pyproject.toml names it
-    :param backend_path: directories of the source tree to find the backend in
-    :param runner: the frontend's own subprocess runner; it starts the sandbox
-    :param python_executable: the interpreter of the build environment; the running one where it is left out
-    :param policy: what hooks may do; the default policy where it is left out
+    :param source_dir: path of the source tree
+    :param build_backend: the backend, spelled as ``build-backend`` in pyproject.toml: ``module`` or ``module:object``
+    :param backend_path: directories that contain the backend, relative to the source tree
+    :param runner: the frontend's own subprocess runner, which starts the sandbox (default:
+        :func:`pyproject_hooks.default_subprocess_runner`)
+    :param python_executable: path of the interpreter of the build environment (default: the running interpreter)
+    :param policy: what hooks may do (default: the policy of ``runner`` if that is an :class:`IsolatedRunner`, otherwise
+        ``Policy()``)
     :raises ValueError: a backend path leads out of the source tree
+    :raises PolicyError: ``policy`` is not a :class:`Policy`
+
+    The hook methods raise the errors of :meth:`IsolatedRunner.__call__`. ``BackendUnavailable``, ``HookMissing`` and
+    ``UnsupportedOperation`` of pyproject_hooks, and the errors of ``runner``, pass through unchanged.
     """
 
     def __init__(
@@ -94,7 +101,7 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
 
 
 def _check_backend_path(source_dir: str, backend_path: Sequence[str] | None) -> None:
-    """Compare whole components: pyproject_hooks before 1.3 takes ``../pkg-evil`` for a part of ``pkg``."""
+    """Compare whole path components, because pyproject_hooks before 1.3 accepts ``../pkg-evil`` for ``pkg``."""
     source = os.path.abspath(source_dir)
     for path in backend_path or ():
         if os.path.commonpath((source, os.path.abspath(os.path.join(source, path)))) != source:

@@ -1,7 +1,7 @@
-"""Every exception that this package raises by itself. All of them can be pickled: frontends have pools of processes.
+"""Every exception that this package defines. All of them can be pickled, because frontends use pools of processes.
 
-What the hook did wrong by itself is not here: the error of the frontend's own runner, and pyproject_hooks'
-``BackendUnavailable``, ``HookMissing`` and ``UnsupportedOperation``, pass through unchanged.
+Failures of the hook itself are not here: the errors of the frontend's own runner, and ``BackendUnavailable``,
+``HookMissing`` and ``UnsupportedOperation`` of pyproject_hooks, pass through unchanged.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = [
 
 
 class IsolatedHooksError(Exception):
-    """Base of every error that isolated-hooks raises."""
+    """The base class of every error that this package defines."""
 
 
 class PolicyError(IsolatedHooksError, ValueError):
-    """A policy, or what it was applied to, is not valid: a wrong key, a wrong type, a path that does not exist."""
+    """A policy or its input is not valid: for example an unknown key, a wrong type, or a path that does not exist."""
 
 
 class SandboxUnavailableError(IsolatedHooksError):
-    """This host cannot give what the policy requires. Nothing was run.
+    """This host lacks something that the policy requires. Nothing was run.
 
-    :ivar missing: what is missing, one sentence each
-    :ivar remedy: what to do about it, ready to be followed
+    :ivar missing: a tuple of sentences, one for each thing that is missing
+    :ivar remedy: instructions that an operator can follow
     """
 
     def __init__(self, missing: Sequence[str], remedy: str) -> None:
@@ -53,11 +53,13 @@ class SandboxUnavailableError(IsolatedHooksError):
 
 
 class SandboxSetupError(IsolatedHooksError, OSError):
-    """Setting up the sandbox failed half-way. The hook was not run and nothing was left behind.
+    """Setting up the sandbox failed. The hook was not run, and nothing was left behind.
 
     :ivar stage: the step that failed, in words
-    :ivar syscall: the system call, or an empty string where none was involved
-    :ivar path: the path that it was about, or ``None``
+    :ivar syscall: the name of the system call that failed, or an empty string
+    :ivar path: the path that the step concerned, or ``None``
+    :ivar errno: the error number of the system call, or 0
+    :ivar strerror: the reason, in words
     """
 
     def __init__(
@@ -85,19 +87,19 @@ class SandboxSetupError(IsolatedHooksError, OSError):
         return f"could not set up the sandbox: {self.stage}{call}{path}: {self.strerror}"
 
     def __repr__(self) -> str:
-        # build prints this of whatever its backend calls raise; that of OSError has neither the step nor the path.
+        # build prints the repr() of errors that its backend calls raise; OSError's repr() lacks the step and the path.
         return f"{type(self).__name__}({str(self)!r})"
 
 
 class HookProcessError(IsolatedHooksError, subprocess.CalledProcessError):
-    """The hook's process failed, and the frontend's runner did not say so itself."""
+    """The hook's process failed, and the frontend's runner raised no error."""
 
 
 class HookTimeoutError(HookProcessError):
-    """The hook was ended because it ran into a time limit.
+    """The hook was ended because it reached a time limit.
 
-    :ivar limit: the name of the limit
-    :ivar seconds: its value
+    :ivar limit: the name of the limit, an attribute of :class:`Limits`
+    :ivar seconds: the value of the limit, in seconds
     """
 
     def __init__(self, returncode: int, cmd: Sequence[str], *, limit: str, seconds: float) -> None:
@@ -114,10 +116,10 @@ class HookTimeoutError(HookProcessError):
 
 
 class HookKilledError(HookProcessError):
-    """The hook was ended because it ran into a limit other than time.
+    """The hook was killed because it exceeded a limit other than time.
 
-    :ivar limit: the name of the limit
-    :ivar value: its value, in the limit's unit
+    :ivar limit: the name of the limit, an attribute of :class:`Limits`
+    :ivar value: the value of the limit: a number of bytes, or a count for ``processes`` and ``open_files``
     """
 
     def __init__(self, returncode: int, cmd: Sequence[str], *, limit: str, value: int) -> None:
@@ -130,20 +132,20 @@ class HookKilledError(HookProcessError):
         return make, (), self.__dict__
 
     def __str__(self) -> str:
-        return f"the hook was killed by the limit {self.limit!r} of {self.value}"
+        return f"the hook was killed: it exceeded the limit {self.limit!r} of {self.value}"
 
 
 class UntrustedResultError(IsolatedHooksError):
-    """What a hook left behind breaks a rule, so none of it was used.
+    """The hook's results break a rule, so none of them was used.
 
-    :ivar rule: the rule that was broken, in words
-    :ivar text: the offending text with everything unprintable made visible, possibly cut
+    :ivar rule: the rule, in words
+    :ivar text: the first 200 characters of the offending text, escaped so that no terminal or CI service obeys them
     """
 
     def __init__(self, rule: str, text: object = "") -> None:
         self.rule = rule
         self.text = visible(str(text), limit=200)
-        # Not the text as it came: whoever logs the repr() of an error, or its args, means no command by it either.
+        # args and repr() hold the escaped text too, because a program may log them where a CI service obeys commands.
         super().__init__(rule, self.text)
 
     def __str__(self) -> str:
@@ -151,8 +153,8 @@ class UntrustedResultError(IsolatedHooksError):
 
 
 class SwapError(IsolatedHooksError):
-    """There was nothing to swap, or what was swapped was not used: hooks would run without a sandbox, or did."""
+    """There was nothing to swap, or the swapped class was not used, so hooks would run, or ran, without a sandbox."""
 
 
 class IsolationDegradedWarning(UserWarning):
-    """A protection is weaker than it could be, and the policy allows that."""
+    """A protection is degraded, and the policy allows that."""

@@ -1,4 +1,4 @@
-"""What pyproject_hooks asked its runner for."""
+"""The hook call that pyproject_hooks asks its runner to make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .text import visible
 
 __all__ = ["OUTPUTS", "HookCall", "SubprocessRunner"]
 
-#: The argument of each hook that names the directory it writes its result into (PEP 517, PEP 660).
+#: Each hook that writes a result, and its argument that names the directory for the result (PEP 517, PEP 660).
 OUTPUTS = {
     "build_wheel": "wheel_directory",
     "build_editable": "wheel_directory",
@@ -27,7 +27,7 @@ _MAX_INPUT = 16 * 2**20
 
 
 class SubprocessRunner(Protocol):
-    """What pyproject_hooks calls a subprocess runner: runs a command, raises where it fails."""
+    """A subprocess runner as pyproject_hooks defines it: runs a command, and raises an error if the command fails."""
 
     def __call__(
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
@@ -36,14 +36,14 @@ class SubprocessRunner(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HookCall:
-    """One hook call.
+    """One hook call. All paths except ``python`` are absolute.
 
-    :ivar python: the interpreter that is to run the hook, as the frontend named it
-    :ivar script: pyproject_hooks' ``_in_process.py``
+    :ivar python: the interpreter that runs the hook, as the frontend named it
+    :ivar script: path of the hook script, ``_in_process.py`` of pyproject_hooks
     :ivar hook: the hook's name
-    :ivar control_dir: the directory with ``input.json``, where ``output.json`` is expected
+    :ivar control_dir: the control directory: it holds ``input.json``, and pyproject_hooks reads ``output.json`` there
     :ivar source_dir: the source tree
-    :ivar kwargs: the hook's arguments
+    :ivar kwargs: the hook's arguments by name, as in ``input.json``
     """
 
     python: str
@@ -55,16 +55,18 @@ class HookCall:
 
     @classmethod
     def parse(cls, cmd: Sequence[str], cwd: str | None) -> HookCall:
-        """Read a hook call from the command and working directory that pyproject_hooks gives its runner.
+        """Return the hook call that pyproject_hooks describes with a command, a working directory and ``input.json``.
 
-        :raises PolicyError: the command is not that of a hook, or something it names does not exist
+        :param cmd: interpreter, hook script, hook name, control directory
+        :param cwd: the source tree (default: the current directory)
+        :raises PolicyError: this is not a hook call, or a path in it does not exist
         """
         if len(cmd) != 4 or not all(isinstance(part, str) for part in cmd):
             shown = visible(repr(list(cmd)), limit=200)
             raise PolicyError(f"not a hook call: expected [python, script, hook, control directory], got {shown}")
         python, script, hook, control_dir = cmd
         if hook not in HOOKS:
-            raise PolicyError(f"unknown hook {visible(hook, limit=80)!r}; known are {', '.join(sorted(HOOKS))}")
+            raise PolicyError(f"unknown hook {visible(hook, limit=80)!r}; known hooks: {', '.join(sorted(HOOKS))}")
         source_dir = os.path.abspath(cwd or os.getcwd())
         if not os.path.isdir(source_dir):
             raise PolicyError(f"the source tree {visible(source_dir)!r} is not a directory")
@@ -76,29 +78,29 @@ class HookCall:
 
     @property
     def output_directory(self) -> str | None:
-        """The directory that the hook writes its result into, or ``None``."""
+        """Path of the directory that the hook writes its result into, or ``None`` if the hook writes none."""
         name = OUTPUTS.get(self.hook)
         return None if name is None else os.path.abspath(self.kwargs[name])
 
     @property
     def metadata_directory(self) -> str | None:
-        """The ``.dist-info`` directory that the hook is to read, or ``None``."""
+        """Path of the prepared ``.dist-info`` directory that the hook reads, or ``None``."""
         if self.hook not in ("build_wheel", "build_editable"):
             return None
-        given = self.kwargs.get("metadata_directory")
-        return None if given is None else os.path.abspath(given)
+        directory = self.kwargs.get("metadata_directory")
+        return None if directory is None else os.path.abspath(directory)
 
     def with_output_directory(self, directory: str) -> Mapping[str, Any]:
-        """Return the hook's arguments with another output directory."""
+        """Return the hook's arguments with its output directory replaced."""
         return {**self.kwargs, OUTPUTS[self.hook]: directory}
 
 
 def _check_directories(hook: str, kwargs: Mapping[str, Any]) -> None:
     name = OUTPUTS.get(hook)
     if name is not None and not isinstance(kwargs.get(name), str):
-        raise PolicyError(f"not a hook call: {hook} needs the argument {name!r}, a path")
+        raise PolicyError(f"not a hook call: {hook} needs the argument {name!r} (expected a path)")
     if not isinstance(kwargs.get("metadata_directory"), (str, type(None))):
-        raise PolicyError("not a hook call: the argument 'metadata_directory' is not a path")
+        raise PolicyError("not a hook call: the argument 'metadata_directory' is not a path or null")
 
 
 def _read_kwargs(control_dir: str) -> Mapping[str, Any]:

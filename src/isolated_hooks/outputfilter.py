@@ -1,10 +1,11 @@
-"""What a hook prints, made fit for a terminal and for the log of a continuous integration system, as it comes.
+"""Filter the output of a hook, as it arrives, for a terminal or for the log of a continuous integration (CI) service.
 
-Colours stay (SGR, ECMA-48), so do line feeds, carriage returns (progress bars) and tabs. Every other escape sequence,
-control and bidirectional character is written as an escape, and so is the one character that makes a line a command to
-a CI: ``::set-env`` of GitHub at the beginning of a line, ``##vso[`` of Azure, ``##[`` and ``##teamcity[`` anywhere.
+Colours stay (SGR, ECMA-48), and so do line feeds, tabs, and carriage returns, which progress bars need. The filter
+writes every other escape sequence, control character and bidirectional character as an escape. It also escapes the one
+character that makes a line a CI command: ``::set-env`` of GitHub at the beginning of a line, and ``##vso[`` of Azure,
+``##[`` and ``##teamcity[`` anywhere.
 
-Nothing is held back but what cannot be told yet: the bytes of an unfinished character and an unfinished colour.
+It holds back only text that it cannot judge yet: the bytes of an unfinished character, and an unfinished colour.
 """
 
 from __future__ import annotations
@@ -21,31 +22,34 @@ MAX_COLOUR = 64
 _RESET = "\x1b[0m"
 _COLOUR = re.compile(r"\x1b\[([0-9;:]*)m")
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]*)?")
-# The first alternative takes what is of no interest by itself at one go: neither '#', ':' nor '['.
+# The first alternative matches a run of printable ASCII without '#', ':' and '[', which needs no closer look.
 _PARTS = re.compile(r"[\x20-\x22\x24-\x39\x3b-\x5a\x5c-\x7e]+|.", re.DOTALL)
 _NAME = re.compile(rf"{COMMAND_NAME}+")
 
-# How much of a command such as ``##vso[`` the last characters are.
+# How much of a command such as ``##vso[`` the latest characters form.
 _NOTHING, _SIGN, _SIGNS, _NAMED = range(4)
 _AFTER_SIGN = {_NOTHING: _SIGN, _SIGN: _SIGNS, _SIGNS: _SIGNS, _NAMED: _SIGN}
 
 
 class OutputFilter:
-    """The filter of one stream: an instance sees all that is written to it, in pieces of any length."""
+    """A filter for one stream. Feed it everything that is written to the stream, in pieces of any length."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._pending = ""  # the beginning of an escape sequence
+        self._pending = ""  # an escape sequence that is not complete yet
         self._coloured = False
         self._begin_line()
-        self._ended = True  # nothing was written since the last line feed
+        self._ended = True  # the last line feed is the latest output
 
     def feed(self, data: bytes) -> bytes:
-        """Return what may be shown of the next piece."""
+        """Return the filtered form of the next piece of output, as UTF-8.
+
+        :param data: bytes of any length; bytes that are not UTF-8 are escaped
+        """
         return self._filter(self._decoder.decode(data)).encode()
 
     def finish(self) -> bytes:
-        """Return what is left at the end: the colour put back, and the last line ended, for what others print next."""
+        """Return the remaining output. It resets the colour and ends the last line, for the next program's output."""
         text = self._filter(self._decoder.decode(b"", final=True)) + self._give_up()
         text += (_RESET if self._coloured else "") + ("" if self._ended else "\n")
         self._decoder.reset()
@@ -55,8 +59,8 @@ class OutputFilter:
         return text.encode()
 
     def _begin_line(self) -> None:
-        self._leading = True  # nothing but space is in this line so far
-        self._colon = False  # just one colon after that
+        self._leading = True  # the line has only white space so far
+        self._colon = False  # the latest character is the first colon after that
         self._command = _NOTHING
 
     def _filter(self, text: str) -> str:
@@ -68,7 +72,7 @@ class OutputFilter:
         return self._character(part) if len(part) == 1 else self._shown(part)
 
     def _sequence(self, part: str) -> str:
-        """Take what may belong to a colour, character by character."""
+        """Process text that may belong to a colour, character by character."""
         for position, character in enumerate(part):
             longer = self._pending + character
             if _UNFINISHED.fullmatch(longer) and len(longer) <= MAX_COLOUR:
@@ -82,7 +86,7 @@ class OutputFilter:
         return ""
 
     def _give_up(self) -> str:
-        """Return as text what turned out to be no colour."""
+        """Return the pending characters as text, because they are not a colour."""
         text, self._pending = self._pending, ""
         return "".join(map(self._character, text))
 
@@ -91,13 +95,13 @@ class OutputFilter:
             self._begin_line()
             self._ended = character == "\n" or self._ended
             return character
-        orders = (character == ":" and self._colon) or (character == "[" and self._command >= _SIGNS)
-        if orders or (character != "\t" and is_hidden(character)):
+        is_command = (character == ":" and self._colon) or (character == "[" and self._command >= _SIGNS)
+        if is_command or (character != "\t" and is_hidden(character)):
             return self._shown(escape(character))
         return self._shown(character)
 
     def _shown(self, text: str) -> str:
-        """Return text as it is, and remember what the line has come to with it."""
+        """Return text unchanged, and update the state of the line."""
         if text == "#":
             self._command = _AFTER_SIGN[self._command]
         else:
@@ -109,7 +113,7 @@ class OutputFilter:
 
 
 def _is_plain(parameters: str) -> bool:
-    """Say whether a colour has no parameter that conceals text: 8, but not as the number of a colour (38;5;8)."""
+    """Return whether no parameter conceals text. 8 does, except as the number of a colour (38;5;8)."""
     numbers = iter(parameters.split(";"))
     for number in numbers:
         kind = number.lstrip("0")

@@ -1,7 +1,7 @@
-"""The protections, one row each, and the states that each can be in.
+"""The protections, one row each, and their states.
 
-A row is all that the rest of the package knows of a protection: the policy, the plan, the remedies, the reference and
-their tests read it here.
+The policy, the plan, the remedies, the reference and their tests read everything that they know about a protection
+from its row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ __all__ = ["ROWS", "Held", "Promise", "Protection", "ProtectionRow", "Protection
 
 
 class ProtectionState(enum.Enum):
-    """How far a protection holds."""
+    """How far a protection holds. The value stands in reports.
+
+    ``ACTIVE``: it holds in full. ``DEGRADED``: it holds in a weaker form. ``DISABLED``: the policy switches it off.
+    ``UNAVAILABLE``: the host cannot give it.
+    """
 
     ACTIVE = "active"
     DEGRADED = "degraded"
@@ -23,7 +27,7 @@ class ProtectionState(enum.Enum):
 
 
 class Promise(enum.Enum):
-    """A promise of the threat model. The value is the sentence."""
+    """A promise of the threat model. The value is its sentence in ``docs/threat-model.rst``."""
 
     SEES = "A hook sees only the system, the build and what it is given; everything else does not exist."
     WRITES = "A hook writes only to the source tree, its outputs, its home and its temporary directories."
@@ -36,7 +40,7 @@ class Promise(enum.Enum):
 
 
 class Protection(enum.Enum):
-    """One promise to the user, kept by one or more means of the kernel. The value is its public name."""
+    """A protection, which one or more features of the kernel provide. The value is its name in policies and reports."""
 
     FILESYSTEM = "filesystem"
     TEMPORARY = "temporary"
@@ -56,7 +60,13 @@ class Protection(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class ProtectionStatus:
-    """The state of one protection, why it is so, and what would make it better."""
+    """The state of one protection.
+
+    :ivar protection: the protection
+    :ivar state: its state
+    :ivar reason: why it has this state, in words
+    :ivar remedy: how to improve the state, or empty
+    """
 
     protection: Protection
     state: ProtectionState
@@ -66,7 +76,11 @@ class ProtectionStatus:
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """How a protection holds where there are no user namespaces: the words, and whether it is weaker there."""
+    """How a protection holds on a host without user namespaces.
+
+    :ivar words: the reason of its state
+    :ivar weaker: it is degraded there
+    """
 
     words: str
     weaker: bool = False
@@ -74,16 +88,16 @@ class Held:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProtectionRow:
-    """All there is to know of one protection.
+    """The row of one protection.
 
-    :ivar active: the reason of its state where it holds in namespaces
-    :ivar promises: the promises of the threat model that it keeps
-    :ivar needed: the weakest state that a policy accepts by default, ``None`` where it may be missing
-    :ivar confined: how it holds without user namespaces, ``None`` where that makes no difference
-    :ivar separate: the same where the hook has a throw-away uid there, ``None`` where it is as in ``confined``
+    :ivar active: the reason of its state when namespaces provide it in full
+    :ivar promises: the promises of the threat model that it helps to keep
+    :ivar needed: the weakest state that a policy accepts by default; ``None`` if it may be missing
+    :ivar confined: how it holds without user namespaces; ``None`` if that makes no difference
+    :ivar separate: the same if the hook has a throw-away uid there; ``None`` if that makes no difference
     :ivar without_namespaces: ``no-namespaces`` in ``allow-degraded`` covers it
-    :ivar remedy: what to do where a host has made it weaker
-    :ivar stages: the stages of the child that set it up, as it reports them; only the host can be to blame in them
+    :ivar remedy: how to improve the state on a host that weakens it
+    :ivar stages: the stages in which the child sets it up, as the child reports them; a failure there is the host's
     """
 
     active: str
@@ -96,10 +110,10 @@ class ProtectionRow:
     stages: tuple[str, ...] = ()
 
 
-#: The row of each protection, in the order in which reports name them.
+#: The row of each protection. Reports use the same order.
 ROWS: Mapping[Protection, ProtectionRow] = {
     Protection.FILESYSTEM: ProtectionRow(
-        active="a root of its own, in which only what the hook needs is visible",
+        active="a root filesystem of its own, which shows only what the hook needs",
         promises=(Promise.SEES, Promise.WRITES),
         confined=Held(
             "what a hook may not open it can still stat, and change in mode and times where it is the owner; .git in "
@@ -123,17 +137,17 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         without_namespaces=True,
     ),
     Protection.ENVIRONMENT: ProtectionRow(
-        active="variables of the caller are kept by a list of names",
+        active="a list of names decides which of the caller's variables the hook gets",
         promises=(Promise.ENVIRONMENT,),
     ),
     Protection.NETWORK: ProtectionRow(
-        active="a network namespace with nothing but its own loopback",
+        active="a network namespace that has only its own loopback interface",
         promises=(Promise.REACHES,),
-        confined=Held("no socket but unix ones can be made, so there is no loopback either"),
+        confined=Held("a hook can create only unix sockets, so it has no loopback either"),
         stages=("network and host name",),
     ),
     Protection.PROCESSES: ProtectionRow(
-        active="a PID namespace and a fresh /proc: no process outside is visible, none is left behind",
+        active="a PID namespace and a fresh /proc: the hook sees no process outside and leaves none behind",
         promises=(Promise.PROCESSES, Promise.SEES),
         needed=ProtectionState.DEGRADED,
         confined=Held(
@@ -144,12 +158,12 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         stages=("starting pid 1",),
     ),
     Protection.IPC: ProtectionRow(
-        active="an IPC namespace, and no socket of the host is visible",
+        active="an IPC namespace, and no visible socket of the host",
         promises=(Promise.REACHES,),
-        confined=Held("no unix socket can be connected, and no System V or POSIX IPC be used"),
-        # With the caller's network, Landlock before Linux 6.12 keeps no hook from the host's abstract sockets.
+        confined=Held("a hook can connect no unix socket, and use no System V or POSIX IPC"),
+        # With the caller's network, Landlock before Linux 6.12 cannot keep a hook from the host's abstract sockets.
         without_namespaces=True,
-        remedy="network = false, or Linux 6.12",
+        remedy="set network = false, or use Linux 6.12 or later",
     ),
     Protection.HOSTNAME: ProtectionRow(
         active="a UTS namespace whose host name is localhost",
@@ -161,8 +175,8 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         stages=("network and host name",),
     ),
     Protection.IDENTITY: ProtectionRow(
-        # Reports say it in the words of the identity that the plan has.
-        active="a user of its own: a throw-away uid for root, else the caller's own as the only one that is mapped",
+        # Reports use the words of the plan's identity instead.
+        active="a user of its own: a throw-away uid if the caller is root, otherwise the caller's, the only mapped uid",
         promises=(Promise.IDENTITY, Promise.WRITES, Promise.PRIVILEGES),
         needed=ProtectionState.DEGRADED,
         confined=Held("the caller's own user", weaker=True),
@@ -201,12 +215,12 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         stages=("keyring and terminal",),
     ),
     Protection.DESCRIPTORS: ProtectionRow(
-        active="no descriptor but 0, 1 and 2",
+        active="only the descriptors 0, 1 and 2",
         promises=(Promise.PRIVILEGES, Promise.ENVIRONMENT),
         stages=("descriptors",),
     ),
     Protection.RESULTS: ProtectionRow(
-        active="staging for every output, vetted after every process was dead",
+        active="every output goes to a staging directory, and is vetted when no process of the hook is alive",
         promises=(Promise.RESULTS,),
     ),
 }

@@ -1,4 +1,4 @@
-"""What a call was protected by, what was taken from it, and what came of it."""
+"""The report of a call: its protections, the variables that were kept from it, and its outcome."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ __all__ = ["HookReport"]
 class HookReport:
     """The report of one call.
 
-    :ivar hook: the hook, or the command that was run
-    :ivar source_dir: the source tree
-    :ivar protections: the state of every protection
-    :ivar returncode: of the hook's process, ``None`` where it was not started
-    :ivar dropped: names of the environment variables that were taken out; never their values
-    :ivar artefacts: what was exported
-    :ivar error: what went wrong, in words, or an empty text
-    :ivar seconds: wall time of the whole call
-    :ivar launcher: what set the sandbox up
+    :ivar hook: the name of the hook, or the first word of the command
+    :ivar source_dir: path of the source tree
+    :ivar protections: the status of every protection
+    :ivar returncode: the exit code of the hook's process, negative if a signal ended it; ``None`` if the process was
+        not started
+    :ivar dropped: names of the environment variables that were kept from the hook; never their values
+    :ivar artefacts: the files and directories that were copied to the output directory
+    :ivar error: the error message, or an empty string
+    :ivar seconds: wall time of the whole call, in seconds
+    :ivar launcher: the name of the launcher that set up the sandbox
     """
 
     hook: str
@@ -38,12 +39,15 @@ class HookReport:
     launcher: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
-        """Return the state of one protection."""
+        """Return the state of one protection under which the call ran."""
         return next(s.state for s in self.protections if s.protection is protection)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> HookReport:
-        """Return the report that :meth:`to_dict` made ``document`` of."""
+        """Return the report that a document describes.
+
+        :param document: a return value of :meth:`to_dict`, possibly after a trip through JSON
+        """
         statuses = (
             ProtectionStatus(Protection(name), ProtectionState(s["state"]), s["reason"], s["remedy"])
             for name, s in document["protections"].items()
@@ -53,7 +57,7 @@ class HookReport:
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:
-        """Return the report as JSON can hold it."""
+        """Return the report as a mapping that ``json.dumps`` accepts."""
         document = dataclasses.asdict(self)
         document["protections"] = {
             s.protection.value: {"state": s.state.value, "reason": s.reason, "remedy": s.remedy}

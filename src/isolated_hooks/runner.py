@@ -1,4 +1,4 @@
-"""The runner: puts each hook call into a sandbox, and has the frontend's own runner start it."""
+"""A subprocess runner that puts each hook call into a sandbox, and lets the frontend's own runner start it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ __all__ = ["IsolatedRunner", "SubprocessRunner"]
 
 
 class IsolatedRunner:
-    """A subprocess runner that puts every hook call into a sandbox, and has another runner start it.
+    """A subprocess runner that puts every hook call into a sandbox, and lets another runner start it.
 
-    :param policy: what the hook may do; the default policy where it is left out
-    :param inner: the frontend's own runner, so that its logging, capturing and environment stay;
-        :func:`pyproject_hooks.default_subprocess_runner` where it is left out
-    :ivar reports: a :class:`HookReport` for each call, in the order in which they ended
-    :ivar unpacked: hooks whose sdist the frontend unpacks, outside of any sandbox: its members are looked at first,
-        whatever the policy says of a deep check
-    :raises PolicyError: ``policy`` is something else
+    :param policy: what hooks may do (default: ``Policy()``)
+    :param inner: the frontend's own runner, which starts the sandbox, so its logging, output capture and environment
+        work as before (default: :func:`pyproject_hooks.default_subprocess_runner`)
+    :ivar policy: the policy
+    :ivar inner: the runner that starts the sandbox
+    :ivar reports: a list with one :class:`HookReport` for each call, in the order in which the calls ended
+    :ivar unpacked: names of hooks whose sdist the frontend unpacks outside any sandbox; the runner checks the members
+        of these sdists even if the policy has no deep check
+    :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
     def __init__(self, policy: Policy | None = None, inner: SubprocessRunner | None = None) -> None:
         if not isinstance(policy, (Policy, type(None))):
-            raise PolicyError(f"policy: a {type(policy).__name__} was given; accepted is an isolated_hooks.Policy")
+            raise PolicyError(f"policy: expected an isolated_hooks.Policy, got a {type(policy).__name__}")
         self.policy = Policy() if policy is None else policy
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
@@ -50,14 +52,16 @@ class IsolatedRunner:
     ) -> None:
         """Run one hook call in a sandbox.
 
-        :param cmd: what pyproject_hooks asks for: interpreter, script, hook, control directory
-        :param cwd: the source tree
-        :param extra_environ: variables for the hook, over the inherited ones
-        :raises PolicyError: not a hook call, or one that does not fit the policy
-        :raises SandboxUnavailableError: this host cannot do what the policy requires; nothing was run
-        :raises SandboxSetupError: setting up failed; the hook was not run
-        :raises HookProcessError: the hook failed or ran into a limit, and the inner runner did not raise by itself
-        :raises UntrustedResultError: what the hook left breaks a rule; nothing of it was used
+        :param cmd: the command of pyproject_hooks: interpreter, hook script, hook name, control directory
+        :param cwd: path of the source tree (default: the current directory)
+        :param extra_environ: variables for the hook, which override the inherited ones
+        :raises PolicyError: ``cmd`` is not a hook call, or the policy does not allow this one
+        :raises SandboxUnavailableError: this host lacks something that the policy requires; nothing was run
+        :raises SandboxSetupError: setting up the sandbox failed; the hook was not run
+        :raises HookTimeoutError: the hook reached a time limit
+        :raises HookKilledError: the hook exceeded another limit
+        :raises HookProcessError: the hook failed, and the inner runner did not raise an error
+        :raises UntrustedResultError: the hook's results break a rule; none of them was used
         """
         call = HookCall.parse(cmd, cwd)
         if call.hook not in self.policy.hooks:

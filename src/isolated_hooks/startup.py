@@ -1,11 +1,11 @@
-"""``python -m isolated_hooks`` looks for modules in the current directory first, often the tree that is to be built.
+"""Guard the start of a command: keep the current directory out of ``sys.path``, and end quietly at an early interrupt.
 
-That ends here, before anything but this package was looked for. A module of the tree by the name of this package, or of
-one that Python itself loads for ``-m``, would have been run before: ``isolated-hooks`` or ``python -I -m`` have no such
-gap.
+``python -m isolated_hooks`` puts the current directory first on ``sys.path``, and that directory is often the source
+tree that is about to be built. This module removes the entry before Python looks for any module outside this package.
+It comes too late for two kinds of module in the tree: one that has this package's name, and one that Python itself
+loads for ``-m``. ``isolated-hooks`` and ``python -I -m isolated_hooks`` do not have this gap.
 
-And while the rest of this package is imported for a command, an interrupt ends the process as it ends any program, and
-not with a traceback.
+While a command imports the rest of this package, SIGINT ends the process without a traceback, as it ends any program.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ import sys
 
 __all__ = ["raise_interrupts"]
 
-_held_back = False
+_interrupts_end_process = False
 
 
-def _is_our_start() -> bool:
-    # While Python looks for the module of -m, that is what stands in the place of its name.
+def _is_module_run() -> bool:
+    # While Python locates the module that -m names, sys.argv[0] is "-m" (Python Setup and Usage, "Command line").
     modules = (argument.removeprefix("-m") for argument in sys.orig_argv[1:])
     return sys.argv[:1] == ["-m"] and any(name.partition(".")[0] == "isolated_hooks" for name in modules)
 
 
-def _forget_working_directory() -> None:
+def _remove_working_directory() -> None:
     try:
         here = os.getcwd()
     except OSError:
-        return  # then Python has not put it there
+        return  # in this case Python has not put it on sys.path
     if sys.path[:1] == [here]:
         del sys.path[0]
 
 
-def _end_at_interrupts() -> None:
-    global _held_back
-    # Not where they are ignored, as for a command in the background.
+def _end_process_at_interrupts() -> None:
+    global _interrupts_end_process
+    # If SIGINT is ignored, as it is for a background command, it stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _held_back = True
+        _interrupts_end_process = True
 
 
 def raise_interrupts() -> None:
-    """Have an interrupt raise KeyboardInterrupt again, now that there is somebody to catch it."""
-    global _held_back
-    if _held_back:
+    """Make SIGINT raise KeyboardInterrupt again. Call it when a handler for that exception is in place."""
+    global _interrupts_end_process
+    if _interrupts_end_process:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _held_back = False
+        _interrupts_end_process = False
 
 
-if _is_our_start():
-    _forget_working_directory()
-    _end_at_interrupts()
+if _is_module_run():
+    _remove_working_directory()
+    _end_process_at_interrupts()
 elif os.path.basename(sys.argv[0] if sys.argv else "") == "isolated-hooks":
-    _end_at_interrupts()
+    _end_process_at_interrupts()

@@ -44,11 +44,11 @@ class _Swapped(IsolatedHooksMixin):
 
     _swap: ClassVar[Swap]
 
-    def _runner_of(self, policy: Policy | None, given: SubprocessRunner | None) -> IsolatedRunner:
+    def _runner_of(self, policy: Policy | None, runner: SubprocessRunner | None) -> IsolatedRunner:
         self._swap.constructed += 1
         if policy is not None:
-            return super()._runner_of(policy, given)
-        inner = given.inner if isinstance(given, IsolatedRunner) else given
+            return super()._runner_of(policy, runner)
+        inner = runner.inner if isinstance(runner, IsolatedRunner) else runner
         return self._swap.runner.wrapping(inner or pyproject_hooks.default_subprocess_runner)
 
 
@@ -63,7 +63,7 @@ def _root(caller: type) -> type:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class _Binding:
     """A name in a module, and the class that it stands for."""
 
     module: ModuleType
@@ -82,20 +82,20 @@ class Swap:
     :ivar constructed: how many hook callers the swapped classes have made
     """
 
-    def __init__(self, target: str, places: Iterable[_Place], runner: IsolatedRunner, *, unused_ok: bool) -> None:
+    def __init__(self, target: str, bindings: Iterable[_Binding], runner: IsolatedRunner, *, unused_ok: bool) -> None:
         self._target = target
         self.runner = runner
         self._unused_ok = unused_ok
-        self._places = tuple(places)
-        self._classes = {place.original: _isolated(place.original, self) for place in self._places}
+        self._bindings = tuple(bindings)
+        self._classes = {binding.original: _isolated(binding.original, self) for binding in self._bindings}
         self._guards: dict[type, tuple[Callable[..., None], Callable[..., None]]] = {}
         self._in_force = True
         self.constructed = 0
-        self.places = tuple(map(str, self._places))
-        for root in dict.fromkeys(_root(place.original) for place in self._places):
+        self.places = tuple(map(str, self._bindings))
+        for root in dict.fromkeys(_root(binding.original) for binding in self._bindings):
             self._guard(root)
-        for place in self._places:
-            setattr(place.module, place.name, self._classes[place.original])
+        for binding in self._bindings:
+            setattr(binding.module, binding.name, self._classes[binding.original])
 
     @property
     def reports(self) -> list[HookReport]:
@@ -109,14 +109,14 @@ class Swap:
         """
         if not self._in_force:
             return
-        for place in self._places:
-            if getattr(place.module, place.name, None) is not self._classes[place.original]:
-                raise SwapError(f"{place} was replaced again after it was swapped: undo that first")
+        for binding in self._bindings:
+            if getattr(binding.module, binding.name, None) is not self._classes[binding.original]:
+                raise SwapError(f"{binding} was replaced again after it was swapped: undo that first")
         for root, (_, guard) in self._guards.items():
             if root.__dict__.get("__init__") is not guard:
                 raise SwapError(f"another swap of {root.__module__}:{root.__name__} is in force: undo that first")
-        for place in self._places:
-            setattr(place.module, place.name, place.original)
+        for binding in self._bindings:
+            setattr(binding.module, binding.name, binding.original)
         for root, (original, _) in self._guards.items():
             root.__init__ = original  # type: ignore[misc]
         self._in_force = False
@@ -176,10 +176,10 @@ def swap(
     if runner is None:
         runner = IsolatedRunner(policy)
         runner.unpacked = ("build_sdist",)  # a tool that builds a wheel from its own sdist unpacks that
-    return Swap(target, _places(target), runner, unused_ok=unused_ok)
+    return Swap(target, _bindings(target), runner, unused_ok=unused_ok)
 
 
-def _places(target: str) -> list[_Place]:
+def _bindings(target: str) -> list[_Binding]:
     name, colon, attribute = target.partition(":")
     if colon:
         return [_named(_import(name, target), attribute, target)]
@@ -188,25 +188,25 @@ def _places(target: str) -> list[_Place]:
     searched = [module, *inside]
     # ``pyproject_hooks.BuildBackendHookCaller(...)``: the name is looked up in that module.
     used = [value for m in searched for value in list(vars(m).values()) if isinstance(value, ModuleType)]
-    places = [place for m in dict.fromkeys([*searched, *used]) for place in _callers_of(m)]
-    if not places and any(_is_swapped(value) for m in (*searched, *used) for value in list(vars(m).values())):
+    bindings = [binding for m in dict.fromkeys([*searched, *used]) for binding in _callers_of(m)]
+    if not bindings and any(_is_swapped(value) for m in (*searched, *used) for value in list(vars(m).values())):
         raise SwapError(f"there is nothing to swap in {visible(target)!r}: it is in a sandbox already")
-    if not places:
+    if not bindings:
         raise SwapError(
             f"there is nothing to swap in {visible(target)!r}: neither the module nor what is loaded beneath it names "
             "a BuildBackendHookCaller. Name the module that constructs it, or the class as 'module:Class'"
         )
-    return places
+    return bindings
 
 
-def _named(module: ModuleType, attribute: str, target: str) -> _Place:
-    found = getattr(module, attribute, None)
-    if not _is_hook_caller(found):
-        what = "does not exist" if found is None else "is no hook caller class"
-        if _is_swapped(found):
-            what = "is in a sandbox already"
-        raise SwapError(f"there is nothing to swap: {visible(target)!r} {what}")
-    return _Place(module, attribute, found)
+def _named(module: ModuleType, attribute: str, target: str) -> _Binding:
+    value = getattr(module, attribute, None)
+    if not _is_hook_caller(value):
+        problem = "does not exist" if value is None else "is no hook caller class"
+        if _is_swapped(value):
+            problem = "is in a sandbox already"
+        raise SwapError(f"there is nothing to swap: {visible(target)!r} {problem}")
+    return _Binding(module, attribute, value)
 
 
 def _import(name: str, target: str) -> ModuleType:
@@ -216,10 +216,10 @@ def _import(name: str, target: str) -> ModuleType:
         raise SwapError(f"there is nothing to swap: {visible(target)!r} cannot be imported: {error}") from error
 
 
-def _callers_of(module: ModuleType) -> Iterator[_Place]:
+def _callers_of(module: ModuleType) -> Iterator[_Binding]:
     for name, value in list(vars(module).items()):
         if _is_hook_caller(value):
-            yield _Place(module, name, value)
+            yield _Binding(module, name, value)
 
 
 def _is_swapped(value: object) -> bool:

@@ -1,7 +1,7 @@
-"""Text that a hook may have written, made fit for terminals and logs.
+"""Escape text that a hook may have written, before a terminal or a log shows it.
 
-Two kinds of reader obey text: terminals, which take control characters as orders, and continuous integration systems,
-which take lines of a certain form as commands. For both the order is left readable and is no order any more.
+Two kinds of reader obey text: terminals obey control characters, and continuous integration (CI) services obey lines of
+a certain form. The escaped text stays readable, and neither of them obeys it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import unicodedata
 
 __all__ = ["COMMAND_NAME", "escape", "is_hidden", "is_visible", "visible"]
 
-# Cc: control, Cf: format (every bidirectional override is one), Cs: lone surrogates, Co: private use,
-# Zl and Zp: the separators that some terminals and logs take for a new line.
+# Cc: control; Cf: format, which includes every bidirectional override; Cs: lone surrogates; Co: private use;
+# Zl and Zp: separators that some terminals and logs treat as a new line.
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 
-#: What may stand between the two number signs and the bracket of a command: ``##vso[``, ``##teamcity[``, ``##[``.
+#: A character that a CI command may have between ``##`` and ``[``: ``##vso[``, ``##teamcity[``, ``##[``.
 COMMAND_NAME = r"[A-Za-z0-9_.-]"
-# GitHub: "::set-env ...::" after nothing but space; Azure, TeamCity and GitHub's first form: anywhere in a line.
+# GitHub obeys "::set-env ...::" after leading white space only. Azure, TeamCity and GitHub's older form work anywhere
+# in a line.
 _BRACKETED = re.compile(rf"(##{COMMAND_NAME}*)\[")
 _LEADING = re.compile(r"^([^\S\n]*:):", re.MULTILINE)
 
 
 def visible(text: str, *, limit: int | None = None, keep: str = "") -> str:
-    """Return ``text`` with every character that could steer a terminal or be a command to a CI written as an escape.
+    """Return ``text`` with an escape for every character that could control a terminal or start a CI command.
 
-    :param limit: cut to this many characters, with an ellipsis
-    :param keep: characters to leave as they are, for instance ``"\\n\\t"`` in a traceback
+    :param limit: cut ``text`` to this many characters, and add an ellipsis
+    :param keep: characters to leave unescaped, for instance ``"\\n\\t"`` in a traceback
     """
     cut = text if limit is None or len(text) <= limit else text[:limit] + "…"
     shown = "".join(c if c in keep or not is_hidden(c) else escape(c) for c in cut)
@@ -34,17 +35,17 @@ def visible(text: str, *, limit: int | None = None, keep: str = "") -> str:
 
 
 def is_hidden(character: str) -> bool:
-    """Say whether a character shows as nothing, steers a terminal, or changes the direction of what follows."""
+    """Return whether a character is invisible, controls a terminal, or changes the direction of the text after it."""
     return unicodedata.category(character) in _HIDDEN
 
 
 def is_visible(text: str) -> bool:
-    """Say whether no character of a text is hidden."""
+    """Return whether a text has no hidden character."""
     return text.isprintable() or not any(map(is_hidden, text))
 
 
 def escape(character: str) -> str:
-    """Return the escape that a character is written as."""
+    """Return the escape for a character, as in a Python string literal."""
     code = ord(character)
     if code < 0x100:
         return f"\\x{code:02x}"

@@ -43,17 +43,18 @@ def asserts_not_run(telling_project: Path, tmp_path: Path) -> Iterator[None]:
     assert contents(telling_project) == before
 
 
-@pytest.fixture(params=["pip", "uv"])
-def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, uv: str) -> str:
+@pytest.fixture(params=["pip", pytest.param("uv", marks=pytest.mark.network)])
+def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of the installers, which is then found on PATH."""
     if request.param == "uv":
+        uv = request.getfixturevalue("uv")
         monkeypatch.setenv("PATH", f"{uv}:{os.environ.get('PATH', os.defpath)}")
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The directory of uv's program."""
+    """The directory of uv's program. A test that takes it needs the mark ``network``."""
     target = tmp_path_factory.mktemp("uv")
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--target", os.fspath(target), "uv"]
     if run_text(argv).returncode:

@@ -1,4 +1,4 @@
-"""``isolated-hooks build``: as ``python -m build``, every hook in a sandbox."""
+"""``isolated-hooks build``: ``python -m build``, with every hook in a sandbox."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from ..errors import PolicyError
 from ..run.command import check_host
 from ..text import visible
-from . import output
+from . import messages
 from .options import add_output_options, add_policy_options, policy_of
 
 try:
     from ..frontends import build
 except ImportError as problem:
     raise PolicyError(
-        f"the build of {visible(sys.executable)} cannot be used: {visible(str(problem))}. Remedy: install build 1.3 or "
-        "newer there, beside isolated-hooks"
+        f"cannot import build into {visible(sys.executable)}: {visible(str(problem))}. Remedy: install build 1.3 or "
+        "newer in the same environment as isolated-hooks"
     ) from problem
 
 _PROG = "isolated-hooks build"
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str]) -> int:
     quiet = False
     policy = policy_of(options)
     if not _asks(theirs, "-V", "--version"):
-        # build's own parser speaks first: a usage error is one on any host.
+        # build's own parser goes first, so a usage error is a usage error on any host.
         quiet = build.parser(_PROG).parse_args(theirs).verbosity < 0
         check_host(policy)
     code, reports = build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)
     if not quiet:
-        output.summary(reports)
+        messages.summary(reports)
     return code
 
 

@@ -1,6 +1,6 @@
-"""``isolated-hooks doctor``: what this host offers, protection by protection, with remedies.
+"""``isolated-hooks doctor``: report what this host offers, protection by protection, with remedies.
 
-Exit codes: 0 hooks can run under the policy; 3 they cannot.
+Exit codes: 0, hooks can run under the policy; 3, they cannot.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..run.means import means_of
 from ..run.platform_check import check_platform
 from .options import add_policy_options, policy_of
 
-#: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
+#: The version of the JSON document. It changes when a key changes its meaning or disappears.
 VERSION = 1
 _WIDTH = 100
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="isolated-hooks doctor", description="Say what this host offers.")
-    parser.add_argument("--json", action="store_true", help="print a document instead of a table")
+    parser = argparse.ArgumentParser(prog="isolated-hooks doctor", description="Report what this host offers.")
+    parser.add_argument("--json", action="store_true", help="print a JSON document instead of tables")
     add_policy_options(parser)
     options = parser.parse_args(arguments)
     policy = policy_of(options)
@@ -47,7 +47,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def examine(policy: Policy) -> dict[str, Any]:
-    """Return what this host offers, as a document."""
+    """Return the document that ``--json`` prints: what this host offers under a policy.
+
+    :raises SandboxUnavailableError: the sandbox does not support this platform
+    """
     check_platform()
     statuses, problem = _statuses(policy)
     missing = [s.protection.value for s in statuses if not policy.permits(s.protection, s.state)]
@@ -69,12 +72,12 @@ def examine(policy: Policy) -> dict[str, Any]:
         "limits": _limits(policy),
         "facts": {name: {"value": value, "error": error} for name, (value, error) in trial.facts().items()},
         "launcher": policy.launcher,
-        "launchers": {name: dataclasses.asdict(found) for name, found in list_launchers()},
+        "launchers": {name: dataclasses.asdict(availability) for name, availability in list_launchers()},
     }
 
 
 def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception | None]:
-    """Return the state of every protection as far as this host can go, and why it cannot go any way at all."""
+    """Return the best status that this host offers for every protection, and the error if no hook can run at all."""
     lenient = dataclasses.replace(policy, allow_degraded=frozenset(Protection))
     try:
         return check_host(lenient), None
@@ -86,7 +89,7 @@ def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception |
 
 
 def _limits(policy: Policy) -> dict[str, Any]:
-    """Return each limit of the policy with the means that it has here; nothing where no hook can run."""
+    """Return how this host enforces each limit of the policy; an empty mapping if no hook can run."""
     identity = trial.working_identity()
     if identity is None:
         return {}
@@ -95,14 +98,14 @@ def _limits(policy: Policy) -> dict[str, Any]:
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    facts = document["host"]
-    print(f"isolated-hooks {document['isolated-hooks']}, Linux {facts['kernel']}, {facts['machine']}\n")
-    print(f"{'protection':12} {'state':12} why")
+    host = document["host"]
+    print(f"isolated-hooks {document['isolated-hooks']}, Linux {host['kernel']}, {host['machine']}\n")
+    print(f"{'protection':12} {'state':12} reason")
     for name, status in document["protections"].items():
         _print_row(name, status["state"], status["reason"])
     _print_remedies(document["protections"])
     if document["limits"]:
-        print(f"\n{'limit':12} {'value':12} by what")
+        print(f"\n{'limit':12} {'value':12} enforced by")
     for name, limit in document["limits"].items():
         _print_row(name, _value(name, limit["value"]), limit["how"])
     print("\nThis host offers:")
@@ -111,13 +114,13 @@ def _print(document: Mapping[str, Any]) -> None:
         shown = ("yes" if value else "no") if isinstance(value, bool) else value
         print(f"  {name:38} {shown}" + (f"  ({error})" if error else ""))
     print("\nLaunchers:")
-    for name, found in document["launchers"].items():
-        _print_row(name, "available" if found["available"] else "unavailable", found["reason"])
-        if found["remedy"]:
-            _print_row("", "", f"remedy: {found['remedy']}")
+    for name, launcher in document["launchers"].items():
+        _print_row(name, "available" if launcher["available"] else "unavailable", launcher["reason"])
+        if launcher["remedy"]:
+            _print_row("", "", f"remedy: {launcher['remedy']}")
     print()
     if document["runs"]:
-        print(f"Hooks can run under this policy, by the launcher {document['launcher']}.")
+        print(f"Hooks can run under this policy with the launcher {document['launcher']}.")
     else:
         print(textwrap.fill(f"Hooks cannot run under this policy: {document['problem']}", _WIDTH))
 
@@ -132,13 +135,13 @@ def _value(name: str, value: float | int | None) -> str:
 
 
 def _print_remedies(protections: Mapping[str, Mapping[str, str]]) -> None:
-    """Print what would make it better, each remedy once."""
+    """Print each remedy once, with the protections that it would improve."""
     remedies: dict[str, list[str]] = {}
     for name, status in protections.items():
         if status["remedy"] and status["state"] != "active":
             remedies.setdefault(status["remedy"], []).append(name)
     if remedies:
-        print("\nWhat would make it better:")
+        print("\nRemedies:")
     for remedy, names in remedies.items():
         lines = textwrap.wrap(f"{', '.join(names)}: {remedy}", _WIDTH - 4, break_long_words=False)
         print("  " + "\n    ".join(lines))

@@ -1,4 +1,4 @@
-"""``isolated-hooks explain``: the plan of a hook in words, without running it."""
+"""``isolated-hooks explain``: describe the plan for a hook, without running the hook."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ _CONTROL = "/tmp/(control directory)"
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="isolated-hooks explain", description="Print the plan of a hook in words, without running it."
+        prog="isolated-hooks explain", description="Describe the plan for a hook, without running the hook."
     )
     parser.add_argument("srcdir", nargs="?", default=".", help="the source tree (default: the current directory)")
     parser.add_argument("--hook", choices=HOOKS, default="build_wheel", help="the hook (default: %(default)s)")
-    parser.add_argument("--python", default=sys.executable, help="the interpreter of the build environment")
+    text = "the interpreter of the build environment (default: the one that runs isolated-hooks)"
+    parser.add_argument("--python", default=sys.executable, help=text)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     add_policy_options(parser)
     options = parser.parse_args(arguments)

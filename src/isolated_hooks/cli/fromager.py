@@ -1,4 +1,4 @@
-"""``isolated-hooks fromager``: fromager's own command line, every hook in a sandbox."""
+"""``isolated-hooks fromager``: fromager, with every hook in a sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..frontends import fromager
 from ..frontends.filtering import filtering
 from ..frontends.fromager.policies import SWITCH
 from ..run.command import check_host
-from . import output
+from . import messages
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 
 _PROG = "isolated-hooks fromager"
@@ -32,22 +32,23 @@ def main(arguments: Sequence[str]) -> int:
     own, theirs = leading_options(parser, arguments)
     options = parser.parse_args(own)
     if options.package is not None:
-        raise PolicyError("--package: fromager builds many packages; the table of each in --config is used by itself")
+        raise PolicyError("--package: fromager builds many packages, and each has its own table in --config; omit it")
     options.config = options.config or _configured()
     policies = policies_of(options)
     if theirs[:1] == ["--help"]:
         print(parser.format_help())
     elif theirs and not {"--help", "--version"} & {*theirs}:
         check_host(policies(None))
-    # fromager logs what hooks print. Its other commands print tables, which are as wide as the terminal that they see.
+    # While it builds, fromager logs the output of hooks, so filter it. Its other commands print tables, which fit the
+    # width of the terminal only if stdout is that terminal.
     shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
     with filtering() if shows_hooks else contextlib.nullcontext():
         code, reports = fromager.run(theirs, policies, prog=_PROG)
-    output.summary(reports)
+    messages.summary(reports)
     return code
 
 
 def _configured() -> str | None:
-    """Take the policy file of :data:`SWITCH`, and the switch out: this command is what swaps."""
-    word = os.environ.pop(SWITCH, "")
-    return word if os.path.isabs(word) else None
+    """Return the policy file that :data:`SWITCH` names, and unset the variable, because this command does the swap."""
+    value = os.environ.pop(SWITCH, "")
+    return value if os.path.isabs(value) else None

@@ -1,4 +1,4 @@
-"""The options that make a policy, the same for every command."""
+"""The command-line options for a policy, which every command that runs hooks has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__ = ["add_output_options", "add_policy_options", "leading_options", "polic
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that make a policy to a parser."""
+    """Add the policy options to a parser."""
     group = parser.add_argument_group("sandbox options")
     group.add_argument(
-        "--config", metavar="FILE", help="read the policy from FILE: [tool.isolated-hooks], or all of it"
+        "--config",
+        metavar="FILE",
+        help="read the policy from FILE: from its table [tool.isolated-hooks], or the whole file",
     )
-    group.add_argument("--package", metavar="NAME", help="use the table of this package in FILE")
+    group.add_argument("--package", metavar="NAME", help="use the table of this package in the file")
     for name, key in KEYS.items():
         if name == "limits":
             for limit in LIMITS.values():
@@ -49,9 +51,9 @@ def _add(group: argparse._ArgumentGroup, option: Option | None) -> None:
 
 
 def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the parser's own options at the beginning of the arguments, and the rest, which is another program's.
+    """Split arguments into the parser's own leading options and the arguments of another program, which follow.
 
-    A ``--`` between the two is left out.
+    A ``--`` between the two is dropped.
     """
     position = 0
     while position < len(arguments):
@@ -60,41 +62,41 @@ def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -
         if action is None:
             break
         position += 1 if equals or action.nargs == 0 else 2
-    rest = list(arguments[position:])
-    return list(arguments[:position]), rest[1:] if rest[:1] == ["--"] else rest
+    following = list(arguments[position:])
+    return list(arguments[:position]), following[1:] if following[:1] == ["--"] else following
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the option of commands that show what hooks print to a parser."""
+    """Add the output options to the parser of a command that shows the output of hooks."""
     parser.add_argument(
         "--raw-output",
         action="store_true",
-        help="print what hooks print as it is; by default nothing in it but colours can steer the terminal or the CI",
+        help="print the output of hooks unchanged; by default, only its colours can control the terminal or the CI",
     )
 
 
 def policy_of(options: argparse.Namespace) -> Policy:
-    """Return the policy that the options make, over that of the file they name.
+    """Return the policy of the options and of the file that they name. The options win.
 
-    :raises PolicyError: it is not valid
+    :raises PolicyError: the policy is not valid
     """
     if options.package is not None and options.config is None:
-        raise PolicyError("--package: it chooses a table of a file, and no file was given; name it by --config")
+        raise PolicyError("--package: no policy file to choose a table from; add --config FILE")
     return policies_of(options)(options.package)
 
 
 def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:
-    """Return what gives the policy for a package, by name: the options, over the file they name, which is read once.
+    """Return a function from the name of a package to its policy. It reads the policy file only once, at the start.
 
-    :raises PolicyError: one of them is not valid
+    :raises PolicyError: a policy is not valid
     """
     file = None if options.config is None else load_policy(options.config)
-    _over(Policy() if file is None else file.default, options)
-    return lambda name: _over(Policy() if file is None else file.for_package(name), options)
+    _with_options(Policy() if file is None else file.default, options)
+    return lambda name: _with_options(Policy() if file is None else file.for_package(name), options)
 
 
-def _over(policy: Policy, options: argparse.Namespace) -> Policy:
-    """Return the policy with what the options say: a single value replaces the policy's, a list is added to it."""
+def _with_options(policy: Policy, options: argparse.Namespace) -> Policy:
+    """Return the policy changed by the options: a single value replaces the policy's, and a list extends it."""
     changes: dict[str, Any] = {}
     for name, key in KEYS.items():
         if key.option is None or name == "limits":
@@ -112,12 +114,12 @@ def _over(policy: Policy, options: argparse.Namespace) -> Policy:
 
 def _absolute(flag: str, path: str) -> str:
     if not path:
-        raise PolicyError(f"{flag}: an empty path was given, which would stand for the current directory")
+        raise PolicyError(f"{flag}: expected a path, got an empty text; write '.' for the current directory")
     return os.path.abspath(path)
 
 
 def _limits(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the limits that options set: those with an option of their own first, so ``--limit`` has the last word."""
+    """Return the limits that the options set. ``--limit`` comes last, because it wins over a limit's own option."""
     limits: dict[str, Any] = {}
     for name, limit in LIMITS.items():
         value = getattr(options, limit.option.attribute) if limit.option else None

@@ -1,4 +1,4 @@
-"""``isolated-hooks pip``: pip, every hook in a sandbox."""
+"""``isolated-hooks pip``: pip, with every hook in a sandbox."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..frontends import pip
 from ..run.command import check_host
-from . import exit_code_of, output
+from . import exit_code_of, messages
 from .options import add_output_options, add_policy_options, policy_of
 
 _PROG = "isolated-hooks pip"
@@ -25,18 +25,18 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=_PROG,
         usage=f"{_PROG} [sandbox options] [pip's options] COMMAND ...",
-        description="Run pip, every hook in a sandbox. 'isolated-hooks pip help' is pip's own help.",
+        description="Run pip, with every hook in a sandbox. For pip's own help, run 'isolated-hooks pip help'.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--pip",
         metavar="PATH",
-        help="the pip to run: a wheel of pip, or the directory that it is in; by default "
-        "that of the Python that runs isolated-hooks",
+        help="the pip to run: a wheel of pip, or the directory that contains the package (default: the pip of the "
+        "Python that runs isolated-hooks)",
     )
     add_policy_options(parser)
     add_output_options(parser)
-    # Some of pip's options have the names of ours, so ours come before pip's command.
+    # Some of pip's options have the same names as ours, so ours come before pip's command.
     end = next((i for i, argument in enumerate(arguments) if argument in _COMMANDS), len(arguments))
     options, general = parser.parse_known_args(arguments[:end])
     theirs = [*general, *arguments[end:]]
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _finish(outcome: pip.Outcome) -> int:
-    """Print what pip does not, and return the exit code."""
-    told = outcome.told
-    if not told.quiet:
-        output.summary(told.reports)
-    for problem in told.problems[-1:]:
-        output.error(problem.text)
-    codes = [exit_code_of(problem.kind) for problem in told.problems] if outcome.code else []
-    # Of pip's own codes none stands for a sandbox that could not be set up.
+    """Print the summary and the last error, and return the exit code."""
+    record = outcome.record
+    if not record.quiet:
+        messages.summary(record.reports)
+    for problem in record.problems[-1:]:
+        messages.error(problem.text)
+    codes = [exit_code_of(problem.kind) for problem in record.problems] if outcome.code else []
+    # pip has no exit code for a sandbox that could not be set up.
     return next((code for code in codes if code != 1), outcome.code)

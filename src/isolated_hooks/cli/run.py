@@ -1,10 +1,10 @@
-"""``isolated-hooks run``: any command under the policy that a hook gets, with the current directory as source tree.
+"""``isolated-hooks run``: run any command under the policy for hooks, with the current directory as source tree.
 
-Exit codes: the command's own; 124 it ran into the time limit; 125 the sandbox could not be set up; 126 it cannot be
-run; 127 there is no such command; 128+N it was ended by signal N.
+Exit codes: the command's own; 124, it reached a time limit; 125, the sandbox could not be set up; 126, the command
+cannot be run; 127, it does not exist; 128+N, signal N ended it.
 
-What the command prints reaches the terminal as it is, unlike the output of hooks in ``isolated-hooks build``: it is
-meant for interactive use, where a program draws on the terminal. In a log, pipe it through a filter of your own.
+The command's output reaches the terminal unfiltered, unlike the output of hooks in ``isolated-hooks build``. This
+command is for interactive use, where programs draw on the terminal. For a log, pipe the output through a filter.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, Sandb
 from ..policy import Policy
 from ..report import HookReport
 from ..run.command import run_command
-from . import output
+from . import messages
 from .options import add_policy_options, policy_of
 from .terminal import PseudoTerminal
 
 _PROG = "isolated-hooks run"
 _DESCRIPTION = """\
-Run any command under the policy that a hook gets, with the current directory as source tree.
+Run any command under the policy for hooks, with the current directory as source tree.
 
-Exit codes: the command's own; 124 time limit; 125 the sandbox could not be set up; 126 and 127 it cannot be run; 128+N
-signal N. What it prints reaches the terminal unfiltered."""
+Exit codes: the command's own; 124, it reached a time limit; 125, the sandbox could not be set up; 126 and 127, the
+command could not be run; 128+N, signal N ended it. The output reaches the terminal unfiltered."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_policy_options(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what it was protected by")
-    # What follows the command is its own, also what looks like one of our options.
+    parser.add_argument("-v", "--verbose", action="store_true", help="print the protections at the end")
+    # All arguments after the command belong to it, even those that look like our options.
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments")
     options = parser.parse_args(arguments)
     options.command = options.command[options.command[:1] == ["--"] :]
@@ -50,22 +50,22 @@ def main(arguments: Sequence[str]) -> int:
     try:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
-        output.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds, the limit {problem.limit!r}")
+        messages.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds: limit {problem.limit!r}")
         return 124
     except HookKilledError as problem:
-        output.error(f"{options.command[0]}: killed by the limit {problem.limit!r} of {problem.value}")
+        messages.error(f"{options.command[0]}: killed: it exceeded the limit {problem.limit!r} of {problem.value}")
         return 128 - problem.returncode
     except SandboxUnavailableError as problem:
-        output.error(str(problem))
+        messages.error(str(problem))
         return 125
     except SandboxSetupError as problem:
         if problem.syscall != "execve":
-            output.error(str(problem))
+            messages.error(str(problem))
             return 125
-        output.error(f"{options.command[0]}: {problem.strerror}")
+        messages.error(f"{options.command[0]}: {problem.strerror}")
         return 127 if problem.errno == errno.ENOENT else 126
     if options.verbose:
-        output.summary([report], noun="command")
+        messages.summary([report], noun="command")
     code = report.returncode or 0
     return 128 - code if code < 0 else code
 
@@ -78,7 +78,7 @@ def _run(command: Sequence[str], policy: Policy) -> HookReport:
 
 
 def _run_plainly(command: list[str]) -> None:
-    # An interrupt reaches the launcher too, which forwards it; its end is waited for either way.
+    # An interrupt reaches the launcher too, which forwards it. In any case, wait until the launcher ends.
     with subprocess.Popen(command) as process:
         while True:
             try:

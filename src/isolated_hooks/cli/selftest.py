@@ -1,6 +1,6 @@
-"""``isolated-hooks selftest``: run harmless attacks on this host, only on what is planted for them, and say what held.
+"""``isolated-hooks selftest``: attack the sandbox on this host, using only planted targets, and report what held.
 
-Exit codes: 0 all that the policy promises held; 1 something did not; 3 the sandbox is unavailable.
+Exit codes: 0, everything that the policy promises held; 1, something did not; 3, the sandbox is unavailable.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..selftest.conduct import Outcome, conduct
 from ..selftest.findings import Finding, Result, findings
 from ..selftest.promises import Promise
 from ..text import visible
-from . import output
+from . import messages
 from .options import add_policy_options, policy_of
 
-#: Of the document that ``--json`` prints; it changes when a key changes its meaning or goes.
+#: The version of the JSON document. It changes when a key changes its meaning or disappears.
 VERSION = 1
 _WIDTH = 100
 
@@ -36,11 +36,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="isolated-hooks selftest",
-        description="Attack the sandbox on this host: a hostile backend tries, first without it and then in it, to "
-        "reach files, processes and sockets that are made for it and removed afterwards. Nothing else is touched.",
+        description="Attack the sandbox on this host. A hostile backend, first without the sandbox and then in it, "
+        "tries to reach files, processes and sockets that this command makes for it and removes afterwards. It touches "
+        "nothing else.",
     )
-    parser.add_argument("--json", action="store_true", help="print a document instead of a table")
-    parser.add_argument("--list", action="store_true", help="say what would be tried, and try nothing")
+    parser.add_argument("--json", action="store_true", help="print a JSON document instead of a table")
+    parser.add_argument("--list", action="store_true", help="list the attacks, and run none of them")
     add_policy_options(parser)
     options = parser.parse_args(arguments)
     policy = policy_of(options)
@@ -50,10 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     hook = _hook(policy)
     check_host(policy)
     try:
-        document = _document(hook, *_tried(hook, policy))
+        document = _document(hook, *_attack(hook, policy))
     except subprocess.CalledProcessError as problem:
         last = (problem.stderr or b"").decode(errors="replace").strip()[-2000:]
-        output.error(f"the hostile backend did not come to its end, so nothing can be said: {problem}\n{last}")
+        messages.error(f"the hostile backend did not finish, so the attacks have no result: {problem}\n{last}")
         return 1
     if options.json:
         print(json.dumps(document, indent=2))
@@ -63,21 +64,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _hook(policy: Policy) -> str:
-    """Return the hook to do it in: one that the policy has in the sandbox, of which there is at least one."""
+    """Return a hook that the policy puts into the sandbox. Every valid policy has at least one."""
     return next(hook for hook in ("build_wheel", *HOOKS) if hook in policy.hooks)
 
 
-def _tried(hook: str, policy: Policy) -> tuple[Outcome, tuple[Finding, ...]]:
-    output.note(f"Trying {len(HARMLESS)} attacks without the sandbox, to see which of them work on this host")
+def _attack(hook: str, policy: Policy) -> tuple[Outcome, tuple[Finding, ...]]:
+    messages.note(f"Trying {len(HARMLESS)} attacks without the sandbox, to see which of them work on this host")
     without = conduct(hook, sandboxed=False, attacks=HARMLESS)
-    output.note("Trying them in the sandbox")
+    messages.note("Trying them in the sandbox")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IsolationDegradedWarning)  # the table says it
+        warnings.simplefilter("ignore", IsolationDegradedWarning)  # the table reports it
         within = conduct(hook, sandboxed=True, attacks=HARMLESS, policy=policy)
     return within, findings(HARMLESS, without, within)
 
 
-def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str, Any]:
+def _document(hook: str, within: Outcome, results: Iterable[Finding]) -> dict[str, Any]:
     assert within.report is not None
     attacks = [
         {
@@ -89,7 +90,7 @@ def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str,
             "result": finding.result.value,
             "why": finding.why,
         }
-        for finding in found
+        for finding in results
     ]
     return {
         "version": VERSION,
@@ -105,19 +106,19 @@ def _document(hook: str, within: Outcome, found: Iterable[Finding]) -> dict[str,
 def _print(document: Mapping[str, Any]) -> None:
     attacks = document["attacks"]
     for promise in Promise:
-        concerned = [attack for attack in attacks if attack["promise"] == promise.name.lower()]
-        if concerned:
+        tested_by = [attack for attack in attacks if attack["promise"] == promise.name.lower()]
+        if tested_by:
             print(f"{promise.value}")
-            for attack in concerned:
+            for attack in tested_by:
                 print(f"  {attack['result']:8} {attack['name']:24} {attack['tries']}")
                 _print_why(attack)
             print()
     counts = collections.Counter(attack["result"] for attack in attacks)
     print(", ".join(f"{counts[result.value]} {_WORDS[result]}" for result in Result if counts[result.value]))
     if document["held"]:
-        print("All that the policy promises held.")
+        print("Everything that the policy promises held.")
     else:
-        print("Something that the policy promises did not hold: see 'broken' above, and please report it.")
+        print("Something that the policy promises did not hold: see 'broken' above. Please report it.")
 
 
 _WORDS = {
@@ -125,8 +126,8 @@ _WORDS = {
     Result.OPEN: "open, as reported",
     Result.GIVEN: "given by the policy",
     Result.BROKEN: "broken",
-    Result.UNSHOWN: "not shown: they do not work on this host without the sandbox either",
-    Result.UNTRIED: "not tried: they take root",
+    Result.UNSHOWN: "not shown, because they fail on this host even without the sandbox",
+    Result.UNTRIED: "not tried, because they need root",
 }
 
 

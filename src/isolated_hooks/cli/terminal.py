@@ -1,6 +1,6 @@
-"""A pseudo-terminal for a command in a sandbox: it never holds the caller's own terminal.
+"""A pseudo-terminal for a command in a sandbox, which never holds the caller's own terminal.
 
-With that, a command can neither type into the caller's shell nor leave its terminal in another mode.
+So the command cannot type into the caller's shell, and cannot leave the caller's terminal in another mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["PseudoTerminal"]
 
 
 class PseudoTerminal:
-    """A new pseudo-terminal, of the size of the terminal at descriptor 0, as a context manager that closes it.
+    """A context manager that opens a pseudo-terminal, with the size of the terminal at descriptor 0, and closes it.
 
     :ivar name: the path of its device
     """
@@ -37,7 +37,7 @@ class PseudoTerminal:
                 os.close(fd)
 
     def run(self, command: list[str]) -> None:
-        """Run a command on it, and pass everything between it and the terminal at descriptors 0 and 1."""
+        """Run a command on the pseudo-terminal, and copy between it and the terminal at descriptors 0 and 1."""
         process = subprocess.Popen(command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs)
         os.close(self._theirs)
         try:

@@ -22,8 +22,8 @@ __all__ = [
     "entry_name",
     "entry_names",
     "entry_text",
-    "open_directory",
     "open_file",
+    "open_vetted_directory",
     "temporary_name",
 ]
 
@@ -137,7 +137,7 @@ def open_file(directory_fd: int, name: bytes, *, limit: int) -> Iterator[OpenFil
 
 
 @contextlib.contextmanager
-def open_directory(directory_fd: int, name: bytes) -> Iterator[int]:
+def open_vetted_directory(directory_fd: int, name: bytes) -> Iterator[int]:
     """Open a directory beneath another for reading, without following a link.
 
     :raises UntrustedResultError: where it is not a directory, or cannot be opened

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-__all__ = ["Owners", "give_back", "owners_of", "survey"]
+__all__ = ["Owners", "give_back", "survey"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +22,11 @@ class Owners:
     largest: int
 
 
-def owners_of(paths: tuple[str, ...]) -> Owners:
-    """Look at every file beneath ``paths``. What cannot be looked at counts as one more owner."""
-    return survey(paths)[0]
-
-
 def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
-    """Return the owners of all files beneath ``paths``, and the unix sockets there, by real path."""
+    """Return the owners of all files beneath ``paths``, and the unix sockets there, by real path.
+
+    Files that nobody may look at count as one more owner.
+    """
     found: set[tuple[int, int]] = set()
     sockets: list[str] = []
     complete = True

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .entries import temporary_name
 
-__all__ = ["open_directory", "remove_path", "remove_tree"]
+__all__ = ["open_own_directory", "remove_path", "remove_tree"]
 
 # Only Linux has O_PATH; elsewhere this module can be imported, to be told that there is no sandbox.
 _PATH_FLAGS = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +36,7 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
             return
     except FileNotFoundError:
         return
-    with open_directory(parent_fd, target) as top:
+    with open_own_directory(parent_fd, target) as top:
         _Removal(top).run()
     os.rmdir(target, dir_fd=parent_fd)
 
@@ -87,7 +87,7 @@ class _Removal:
     def _remove(self, name: bytes) -> None:
         """Remove an entry of the top directory; a directory loses its files and hands its directories up first."""
         if not _remove_if_simple(self._top, name):
-            with open_directory(self._top, name) as directory:
+            with open_own_directory(self._top, name) as directory:
                 for child in _names(directory):
                     with self._noted():
                         self._remove_or_raise_up(directory, child)
@@ -139,7 +139,7 @@ def _make_accessible(parent: int, name: bytes) -> None:
 
 
 @contextlib.contextmanager
-def open_directory(parent: int, name: bytes) -> Iterator[int]:
+def open_own_directory(parent: int, name: bytes) -> Iterator[int]:
     """Open a directory of ours, whatever its mode, to read it and remove its entries. No link is followed.
 
     :param name: one path component

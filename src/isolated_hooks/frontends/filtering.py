@@ -97,13 +97,13 @@ class _Text:
 
 def _streams() -> list[tuple[int, ...]]:
     """Return the descriptors that are open, those together that are the same file: their output may form one line."""
-    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    by_file: dict[tuple[int, int], tuple[int, ...]] = {}
     for fd in (1, 2):
         with contextlib.suppress(OSError):
             status = os.fstat(fd)
             key = (status.st_dev, status.st_ino)
-            found[key] = (*found.get(key, ()), fd)
-    return list(found.values())
+            by_file[key] = (*by_file.get(key, ()), fd)
+    return list(by_file.values())
 
 
 @contextlib.contextmanager
@@ -133,9 +133,9 @@ def _high(fd: int) -> int:
 
 
 def _relay(source: int, target: int) -> None:
-    output = OutputFilter()
+    output_filter = OutputFilter()
     try:
-        _copy(lambda: os.read(source, _BLOCK), output, target)
+        _copy(lambda: os.read(source, _BLOCK), output_filter, target)
     except OSError:
         pass  # nobody reads it any more: with our end closed, the hook gets the same error as without us
     finally:
@@ -143,10 +143,10 @@ def _relay(source: int, target: int) -> None:
         os.close(target)
 
 
-def _copy(read: Callable[[], bytes], output: OutputFilter, target: int) -> None:
+def _copy(read: Callable[[], bytes], output_filter: OutputFilter, target: int) -> None:
     while data := read():
-        _write(target, output.feed(data))
-    _write(target, output.finish())
+        _write(target, output_filter.feed(data))
+    _write(target, output_filter.finish())
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -23,7 +23,7 @@ from .protocol import Availability
 __all__ = ["Bubblewrap"]
 
 # Never by PATH, where a source tree may have an entry.
-_PLACES = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
+_PATHS = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
 _MINIMUM = (0, 8)  # --disable-userns
 _INSTALL = (
     "install bubblewrap 0.8 or newer (apt-get install bubblewrap, dnf install bubblewrap, apk add bubblewrap), "
@@ -78,9 +78,9 @@ class Bubblewrap:
 @functools.lru_cache(maxsize=1)
 def _examine() -> tuple[str, Availability]:
     """Return the path of bwrap and whether it can be used."""
-    program = next((path for path in _PLACES if os.path.exists(path)), "")
+    program = next((path for path in _PATHS if os.path.exists(path)), "")
     if not program:
-        return "", Availability(False, f"there is no {' nor '.join(_PLACES)}", _INSTALL)
+        return "", Availability(False, f"there is no {' nor '.join(_PATHS)}", _INSTALL)
     mode = os.stat(program).st_mode
     if not stat.S_ISREG(mode) or not os.access(program, os.X_OK) or mode & (stat.S_IWGRP | stat.S_IWOTH):
         return program, Availability(

@@ -1,4 +1,4 @@
-"""The plan of a call: what the hook sees, what stays hidden, and as whom it runs. Nothing here makes a system call."""
+"""The plan of a call: what the hook sees, what stays hidden, and its user. Nothing here makes a system call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which protections a plan keeps, and in which words."""
+"""The protections that a plan holds, and the words for their states."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ __all__ = ["protections_of", "unprotected", "with_degradations"]
 
 
 def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
-    """Return the state of every protection under a plan whose every step has succeeded."""
+    """Return the state of every protection if all steps of the plan succeed."""
     traits = plan.identity.traits
     reasons = {protection: row.active for protection, row in ROWS.items()} | {Protection.IDENTITY: traits.user}
     if plan.capabilities and not plan.confined:
         reasons[Protection.PRIVILEGES] = (
-            f"{' and '.join(plan.capabilities)} in its own user namespace alone, because "
+            f"{' and '.join(plan.capabilities)} only in its own user namespace, because "
             f"{traits.because}; an empty bounding set, no_new_privs, no further user namespace"
         )
     if plan.terminal:
-        reasons[Protection.TERMINAL] = "a new session on a pseudo-terminal made for this command"
+        reasons[Protection.TERMINAL] = "a new session on a pseudo-terminal of its own"
     elif plan.stdin != "null":
         reasons[Protection.TERMINAL] = "a new session without a controlling terminal; stdin is the caller's"
     statuses = {p: ProtectionStatus(p, ProtectionState.ACTIVE, reasons[p]) for p in Protection}
     if plan.root and traits.kernel_root:
-        # Known before anything is run, so that a policy that requires an identity refuses it.
+        # We know this before anything runs, so a policy that requires the identity refuses the call.
         identity, remedy = Protection.IDENTITY, ROWS[Protection.IDENTITY].remedy
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, traits.kernel_root, remedy)
     if plan.confined:
         statuses |= {status.protection: status for status in _confined(plan)}
     if plan.policy.network:
         statuses[Protection.NETWORK] = ProtectionStatus(
-            Protection.NETWORK, ProtectionState.DISABLED, "the policy allows the caller's network", "network = false"
+            Protection.NETWORK,
+            ProtectionState.DISABLED,
+            "the policy allows the caller's network",
+            "set network = false",
         )
     return tuple(statuses[p] for p in Protection)
 
@@ -42,17 +45,18 @@ def with_degradations(
 ) -> tuple[ProtectionStatus, ...]:
     """Return the state of every protection after a run.
 
-    :param degraded: the reasons, by name, of the protections that the child found weaker, and the policy allowed
+    :param statuses: the states if all steps succeed
+    :param degraded: the protections that the child reports as weaker, which the policy allows; name -> reason
     """
-    found = {status.protection: status for status in statuses}
+    results = {status.protection: status for status in statuses}
     for name, reason in degraded.items():
         protection = Protection(name)
-        found[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, ROWS[protection].remedy)
-    return tuple(found[p] for p in Protection)
+        results[protection] = ProtectionStatus(protection, ProtectionState.DEGRADED, reason, ROWS[protection].remedy)
+    return tuple(results[p] for p in Protection)
 
 
 def _confined(plan: Plan) -> Iterator[ProtectionStatus]:
-    """Yield what is otherwise where there are no namespaces."""
+    """Yield the states that differ because there are no namespaces."""
     for protection, row in ROWS.items():
         held = row.separate if row.separate and plan.identity.traits.throw_away else row.confined
         if held is None:
@@ -65,6 +69,6 @@ def _confined(plan: Plan) -> Iterator[ProtectionStatus]:
 
 
 def unprotected() -> tuple[ProtectionStatus, ...]:
-    """Return the state of every protection of a hook that the policy leaves out of the sandbox."""
-    reason = "the policy's 'hooks' leaves this hook out of the sandbox"
+    """Return the state of every protection for a hook that the policy runs without a sandbox."""
+    reason = "'hooks' in the policy does not name this hook"
     return tuple(ProtectionStatus(p, ProtectionState.DISABLED, reason, "name it in 'hooks'") for p in Protection)

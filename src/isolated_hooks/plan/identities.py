@@ -1,4 +1,4 @@
-"""The ways in which a hook gets a user of its own, with all that sets them apart, and which of them is taken."""
+"""The identities: how a hook can get a user of its own, the traits of each way, and the choice between them."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ __all__ = ["Identity", "Nproc", "Traits", "choose_identity"]
 
 
 class _For(enum.Flag):
-    """For whom an identity is."""
+    """The callers that an identity suits."""
 
-    USER = enum.auto()  # an ordinary caller
-    ONE_OWNER = enum.auto()  # root, where all files that the hook may write to have one owner
-    MANY_OWNERS = enum.auto()  # root, where they have several
+    USER = enum.auto()  # an ordinary user
+    ONE_OWNER = enum.auto()  # root, if all files that the hook may write to have the same owner
+    MANY_OWNERS = enum.auto()  # root, if they have several owners
     ROOT = ONE_OWNER | MANY_OWNERS
     ANYBODY = USER | ROOT
 
 
 class Nproc(enum.Enum):
-    """Whose processes RLIMIT_NPROC counts, getrlimit(2), and whether that keeps the limit."""
+    """The processes that RLIMIT_NPROC counts, getrlimit(2), which decide whether the kernel enforces the limit."""
 
     NAMESPACE = enum.auto()  # those of the sandbox's user namespace
     UID = enum.auto()  # those of the throw-away uid
-    CALLER = enum.auto()  # all of the caller's, so they are watched as well
-    NOBODY = enum.auto()  # none: it does not bind root, so they are watched instead
+    CALLER = enum.auto()  # all processes of the caller, so the watching process counts the hook's as well
+    NOBODY = enum.auto()  # none: it does not bind root, so only the watching process counts them
 
     @property
     def exact(self) -> bool:
-        """The kernel alone keeps the limit."""
+        """Whether the kernel alone enforces the limit."""
         return self in (Nproc.NAMESPACE, Nproc.UID)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What sets an identity apart. Nobody asks which identity it is: this is what there is to know of each.
+    """The properties of an identity. Code asks for these traits and never compares identities.
 
-    :ivar callers: for whom it is
-    :ivar user: who the hook is, in words, for reports
+    :ivar callers: the callers that it suits
+    :ivar user: the hook's user in words, for reports
     :ivar words: the same in full, for plans; ``{}`` stands for ``user``
-    :ivar kernel_root: why it is degraded where the caller is the kernel's own root, if it is
-    :ivar capabilities: what the hook holds, in its own user namespace, where it has one
-    :ivar because: why it holds them
-    :ivar confined: there are no namespaces, so Landlock and seccomp have to do
-    :ivar only_namespaces: it takes nothing but namespaces, so where it is refused those are
-    :ivar last: the host has to allow it, since there is nothing else to try
+    :ivar kernel_root: why the identity is degraded if the caller is the kernel's own root; empty if it is not
+    :ivar capabilities: the hook's capabilities, in its own user namespace if it has one
+    :ivar because: why the hook has them
+    :ivar confined: it uses Landlock and seccomp instead of namespaces
+    :ivar only_namespaces: it needs nothing except namespaces, so a host that refuses it refuses namespaces
+    :ivar last: nothing is left to try if the host refuses it
     :ivar throw_away: the hook has a uid that nobody else has
-    :ivar idmapped: idmapped mounts show it the files, so filesystems have a say in it
-    :ivar other_ids: its user namespace maps ids beyond the caller's, so it is refused where a runner has entered a user
-        namespace of its own before, in which these are not mapped
-    :ivar unmapped: the host may refuse its user namespace a map; then nothing can be made on a tmpfs there
-    :ivar leaves_files: what the hook makes belongs to the throw-away uid, and is given to the caller afterwards
-    :ivar reads_all: modes of the system's files do not keep the hook from reading them: it is root, or it holds
+    :ivar idmapped: it shows files with idmapped mounts, which some filesystems do not support
+    :ivar other_ids: its user namespace maps ids other than the caller's; the host refuses that if a runner has entered
+        a user namespace before that does not map them
+    :ivar unmapped: the host may refuse a map for its user namespace; then nothing can be created on a tmpfs there
+    :ivar leaves_files: the hook's new files belong to the throw-away uid, and the caller gets them afterwards
+    :ivar reads_all: the hook can read the system's files whatever their modes, because it is root or has
         CAP_DAC_OVERRIDE
-    :ivar nproc: whose processes RLIMIT_NPROC counts
+    :ivar nproc: the processes that RLIMIT_NPROC counts
     """
 
     callers: _For
@@ -79,44 +79,44 @@ class Traits:
 
 
 _TWO = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
-# Not CAP_FOWNER: Landlock does not confine chmod(2), so that would reach every file of the host.
+# Without CAP_FOWNER: Landlock does not confine chmod(2), so the hook could change the mode of every file of the host.
 _ONE = ("CAP_DAC_OVERRIDE",)
-_CONFINED = "{}, confined by Landlock and seccomp, as there are no user namespaces"
+_CONFINED = "{}, confined by Landlock and seccomp, because there are no user namespaces"
 
 
 class Identity(enum.Enum):
-    """How the hook gets a user of its own. In the order in which they are tried: of least privilege."""
+    """How the hook gets a user of its own. We try them in this order, the least privilege first."""
 
-    USER = "user"  # an ordinary caller: its own uid, the only one that is mapped
+    USER = "user"  # an ordinary caller: its own uid, the only mapped one
     SINGLE = "single"  # root, files of one owner: a throw-away uid, idmapped mounts
     RANGE = "range"  # root, files of many owners: a throw-away block of ids, idmapped mounts, two capabilities
     MIRROR = "mirror"  # root, no idmapped mounts: a throw-away uid in the caller's own id map, two capabilities
-    SHARED = "shared"  # root that may not become anybody else: its own uid, reported as degraded
+    SHARED = "shared"  # root that may not become another user: its own uid, reported as degraded
     SEPARATE = "separate"  # root, no user namespaces: a throw-away uid, one capability, Landlock and seccomp
     CONFINED = "confined"  # no user namespaces: Landlock and seccomp confine the caller's own user
 
     @property
     def traits(self) -> Traits:
-        """What sets it apart."""
+        """Its properties."""
         return _TRAITS[self]
 
     @property
     def confined(self) -> bool:
-        """Whether there are no namespaces, so that Landlock and seccomp have to do."""
+        """Whether it uses Landlock and seccomp instead of namespaces."""
         return self.traits.confined
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The capabilities that the hook holds: in its own user namespace, where it has one."""
+        """The hook's capabilities, in its own user namespace if it has one, with names such as ``CAP_FOWNER``."""
         return self.traits.capabilities
 
     @property
     def words(self) -> str:
-        """What it is, in words."""
+        """A description in words."""
         return self.traits.words.format(self.traits.user)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return what the child has to know, as :mod:`marshal` takes it."""
+        """Return the traits that the child needs, in types that :mod:`marshal` supports."""
         traits = self.traits
         return {
             "enter": self.value.encode(),
@@ -131,10 +131,8 @@ class Identity(enum.Enum):
 _TRAITS = {
     Identity.USER: Traits(
         callers=_For.USER,
-        user="the caller's own user, as the only one that is mapped",
-        kernel_root=(
-            "the caller is the kernel's root under another number, and so is the hook, behind a read-only /proc"
-        ),
+        user="the caller's own user, the only mapped one",
+        kernel_root=("the caller is the kernel's root under another uid, and so is the hook, behind a read-only /proc"),
         only_namespaces=True,
     ),
     Identity.SINGLE: Traits(
@@ -148,7 +146,7 @@ _TRAITS = {
     Identity.RANGE: Traits(
         callers=_For.MANY_OWNERS,
         user="a throw-away block of ids",
-        words="{}; idmapped mounts let it use files of every owner",
+        words="{}; idmapped mounts let it use the files of every owner",
         capabilities=_TWO,
         because="the source tree has several owners",
         throw_away=True,
@@ -160,7 +158,7 @@ _TRAITS = {
         user="a throw-away uid",
         words="{} in a mirror of the caller's id map",
         capabilities=_TWO,
-        because="a filesystem takes no idmapped mounts, or the source tree has owners beyond them",
+        because="a filesystem does not support idmapped mounts, or they cannot show an owner of the source tree",
         throw_away=True,
         other_ids=True,
         leaves_files=True,
@@ -168,8 +166,8 @@ _TRAITS = {
     ),
     Identity.SHARED: Traits(
         callers=_For.ROOT,
-        user="the caller's own user, who is root in its user namespace alone",
-        words="the caller's own uid, because the host lets it become nobody else",
+        user="the caller's own user, who is root only in its user namespace",
+        words="the caller's own uid, because the host does not let it become another user",
         kernel_root=(
             "the host lets root become nobody else, so the hook has the caller's uid, behind a read-only /proc"
         ),
@@ -200,15 +198,15 @@ _TRAITS = {
 
 
 def choose_identity(owners: Owners | None, refused: Collection[Identity]) -> tuple[Identity, tuple[int, int]]:
-    """Return how the hook gets a user of its own, in the order of least privilege, and the one owner of its files.
+    """Return the identity of least privilege that the host and the launcher may support.
 
-    :param owners: of what the hook may write to where the caller is root, else ``None``
-    :param refused: what the host is known to refuse, or the launcher does not know
-    :return: the identity; and the uid and gid of :attr:`Identity.SINGLE`, for any other zeros
+    :param owners: the owners of the files that the hook may write to if the caller is root, otherwise ``None``
+    :param refused: the identities that the host refuses, as far as we know, and those that the launcher lacks
+    :return: the identity, and the uid and gid that own the files; two zeros if the identity does not need the owner
     """
     single = None if owners is None else owners.single
-    # An idmapped mount of the block shows the first 65536 ids of the disk. Files of larger ids are nobody's there:
-    # which way is taken must not be up to who made the archive.
+    # An idmapped mount of the block shows the first 65536 ids of the disk. Files with larger ids belong to nobody
+    # there. We accept that, because the author of an archive must not choose the identity.
     caller = _For.USER if owners is None else _For.MANY_OWNERS if single is None else _For.ONE_OWNER
     ladder = [identity for identity in Identity if caller in identity.traits.callers]
     identity = next((i for i in ladder if i not in refused), ladder[-1])

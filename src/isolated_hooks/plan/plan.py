@@ -1,4 +1,4 @@
-"""The plan of one call: everything that the child will do, decided beforehand, as data. :mod:`.planner` makes it."""
+"""The plan of one call: data about everything that the child will do. :mod:`.planner` makes it beforehand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ __all__ = ["Layout", "Plan", "Situation", "Stage"]
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The paths of a workspace that a plan refers to."""
+    """The paths in a workspace that a plan uses.
+
+    :ivar scratch: the directory of the hook's home and temporary files where no tmpfs can hold them
+    :ivar control: our copy of the control directory
+    :ivar staging: the directory for the hook's outputs
+    :ivar empty: an empty directory, to put over directories
+    :ivar nothing: an empty file, to put over files
+    """
 
     scratch: str
     control: str
@@ -33,17 +40,19 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """What the planner has to know of the host and of the frontend.
+    """The facts about the host and the frontend that the planner needs.
 
+    :ivar filesystem: the filesystem of the host
     :ivar home: the caller's home directory
-    :ivar environ: the frontend's environment now; :ivar started_with: when its process started
-    :ivar owners: of the source tree and the writable paths where the caller is root, else ``None``
-    :ivar trusted: directories of what runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: unix sockets in the source tree and the writable paths, and all others that are bound to a path
-    :ivar refused: the identities that this host is known to refuse, or the launcher does not know
-    :ivar inside: paths that the launcher needs in the sandbox for itself
-    :ivar root: the caller is the kernel's own root, whatever number its user namespace shows
-    :ivar remedy: what to do on this host to get user namespaces
+    :ivar environ: the frontend's environment now
+    :ivar started_with: the frontend's environment when its process started
+    :ivar owners: the owners of the source tree and of the writable paths if the caller is root, otherwise ``None``
+    :ivar refused: the identities that this host refuses, as far as we know, and those that the launcher lacks
+    :ivar trusted: the directories of code that runs outside of the sandbox: the frontend's interpreter, this package
+    :ivar sockets: the unix sockets in the source tree and in the writable paths, and all others that have a path
+    :ivar inside: the paths that the launcher itself needs in the sandbox
+    :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
+    :ivar remedy: how to get user namespaces on this host
     """
 
     filesystem: Filesystem
@@ -61,9 +70,11 @@ class Situation:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """An output directory: where the caller wants the result, and the empty directory that the hook writes into.
+    """An output directory, and the empty directory that the hook writes into instead.
 
-    :ivar target: the caller's directory; :ivar inside: the path that the hook is given; :ivar staging: of the workspace
+    :ivar target: the caller's directory
+    :ivar inside: the path of the output directory in the sandbox
+    :ivar staging: the path of the empty directory in the workspace
     """
 
     target: str
@@ -73,7 +84,26 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the child is to do. Immutable; :meth:`to_wire` is what travels, :meth:`describe` what people read."""
+    """The work of the child. Immutable; the child gets it by :meth:`to_wire`, people by :meth:`describe`.
+
+    :ivar argv: the command
+    :ivar cwd: its working directory
+    :ivar source: the real path of the source tree
+    :ivar operations: the steps that build the root filesystem, in order
+    :ivar identity: how the hook gets a user of its own
+    :ivar owner: the uid and gid of the owner of the files, for :attr:`Identity.SINGLE`
+    :ivar environ: the rules for the environment
+    :ivar path_roots: the visible read-only directories, in which an entry of a search path stays
+    :ivar path_refused: the directories that the hook can write to, in which an entry does not stay
+    :ivar policy: the policy
+    :ivar stage: the output directory of a hook that has one
+    :ivar kwargs: the arguments of the hook, if they differ from those of the call
+    :ivar rules: the paths and access rights for Landlock, if there are no namespaces
+    :ivar stdin: ``"null"`` or ``"inherit"``
+    :ivar terminal: stdin is a pseudo-terminal that becomes the controlling one
+    :ivar root: the caller is the kernel's own root
+    :ivar remedy: how to get user namespaces on this host
+    """
 
     argv: tuple[str, ...]
     cwd: str
@@ -95,18 +125,18 @@ class Plan:
 
     @property
     def confined(self) -> bool:
-        """Whether there are no namespaces: then ``rules``, for Landlock, have to do for ``operations``."""
+        """Whether there are no namespaces, so that ``rules``, for Landlock, replace ``operations``."""
         return self.identity.confined
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The capabilities that the hook holds: in its own user namespace, where it has one."""
+        """The hook's capabilities, in its own user namespace if it has one."""
         return self.identity.capabilities
 
     def to_wire(self, key: bytes) -> dict[str, Any]:
-        """Return the plan as :mod:`marshal` takes it.
+        """Return the plan in types that :mod:`marshal` supports.
 
-        :param key: what the digests of the environment's values are keyed with
+        :param key: the key for the digests of the environment's values, 16 to 64 bytes
         """
         limits = self.policy.limits.present()
         watched = {name: value for name, value in limits.items() if LIMITS[name].watched}
@@ -120,7 +150,7 @@ class Plan:
             "identity": self.identity.to_wire(),
             "owner": self.owner,
             "network": self.policy.network,
-            # Only with the caller's network are there abstract sockets of the host to keep away from.
+            # The host's abstract sockets are within reach only with the caller's network.
             "scope": self.policy.network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "hostname": b"localhost",
@@ -140,7 +170,7 @@ class Plan:
         return (self.source,) if self.policy.source == "read-write" else ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON can hold it."""
+        """Return the plan as JSON values."""
         return {
             "argv": list(self.argv),
             "cwd": self.cwd,
@@ -155,14 +185,14 @@ class Plan:
         }
 
     def describe(self) -> Iterator[str]:
-        """Yield what the child will do, a line each."""
+        """Yield lines that describe the plan."""
         yield f"command: {' '.join(self.argv)}"
         yield f"directory: {self.cwd}"
         yield f"identity: {self.identity.words}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
-        yield "network: the caller's" if self.policy.network else "network: none but a loopback of its own"
+        yield "network: the caller's" if self.policy.network else "network: only a loopback interface of its own"
         if self.confined:
-            yield "namespaces: none; what may be opened, by Landlock:"
+            yield "namespaces: none; Landlock lets the hook open:"
             for path, kind in self.rules:
                 yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
         else:
@@ -174,4 +204,4 @@ class Plan:
         for sentence in seccomp.describe(namespaces=not self.confined, network=self.policy.network):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
-        yield f"environment, made to fit: {' '.join(sorted(self.environ.set))}"
+        yield f"environment, set: {' '.join(sorted(self.environ.set))}"

@@ -1,6 +1,6 @@
-"""How a plan is made: what the call needs, what the policy allows, at which place, and as whom.
+"""The planner turns a call and a policy into a plan.
 
-Pure: nothing here makes a system call. What has to be known of this host comes in as a
+It is pure: nothing here makes a system call. The facts about this host come in a
 :class:`~isolated_hooks.plan.Situation`.
 """
 
@@ -27,20 +27,20 @@ from .view import HOME, SCRATCH, USER, View, refuse_reserved
 
 __all__ = ["plan_command", "plan_hook", "refuse_source"]
 
-# Where a hook's output goes when its own directory holds something else that the hook has to see.
+# The path of a hook's output if its own directory contains something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
-# What the sandbox has of its own, as it has devices: nothing of the host's is shown there as a search path names it.
+# The sandbox has its own versions of these directories, as of /dev. A search path cannot show the host's there.
 _OWN = ("/etc", "/proc", "/sys")
-# Where source trees are put within what every hook sees.
+# The directories for source trees that every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
 
 def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str]) -> Plan:
     """Return the plan of a hook call.
 
-    :param extra: ``extra_environ`` of the runner call
-    :raises PolicyError: the call and the policy do not fit together
+    :param extra: the ``extra_environ`` of the runner call
+    :raises PolicyError: the policy does not allow the call, or a path that it needs does not exist
     """
     path = extra.get("PATH", situation.environ.get("PATH", ""))
     python = absolute_python(situation.filesystem, call.python, path)
@@ -68,32 +68,33 @@ def plan_command(
     extra: Mapping[str, str] = MappingProxyType({}),
     python: str = "",
 ) -> Plan:
-    """Return the plan of any command under the same policy, with ``cwd`` as its source tree.
+    """Return the plan of a command that is not a hook, with ``cwd`` as its source tree.
 
     :param stdin: ``"inherit"`` or ``"null"``
-    :param terminal: the device of a pseudo-terminal made for this command, to be its controlling one, or empty
-    :param extra: variables that whoever starts it gives it, over the inherited ones
-    :param python: an interpreter to show with all that it loads, or empty
+    :param terminal: the device of the command's own pseudo-terminal, which becomes its controlling one, or empty
+    :param extra: variables that the caller adds to the inherited ones
+    :param python: an interpreter to show, with everything that it loads, or empty
+    :raises PolicyError: the policy does not allow the command, or a path that it needs does not exist
     """
     planner = _Planner(policy, situation, layout, extra, cwd, python)
     if terminal:
-        # As in bubblewrap: without a name of its terminal that can be opened, ttyname(3) finds none.
+        # As bubblewrap does: ttyname(3) finds no name for a terminal unless some path of it can be opened.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
     return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=bool(terminal))
 
 
 def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:
-    """Refuse a source tree that holds what no hook may see: cheap, so that no tree is walked before.
+    """Refuse a source tree that contains files that no hook may see. This is cheap, so do it before you walk the tree.
 
     :param home: the caller's home directory
-    :raises PolicyError: with the remedy
+    :raises PolicyError: the source tree is refused; the text has the remedy
     """
     refuse_reserved(source, "the source tree", filesystem=filesystem)
     real_source, real_home = resolve(filesystem, source)[0] or source, resolve(filesystem, home)[0]
     if real_home is not None and is_within(real_home, real_source) and source not in policy.expose:
         raise PolicyError(
-            f"the source tree {visible(source)!r} holds the caller's home directory, so a hook could read "
-            "every credential in it: move the project to a directory of its own, or name this one in 'expose'"
+            f"the source tree {visible(source)!r} contains the caller's home directory, so a hook could read "
+            "every credential in it: move the project to a directory of its own, or name the source tree in 'expose'"
         )
 
 
@@ -125,7 +126,8 @@ class _Planner:
         self.view.base(network=policy.network, size=policy.limits.temp_size, inodes=_SCRATCH_INODES, without=without)
         self.view.show(source, writable=policy.source == "read-write", owned="tree")
         if python:
-            # Before it is found by PATH, as in an activated environment, where modes count: the hook has to read it.
+            # Before PATH, which may name the same directory, as in an activated environment. There the modes of files
+            # apply, but the hook has to be able to read its interpreter.
             self._interpreter(python)
         self._search_paths()
         for path in situation.inside:
@@ -136,54 +138,56 @@ class _Planner:
         self._protect()
 
     def _neighbours(self) -> tuple[str, ...]:
-        """Return the directory of other source trees beside this one, where that is within what every hook sees."""
+        """Return the parent directory of the source tree, if every hook could see the other source trees there."""
         parent = os.path.dirname(self.real_source)
         return (parent,) if any(is_within(parent, place) and parent != "/opt" for place in _WORKPLACES) else ()
 
     def _protect(self) -> None:
-        """Keep the hook from changing what is run outside of the sandbox, where that is within the source tree.
+        """Make code in the source tree read-only if it also runs outside of the sandbox.
 
-        The interpreter of the frontend and this package itself, in a virtual environment inside the project; git's
-        hooks and configuration, which the next git command obeys.
+        That is the interpreter of the frontend and this package itself, in a virtual environment inside the project,
+        and git's hooks and configuration, which the next git command obeys.
         """
         for path in self.situation.trusted:
             real, links = resolve(self.situation.filesystem, path)
             if real == self.real_source:
                 raise PolicyError(
-                    f"the source tree {visible(self.source)!r} is itself the directory of the Python that runs "
-                    "this frontend, which a hook could change: use a virtual environment in a directory of its own"
+                    f"the source tree {visible(self.source)!r} is also the directory of the Python that runs this "
+                    "frontend, and a hook could change it: use a virtual environment in a directory of its own"
                 )
             if real is not None:
                 self._refuse_link(path, links, real)
                 self._refuse_if_open(real)
                 self._keep_read_only(real)
-        # A file in a worktree and in a submodule: it says where all that git obeys is.
+        # In a worktree and in a submodule, .git is a file that names the directory of the configuration.
         if self.situation.filesystem.kind(f"{self.real_source}/.git") in ("directory", "file"):
             self._keep_read_only(f"{self.real_source}/.git")
 
     def _refuse_link(self, path: str, links: Iterable[str], real: str) -> None:
-        """No mount keeps a link from being replaced, and by it the frontend finds what it imports next."""
+        """Refuse links in the source tree through which the frontend imports its modules.
+
+        A hook could replace such a link, and no mount prevents that.
+        """
         for link in links:
             if self.policy.source == "read-write" and is_within(link, self.real_source):
                 raise PolicyError(
                     f"{visible(path)!r}, which runs outside of the sandbox, is reached by the link {visible(link)!r} "
-                    f"in the source tree, which a hook could change: run it as {visible(real)!r}, or make the source "
-                    "tree read-only"
+                    f"in the source tree, and a hook could change that link: run it as {visible(real)!r}, or set "
+                    "source = 'read-only'"
                 )
 
     def _refuse_if_open(self, real: str) -> None:
-        """Without a mount namespace nothing within a writable tree can be kept from being written to."""
+        """Refuse trusted code in a writable source tree if no mount namespace can make it read-only."""
         allowed = self.confined and self.policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
         if allowed and self.policy.source == "read-write" and is_within(real, self.real_source):
             raise PolicyError(
-                f"{visible(real)!r}, which runs outside of the sandbox, lies in the source tree "
+                f"{visible(real)!r}, which runs outside of the sandbox, is in the source tree "
                 f"{visible(self.source)!r}, and without user namespaces a hook could change it: use a virtual "
-                "environment in another directory, "
-                "source = 'read-only', or allow user namespaces on this host"
+                "environment in another directory, set source = 'read-only', or allow user namespaces on this host"
             )
 
     def _cover(self) -> None:
-        """Take out of view what would do harm even read-only: sockets, and files that modes do not keep from a hook."""
+        """Hide files that do harm even read-only: sockets, and private files whose modes do not bind the hook."""
         fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
         for path in self.situation.sockets:
             real, _ = resolve(self.situation.filesystem, path)
@@ -202,21 +206,24 @@ class _Planner:
         refuse_reserved(path, "the path", filesystem=self.situation.filesystem)
         real, links = resolve(self.situation.filesystem, path)
         if real is not None and any(self.in_tree(link) for link in links) and not self.in_tree(real):
-            raise PolicyError(f"policy: a link that a hook may have made leads from {visible(path)!r} to elsewhere")
+            raise PolicyError(
+                f"policy: {visible(path)!r} goes through a link that a hook may have made: name its real path, if you "
+                "trust it"
+            )
         device = _is_device(path)
         if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 
     def _interpreter(self, python: str) -> None:
-        """Show an interpreter and all that it loads."""
+        """Show an interpreter and everything that it loads."""
         for path in interpreter_paths(self.situation.filesystem, python):
             self._show_read_only(path)
 
     def _show_read_only(self, path: str, *, owned: str = "caller") -> None:
-        """Show a path that something else than the policy asked for, unless that would show too much.
+        """Show a path that the policy does not name, unless that would show too much.
 
-        What lies in the source tree is there already, and where a link in the tree leads is the hook's choice.
+        The source tree is visible anyway, and we follow no link in it, because a hook may choose its target.
         """
         real, links = resolve(self.situation.filesystem, path)
         if real is None or self.in_tree(real) or any(self.in_tree(link) for link in links) or self._too_wide(path):
@@ -225,53 +232,54 @@ class _Planner:
             self.view.show(path, owned="" if self.view.covers(real) else owned)
 
     def in_tree(self, path: str) -> bool:
-        """Say whether a path lies where the hook may write, so that a link there may lead anywhere."""
+        """Return whether the hook may write to the directory of a path, so that a link there may lead anywhere."""
         return any(is_within(path, tree) for tree in (self.source, self.real_source, *self.policy.writable))
 
     def _search_paths(self) -> None:
         filesystem, home = self.situation.filesystem, self.situation.home
         started_with = search_path(self.situation.started_with.get("PATH", ""))
         for entry in search_path(self.merged.get("PATH", "")):
-            # pip's build environment has a bin only if something in it has programs.
+            # pip's build environment has a bin directory only if a package in it has programs.
             if filesystem.kind(entry) is None and entry in started_with:
                 continue
             rustup = rustup_home(filesystem, entry, self.merged)
             self.rustup_home = rustup or self.rustup_home
-            # What the frontend added is a build environment's: the hook has to read it, whatever the umask made of it.
+            # An entry that the frontend has added belongs to a build environment. The hook has to read that even if
+            # the umask was strict.
             owned = "" if entry in started_with else "caller"
             for path in (entry, *tool_paths(filesystem, entry, home), *([rustup] if rustup else [])):
                 self._show_read_only(path, owned=owned)
-        # Only what the frontend put there reaches the hook, see environ.py; what the user has there does not.
+        # The hook gets PYTHONPATH only if the frontend has set it, not if the user has, see environ.py.
         python_path = self.merged.get("PYTHONPATH", "")
         if python_path != self.situation.started_with.get("PYTHONPATH"):
             for entry in search_path(python_path):
                 self._show_read_only(entry)
 
     def _too_wide(self, path: str) -> bool:
-        """Say whether showing ``path`` would show what the sandbox must not, such as a home or a shared directory."""
+        """Return whether ``path`` contains more than a hook may see, such as a home or a shared directory."""
         real, _ = resolve(self.situation.filesystem, path)
         home, _ = resolve(self.situation.filesystem, self.situation.home)
         trees = (home, self.situation.home, self.source, self.real_source)
-        wide = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN)
-        candidates = (path, real or path)
-        if any(map(_is_device, candidates)) or any(is_within(candidate, o) for candidate in candidates for o in _OWN):
+        hidden = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN)
+        names = (path, real or path)
+        if any(map(_is_device, names)) or any(is_within(name, own) for name in names for own in _OWN):
             return True
-        return any(is_within(w, candidate) for w in wide for candidate in candidates)
+        return any(is_within(directory, name) for directory in hidden for name in names)
 
     def control(self, directory: str) -> str:
-        """Put the workspace's control directory in the place of the frontend's, and return its path inside."""
+        """Show the workspace's control directory instead of the frontend's. Return its path inside."""
         if self.confined:
             self.view.stage(self.layout.control, self.layout.control, writable=True)
             return self.layout.control
         real = self.view.place(directory) or directory
         if is_within(real, self.real_source):
-            # The frontend will look for the answer by this path, so nothing of it may be moved away.
+            # The frontend looks for the answer by this path, so the hook must not rename a part of it.
             self.view.pin(real, self.real_source, writable=self.policy.source == "read-write")
         self.view.stage(self.layout.control, real, writable=True)
         return directory
 
     def stage_output(self, directory: str) -> Stage:
-        """Put staging in the place of an output directory, or aside where the hook has to see something in there."""
+        """Show the staging directory instead of an output directory, or elsewhere if the hook needs something in it."""
         if self.confined:
             self.view.stage(self.layout.staging, self.layout.staging, writable=True)
             return Stage(directory, self.layout.staging, self.layout.staging)
@@ -285,10 +293,11 @@ class _Planner:
         return Stage(directory, directory, self.layout.staging)
 
     def metadata(self, directory: str | None) -> None:
-        """Show a ``.dist-info`` that was prepared earlier, and the wheel that pyproject_hooks may have left beside it.
+        """Show a ``.dist-info`` from an earlier hook, and the wheel that pyproject_hooks may have left beside it.
 
-        Where a backend cannot prepare metadata, pyproject_hooks builds the wheel instead and leaves it in the parent
-        directory with an empty marker file, whose name differs by version. Asked to build a wheel it takes this one.
+        If a backend cannot prepare metadata, pyproject_hooks builds the wheel instead. It leaves the wheel in the
+        parent directory, with an empty marker file whose name depends on the version. A later ``build_wheel`` returns
+        that wheel.
         """
         if directory is None:
             return
@@ -298,7 +307,8 @@ class _Planner:
             raise PolicyError(f"the metadata directory {visible(directory)!r} does not exist")
         if any(self.in_tree(link) for link in links) and not self.in_tree(real):
             raise PolicyError(
-                f"a link that a hook may have made leads to the metadata directory {visible(directory)!r}"
+                f"the metadata directory {visible(directory)!r} goes through a link that a hook may have made: pass "
+                "its real path, if you trust it"
             )
         view.show(directory, owned="caller")
         parent = os.path.dirname(directory)
@@ -320,12 +330,15 @@ class _Planner:
             real, _ = resolve(self.situation.filesystem, path)
             if real is not None and self.view.covers(real):
                 raise PolicyError(
-                    f"policy: hide: {visible(path)!r} lies in a directory that is shown, and without user namespaces "
-                    "nothing can be taken out of one: expose less, or allow user namespaces on this host"
+                    f"policy: hide: {visible(path)!r} is in a directory that hooks see, and only user namespaces can "
+                    "hide a part of it: expose less, or allow user namespaces on this host"
                 )
 
-    def finish(self, argv: tuple[str, ...], cwd: str, **rest: Any) -> Plan:
-        """Return the plan."""
+    def finish(self, argv: tuple[str, ...], cwd: str, **fields: Any) -> Plan:
+        """Return the plan.
+
+        :param fields: more fields of :class:`Plan`
+        """
         if self.confined:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
@@ -358,10 +371,10 @@ class _Planner:
             policy=self.policy,
             root=self.situation.root,
             remedy=self.situation.remedy,
-            **rest,
+            **fields,
         )
 
 
 def _is_device(path: str) -> bool:
-    """Say whether something is a device by its path. What lies in /dev/shm are files, often somebody's TMPDIR."""
+    """Return whether a path is the path of a device. /dev/shm contains files, and is often somebody's TMPDIR."""
     return is_within(path, "/dev") and not is_within(path, "/dev/shm")

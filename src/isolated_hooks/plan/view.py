@@ -8,7 +8,7 @@ inside too, and no target of a mount contains a link.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, is_within, resolve
@@ -193,8 +193,21 @@ class View:
             self.cover(path, empty=empty, nothing=nothing)
 
     def _private(self) -> Iterator[str]:
-        for bind in [b for b in self._binds.values() if _is_system(b)]:
-            yield from self._filesystem.private(bind.source)
+        walked: dict[str, tuple[str, ...]] = {}
+        for source in [b.source for b in self._binds.values() if _is_system(b)]:
+            if not self._is_walked(source, walked):
+                walked[source] = self._filesystem.private(source)
+                yield from walked[source]
+
+    def _is_walked(self, path: str, walked: Mapping[str, tuple[str, ...]]) -> bool:
+        """Say whether a directory was walked with one above it: no link and nothing private is on the way."""
+        above = [top for top in walked if is_within(path, top)]
+        private = (found for top in above for found in walked[top])
+        return (
+            bool(above)
+            and resolve(self._filesystem, path)[0] == path
+            and not any(is_within(path, found) for found in private)
+        )
 
     def read_only_roots(self) -> tuple[str, ...]:
         """Return the paths that are shown read-only, and the links that lead to them."""

@@ -1,7 +1,7 @@
-"""What the operator allows: the policy, its limits, and the file that both can be read from.
+"""The operator's policy, its limits, and the policy file.
 
-Nothing here asks the system for anything, except :func:`load_policy`, which reads the one file that it is given.
-A policy is the operator's word: it is never read from the source tree that is being built.
+Only :func:`load_policy` touches the system: it reads the one file that its caller names. The operator writes the
+policy. We never read it from the source tree that is being built.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A policy file in TOML: one policy for every package, and those for single packages."""
+"""Policy files in TOML, with a policy for every package and policies for single packages."""
 
 from __future__ import annotations
 
@@ -27,26 +27,36 @@ _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.A
 
 @dataclasses.dataclass(frozen=True)
 class PolicyFile:
-    """A policy file: the policy for every package, and those for single packages, by canonical name."""
+    """The policies of a policy file.
+
+    :ivar path: the path of the file
+    :ivar default: the policy for every package without a table of its own
+    :ivar packages: the policies for single packages, by canonical name (PEP 503)
+    """
 
     path: str
     default: Policy
     packages: Mapping[str, Policy]
 
     def for_package(self, name: str | None) -> Policy:
-        """Return the policy for the package ``name`` in any spelling; for ``None`` the one for every package."""
+        """Return the policy for a package.
+
+        :param name: its name in any spelling, or ``None`` for the default policy
+        """
         return self.default if name is None else self.packages.get(canonicalize_name(name), self.default)
 
 
 def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
     """Read a policy file in TOML.
 
-    The policy is the table ``[tool.isolated-hooks]``, or in a file of its own the whole file. Tables
-    ``packages.NAME`` beneath it replace single keys (and single limits) for that package. ``~`` is expanded in paths.
+    The policy is the table ``[tool.isolated-hooks]``. A file without ``[tool]``, ``[project]`` and ``[build-system]``
+    is a policy as a whole. A table ``packages.NAME`` of the policy replaces single keys, and single limits, for that
+    package. In paths, ``~`` stands for the caller's home directory.
 
-    :raises PolicyError: where the file cannot be read or is not valid; the text names the file and the key
+    :param path: the file
+    :raises PolicyError: the file cannot be read or is not valid; the text names the file and the key
     """
-    # Here, because a frontend that is run by another interpreter has no tomli there, and reads no file.
+    # Not at the top: a frontend that another interpreter runs has no tomli there, and reads no file.
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -58,8 +68,8 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
             document = tomllib.load(file)
     except OSError as error:
         raise PolicyError(f"{visible(name)}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested without end
-        raise PolicyError(f"{visible(name)}: is not valid TOML: {visible(str(error), limit=200)}") from error
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
+        raise PolicyError(f"{visible(name)}: not valid TOML: {visible(str(error), limit=200)}") from error
     table, where = _own_table(document, visible(name))
     packages = checks.mapping(f"{where}: packages", table.pop("packages", {}))
     base = policy_values(_expanded(table), where)
@@ -67,17 +77,18 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
 
 
 def _own_table(document: dict[str, object], where: str) -> tuple[dict[str, object], str]:
-    """Return this package's table of a document, and how to call it in an error."""
+    """Return our table of a document, and its name for error texts."""
     tool = document.get("tool")
     if isinstance(tool, dict) and "isolated-hooks" in tool:
-        astray = sorted(set(document) & {*map(checks.hyphened, KEYS), "packages"})
-        if astray:
-            raise PolicyError(f"{where}: {astray[0]}: stands outside of [{_TABLE}]; move it there")
+        misplaced = sorted(set(document) & {*map(checks.hyphened, KEYS), "packages"})
+        if misplaced:
+            raise PolicyError(f"{where}: {misplaced[0]} stands outside of [{_TABLE}]; move it into that table")
         where = f"{where}: [{_TABLE}]"
         return dict(checks.mapping(where, tool["isolated-hooks"])), where
     if document.keys() & {"tool", "project", "build-system"}:
-        near = checks.nearest("isolated-hooks", tool) if isinstance(tool, dict) else None
-        raise PolicyError(f"{where}: has no table [{_TABLE}]" + (f"; there is [tool.{near}]" if near else ""))
+        similar = checks.nearest("isolated-hooks", tool) if isinstance(tool, dict) else None
+        hint = f"; is [tool.{similar}] misspelled?" if similar else ""
+        raise PolicyError(f"{where}: no table [{_TABLE}]{hint}")
     return dict(document), where
 
 
@@ -89,19 +100,19 @@ def _package_policies(packages: Mapping[str, object], base: dict[str, Any], wher
             raise checks.wrong(label, name, "the name of a package")
         canonical = canonicalize_name(name)
         if canonical in policies:
-            raise PolicyError(f"{label}: {canonical} has two tables that differ in spelling only; merge them")
+            raise PolicyError(f"{label}: {canonical} has two tables whose names differ in spelling only; merge them")
         own = policy_values(_expanded(checks.mapping(label, table)), label)
-        # A single limit is a key of its own: raising one must not reset the others.
+        # Each limit counts as a key of its own: raising one must not reset the others.
         limits = {**base.get("limits", {}), **own.get("limits", {})}
         policies[canonical] = Policy(**{**base, **own, "limits": limits})
     return policies
 
 
 def _expanded(table: Mapping[str, object]) -> dict[str, object]:
-    """Expand ``~`` in the paths of a table; whatever is not a list of texts is left for the checks to refuse."""
-    result = dict(table)
+    """Expand ``~`` in the paths of a table. Values of a wrong type stay, and the checks refuse them later."""
+    expanded = dict(table)
     for key in (checks.hyphened(name) for name, row in KEYS.items() if row.paths):
-        paths = result.get(key)
+        paths = expanded.get(key)
         if isinstance(paths, list):
-            result[key] = [os.path.expanduser(path) if isinstance(path, str) else path for path in paths]
-    return result
+            expanded[key] = [os.path.expanduser(path) if isinstance(path, str) else path for path in paths]
+    return expanded

@@ -1,4 +1,4 @@
-"""The keys of a policy, one row each: the check, the option and the paragraph of the reference, ``docs/policy.rst``."""
+"""The keys of a policy, one row each: its check, its option and its paragraph of the reference, ``docs/policy.rst``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .option import Option
 
 __all__ = ["DEFAULT_REQUIRE", "HOOKS", "KEYS", "Key"]
 
-#: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds: all of them run the same code.
+#: Every hook of PEP 517 and PEP 660, and the one that pyproject_hooks adds. All of them run the backend's code.
 HOOKS = (
     "get_requires_for_build_wheel",
     "get_requires_for_build_sdist",
@@ -26,7 +26,7 @@ HOOKS = (
     "build_editable",
     "_supported_features",
 )
-#: The protections that must always be active, unless ``allow_degraded`` names them.
+#: The protections that have to be active unless ``allow_degraded`` names them.
 DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
 
 _SOURCES = ("read-write", "read-only")
@@ -36,7 +36,7 @@ _LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE 
 def _check_hooks(label: str, value: object) -> frozenset[str]:
     hooks = checks.choices(label, value, HOOKS)
     if not hooks:
-        raise checks.wrong(label, value, "at least one hook, because otherwise nothing is sandboxed")
+        raise checks.wrong(label, value, "at least one hook", "without any, nothing is sandboxed")
     return hooks
 
 
@@ -45,7 +45,7 @@ def _check_source(label: str, value: object) -> str:
 
 
 def _check_launcher(label: str, value: object) -> str:
-    # Only the form: which launchers there are is not known without asking the system.
+    # We check only the form. To know the installed launchers, we would have to ask the system.
     if not isinstance(value, str) or not _LAUNCHER.fullmatch(value):
         raise checks.wrong(label, value, "the name of a launcher, such as native or bubblewrap")
     return value
@@ -64,14 +64,14 @@ def _check_required(label: str, value: object) -> frozenset[Protection]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Key:
-    """All there is to know of one key of a policy.
+    """The row of one key of a policy.
 
-    :ivar check: returns its value in the one form, or raises PolicyError
-    :ivar about: its paragraphs of the reference, in reStructuredText
-    :ivar example: the same in TOML
-    :ivar default: its default in words, where the value would not say it
-    :ivar option: the option of the command line that sets it, or adds to it
-    :ivar paths: its value is paths: a file may begin them with ``~``, and an option may give relative ones
+    :ivar check: takes a label and a value, and returns the value in its normal form or raises ``PolicyError``
+    :ivar about: its paragraph of the reference, in reStructuredText
+    :ivar example: an example in TOML, for the reference
+    :ivar default: its default in words, if the value would not be clear; otherwise empty
+    :ivar option: the option of the command line that sets the key or adds to it
+    :ivar paths: its values are paths, which may begin with ``~`` in a file and may be relative in an option
     """
 
     check: checks.Check
@@ -82,7 +82,7 @@ class Key:
     paths: bool = False
 
 
-#: The row of each key, by its name in Python; a file spells it with hyphens. In this order options stand in ``--help``.
+#: The row of each key, by its name in Python; a file spells it with hyphens. ``--help`` lists options in this order.
 KEYS: Mapping[str, Key] = {
     "hooks": Key(
         check=_check_hooks,
@@ -95,8 +95,8 @@ know why one of them cannot be sandboxed. A hook that you do not name runs unpro
     "network": Key(
         check=checks.flag,
         about="""\
-Whether hooks use the network of the host. Without it, a hook has at most a loopback interface of its own.
-With it, a hook reaches everything that the host reaches, services on ``localhost`` included.""",
+Whether hooks can use the host's network. If not, a hook has at most a loopback interface of its own. If so, a hook
+reaches everything that the host reaches, services on ``localhost`` included.""",
         example="network = true",
         option=Option(flag="--network", help="let hooks use the network"),
     ),
@@ -106,45 +106,45 @@ With it, a hook reaches everything that the host reaches, services on ``localhos
 Whether hooks may write to the source tree. Many backends do: setuptools puts ``build`` and ``*.egg-info`` there.
 With ``"read-only"``, those fail.""",
         example='source = "read-only"',
-        option=Option(flag="--source", choices=_SOURCES, help="whether hooks may write to the source tree"),
+        option=Option(flag="--source", choices=_SOURCES, help="let hooks write to the source tree, or only read it"),
     ),
     "expose": Key(
         check=checks.paths,
         paths=True,
         about="""\
 Further paths that hooks can read: toolchains outside of the system directories, data, a home directory that holds
-the source tree. A path shows everything beneath it. It must exist.""",
+the source tree. A path shows everything beneath it. Each path must exist.""",
         example='expose = ["/srv/toolchains", "~/models"]',
-        option=Option(flag="--expose", metavar="PATH", repeated=True, help="show PATH too, to be read"),
+        option=Option(flag="--expose", metavar="PATH", repeated=True, help="let hooks read PATH"),
     ),
     "writable": Key(
         check=checks.paths,
         paths=True,
         about="""\
-Further paths that hooks can read and write: a compiler cache that builds share, for instance. Code of one build can
-leave files there that the next build, or a program outside of the sandbox, trusts. It must exist.""",
+Further paths that hooks can read and write: a compiler cache that builds share, for instance. One build can leave
+files there that the next build, or a program outside of the sandbox, trusts. Each path must exist.""",
         example='writable = ["~/.cache/ccache"]',
-        option=Option(flag="--writable", metavar="PATH", repeated=True, help="show PATH too, to be read and written"),
+        option=Option(flag="--writable", metavar="PATH", repeated=True, help="let hooks read and write PATH"),
     ),
     "hide": Key(
         check=checks.paths,
         paths=True,
         about="""\
-Paths that hooks do not see although something else shows them: a directory in the source tree, or in a system
-directory. Hooks find an empty file or directory in its place. It wins over every other key. On a host without user
-namespaces, nothing beneath a path that is shown can be hidden: such a call is refused.""",
+Paths that hooks cannot see, for instance a directory in the source tree or in a system directory. Hooks find an empty
+file or directory in its place. ``hide`` wins over every other key. A host without user namespaces cannot hide
+anything beneath a visible path: there the call is refused.""",
         example='hide = ["/usr/local/etc/licences"]',
-        option=Option(flag="--hide", metavar="PATH", repeated=True, help="take PATH out again"),
+        option=Option(flag="--hide", metavar="PATH", repeated=True, help="hide PATH from hooks"),
     ),
     "env_keep": Key(
         check=checks.keep_patterns,
         about="""\
 Variables of the frontend's own environment that hooks get, besides the built-in list of build variables
-(``CFLAGS``, ``CMAKE_*``, ``SOURCE_DATE_EPOCH`` and others): ``NAME``, or ``PREFIX_*`` for all that begin so. Case
-matters. It wins over ``env-delete``, and it keeps variables whose name or value looks like a credential, so name as
-few as possible. ``"*"`` is refused.""",
+(``CFLAGS``, ``CMAKE_*``, ``SOURCE_DATE_EPOCH`` and others): ``NAME``, or ``PREFIX_*`` for all with that prefix. Case
+matters. ``env-keep`` wins over ``env-delete``, and it keeps variables whose name or value looks like a credential, so
+name as few as possible. ``"*"`` is refused.""",
         example='env-keep = ["MY_BUILD_*", "LICENCE_SERVER"]',
-        option=Option(flag="--env-keep", metavar="NAME", repeated=True, help="keep variables, NAME or PREFIX_*"),
+        option=Option(flag="--env-keep", metavar="NAME", repeated=True, help="keep the variable NAME, or PREFIX_*"),
     ),
     "env_delete": Key(
         check=checks.patterns,
@@ -153,36 +153,42 @@ Variables that hooks do not get, although the built-in list keeps them or the fr
 ``PREFIX_*``, or ``"*"`` for all that ``env-keep`` does not name. Case does not matter. Variables that the frontend
 passes with the call itself stay.""",
         example='env-delete = ["CARGO_*"]',
-        option=Option(flag="--env-delete", metavar="NAME", repeated=True, help="drop variables, NAME or PREFIX_*"),
+        option=Option(flag="--env-delete", metavar="NAME", repeated=True, help="drop the variable NAME, or PREFIX_*"),
     ),
     "env_remove": Key(
         check=checks.names,
         about="""\
-Variables that no hook gets, whoever sets them: the frontend with the call, its runner, or ``env-keep``. Only whole
-names, and case matters.""",
+Variables that no hook gets, not even if the frontend passes them with the call, its runner sets them, or ``env-keep``
+names them. Only whole names work, and case matters.""",
         example='env-remove = ["INDEX_PASSWORD"]',
-        option=Option(flag="--env-remove", metavar="NAME", repeated=True, help="take a variable out, whoever set it"),
+        option=Option(
+            flag="--env-remove",
+            metavar="NAME",
+            repeated=True,
+            help="drop the variable NAME, even if the frontend set it",
+        ),
     ),
     "require": Key(
         check=_check_required,
         default="the protections that the table below requires",
         about="""\
-Protections that have to be *active*, in addition to those that are required by default; no list takes one of these
-away. Where the host cannot give one, nothing runs, and the error says what to do.""",
+Protections that have to be *active*, in addition to those that are required by default, which always stay required.
+If the host cannot provide one, nothing runs, and the error says what to do.""",
         example='require = ["identity", "processes"]',
     ),
     "allow_degraded": Key(
         check=checks.protections,
         about="""\
-Protections that may be weaker or missing. It wins over ``require``. Each report says what was weaker and why, and
-each call warns with ``IsolationDegradedWarning``. ``no-namespaces`` stands for all that a host without user
-namespaces cannot give in full.""",
+Protections that may be weaker or missing. ``allow-degraded`` wins over ``require``. Each report says which protection
+was weaker and why, and each call warns with ``IsolationDegradedWarning``. ``no-namespaces`` stands for all protections
+that a host without user namespaces cannot provide in full.""",
         example='allow-degraded = ["no-namespaces"]',
         option=Option(
             flag="--allow-degraded",
             metavar="NAME",
             repeated=True,
-            help="let a protection be weaker or missing; no-namespaces stands for all that need user namespaces",
+            help="run hooks even if this protection is weaker or missing; no-namespaces stands for all that need user "
+            "namespaces",
         ),
     ),
     "allow_url_requirements": Key(
@@ -195,20 +201,20 @@ of the sandbox, from a place that the hook has chosen.""",
     "allow_other_names": Key(
         check=checks.flag,
         about="""\
-Whether a hook may return a wheel, an sdist or metadata of another project than ``pyproject.toml`` names. A backend
-that does so could replace a package that you trust.""",
+Whether a hook may return a wheel, an sdist or metadata for a project other than the one in ``pyproject.toml``. Such a
+backend could replace a package that you trust.""",
         example="allow-other-names = true",
     ),
     "launcher": Key(
         check=_check_launcher,
         about="""\
-The program that sets the sandbox up: ``native``, which is part of this package, ``bubblewrap``, or the name of one
-that another distribution brings (`launchers <launchers.rst>`_).""",
+The launcher that sets up the sandbox: ``native``, which is part of this package, ``bubblewrap``, or the name of a
+launcher from another distribution (`launchers <launchers.rst>`_).""",
         example='launcher = "bubblewrap"',
         option=Option(
             flag="--launcher",
             metavar="NAME",
-            help="what sets the sandbox up: native, bubblewrap, or one that is installed",
+            help="set up the sandbox with this launcher: native, bubblewrap, or an installed one",
         ),
     ),
     "deep_check": Key(
@@ -217,21 +223,21 @@ that another distribution brings (`launchers <launchers.rst>`_).""",
 Whether wheels and sdists are inspected before the frontend gets them: names, links, sizes and ``RECORD`` of their
 members (`results <results.rst>`_).""",
         example="deep-check = true",
-        option=Option(flag="--deep-check", help="look into wheels and sdists before handing them over"),
+        option=Option(flag="--deep-check", help="inspect the contents of wheels and sdists too"),
     ),
     "limits": Key(
         check=_check_limits,
         default="see the table of limits below",
         about="""\
-What one hook call may use. Each limit is a key of its own: setting one leaves the others alone. Times are in
-seconds. Sizes are in bytes, or have a unit: ``"500M"``, ``"2GiB"``. ``"none"`` removes a limit, except for those
-marked *always*.""",
+The resources that one hook call may use. Each limit is a key of its own: setting one leaves the others alone. Times
+are in seconds. Sizes are in bytes, or have a unit: ``"500M"``, ``"2GiB"``. ``"none"`` removes a limit, except for
+those marked *always*.""",
         example='limits = { wall-time = 3600, memory = "8G", processes = "none" }',
         option=Option(
             flag="--limit",
             metavar="NAME=VALUE",
             repeated=True,
-            help="set a limit, idle-time=600, memory=8G or processes=none for instance",
+            help="set a limit, such as idle-time=600, memory=8G or processes=none",
         ),
     ),
 }

@@ -1,4 +1,4 @@
-"""What one hook call may use: the limits, one row each."""
+"""The limits on the resources of one hook call, one row each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from . import checks
 from .option import Option
 
-__all__ = ["LIMITS", "LOOK", "Limit", "Limits", "Unit", "limit_value", "limit_values", "parse_limit"]
+__all__ = ["LIMITS", "WATCHER", "Limit", "Limits", "Unit", "limit_value", "limit_values", "parse_limit"]
 
 _MIB = 1024**2
 _GIB = 1024**3
 _NONE = "none"
-#: What the watching process does about a limit, in words.
-LOOK = "the watching process looks ten times a second and ends the hook"
+#: How the watching process enforces a limit, in words.
+WATCHER = "the watching process checks ten times a second and ends the hook"
 
 
 class Unit(enum.Enum):
-    """In what a limit is counted."""
+    """The unit of a limit."""
 
     SECONDS = "seconds"
     BYTES = "bytes"
@@ -28,17 +28,17 @@ class Unit(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limit:
-    """All there is to know of one limit but its default, which :class:`Limits` has.
+    """The row of one limit. Its default is in :class:`Limits`.
 
-    :ivar unit: in what it is counted; a limit of seconds raises ``HookTimeoutError``, any other ``HookKilledError``
-    :ivar check: returns its value in the one form, or raises PolicyError
-    :ivar optional: it may be ``None``, which is no limit
-    :ivar rlimit: the resource limit by which the kernel keeps it for each process, without ``RLIMIT_``, or empty
-    :ivar supervised: the launcher keeps it
-    :ivar watched: the watching process keeps it, or does so where the kernel cannot
-    :ivar signal: the signal by which the kernel ends a process that meets ``rlimit``, or empty
-    :ivar how: the means by which it is kept, in words; :mod:`isolated_hooks.run.means` knows those of this host
-    :ivar exact: it cannot be exceeded for a moment, and what it stops sees an error or a signal of the kernel
+    :ivar unit: its unit; a limit in seconds raises ``HookTimeoutError``, any other ``HookKilledError``
+    :ivar check: takes a label and a value, and returns the value in its normal form or raises ``PolicyError``
+    :ivar optional: it may be ``None``, which means no limit
+    :ivar rlimit: the resource limit, setrlimit(2), that enforces it for each process, without ``RLIMIT_``, or empty
+    :ivar supervised: the launcher enforces it
+    :ivar watched: the watching process enforces it, always or where the kernel cannot
+    :ivar signal: the signal that the kernel sends to a process that exceeds ``rlimit``, or empty
+    :ivar how: how it is enforced, in words; :mod:`isolated_hooks.run.means` has the words for this host
+    :ivar exact: a hook cannot exceed it even for a moment
     :ivar option: an option of its own, besides ``--limit``
     """
 
@@ -54,9 +54,9 @@ class Limit:
     option: Option | None = None
 
     def checked(self, label: str, value: object) -> object:
-        """Return the value in its one form.
+        """Return the value in its normal form.
 
-        :raises PolicyError: it is not a positive number of its kind
+        :raises PolicyError: the value is not a positive number of the right type
         """
         return None if value is None and self.optional else self.check(label, value)
 
@@ -67,15 +67,15 @@ LIMITS: Mapping[str, Limit] = {
         unit=Unit.SECONDS,
         check=checks.seconds,
         supervised=True,
-        how="the launcher's clock: SIGTERM, five seconds later SIGKILL of every process",
+        how="the launcher's clock: SIGTERM, and five seconds later SIGKILL to every process",
         exact=True,
-        option=Option(flag="--time-limit", metavar="SECONDS", number=True, help="end a hook after SECONDS"),
+        option=Option(flag="--time-limit", metavar="SECONDS", number=True, help="end each hook after SECONDS"),
     ),
     "idle_time": Limit(
         unit=Unit.SECONDS,
         check=checks.seconds,
         supervised=True,
-        how="the launcher copies the output and sees it pause: SIGTERM, five seconds later SIGKILL",
+        how="the launcher copies the output and notices a pause: SIGTERM, and five seconds later SIGKILL",
         exact=True,
     ),
     "cpu_time": Limit(
@@ -84,21 +84,21 @@ LIMITS: Mapping[str, Limit] = {
         rlimit="CPU",
         watched=True,
         signal="SIGXCPU",
-        how=f"RLIMIT_CPU for each process; for their sum {LOOK}",
+        how=f"RLIMIT_CPU for each process; for their sum, {WATCHER}",
     ),
     "memory": Limit(
         unit=Unit.BYTES,
         check=checks.size,
-        # Where there is no memory cgroup, the child has RLIMIT_DATA as well.
+        # Without a memory cgroup, the launcher sets RLIMIT_DATA as well.
         watched=True,
-        how=f"a memory cgroup; where there is none, RLIMIT_DATA for each process, and for their sum {LOOK}",
+        how=f"a memory cgroup; if the host allows none, RLIMIT_DATA for each process and, for their sum, {WATCHER}",
     ),
     "processes": Limit(
         unit=Unit.NUMBER,
         check=checks.count,
         rlimit="NPROC",
         watched=True,
-        how=f"RLIMIT_NPROC; without a user namespace of the hook's own {LOOK} too",
+        how=f"RLIMIT_NPROC; if the hook has no user namespace of its own, {WATCHER} too",
     ),
     "open_files": Limit(unit=Unit.NUMBER, check=checks.count, rlimit="NOFILE", how="RLIMIT_NOFILE", exact=True),
     "file_size": Limit(
@@ -109,14 +109,14 @@ LIMITS: Mapping[str, Limit] = {
         check=checks.size,
         optional=False,
         watched=True,
-        how=f"the size of a tmpfs; without a mount namespace {LOOK}",
+        how=f"the size of a tmpfs; without a mount namespace, {WATCHER}",
     ),
     "output_size": Limit(
         unit=Unit.BYTES,
         check=checks.size,
         optional=False,
         watched=True,
-        how=f"{LOOK} at twice the limit; what is handed over is measured when it is copied",
+        how=f"{WATCHER} at twice the limit; results are measured again while they are copied",
     ),
     "log_size": Limit(
         unit=Unit.BYTES,
@@ -125,26 +125,26 @@ LIMITS: Mapping[str, Limit] = {
         how="the launcher copies the output, counts it and ends the hook",
         exact=True,
     ),
-    "free_space": Limit(unit=Unit.BYTES, check=checks.size, watched=True, how=f"{LOOK}, by statvfs(3)"),
+    "free_space": Limit(unit=Unit.BYTES, check=checks.size, watched=True, how=f"with statvfs(3), {WATCHER}"),
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one hook call may use. ``None`` is no limit.
+    """The resources that one hook call may use. ``None`` means no limit.
 
     :ivar wall_time: seconds on the clock
     :ivar idle_time: seconds without a byte on stdout or stderr
-    :ivar cpu_time: whole seconds of processor time, of one process and of all together
+    :ivar cpu_time: whole seconds of processor time, both for each process and for all together
     :ivar memory: bytes of memory of all processes together
     :ivar processes: processes and threads at one time
     :ivar open_files: descriptors of one process
     :ivar file_size: bytes of one file
     :ivar temp_size: bytes of all temporary files together
-    :ivar output_size: bytes of everything that the hook hands over
+    :ivar output_size: bytes of all results of the hook together
     :ivar log_size: bytes on stdout and stderr together
-    :ivar free_space: bytes that stay free on each file system that the hook writes to
-    :raises PolicyError: where a limit is not a positive number of its kind
+    :ivar free_space: bytes that stay free on each filesystem that the hook writes to
+    :raises PolicyError: a limit is not a positive number of the right type
     """
 
     wall_time: float | None = None
@@ -164,28 +164,30 @@ class Limits:
             object.__setattr__(self, name, limit.checked(f"policy: limits.{name}", getattr(self, name)))
 
     def present(self) -> dict[str, float | int]:
-        """Return the limits that there are, by name, without those that are ``None``."""
+        """Return the limits that are not ``None``, by name."""
         return {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
 
 
 def limit_values(label: str, value: object, spell: Callable[[str], str]) -> dict[str, object]:
     """Return the checked limits of a table, as arguments of :class:`Limits`.
 
-    :param label: how to call the table in an error
-    :param spell: how a limit's name is spelled there
-    :raises PolicyError: names the limit, what was given and what is accepted
+    :param label: the name of the table; an error text begins with it
+    :param spell: returns the key of a limit
+    :raises PolicyError: a key or a value is wrong; the text names the limit, the expected value and the actual value
     """
     table = checks.mapping(label, value)
-    named = checks.named(table, LIMITS, label, spell)
-    return {name: limit_value(f"{label}.{key}", name, number) for name, (key, number) in named.items()}
+    keys = checks.named(table, LIMITS, label, spell)
+    return {name: limit_value(f"{label}.{key}", name, number) for name, (key, number) in keys.items()}
 
 
 def limit_value(label: str, name: str, value: object) -> object:
     """Return the checked value of one limit of a table.
 
-    A table may spell a size with a unit, and ``"none"`` where there is to be no limit: TOML has no null.
+    A table may use a size with a unit, and ``"none"`` for no limit, because TOML has no null.
 
-    :raises PolicyError: begins with the label, and says what was given and what is accepted
+    :param label: the name of the value; an error text begins with it
+    :param name: the name of the limit in Python
+    :raises PolicyError: the value is wrong; the text has the expected value and the actual value
     """
     limit = LIMITS[name]
     if value == _NONE and limit.optional:
@@ -198,7 +200,7 @@ def limit_value(label: str, name: str, value: object) -> object:
 def parse_limit(text: str) -> dict[str, object]:
     """Return one limit of a command line, ``NAME=VALUE``, as an argument of :class:`Limits`.
 
-    :raises PolicyError: it is not of that form, the name is unknown, or the value is wrong
+    :raises PolicyError: the text has another form, the name is unknown, or the value is wrong
     """
     name, equals, value = text.partition("=")
     if not equals:
@@ -209,9 +211,9 @@ def parse_limit(text: str) -> dict[str, object]:
 
 
 def _number(text: str) -> object:
-    for kind in (int, float):
+    for number_type in (int, float):
         try:
-            return kind(text)
+            return number_type(text)
         except ValueError:
             continue
     return text

@@ -1,4 +1,4 @@
-"""An option of the command line, as the row of a key or of a limit has it; ``cli`` makes argparse's options of them."""
+"""The option of the command line that belongs to a key or to a limit. ``cli`` turns it into an option of argparse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Option:
     """An option of every command that runs hooks.
 
     :ivar flag: its name, with both hyphens
-    :ivar help: its line of ``--help``, a phrase
-    :ivar metavar: what its value is called, or empty for a switch, which has none
-    :ivar choices: the values that it takes, or nothing where any text may be one
+    :ivar help: its text in ``--help``, a phrase
+    :ivar metavar: the name of its value, or empty for a switch, which has no value
+    :ivar choices: the values that it accepts; empty if it accepts any text
     :ivar number: its value is a number
-    :ivar repeated: each use adds a value to those of the file; otherwise the last one takes the file's place
+    :ivar repeated: each use adds a value to those of the file; otherwise the last use replaces the file's value
     """
 
     flag: str
@@ -28,5 +28,5 @@ class Option:
 
     @property
     def attribute(self) -> str:
-        """The name of what argparse makes of it."""
+        """The attribute of argparse's namespace that holds its value."""
         return self.flag.removeprefix("--").replace("-", "_")

@@ -1,4 +1,4 @@
-"""What the operator allows."""
+"""The policy: everything that the operator allows hooks to do."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ _NO_OTHER_LIMITS = Limits()
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Policy:
-    """What a hook may see, write, reach and use, and what must hold before it is run.
+    """What a hook may see, write, reach and use, and which protections have to hold before it runs.
 
-    :ivar hooks: the hooks that are sandboxed; by default all
-    :ivar network: whether the host's network can be reached
-    :ivar source: whether the hook may write to the source tree
-    :ivar expose: further paths that can be read
-    :ivar writable: further paths that can be read and written
-    :ivar hide: paths to take out of the view again; it has the last word
-    :ivar env_keep: ambient variables to keep, as ``NAME`` or ``PREFIX_*``, case-sensitive, looked at before env_delete
-    :ivar env_delete: variables to drop, in any case; ``*`` alone drops whatever env_keep does not name
-    :ivar env_remove: variables to take out, as ``NAME``, whoever set them and whatever env_keep says
-    :ivar limits: what one hook call may use
-    :ivar require: the protections that must be active: whatever is given is *added* to :data:`DEFAULT_REQUIRE`,
+    :ivar hooks: the hooks that run in a sandbox; by default all
+    :ivar network: the hook can use the host's network
+    :ivar source: ``"read-write"`` if the hook may write to the source tree, otherwise ``"read-only"``
+    :ivar expose: further paths that the hook can read
+    :ivar writable: further paths that the hook can read and write
+    :ivar hide: paths that the hook cannot see; it wins over every other key
+    :ivar env_keep: variables of the frontend's environment to keep, as ``NAME`` or ``PREFIX_*``; case matters, and it
+        wins over ``env_delete``
+    :ivar env_delete: variables to drop, in any case; ``*`` alone drops all that ``env_keep`` does not name
+    :ivar env_remove: variables to drop, as ``NAME``, even if the frontend sets them or ``env_keep`` names them
+    :ivar limits: the resources that one hook call may use
+    :ivar require: the protections that have to be active; the constructor *adds* them to :data:`DEFAULT_REQUIRE`,
         because naming one more must not quietly give up another
-    :ivar allow_degraded: the protections that may be weaker or missing; this relaxes ``require``, its defaults and
-        what is named there, since it is the more particular word of the two
-    :ivar allow_url_requirements: whether a hook may ask for a build requirement by URL
-    :ivar allow_other_names: whether what a hook returns may be named after another project than pyproject.toml says
-    :ivar deep_check: whether wheels and sdists are looked into before they are handed over
-    :ivar launcher: the name of what sets the sandbox up: ``native``, ``bubblewrap``, or one that another distribution
-        brings; whether there is one of that name is found out when it is needed
+    :ivar allow_degraded: the protections that may be weaker or missing; it wins over ``require`` and its defaults,
+        because it is the more specific of the two
+    :ivar allow_url_requirements: a hook may ask for a build requirement by URL
+    :ivar allow_other_names: a hook may return results for a project other than the one in ``pyproject.toml``
+    :ivar deep_check: wheels and sdists are inspected before the frontend gets them
+    :ivar launcher: the name of the launcher that sets up the sandbox: ``native``, ``bubblewrap``, or one from another
+        distribution; only a hook call finds out whether it is installed
 
-    Paths are absolute; they are normalised as text (so ``a/..`` goes) and links in them stay as they are.
+    Every path is absolute. We normalise paths as text, which removes ``a/..``, and do not resolve links in them.
 
-    :raises PolicyError: names the key, what was given and what is accepted
+    :raises PolicyError: a value is wrong; the text names the key, the expected value and the actual value
     """
 
     hooks: frozenset[str]
@@ -64,7 +65,7 @@ class Policy:
     deep_check: bool
     launcher: str
 
-    # Not the generated one: callers may pass lists, paths and names, readers get exactly one type.
+    # We write the constructor ourselves: callers may pass lists, paths and names, but readers get exactly one type.
     def __init__(
         self,
         *,
@@ -90,10 +91,10 @@ class Policy:
             object.__setattr__(self, name, key.check(f"policy: {name}", arguments[name]))
 
     def permits(self, protection: Protection, state: ProtectionState) -> bool:
-        """Return whether a hook may be run with ``protection`` in ``state``.
+        """Return whether a hook may run with ``protection`` in ``state``.
 
-        Of processes and identity at least a weaker form is needed, hostname and keyring are taken where the host
-        gives them. Only the network can be disabled, and only by ``network``.
+        By default, processes and identity may be degraded but not missing, and hostname and keyring may be missing.
+        Only the network can be disabled, and only by ``network``.
         """
         if state is ProtectionState.ACTIVE or protection in self.allow_degraded:
             return True
@@ -104,12 +105,16 @@ class Policy:
         return state is ProtectionState.DEGRADED or ROWS[protection].needed is None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the policy as JSON can hold it; sets become sorted lists, paths and patterns keep their order."""
+        """Return the policy as JSON values. Sets become sorted lists; paths and patterns keep their order."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 def policy_values(mapping: Mapping[str, object], where: str) -> dict[str, Any]:
-    """Return the checked keyword arguments of a table; its limits stay a mapping, so that they can be merged."""
+    """Return a checked table as arguments of :class:`Policy`. Its limits stay a mapping, so the caller can merge them.
+
+    :param where: the table; an error text begins with it
+    :raises PolicyError: a key or a value is wrong
+    """
     values: dict[str, Any] = {}
     for name, (key, value) in checks.named(mapping, KEYS, where, checks.hyphened).items():
         if name == "limits" and not isinstance(value, Limits):

@@ -27,6 +27,9 @@ from .strictjson import parse_object
 __all__ = ["Output", "read_output", "write_output"]
 
 OUTPUT = b"output.json"
+# pyproject_hooks writes a traceback and every warning whole, and each character that is not ASCII as six. Longer ones
+# than are shown must not make a failure of the backend one of its answer. json makes 40 bytes of each of these at most.
+MAX_OUTPUT = 4 << 20
 MAX_TEXT = 64 << 10
 MAX_NAME = 1024
 MAX_WARNINGS = 1000
@@ -86,7 +89,7 @@ class Output:
         }
 
 
-def read_output(control_fd: int, hook: str, *, limit: int = 16 << 20, allow_url_requirements: bool = False) -> Output:
+def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_url_requirements: bool = False) -> Output:
     """Read and vet what a hook left in its control directory.
 
     To be called when every process of the sandbox is dead.

@@ -19,7 +19,15 @@ from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from ..errors import UntrustedResultError
 from ..files.aside import aside
-from ..files.entries import OpenFile, entry_name, entry_names, entry_text, open_directory, open_file, temporary_name
+from ..files.entries import (
+    OpenFile,
+    entry_name,
+    entry_names,
+    entry_text,
+    open_file,
+    open_vetted_directory,
+    temporary_name,
+)
 from ..files.trees import remove_tree
 from .names import DIST_INFO, split_project
 
@@ -122,7 +130,7 @@ def export_metadata(
     entry = entry_name(vet_dist_info_name(name))
     copy = _TreeCopy(limit=limit, max_files=max_files, max_depth=max_depth)
     with aside(destination_fd) as place:
-        with open_directory(staging_fd, entry) as source:
+        with open_vetted_directory(staging_fd, entry) as source:
             copy.directory(source, place, entry, prefix="")
         _replace(destination_fd, place, entry)
     return Artefact(name, copy.size, copy.digest())
@@ -191,7 +199,7 @@ class _TreeCopy:
             if not self._depth_left:
                 raise UntrustedResultError(f"directories must not be nested deeper than {self._max_depth}", path)
             self._depth_left -= 1
-            with open_directory(source, name) as child:
+            with open_vetted_directory(source, name) as child:
                 self.directory(child, target, name, prefix=f"{path}/")
             self._depth_left += 1
         else:

@@ -1,4 +1,4 @@
-"""Any command in a sandbox, under the policy that hooks get; and a trial of the host, which is a run of none."""
+"""Run any command in a sandbox, under the policy for hooks; and try this host, with a run that has no command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["check_host", "run_command"]
 
 
 class _CommandRun(Run):
-    """One run of any command."""
+    """One run of any command, or a trial without a command."""
 
     def __init__(self, argv: Sequence[str], cwd: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
         super().__init__(argv[0] if argv else "", cwd, policy, done)
@@ -61,13 +61,20 @@ def run_command(
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
-    :param start: what runs the launcher's command to its end; it need not raise
+    :param argv: the command and its arguments
+    :param cwd: path of the source tree, and the command's current directory
+    :param policy: what the command may do
+    :param start: runs the launcher's command to its end; it need not raise an error if that fails
     :param stdin: ``"inherit"`` or ``"null"``
-    :param terminal: the device of the pseudo-terminal that ``start`` gives it as descriptor 0, if it does
-    :param extra_environ: variables that ``start`` gives it, over the inherited ones
-    :param python: an interpreter to show with all that it loads, if there is one to show
-    :raises HookTimeoutError: it ran into a time limit
-    :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :meth:`IsolatedRunner.__call__`
+    :param terminal: path of the pseudo-terminal that ``start`` passes as descriptor 0, or an empty string
+    :param extra_environ: variables that ``start`` passes, which override the inherited ones
+    :param python: path of an interpreter that the command sees, with everything that it loads, or an empty string
+    :return: the report; its ``returncode`` is the command's, which raises no error
+    :raises HookTimeoutError: the command reached a time limit
+    :raises HookKilledError: the command exceeded another limit
+    :raises SandboxUnavailableError: this host lacks something that the policy requires
+    :raises SandboxSetupError: setting up the sandbox failed
+    :raises PolicyError: the command or a path does not fit the policy
     """
     reports: list[HookReport] = []
     run = _CommandRun(argv, cwd, policy, reports.append)
@@ -78,26 +85,27 @@ def run_command(
     except (HookTimeoutError, HookKilledError):
         raise
     except HookProcessError:
-        pass  # its exit code is in the report
+        pass  # the report has the exit code
     return reports[-1]
 
 
 def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
-    """Try the sandbox on an empty tree, so that a host that cannot do it is found before anything else is done.
+    """Try the sandbox on an empty tree, so an unsuitable host raises an error before any other work.
 
-    :return: the state of every protection there
-    :raises SandboxUnavailableError: this host cannot do what the policy requires
+    :return: the status of every protection in the trial
+    :raises SandboxUnavailableError: this host lacks something that the policy requires
+    :raises SandboxSetupError: setting up the sandbox failed
     """
     check_platform()
     sweep_once(workspace_parent(policy.writable))
     with (
-        Workspace(policy.writable) as other,
+        Workspace(policy.writable) as tree,
         Workspace(policy.writable) as workspace,
     ):
-        # The empty tree: in a workspace too, so that it is found where this process is killed.
-        source = other.layout.staging
+        # The empty tree is in a workspace too, so a later sweep removes it if this process is killed.
+        source = tree.layout.staging
         run = _CommandRun((), source, policy, lambda _: None)
-        run.stdin = "null"  # as hooks have it
+        run.stdin = "null"  # as for hooks
         plan = run.tried_plan(workspace)
         degraded = trial.degradations(plan, (source, *policy.writable, workspace.path))
         return with_degradations(run.launcher.protections(plan), degraded)

@@ -52,7 +52,7 @@ def _without_report(status: Mapping[str, Any], problem: BaseException | None, co
     if is_cut_short(status):
         return HookProcessError(KILLED, [command]) if problem is None else None
     if problem is None or isinstance(problem, subprocess.CalledProcessError):
-        return SandboxSetupError("starting the launcher", reason="it ended without a word")
+        return SandboxSetupError("starting the launcher", reason="the launcher exited without reporting a status")
     return None  # the inner runner has not started it, and says why
 
 

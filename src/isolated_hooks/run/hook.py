@@ -1,4 +1,4 @@
-"""One hook call in a sandbox, and what it left, taken when every process of it is dead."""
+"""Run one hook call in a sandbox, and collect its results once all its processes are dead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["HookRun"]
 
 
 class HookRun(Run):
-    """One hook call."""
+    """One run of a hook."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class HookRun(Run):
 
     def execute(self) -> None:
         if not self.policy.allow_other_names:
-            # Before the hook, which may change what it is compared with.
+            # Read the expected names before the hook runs, because the hook may change the files that hold them.
             self.expected = expected_of(self.source, self.call.metadata_directory)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
@@ -63,7 +63,7 @@ class HookRun(Run):
             json.dump({"kwargs": dict(kwargs)}, file)
 
     def start(self, command: list[str]) -> None:
-        # The launcher is started in the source tree, as every hook is, and must not load libraries from there.
+        # The launcher starts in the source tree, as every hook does, and must not load libraries from the tree.
         absolute = absolute_libraries({**os.environ, **self.extra})
         self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
 

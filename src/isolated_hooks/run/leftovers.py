@@ -6,18 +6,17 @@ import contextlib
 import functools
 import marshal
 import os
-import stat
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..files.aside import sweep_aside
+from ..files.held import abandoned
 from ..files.ownership import give_back
 from ..launchers.child import child_command
 from ..sandbox import cgroup
 from ..sandbox.status import read_status
 from .waiting import wait_for_end
-from .workspace import PREFIX, discard, opened, workspace_parent
+from .workspace import NAME, discard, opened, workspace_parent
 
 __all__ = ["sweep", "sweep_once", "take_back"]
 
@@ -37,31 +36,13 @@ def sweep(parent: str | None = None) -> None:
     """
     parent = workspace_parent(()) if parent is None else parent
     with contextlib.suppress(OSError), opened(parent) as fd:
-        sweep_aside(fd)
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        for entry in entries:
-            if entry.name.startswith(PREFIX) and _is_abandoned(entry.path):
+        for name in filter(NAME.fullmatch, os.listdir(fd)):
+            with contextlib.suppress(OSError), abandoned(fd, name):
+                path = os.path.join(parent, name)
                 # A frontend that was killed early has left half a plan, or none.
                 with contextlib.suppress(OSError, EOFError, KeyError, TypeError, ValueError):
-                    _take_back_abandoned(entry.path)
-                with contextlib.suppress(OSError):
-                    discard(entry.path)
-
-
-def _is_abandoned(path: str) -> bool:
-    try:
-        status = os.lstat(path)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            return False
-        fd = os.open(f"{path}/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return stat.S_ISFIFO(os.fstat(fd).st_mode) and os.read(fd, 1) == b""
-    except BlockingIOError:
-        return False  # somebody holds the other end
-    finally:
-        os.close(fd)
+                    _take_back_abandoned(path)
+                discard(path)
 
 
 def _take_back_abandoned(path: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..plan import Identity
 from ..plan.identities import Nproc
-from ..policy.limits import LIMITS, LOOK, Limits
+from ..policy.limits import LIMITS, WATCHER, Limits
 
 __all__ = ["Means", "means_of"]
 
@@ -44,7 +44,7 @@ def _memory(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
     if facts.get("memory cgroup", (False, ""))[0]:
         return "a memory cgroup of the hook's own; where the kernel kills a process in it, the hook is ended", True
     what = "the proportional set sizes of all processes; memory that no process has mapped is not seen"
-    return f"RLIMIT_DATA for each process; for their sum {LOOK}: {what}", False
+    return f"RLIMIT_DATA for each process; for their sum, {WATCHER}: {what}", False
 
 
 def _processes(identity: Identity, root: bool) -> tuple[str, bool]:
@@ -57,14 +57,14 @@ def _processes(identity: Identity, root: bool) -> tuple[str, bool]:
 _COUNTED = {
     Nproc.NAMESPACE: "RLIMIT_NPROC, which counts the processes of the sandbox's user namespace",
     Nproc.UID: "RLIMIT_NPROC, which counts the processes of the throw-away uid",
-    Nproc.CALLER: f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {LOOK}",
-    Nproc.NOBODY: f"{LOOK}: RLIMIT_NPROC does not bind root",
+    Nproc.CALLER: f"RLIMIT_NPROC, with room for the caller's other processes, which it counts as well; {WATCHER}",
+    Nproc.NOBODY: f"{WATCHER}: RLIMIT_NPROC does not bind root",
 }
 
 
 def _temp(identity: Identity) -> tuple[str, bool]:
     if identity.confined:
-        return f"{LOOK}: without a mount namespace temporary files are in the workspace, on disk", False
+        return f"{WATCHER}: without a mount namespace, temporary files are on disk, in the workspace", False
     if identity.traits.unmapped:
-        return f"the size of a tmpfs; where user namespaces get no map, {LOOK}", False
+        return f"the size of a tmpfs; if the user namespace gets no map, {WATCHER}", False
     return "the size of a tmpfs, and a million files", True

@@ -1,4 +1,4 @@
-"""Whether this is a platform that the sandbox can work on at all."""
+"""Check that the sandbox supports this platform at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ _MINIMUM = (5, 12)  # mount_setattr(2)
 
 
 def check_platform() -> None:
-    """Raise SandboxUnavailableError where this cannot work at all, without trying anything."""
+    """Check the platform without trying anything.
+
+    :raises SandboxUnavailableError: the sandbox cannot work here
+    """
     if sys.platform != "linux":
         raise SandboxUnavailableError(
-            [f"this is {platform.system() or sys.platform}, and the sandbox is made of Linux namespaces"],
+            [f"this is {platform.system() or sys.platform}, and the sandbox needs Linux namespaces"],
             "build on Linux, for instance in a virtual machine or a container on this host",
         )
     if platform.machine() not in MACHINES:
@@ -29,8 +32,8 @@ def check_platform() -> None:
         os.readlink("/proc/self")
     except OSError as error:
         raise SandboxUnavailableError(
-            ["/proc is not mounted, or it is that of a PID namespace which this process is not in"],
-            "mount it: mount -t proc proc /proc, or start unshare(1) with --mount-proc",
+            ["/proc is not mounted, or it belongs to a PID namespace that does not contain this process"],
+            "mount /proc: mount -t proc proc /proc, or start unshare(1) with --mount-proc",
         ) from error
     release = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit())
     if release < _MINIMUM:

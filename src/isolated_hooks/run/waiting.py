@@ -1,4 +1,4 @@
-"""Waiting for a sandbox that this process is not the parent of."""
+"""Wait for the end of a sandbox whose parent is another process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _SECONDS = 30.0
 
 
 def wait_for_end(status: Mapping[str, Any]) -> None:
-    """Wait until pid 1 of the sandbox, and so every process in it, is dead.
+    """Wait at most 30 seconds until pid 1 of the sandbox, and therefore every process in it, is dead.
 
-    Where the frontend's runner was interrupted it has killed the launcher, and the kernel is still ending the rest.
+    An interrupted runner of a frontend kills the launcher, and then the kernel needs some time to end the others.
 
-    :param status: what the launcher said: ``pid`` and ``born``, the start time that tells it from a later process
+    :param status: the launcher's status. ``pid`` is the process, and ``born`` its start time, which distinguishes it
+        from a later process with the same number. Without ``pid`` there is nothing to wait for.
     """
     pid, born = status.get("pid"), status.get("born")
     if pid is None:
@@ -27,7 +28,7 @@ def wait_for_end(status: Mapping[str, Any]) -> None:
     try:
         fd = os.pidfd_open(pid)
     except OSError:
-        return  # it is gone
+        return  # the process has ended
     try:
         if start_time(pid) == born:
             poll = select.poll()

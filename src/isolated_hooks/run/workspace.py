@@ -4,13 +4,13 @@
 
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
-        alive                     a FIFO that the frontend holds open: closed means that the frontend is gone
+        alive                     a FIFO that the frontend holds open: closed tells the child that it is gone
         root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories
         empty/, nothing           shown in the place of hidden paths
 
-A workspace whose frontend was killed is found by its FIFO, which nobody holds any more, and removed by a later call.
-While it has no FIFO yet it lies in a directory that is held by a lock instead, and the FIFO is the last to go.
+The frontend holds the directory by a lock from the beginning to the end, see :mod:`..files.held`. One that nobody holds
+any more is removed by a later call: its frontend was killed, or could not remove it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,17 +26,15 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import SandboxSetupError
-from ..files.aside import aside_at
-from ..files.entries import temporary_name
+from ..files.held import make_held
 from ..files.paths import is_within
-from ..files.trees import open_directory, remove_tree
+from ..files.trees import open_own_directory, remove_tree
 from ..plan import Layout, Plan
 from ..sandbox.status import read_status
 
-__all__ = ["PREFIX", "Workspace", "discard", "opened", "workspace_parent"]
+__all__ = ["NAME", "Workspace", "discard", "opened", "workspace_parent"]
 
-PREFIX = "isolated-hooks-"  # followed by twelve hexadecimal digits
-_ASIDE = "workspace"
+NAME = re.compile("isolated-hooks-[0-9a-f]{12}")
 _OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,16 +48,17 @@ class Workspace:
 
     def __init__(self, avoid: Iterable[str] = ()) -> None:
         parent = workspace_parent(avoid)
-        self.path = os.path.join(parent, PREFIX + secrets.token_hex(6))
-        self._alive = -1
+        self.path = ""
+        self._descriptors: list[int] = []
         try:
-            with aside_at(parent) as place:
-                unfinished = os.path.join(place, _ASIDE)
-                os.mkdir(unfinished, 0o700)
-                self._fill(unfinished)
-                os.rename(unfinished, self.path)
+            with opened(parent) as above:
+                name, lock = make_held(above, _new_name)
+            self._descriptors.append(lock)
+            self.path = os.path.join(parent, os.fsdecode(name))
+            self._fill(self.path)
         except BaseException as error:
-            self._close_alive()
+            with contextlib.suppress(OSError):
+                self.__exit__(None, None, None)
             if not isinstance(error, OSError):
                 raise
             path = os.fsdecode(error.filename or parent)
@@ -76,7 +76,7 @@ class Workspace:
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
         os.mkfifo(f"{path}/alive", 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
-        self._alive = os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC)
+        self._descriptors.append(os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC))
 
     @property
     def layout(self) -> Layout:
@@ -113,7 +113,7 @@ class Workspace:
     @contextlib.contextmanager
     def directory(self, path: str) -> Iterator[int]:
         """Give a descriptor of one of the workspace's directories, which a hook may have made unreadable."""
-        with opened(self.path) as fd, open_directory(fd, os.fsencode(os.path.basename(path))) as directory:
+        with opened(self.path) as fd, open_own_directory(fd, os.fsencode(os.path.basename(path))) as directory:
             yield directory
 
     def __enter__(self) -> Workspace:
@@ -122,16 +122,16 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Held until everything is gone: the sweep of another frontend takes a workspace that nobody holds.
+        # Held until everything is gone: another call sweeps what nobody holds.
         try:
-            discard(self.path)
+            if self.path:
+                discard(self.path)
         finally:
-            self._close_alive()
+            self._release()
 
-    def _close_alive(self) -> None:
-        if self._alive >= 0:
-            os.close(self._alive)
-            self._alive = -1
+    def _release(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def workspace_parent(avoid: Iterable[str]) -> str:
@@ -156,29 +156,20 @@ def workspace_parent(avoid: Iterable[str]) -> str:
 
 
 def discard(path: str) -> None:
-    """Remove a workspace, its FIFO last: what could not be removed, or not before a SIGKILL, is found by a later call.
+    """Remove a workspace. A later call finds what could not be removed, or not before a SIGKILL.
 
     :raises OSError: something could not be removed; everything else was
     """
-    failed: list[OSError] = []
-    with opened(path) as fd:
-        for name in set(os.listdir(fd)) - {"alive"}:
-            try:
-                remove_tree(fd, name)
-            except OSError as error:
-                failed.append(error)
-    if failed:
-        raise failed[0]
-    # Without its FIFO it would be nobody's; under such a name another call removes it, perhaps before this one does.
-    parent, left = os.path.dirname(path), os.fsdecode(temporary_name())
-    os.rename(path, os.path.join(parent, left))
-    with contextlib.suppress(OSError):
-        _remove(parent, left)
+    _remove(*os.path.split(path))
 
 
 def _remove(parent: str, name: str) -> None:
     with opened(parent) as fd:
         remove_tree(fd, name)
+
+
+def _new_name() -> bytes:
+    return f"isolated-hooks-{secrets.token_hex(6)}".encode()
 
 
 @contextlib.contextmanager

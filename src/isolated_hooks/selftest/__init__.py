@@ -1,5 +1,5 @@
-"""The attack suite: what a hostile backend may try, tried by a real one in a real hook, and judged from outside.
+"""The attack suite. A hostile backend runs each attack in a real hook, and the suite judges the outcome from outside.
 
-The tests run all of it; ``isolated-hooks selftest`` runs what is harmless to the user's own host. An attack counts only
-where it succeeds without the sandbox.
+The tests run all attacks. ``isolated-hooks selftest`` runs those that are harmless to the user's own host. An attack
+counts only if it succeeds without the sandbox.
 """

@@ -1,4 +1,4 @@
-"""What an attack is, and the ways in which its success is seen."""
+"""The description of an attack, and the verdicts that decide whether it succeeded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = [
     "Verdict",
     "changed",
     "done",
-    "given",
+    "fixed",
+    "fixed_paths",
     "leaks",
-    "nothing",
-    "others",
-    "paths",
+    "names_others",
+    "no_arguments",
     "says",
 ]
 
@@ -32,18 +32,18 @@ Verdict = Callable[[World, Any], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Attack:
-    """One attack: a probe of the backend, what it is given, and how its success is seen from outside.
+    """One attack: a probe of the backend, its arguments, and a verdict from outside.
 
-    :ivar name: the kind, a dash and a word: ``A01-home``
-    :ivar tries: what it tries, as the end of a sentence that begins with *to*
-    :ivar probe: the function of the backend
-    :ivar arguments: what the probe is given
-    :ivar succeeded: the verdict
-    :ivar unless: why it may fail on some hosts without the sandbox too; where it is empty it has to succeed
-    :ivar root: only root can do it without the sandbox
-    :ivar harmless: it touches nothing on a user's host but what was planted for it, with or without the sandbox
-    :ivar stopped: the protections meant to stop it, where these are not those of its kind
-    :ivar tests: the promise that it tests, where this is not that of its kind
+    :ivar name: the kind, a hyphen and a word: ``A01-home``
+    :ivar tries: the aim of the attack, which completes a sentence that ends with *to*
+    :ivar probe: the name of the backend's function
+    :ivar arguments: returns the keyword arguments of the probe for a world
+    :ivar succeeded: the verdict: returns whether the attack succeeded, from the world and the probe's evidence
+    :ivar unless: the reason why it may fail on some hosts without the sandbox too; if empty, it must succeed there
+    :ivar root: whether only root can run it without the sandbox
+    :ivar harmless: whether it touches only planted targets on a user's host, with or without the sandbox
+    :ivar stopped: the protections that should stop it, if they differ from those of its kind
+    :ivar tests: the promise that it tests, if it differs from that of its kind
     """
 
     name: str
@@ -59,46 +59,46 @@ class Attack:
 
     @property
     def kind(self) -> str:
-        """The id of its kind, a key of :data:`isolated_hooks.selftest.promises.KINDS`."""
+        """The id of the kind, a key of :data:`isolated_hooks.selftest.promises.KINDS`."""
         return self.name.partition("-")[0]
 
     @property
     def promise(self) -> Promise:
-        """The promise that it tests."""
+        """The promise that the attack tests."""
         return self.tests or KINDS[self.kind].promise
 
     @property
     def origin(self) -> str:
-        """Where attacks of this kind were seen, or who defends against them."""
+        """Reports of attacks of this kind, or projects that defend against them."""
         return KINDS[self.kind].origin
 
     @property
     def stopped_by(self) -> tuple[Protection, ...]:
-        """The protections that are meant to stop it: where all are active it must fail."""
+        """The protections that should stop the attack: if all of them are active, it must fail."""
         return self.stopped or KINDS[self.kind].stopped_by
 
     @property
     def possible(self) -> bool:
-        """Whether it is worth trying: an ordinary user cannot do without the sandbox what takes root."""
+        """Whether this user can try the attack: an attack that needs root fails for others even without the sandbox."""
         return not self.root or os.geteuid() == 0
 
     def needs_more(self) -> str:
-        """Say why this attack may fail here for want of rights or means, or return an empty text."""
+        """Return why this attack may fail on this host even without the sandbox, or an empty string."""
         return self.unless if self.possible else "an ordinary user cannot do this without a sandbox either"
 
 
-def nothing(_world: World) -> dict[str, Any]:
-    """A probe without arguments."""
+def no_arguments(_world: World) -> dict[str, Any]:
+    """Return no arguments, for a probe that takes none."""
     return {}
 
 
 def leaks(*names: str) -> Verdict:
-    """The canaries of those names are in the evidence."""
+    """Return the verdict that the evidence contains one of the named canaries."""
     return lambda world, evidence: bool(world.leaked([n for n in names if n in world.canaries], evidence))
 
 
 def changed(path: Callable[[World], Path]) -> Verdict:
-    """A file outside holds what the backend writes."""
+    """Return the verdict that a file outside contains the backend's text."""
 
     def verdict(world: World, _evidence: Any) -> bool:
         target = path(world)
@@ -108,28 +108,28 @@ def changed(path: Callable[[World], Path]) -> Verdict:
 
 
 def says(*words: str) -> Verdict:
-    """The evidence is one of these words, or holds one of them."""
+    """Return the verdict that the evidence is one of these words, or contains one at any depth."""
 
-    def said(evidence: Any) -> bool:
+    def contains_word(evidence: Any) -> bool:
         values = evidence.values() if isinstance(evidence, dict) else evidence
-        return evidence in words if isinstance(evidence, str) else any(map(said, values or ()))
+        return evidence in words if isinstance(evidence, str) else any(map(contains_word, values or ()))
 
-    return lambda _world, evidence: said(evidence)
+    return lambda _world, evidence: contains_word(evidence)
 
 
 done = says("done")
 
 
-def given(**values: Any) -> Arguments:
-    """The probe takes arguments that are the same in every world."""
+def fixed(**values: Any) -> Arguments:
+    """Return arguments that are the same in every world."""
     return lambda _world: values
 
 
-def paths(names: Iterable[str]) -> Arguments:
-    """The probe takes paths, the same in every world."""
+def fixed_paths(names: Iterable[str]) -> Arguments:
+    """Return the argument ``paths``, the same in every world."""
     return lambda _world: {"paths": list(names)}
 
 
-def others(_world: World, evidence: Any) -> bool:
-    """The evidence names what should not be there."""
+def names_others(_world: World, evidence: Any) -> bool:
+    """Return whether the evidence names anything besides the expected objects."""
     return bool(evidence["others"])

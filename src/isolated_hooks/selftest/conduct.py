@@ -1,4 +1,4 @@
-"""One run of one hook of the hostile backend, with or without the sandbox, and the verdicts on every attack."""
+"""Run one hook of the hostile backend, with or without the sandbox, and judge every attack."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .world.world import World
 
 __all__ = ["HOOKS", "Outcome", "UntriedError", "call_hook", "conduct"]
 
-# How the backend begins its evidence on standard output, where it cannot write to the source tree.
+# If the backend cannot write to the source tree, it prints its evidence to stdout after this prefix.
 _EVIDENCE = b"isolated-hooks-evidence: "
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
-    :ivar succeeded: for each attack whether it did, judged from outside
-    :ivar evidence: what the backend wrote, for messages
-    :ivar report: of the sandbox, ``None`` without it
-    :ivar allowed: the attacks that are after something that the policy gives the hook
+    :ivar succeeded: for the name of each attack, whether it succeeded, judged from outside
+    :ivar evidence: for the name of each attack, the backend's evidence, for messages
+    :ivar report: the report of the call, or ``None`` without the sandbox
+    :ivar allowed: names of the attacks whose target the policy lets the hook reach
     """
 
     succeeded: dict[str, bool]
@@ -49,18 +49,20 @@ def conduct(
 ) -> Outcome:
     """Run a hook that carries out attacks, in a new world.
 
+    :param hook: the hook's name
+    :param sandboxed: whether the hook runs in the sandbox
     :param before: changes the world before the hook starts, for instance the owners of the source tree
-    :param attacks: those that need rights that this user lacks are left out
-    :param policy: of the sandbox
-    :raises UntriedError: an attack was not tried to its end, so nothing can be said of it
+    :param attacks: the attacks; those that this user cannot try are left out
+    :param policy: the policy of the sandbox (default: ``Policy()``)
+    :raises UntriedError: an attack was not tried to its end, so it has no outcome
     """
     harmless = all(attack.harmless for attack in attacks)
     policy = Policy() if policy is None else policy
     with World(policy=policy if sandboxed else None, harmless=harmless) as world:
         runner = world.inner_runner()
         tried = [attack for attack in attacks if attack.possible]
-        given = {attack.name: attack.arguments(world) for attack in tried}
-        text = json.dumps({a.name: {"probe": a.probe, "arguments": given[a.name]} for a in tried})
+        arguments = {attack.name: attack.arguments(world) for attack in tried}
+        text = json.dumps({a.name: {"probe": a.probe, "arguments": arguments[a.name]} for a in tried})
         (world.tree / "attacks.json").write_text(text)
         if before is not None:
             before(world)
@@ -68,12 +70,12 @@ def conduct(
         call_hook(caller, hook, str(world.out), {"attacks": text})
         evidence = _evidence(world)
         if untried := {attack.name for attack in tried} - evidence.keys():
-            raise UntriedError(f"the backend did not try everything: {', '.join(sorted(untried))} is missing")
+            raise UntriedError(f"the backend did not try every attack: {', '.join(sorted(untried))} missing")
         return Outcome(
             {attack.name: _judge(attack, world, evidence[attack.name]) for attack in tried},
             evidence,
             caller.reports[-1] if isinstance(caller, IsolatedHookCaller) else None,
-            frozenset(name for name, arguments in given.items() if _is_after_what_is_given(arguments, world)),
+            frozenset(name for name, values in arguments.items() if _has_allowed_target(values, world)),
         )
 
 
@@ -85,7 +87,7 @@ def _caller(world: World, runner: Any, policy: Policy | None) -> pyproject_hooks
 
 
 class UntriedError(IsolatedHooksError):
-    """An attack was not tried to its end, so nothing can be said of it."""
+    """An attack was not tried to its end, so it has no outcome."""
 
 
 def _evidence(world: World) -> dict[str, Any]:
@@ -105,17 +107,17 @@ def _judge(attack: Attack, world: World, evidence: Any) -> bool:
     return bool(attack.succeeded(world, evidence))
 
 
-def _is_after_what_is_given(arguments: Mapping[str, Any], world: World) -> bool:
-    """Say whether the policy itself gives the hook what a probe is told to reach: a path, or a variable."""
+def _has_allowed_target(arguments: Mapping[str, Any], world: World) -> bool:
+    """Return whether the policy lets the hook reach the target of a probe: a path, or a variable."""
     for value in arguments.values():
         for text in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(text, str) and world.gives(text):
+            if isinstance(text, str) and world.is_allowed(text):
                 return True
     return False
 
 
 def call_hook(caller: pyproject_hooks.BuildBackendHookCaller, hook: str, out: str, settings: dict[str, str]) -> Any:
-    """Call a hook by its name, with the arguments that it takes."""
+    """Call a hook by its name, with the arguments that it takes, and return its result."""
     if hook == "_supported_features":
         return caller._supported_features()
     if hook.startswith("get_requires"):

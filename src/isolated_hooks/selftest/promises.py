@@ -1,4 +1,4 @@
-"""For each kind of attack: which promise it tests, what stops it, and its origin."""
+"""The kinds of attack, with the promise, the protections and the origin of each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["KINDS", "Kind", "Promise"]
 class Kind:
     """A kind of attack.
 
-    :ivar promise: what it tests
-    :ivar stopped_by: the protections each of which is meant to stop it
-    :ivar origin: where it was seen, or who defends against it
+    :ivar promise: the promise that it tests
+    :ivar stopped_by: the protections, each of which should stop it
+    :ivar origin: reports of such attacks, or projects that defend against them
     """
 
     promise: Promise
@@ -35,7 +35,7 @@ _NAMESPACES = (Protection.PRIVILEGES, Protection.SYSCALLS)
 _KERNEL_FILES = (Protection.FILESYSTEM, Protection.IDENTITY)
 _READ, _WRITE, _REACH = Promise.SEES, Promise.WRITES, Promise.REACHES
 
-#: By the id that attacks' names begin with: a letter for the family, and a number.
+#: The kinds by id, with which the names of attacks begin: a letter for the family, and a number.
 KINDS = {
     "A01": Kind(_READ, _FILES, "fromager #1019; build-attack-test: netrc"),
     "A02": Kind(_READ, _FILES, "build-attack-test: pip_config; TeamPCP and litellm, 2026"),

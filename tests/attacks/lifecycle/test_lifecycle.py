@@ -93,10 +93,11 @@ def test_no_process_of_the_hook_is_the_callers(place: Place, name: str) -> None:
 
 def test_a_process_that_keeps_output_open_does_not_block_the_caller(place: Place, name: str) -> None:
     """Without the sandbox a runner that captures waits until the daemon closes its end; inside it is dead by then."""
-    attacks, control = _holding(place, name), _holding(place, "ih-control")
+    name_of_control = f"{name}-out"
+    attacks, control = _holding(place, name), _holding(place, name_of_control)
     open_end = threading.Thread(target=place.call, args=(control,), kwargs={"sandboxed": False})
     open_end.start()
-    assert until(lambda: (place.tree / "evidence.json").exists() and any(processes("ih-control")))
+    assert until(lambda: (place.tree / "evidence.json").exists() and any(processes(name_of_control)))
     open_end.join(1)
     assert open_end.is_alive(), "it does not block without the sandbox either, so this proves nothing"
     (place.tree / "release").touch()
@@ -119,8 +120,11 @@ def test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit(place: Plac
     assert not any(processes(name))
 
 
-@pytest.mark.parametrize("shell", [False, True], ids=["direct", "through-a-shell"])
-@pytest.mark.parametrize("mirror", [False, True], ids=["", "mirrored"])
+_SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("shell", [False, pytest.param(True, marks=_SLOW)], ids=["direct", "through-a-shell"])
+@pytest.mark.parametrize("mirror", [False, pytest.param(True, marks=_SLOW)], ids=["", "mirrored"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_everything_ends_with_the_frontend(
     place: Place, name: str, number: signal.Signals, mirror: bool, shell: bool

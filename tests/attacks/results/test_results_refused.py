@@ -1,14 +1,16 @@
 """What a hook leaves for the frontend to obey (H and I of the attacks): stock does, and ours refuses by one error.
 
-Each attack replaces what a tiny backend answers or leaves. Stock has to fall for it first, in a process of its own
-where it hangs or uses up its memory.
+Each attack is a function of ``project/attacks.py``, and replaces what a tiny backend answers or leaves. Stock has to
+fall for it first, in a process of its own where it hangs or uses up its memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import pyproject_hooks
 import pytest
 from build.env import DefaultIsolatedEnv
 from packaging.version import Version
-from support.attacks.place import processes_naming, quiet
+from support.attacks.place import HERE, processes_naming, quiet
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
 from isolated_hooks.selftest.world.processes import until
@@ -29,82 +31,13 @@ from isolated_hooks.selftest.world.processes import until
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 SECRET = "machine index.example login me password hunter2"
-
-_BACKEND = r'''
-import base64, hashlib, io, json, os, socket, stat, sys, tarfile, zipfile
-
-SECRET = os.environ.get("WHERE_THE_SECRET_IS", "")
-WHEEL, INFO = "example-1.0-py3-none-any.whl", "example-1.0.dist-info"
-METADATA = "Metadata-Version: 2.1\nName: example\nVersion: 1.0\n"
-REQUIRES = []
-
-def answer(action):
-    """Have the hook script's own end replaced: it writes output.json with json.dump, last of all."""
-    import atexit
-    path = os.path.join(sys.argv[2], "output.json")
-    def act():
-        os.path.lexists(path) and os.unlink(path)
-        action(path)
-    atexit.register(act)
-
-def document(**changes):
-    text = json.dumps({"return_val": REQUIRES, "warnings": [], **changes})
-    answer(lambda path: open(path, "w").write(text))
-
-def get_requires_for_build_wheel(config_settings=None):
-    exec(config_settings["code"], globals())
-    return REQUIRES
-
-def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    os.mkdir(os.path.join(metadata_directory, INFO))
-    with open(os.path.join(metadata_directory, INFO, "METADATA"), "w") as file:
-        file.write(METADATA)
-    globals()["returned"] = INFO
-    exec(config_settings["code"], globals(), {"directory": os.path.join(metadata_directory, INFO)})
-    return returned
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    path = os.path.join(wheel_directory, WHEEL)
-    files = {"example.py": "", INFO + "/METADATA": METADATA, INFO + "/WHEEL": "Wheel-Version: 1.0\n"}
-    record = ""
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, text in files.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            record += f"{name},sha256={digest},{len(text)}\n"
-            wheel.writestr(name, text)
-        wheel.writestr(INFO + "/RECORD", record + INFO + "/RECORD,,\n")
-    globals()["returned"] = WHEEL
-    exec(config_settings["code"], globals(), {"path": path, "directory": wheel_directory})
-    return returned
-
-def build_sdist(sdist_directory, config_settings=None):
-    path = os.path.join(sdist_directory, "example-1.0.tar.gz")
-    with tarfile.open(path, "w:gz") as sdist:
-        member = tarfile.TarInfo("example-1.0/PKG-INFO")
-        member.size = len(METADATA)
-        sdist.addfile(member, io.BytesIO(METADATA.encode()))
-        exec(config_settings["code"], globals(), {"path": path, "sdist": sdist, "directory": sdist_directory})
-    return "example-1.0.tar.gz"
-'''
-
-_STOCK = """
-import json, sys, resource
-import pyproject_hooks
-resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-caller = pyproject_hooks.BuildBackendHookCaller(sys.argv[1], "tiny", ["."], pyproject_hooks.quiet_subprocess_runner)
-try:
-    print("returned", repr(caller.get_requires_for_build_wheel({"code": sys.argv[2]})))
-except BaseException as error:
-    print(type(error).__name__, error, getattr(error, "doc", ""))
-"""
+_PROJECT = Path(__file__).with_name("project")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     path = tmp_path / "tree"
-    path.mkdir()
-    (path / "tiny.py").write_text(_BACKEND)
-    (path / "pyproject.toml").write_text('[project]\nname = "example"\nversion = "1.0"\n')
+    shutil.copytree(_PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "out").mkdir()
     (tmp_path / "netrc").write_text(SECRET + "\n")
     return path
@@ -118,18 +51,50 @@ def stock(tree: Path) -> pyproject_hooks.BuildBackendHookCaller:
     return pyproject_hooks.BuildBackendHookCaller(str(tree), "tiny", ["."], quiet)
 
 
-def said_by_stock(tree: Path, code: str, *, seconds: float = 60) -> str:
-    """Return what comes of a call by stock in a process of its own, ``"hangs"`` where that does not end."""
-    argv = [sys.executable, "-c", _STOCK, str(tree), code]
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False).stdout
-    except subprocess.TimeoutExpired:
-        return "hangs"
+def attack(name: str, **arguments: Any) -> dict[str, Any]:
+    """Return the config settings that have the backend carry out an attack."""
+    return {"attack": name, "arguments": arguments}
 
 
-def refused(tree: Path, code: str, **policy: Any) -> UntrustedResultError:
+NOTHING = attack("")
+
+
+def _start_stock(tree: Path, settings: Mapping[str, Any]) -> subprocess.Popen[str]:
+    """Start a call by stock in a process of its own."""
+    argv = [sys.executable, HERE / "stock.py", tree, json.dumps(settings)]
+    environ = {**os.environ, "TMPDIR": os.fspath(tree.parent / "out")}
+    return subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True)
+
+
+def said_by_stock(tree: Path, settings: Mapping[str, Any]) -> str:
+    """Return what comes of a call by stock."""
+    with _start_stock(tree, settings) as process:
+        return process.communicate(timeout=60)[0]
+
+
+def assert_stock_hangs(tree: Path, settings: Mapping[str, Any], fifo: str) -> None:
+    """Check that stock opens a FIFO, by a pattern beneath the directory of the test, and waits there for its writer."""
+
+    def is_read() -> bool:
+        for path in tree.parent.glob(fifo):
+            try:
+                # Without waiting for a reader, a FIFO can be opened for writing only where there is one; fifo(7).
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:
+                continue
+            return True
+        return False
+
+    with _start_stock(tree, settings) as process:
+        try:
+            assert until(is_read), "it does not read the FIFO"
+        finally:
+            process.kill()
+
+
+def refused(tree: Path, settings: Mapping[str, Any], **policy: Any) -> UntrustedResultError:
     with pytest.raises(UntrustedResultError) as caught:
-        ours(tree, **policy).get_requires_for_build_wheel({"code": code})
+        ours(tree, **policy).get_requires_for_build_wheel(settings)
     assert SECRET not in str(caught.value)
     assert str(caught.value).isprintable()
     return caught.value
@@ -140,44 +105,45 @@ def refused(tree: Path, code: str, **policy: Any) -> UntrustedResultError:
 
 def test_output_json_as_link_to_a_secret(tree: Path) -> None:
     """I01: stock parses it, and keeps it in the error that a log may print."""
-    code = f"answer(lambda path: os.symlink({str(tree.parent / 'netrc')!r}, path))"
-    assert SECRET in said_by_stock(tree, code)
-    assert "opened" in refused(tree, code).rule
+    settings = attack("answer_is_a_link", target=str(tree.parent / "netrc"))
+    assert SECRET in said_by_stock(tree, settings)
+    assert "opened" in refused(tree, settings).rule
 
 
 def test_output_json_as_fifo(tree: Path) -> None:
     """I02: stock waits for a writer that never comes."""
-    code = "answer(os.mkfifo)"
-    assert said_by_stock(tree, code, seconds=10) == "hangs"
-    assert "regular file" in refused(tree, code).rule
-
-
-@pytest.mark.parametrize("kind", ["/dev/zero", "sparse"])
-def test_output_json_without_end(tree: Path, kind: str) -> None:
-    """I03: stock reads it until its memory ends, here after two GiB."""
-    code = "answer(lambda path: os.symlink('/dev/zero', path))"
-    if kind == "sparse":
-        code = "answer(lambda path: os.close(os.open(path, 577, 0o600)) or os.truncate(path, 10 << 30))"
-    assert "MemoryError" in said_by_stock(tree, code)
-    refused(tree, code)
+    settings = attack("answer_is_a_fifo")
+    assert_stock_hangs(tree, settings, "out/*/output.json")
+    assert "regular file" in refused(tree, settings).rule
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    "settings",
+    [attack("answer_is_a_link", target="/dev/zero"), attack("answer_is_sparse", size=10 << 30)],
+    ids=["/dev/zero", "sparse"],
+)
+def test_output_json_without_end(tree: Path, settings: Mapping[str, Any]) -> None:
+    """I03: stock reads it until its memory ends, here after two GiB."""
+    assert "MemoryError" in said_by_stock(tree, settings)
+    refused(tree, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
     [
-        ("answer(os.mkdir)", "IsADirectoryError"),
-        ("answer(lambda path: None)", "FileNotFoundError"),
-        ("answer(lambda path: open(path, 'w').write('[1]'))", "AttributeError"),
-        ("answer(lambda path: open(path, 'wb').write(b'\\xff'))", "UnicodeDecodeError"),
-        ("answer(lambda path: open(path, 'w').write('[' * 200000))", "RecursionError"),
-        ("answer(lambda path: open(path, 'w').write('{\"return_val\": ' + '9' * 5000 + '}'))", "ValueError"),
+        ("answer_is_a_directory", "IsADirectoryError"),
+        ("answer_is_missing", "FileNotFoundError"),
+        ("answer_is_a_list", "AttributeError"),
+        ("answer_is_no_text", "UnicodeDecodeError"),
+        ("answer_is_nested", "RecursionError"),
+        ("answer_is_a_long_number", "ValueError"),
     ],
 )
-def test_output_json_that_is_none(tree: Path, code: str, error: str) -> None:
+def test_output_json_that_is_none(tree: Path, name: str, error: str) -> None:
     """I04: each is another error with stock, and one with us. Python before 3.10.7 reads any number of digits."""
-    said = said_by_stock(tree, code)
+    said = said_by_stock(tree, attack(name))
     assert error in said or (error == "ValueError" and "returned" in said), said
-    refused(tree, code)
+    refused(tree, attack(name))
 
 
 # I05, I15: names.
@@ -186,21 +152,16 @@ def test_output_json_that_is_none(tree: Path, code: str, error: str) -> None:
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "~/.netrc", ".", "", "/etc/passwd", {"a": 1}, 7, None])
 def test_a_returned_name_that_is_none(tree: Path, name: object) -> None:
     """I05: stock returns it, and frontends join it to the output directory."""
-    out, code = str(tree.parent / "out"), {"code": f"global returned; returned = {name!r}"}
-    assert stock(tree).build_wheel(out, code) == name
+    out, settings = str(tree.parent / "out"), attack("returns", value=name)
+    assert stock(tree).build_wheel(out, settings) == name
     with pytest.raises(UntrustedResultError):
-        ours(tree).build_wheel(out, code)
-
-
-_OTHER = "os.rename(path, os.path.join(directory, returned))"
+        ours(tree).build_wheel(out, settings)
 
 
 @pytest.mark.parametrize("hook", ["build_wheel", "prepare_metadata_for_build_wheel"])
 def test_what_is_named_after_another_project(tree: Path, hook: str) -> None:
     """I15: stock hands over whatever project the hook chose, and so does a frontend that publishes it."""
-    code = "global returned; returned = 'requests' + returned[7:]\n"
-    code += _OTHER if hook == "build_wheel" else "os.rename(directory, directory.replace(INFO, returned))"
-    out, settings = str(tree.parent / "out"), {"code": code}
+    out, settings = str(tree.parent / "out"), attack("is_of_another_project")
     assert str(getattr(stock(tree), hook)(out, settings)).startswith("requests-")
     (earlier,) = os.listdir(out)
     with pytest.raises(UntrustedResultError, match="named after the project, which is 'example'"):
@@ -211,49 +172,42 @@ def test_what_is_named_after_another_project(tree: Path, hook: str) -> None:
 
 def test_another_name_by_changing_what_it_is_compared_with(tree: Path) -> None:
     """I15: an earlier hook writes another name into pyproject.toml."""
-    code = "open('pyproject.toml', 'w').write('[project]\\nname = \"requests\"\\n')"
-    assert "must not change" in refused(tree, code).rule
+    assert "must not change" in refused(tree, attack("renames_the_project")).rule
     (tree / "pyproject.toml").write_text('[project]\nname = "example"\n')
     # A hook that changes it for itself alone is compared with what was there before.
     out = str(tree.parent / "out")
     with pytest.raises(UntrustedResultError, match=r"must not change|named after"):
-        ours(tree).build_wheel(
-            out, {"code": f"{code}\nglobal returned\nreturned = 'requests' + returned[7:]\n{_OTHER}"}
-        )
+        ours(tree).build_wheel(out, attack("renames_the_project_for_itself"))
     assert os.listdir(out) == []
 
 
-@pytest.mark.parametrize(
-    "end", ["raise SystemExit(1)", "os._exit(3)", "os.kill(os.getpid(), 9)", "returned = ['-r x']"]
-)
+@pytest.mark.parametrize("end", ["raises", "exits", "is_killed", "is_refused"])
 def test_another_name_by_a_hook_that_fails(tree: Path, end: str) -> None:
     """I15: the frontend may go on after a failure, and the next hook would be compared with the name left here."""
-    code = f"open('pyproject.toml', 'w').write('[project]\\nname = \"requests\"\\n')\nglobal returned\n{end}"
-    assert "must not change" in refused(tree, code).rule
+    assert "must not change" in refused(tree, attack(f"renames_the_project_and_{end}")).rule
 
 
 def test_another_version_than_was_prepared(tree: Path) -> None:
     """I15: the metadata that a resolver has looked at are not those of the wheel."""
-    out, nothing = str(tree.parent / "out"), {"code": ""}
-    metadata = stock(tree).prepare_metadata_for_build_wheel(out, nothing)
+    out, other = str(tree.parent / "out"), attack("is_another_version")
+    metadata = stock(tree).prepare_metadata_for_build_wheel(out, NOTHING)
     prepared = os.path.join(out, metadata)
-    other = {"code": f"global returned; returned = returned.replace('1.0', '9.9')\n{_OTHER}"}
     assert stock(tree).build_wheel(out, other, prepared).startswith("example-9.9")
     os.unlink(os.path.join(out, "example-9.9-py3-none-any.whl"))
     with pytest.raises(UntrustedResultError, match=r"prepared metadata, example 1\.0"):
         ours(tree).build_wheel(out, other, prepared)
-    assert ours(tree).build_wheel(out, nothing, prepared) == "example-1.0-py3-none-any.whl"
+    assert ours(tree).build_wheel(out, NOTHING, prepared) == "example-1.0-py3-none-any.whl"
 
 
 def test_a_stale_file_is_not_returned(tree: Path) -> None:
     """I15: what lies in the output directory from before is not what this hook has made."""
     out = tree.parent / "out"
     (out / "example-0.9-py3-none-any.whl").write_bytes(b"earlier")
-    code = {"code": "global returned; returned = 'example-0.9-py3-none-any.whl'"}
-    assert stock(tree).build_wheel(str(out), code) == "example-0.9-py3-none-any.whl"
+    settings = attack("returns", value="example-0.9-py3-none-any.whl")
+    assert stock(tree).build_wheel(str(out), settings) == "example-0.9-py3-none-any.whl"
     (out / "example-1.0-py3-none-any.whl").unlink()
     with pytest.raises(UntrustedResultError, match="No such file"):
-        ours(tree).build_wheel(str(out), code)
+        ours(tree).build_wheel(str(out), settings)
     assert (out / "example-0.9-py3-none-any.whl").read_bytes() == b"earlier"
 
 
@@ -263,12 +217,12 @@ def test_a_stale_file_is_not_returned(tree: Path) -> None:
 def test_a_warning_that_quotes_a_file(tree: Path) -> None:
     """I07: the warnings module prints that line of any file that the frontend can read."""
     path = str(tree.parent / "netrc")
-    code = f"document(warnings=[{{'message': 'm', 'filename': {path!r}, 'lineno': 1}}])"
+    settings = attack("answer_has", warnings=[{"message": "m", "filename": path, "lineno": 1}])
     shown = {}
     for name, caller in (("stock", stock(tree)), ("ours", ours(tree))):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            caller.get_requires_for_build_wheel({"code": code})
+            caller.get_requires_for_build_wheel(settings)
         shown[name] = "".join(warnings.formatwarning(w.message, w.category, w.filename, w.lineno) for w in caught)
     if _forwards_warnings():
         assert SECRET in shown["stock"]
@@ -279,12 +233,12 @@ def test_a_warning_that_quotes_a_file(tree: Path) -> None:
 def test_a_warning_whose_file_has_no_end(tree: Path) -> None:
     """I07: and that is where it hangs, where the file is a FIFO."""
     os.mkfifo(tree.parent / "fifo")
-    code = f"document(warnings=[{{'message': 'm', 'filename': {str(tree.parent / 'fifo')!r}, 'lineno': 1}}])"
+    settings = attack("answer_has", warnings=[{"message": "m", "filename": str(tree.parent / "fifo"), "lineno": 1}])
     if _forwards_warnings():
-        assert said_by_stock(tree, code, seconds=10) == "hangs"
+        assert_stock_hangs(tree, settings, "fifo")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ours(tree).get_requires_for_build_wheel({"code": code})
+        ours(tree).get_requires_for_build_wheel(settings)
     for w in caught:
         warnings.formatwarning(w.message, w.category, w.filename, w.lineno)
 
@@ -312,47 +266,47 @@ def _forwards_warnings() -> bool:
 )
 def test_a_requirement_that_is_an_option_or_a_place(tree: Path, item: str) -> None:
     """I08, I09: stock returns it, and build writes it into a file that pip obeys."""
-    code = f"REQUIRES[:] = [{item!r}]"
-    assert stock(tree).get_requires_for_build_wheel({"code": code}) == [item]
-    assert "requirement" in refused(tree, code).rule
+    settings = attack("returns", value=[item])
+    assert stock(tree).get_requires_for_build_wheel(settings) == [item]
+    assert "requirement" in refused(tree, settings).rule
 
 
 def test_a_requirement_that_has_pip_quote_a_file(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """I08: all the way through build: pip prints the file that a requirement names."""
-    code = f"REQUIRES[:] = ['-r {tree.parent / 'netrc'}']"
+    settings = attack("returns", value=[f"-r {tree.parent / 'netrc'}"])
     with DefaultIsolatedEnv(installer="pip") as env:
-        requires = stock(tree).get_requires_for_build_wheel({"code": code})
+        requires = stock(tree).get_requires_for_build_wheel(settings)
         with pytest.raises(subprocess.CalledProcessError) as caught:
             env.install(requires)
     output = caught.value.stderr or b""
     assert "hunter2" in (output if isinstance(output, str) else output.decode())
-    refused(tree, code)
+    refused(tree, settings)
 
 
 def test_a_url_is_a_matter_of_policy(tree: Path) -> None:
-    code = "REQUIRES[:] = ['x @ https://index.example/x-1.0.tar.gz']"
-    refused(tree, code)
-    allowed = ours(tree, allow_url_requirements=True).get_requires_for_build_wheel({"code": code})
-    assert allowed == ["x @ https://index.example/x-1.0.tar.gz"]
+    requires = ["x @ https://index.example/x-1.0.tar.gz"]
+    settings = attack("returns", value=requires)
+    refused(tree, settings)
+    assert ours(tree, allow_url_requirements=True).get_requires_for_build_wheel(settings) == requires
 
 
 # I10, H08, H09: texts.
 
 
 @pytest.mark.parametrize("flags", [{"unsupported": "yes"}, {"no_backend": 1}, {"hook_missing": [], "evil": True}])
-def test_flags_of_a_wrong_kind(tree: Path, flags: Mapping[str, object]) -> None:
+def test_flags_of_a_wrong_kind(tree: Path, flags: Mapping[str, Any]) -> None:
     """I10: stock takes whatever is true for true."""
-    assert refused(tree, f"document(**{flags!r})")
+    assert refused(tree, attack("answer_has", **flags))
 
 
 def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
     """H08, H09, I10: in what the frontend raises and logs."""
     text = "\x1b]0;title\x07\u202e\n::set-env name=A::b\n##vso[x]" + "x" * (1 << 20)
-    code = f"document(no_backend=True, return_val=None, traceback={text!r}, backend_error={text!r})"
+    settings = attack("answer_has", no_backend=True, return_val=None, traceback=text, backend_error=text)
     messages = []
     for caller in (stock(tree), ours(tree)):
         with pytest.raises(pyproject_hooks.BackendUnavailable) as caught:
-            caller.get_requires_for_build_wheel({"code": code})
+            caller.get_requires_for_build_wheel(settings)
         messages.append(str(caught.value) + caught.value.traceback)
     for order in ("\x1b", "\u202e", "\n::set-env", "##vso["):
         assert order in messages[0]
@@ -361,7 +315,7 @@ def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
 
 
 def test_a_refusal_shows_what_it_refuses_escaped(tree: Path) -> None:
-    problem = refused(tree, r"REQUIRES[:] = ['a\x1b]0;x\x07\u202e##vso[x]']")
+    problem = refused(tree, attack("returns", value=["a\x1b]0;x\x07\u202e##vso[x]"]))
     assert "\\x1b]0;x\\x07\\u202e##vso\\x5bx]" in problem.text
     assert "control" in problem.rule
 
@@ -369,23 +323,14 @@ def test_a_refusal_shows_what_it_refuses_escaped(tree: Path) -> None:
 # I11, I12, I18: artefacts and metadata.
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "os.unlink(path); os.symlink({secret!r}, path)",
-        "os.unlink(path); os.mkfifo(path)",
-        "os.unlink(path); os.chdir(directory); socket.socket(socket.AF_UNIX).bind(returned)",
-        "os.unlink(path); os.mkdir(path)",
-        "os.link(path, path + '.again')",
-    ],
-)
-def test_an_artefact_that_is_no_plain_file(tree: Path, code: str) -> None:
+@pytest.mark.parametrize("kind", ["is_a_link", "is_a_fifo", "is_a_socket", "is_a_directory", "has_another_name"])
+def test_an_artefact_that_is_no_plain_file(tree: Path, kind: str) -> None:
     """I11: stock returns the name, and the frontend copies or uploads what that leads to."""
     out = str(tree.parent / "out")
-    settings = {"code": code.format(secret=str(tree.parent / "netrc"))}
+    settings = attack(f"artefact_{kind}", **_secret(tree, kind))
     name = stock(tree).build_wheel(out, settings)
     assert os.path.lexists(os.path.join(out, name))
-    if "symlink" in code:
+    if kind == "is_a_link":
         assert SECRET in Path(out, name).read_text()
     subprocess.run(["rm", "-rf", out], check=True)
     with pytest.raises(UntrustedResultError):
@@ -393,43 +338,31 @@ def test_an_artefact_that_is_no_plain_file(tree: Path, code: str) -> None:
     assert not os.path.exists(out) or os.listdir(out) == []
 
 
+def _secret(tree: Path, kind: str) -> dict[str, str]:
+    return {"secret": str(tree.parent / "netrc")} if kind.endswith("a_link") else {}
+
+
 def test_an_artefact_s_attributes_stay_behind(tree: Path) -> None:
     """I11: modes and extended attributes are the hook's; the copy has the umask's and none."""
     out = str(tree.parent / "out")
-    code = "os.chmod(path, 0o777)\ntry:\n    os.setxattr(path, 'user.evil', b'x')\nexcept OSError:\n    pass"
-    name = ours(tree).build_wheel(out, {"code": code})
+    name = ours(tree).build_wheel(out, attack("artefact_has_attributes"))
     assert os.listxattr(os.path.join(out, name)) == []
     assert os.stat(os.path.join(out, name)).st_mode & 0o111 == 0
 
 
 def test_exactly_the_returned_artefact_leaves(tree: Path) -> None:
-    code = (
-        "for n in ('a.pth', 'example-2.0-py3-none-any.whl', '.hidden'): open(os.path.join(directory, n), 'w').close()"
-    )
-    out = str(tree.parent / "out")
-    assert stock(tree).build_wheel(out, {"code": code}) in os.listdir(out)
+    out, settings = str(tree.parent / "out"), attack("leaves_more_artefacts")
+    assert stock(tree).build_wheel(out, settings) in os.listdir(out)
     assert len(os.listdir(out)) == 4
     subprocess.run(["rm", "-rf", out], check=True)
-    name = ours(tree).build_wheel(out, {"code": code})
+    name = ours(tree).build_wheel(out, settings)
     assert os.listdir(out) == [name]
 
 
 def test_an_artefact_is_not_changed_by_what_the_hook_left_running(tree: Path) -> None:
     """I12: a process that goes on writing after the hook has returned."""
-    code = """
-os.unlink(path)
-open(path, "w").write("good" * 100)
-if os.fork() == 0:
-    os.close(1), os.close(2)
-    open("pid", "w").write(str(os.getpid()))
-    while True:
-        with open(path, "r+b") as file:
-            file.write(os.urandom(8))
-while not os.path.exists("pid"):
-    pass
-"""
-    out = str(tree.parent / "out")
-    name = stock(tree).build_wheel(out, {"code": code})
+    out, settings = str(tree.parent / "out"), attack("goes_on_writing")
+    name = stock(tree).build_wheel(out, settings)
     try:
         earlier = Path(out, name).read_bytes()
         assert until(lambda: Path(out, name).read_bytes() != earlier), "stock has no process left that writes"
@@ -438,27 +371,19 @@ while not os.path.exists("pid"):
     (tree / "pid").unlink()
     os.unlink(os.path.join(out, name))
     caller = ours(tree)
-    assert caller.build_wheel(out, {"code": code}) == name
+    assert caller.build_wheel(out, settings) == name
     assert caller.reports[-1].artefacts[0].sha256 == hashlib.sha256(Path(out, name).read_bytes()).hexdigest()
     assert processes_naming(tree) == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "os.unlink(directory + '/METADATA'); os.symlink({secret!r}, directory + '/METADATA')",
-        "os.mkfifo(directory + '/fifo')",
-        "os.truncate(directory + '/METADATA', 5 << 30)",
-        "os.mkdir(directory + '/\\x1b[2J')",
-    ],
-)
-def test_prepared_metadata_that_are_no_plain_files(tree: Path, code: str) -> None:
+@pytest.mark.parametrize("kind", ["are_a_link", "have_a_fifo", "are_endless", "steer_a_terminal"])
+def test_prepared_metadata_that_are_no_plain_files(tree: Path, kind: str) -> None:
     """I18: stock hands them on, and the frontend reads the secret as the metadata."""
     out = str(tree.parent / "out")
-    settings = {"code": code.format(secret=str(tree.parent / "netrc"))}
+    settings = attack(f"metadata_{kind}", **_secret(tree, kind))
     name = stock(tree).prepare_metadata_for_build_wheel(out, settings)
     assert os.path.isdir(os.path.join(out, name))
-    if "symlink" in code:
+    if kind == "are_a_link":
         assert SECRET in Path(out, name, "METADATA").read_text()
     subprocess.run(["rm", "-rf", out], check=True)
     with pytest.raises(UntrustedResultError):
@@ -469,49 +394,33 @@ def test_prepared_metadata_that_are_no_plain_files(tree: Path, code: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "code",
-    [
-        "with zipfile.ZipFile(path, 'a') as z: z.writestr('../evil.py', 'x')",
-        "with zipfile.ZipFile(path, 'a') as z: z.writestr('unrecorded.py', 'x')",
-        "with open(path, 'ab') as f: f.write(b'x')",
-        "data = open(path, 'rb').read(); open(path, 'wb').write(b'#!/bin/sh\\n' + data)",
-        "open(path, 'w').write('no wheel at all')",
-    ],
+    "kind",
+    ["leads_elsewhere", "has_what_is_not_recorded", "goes_on_after_its_end", "is_a_script", "is_none"],
 )
-def test_a_hostile_wheel(tree: Path, code: str) -> None:
-    out, settings = str(tree.parent / "out"), {"code": code}
+def test_a_hostile_wheel(tree: Path, kind: str) -> None:
+    out, settings = str(tree.parent / "out"), attack(f"wheel_{kind}")
     assert ours(tree).build_wheel(out, settings)  # optional: without it the wheel is handed over
     (name,) = os.listdir(out)
     before = Path(out, name).read_bytes()
     with pytest.raises(UntrustedResultError):
         ours(tree, deep_check=True).build_wheel(out, settings)
     assert Path(out, name).read_bytes() == before
-    assert ours(tree, deep_check=True).build_wheel(out, {"code": ""}) == name
+    assert ours(tree, deep_check=True).build_wheel(out, NOTHING) == name
     assert os.listdir(out) == [name]
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "m = tarfile.TarInfo('example-1.0/l'); m.type = tarfile.SYMTYPE; m.linkname = '/etc/passwd'; sdist.addfile(m)",
-        "m = tarfile.TarInfo('../evil'); sdist.addfile(m)",
-        "m = tarfile.TarInfo('example-1.0/f'); m.type = tarfile.FIFOTYPE; sdist.addfile(m)",
-        "m = tarfile.TarInfo('example-1.0/s'); m.mode = 0o4755; sdist.addfile(m)",
-    ],
-)
-def test_a_hostile_sdist(tree: Path, code: str) -> None:
-    out, settings = str(tree.parent / "out"), {"code": code}
+@pytest.mark.parametrize("kind", ["has_a_link_out", "leads_elsewhere", "has_a_fifo", "sets_the_user_id"])
+def test_a_hostile_sdist(tree: Path, kind: str) -> None:
+    out, settings = str(tree.parent / "out"), attack(f"sdist_{kind}")
     assert ours(tree).build_sdist(out, settings)
     with pytest.raises(UntrustedResultError):
         ours(tree, deep_check=True).build_sdist(out, settings)
-    assert ours(tree, deep_check=True).build_sdist(out, {"code": ""}) == "example-1.0.tar.gz"
+    assert ours(tree, deep_check=True).build_sdist(out, NOTHING) == "example-1.0.tar.gz"
 
 
-@pytest.mark.parametrize(
-    "code", ["open(directory + '/METADATA', 'w').write('Name: other')", "os.unlink(directory + '/METADATA')"]
-)
-def test_hostile_metadata(tree: Path, code: str) -> None:
-    out, settings = str(tree.parent / "out"), {"code": code}
+@pytest.mark.parametrize("kind", ["are_of_another_project", "are_missing"])
+def test_hostile_metadata(tree: Path, kind: str) -> None:
+    out, settings = str(tree.parent / "out"), attack(f"metadata_{kind}")
     assert ours(tree).prepare_metadata_for_build_wheel(out, settings)
     with pytest.raises(UntrustedResultError):
         ours(tree, deep_check=True).prepare_metadata_for_build_wheel(out, settings)
@@ -525,16 +434,5 @@ def test_cleaning_up_changes_nothing_outside(tree: Path) -> None:
     victim = tree.parent / "victim"
     victim.mkdir(mode=0o500)
     os.chmod(victim, 0o500)
-    code = f"""
-os.makedirs("/tmp/a/b")
-for top in ("/tmp/a", os.path.dirname(sys.argv[2]), sys.argv[2], os.path.expanduser("~")):
-    try:
-        os.symlink({str(victim)!r}, top + "/link")
-        os.mkdir(top + "/closed")
-        os.symlink({str(victim)!r}, top + "/closed/link")
-        os.chmod(top + "/closed", 0)
-    except OSError:
-        pass
-"""
-    assert ours(tree).get_requires_for_build_wheel({"code": code}) == []
+    assert ours(tree).get_requires_for_build_wheel(attack("leaves_links", victim=str(victim))) == []
     assert victim.stat().st_mode & 0o777 == 0o500

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from isolated_hooks.selftest.attack import Attack, done, given
+from isolated_hooks.selftest.attack import Attack, done, fixed
 from isolated_hooks.selftest.attacks.table import ATTACKS, HARMLESS
 from isolated_hooks.selftest.conduct import UntriedError, conduct
 from isolated_hooks.selftest.world.janitor import library
@@ -127,6 +127,6 @@ def test_what_could_disturb_a_host_is_not_harmless() -> None:
 @pytest.mark.usefixtures("sandbox")
 def test_an_attack_that_was_not_tried_to_its_end_is_no_success_of_the_sandbox() -> None:
     """A probe that fails by itself has shown nothing."""
-    attack = Attack("A01-wrong", "do something", "read", given(nothing="of the kind"), done, harmless=True)
+    attack = Attack("A01-wrong", "do something", "read", fixed(nothing="of the kind"), done, harmless=True)
     with pytest.raises(UntriedError, match="A01-wrong was not tried to its end"):
         conduct("build_wheel", sandboxed=True, attacks=[attack])

@@ -209,6 +209,7 @@ def test_an_environment_in_a_directory_of_the_users(tmp_path: Path) -> None:
     assert prefix_of(tmp_path / "project") == os.fspath(tmp_path / "environment")
 
 
+@pytest.mark.network
 def test_an_environment_of_uv(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", os.fspath(tmp_path / "tools"), "uv"]
     if run_text(install).returncode:
@@ -220,6 +221,7 @@ def test_an_environment_of_uv(tmp_path: Path) -> None:
     assert prefix_of(tmp_path / "project") != sys.prefix
 
 
+@pytest.mark.network
 def test_a_real_project_with_a_c_extension(tmp_path: Path) -> None:
     if not shutil.which("cc") and not shutil.which("gcc"):
         cannot_run("there is no C compiler")
@@ -332,7 +334,7 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
         (["--config", "type.toml"], "network"),
         (["--config", "notes.txt"], "not valid TOML"),
         (["--source", "elsewhere"], "--source"),
-        (["--time-limit", "-1"], "--time-limit: -1.0 was given"),
+        (["--time-limit", "-1"], "--time-limit: expected a positive number of seconds up to 2147483647, got -1.0"),
         (["--time-limit", "soon"], "--time-limit"),
         (["--expose", "missing"], "does not exist"),
         (["--env-keep", "=A"], "env_keep"),

@@ -178,6 +178,7 @@ def test_what_exists_as_an_sdist_alone_is_built_in_a_sandbox(index: Index, canar
     assert {name.partition("-")[0] for name in os.listdir(canary)} == {"inner", "outer"}
 
 
+@pytest.mark.network
 def test_uv_is_not_let_build_sdists(index: Index, canary: Path, uv: str, tmp_path: Path) -> None:
     backend_sdist(index.project("outer"), "outer", extra=mark(canary, "outer-"))
     project = write_needy(tmp_path / "project", ["outer"])
@@ -193,6 +194,7 @@ def test_uv_is_not_let_build_sdists(index: Index, canary: Path, uv: str, tmp_pat
     assert os.listdir(canary) != []
 
 
+@pytest.mark.network
 def test_uv_takes_no_settings_from_the_tree(index: Index, canary: Path, uv: str, tmp_path: Path) -> None:
     write_wheel(index.project("needed"), "needed")
     project = write_needy(tmp_path / "project", ["needed"])

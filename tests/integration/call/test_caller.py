@@ -302,7 +302,7 @@ def test_the_mixin_wraps_a_subclass_with_a_constructor_of_its_own(tmp_path: Path
 
 def test_a_mixin_that_would_do_nothing_is_refused() -> None:
     """Behind the other class it is never asked."""
-    with pytest.raises(TypeError, match="IsolatedHooksMixin has to stand before BuildBackendHookCaller"):
+    with pytest.raises(TypeError, match="list IsolatedHooksMixin before BuildBackendHookCaller"):
 
         class Wrong(pyproject_hooks.BuildBackendHookCaller, IsolatedHooksMixin):
             pass

@@ -119,7 +119,7 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what has bwrap looked for somewhere else."""
 
     def places(*paths: Path) -> None:
-        monkeypatch.setattr(bubblewrap_launcher, "_PLACES", tuple(map(os.fspath, paths)))
+        monkeypatch.setattr(bubblewrap_launcher, "_PATHS", tuple(map(os.fspath, paths)))
         monkeypatch.setattr(trial, "_tried", {})  # of the real one
         bubblewrap_launcher._examine.cache_clear()
 

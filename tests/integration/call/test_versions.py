@@ -151,6 +151,7 @@ def check_outcomes(ours: dict[str, Any]) -> None:
     assert ours["missing"][2] == "prepare_metadata_for_build_wheel"
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_version_works_as_it_does_without_us(version: str, installed: Callable[[str], Path], tmp_path: Path) -> None:
     found, stderr = compare("pyproject_hooks", installed(version), tmp_path)
@@ -163,6 +164,7 @@ def test_a_version_works_as_it_does_without_us(version: str, installed: Callable
         assert stderr.count("look into this") == 2
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("version", ["1.0.0", "newest"])
 def test_a_vendored_copy_works(version: str, installed: Callable[[str], Path], tmp_path: Path) -> None:
     vendor = tmp_path / "site" / "vendor"

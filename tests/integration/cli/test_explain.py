@@ -88,7 +88,7 @@ def test_each_hook_in_words_and_as_json(hook: str, project: Path, tmp_path: Path
     lines = words.stdout.splitlines()
     assert any(line.startswith("command: ") and f" {hook} " in line for line in lines)
     assert f"directory: {project}" in lines
-    assert "network: none but a loopback of its own" in lines
+    assert "network: only a loopback interface of its own" in lines
     assert any(os.fspath(project) in line and "writ" in line for line in lines)
     shown = lines[lines.index("filesystem, from nothing:") + 1 :]
     assert len(list(itertools.takewhile(lambda line: line.startswith("  "), shown))) == len(plan["operations"])

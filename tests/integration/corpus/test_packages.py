@@ -82,7 +82,7 @@ def test_with_an_interpreter_under_the_home_directory(
     home, python = interpreter_under_home(directory)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", os.defpath)  # a directory of it in the home would show the interpreter too
-    # An interpreter that does not find its own library takes that of the system, of the same version, without a word.
+    # An interpreter that does not find its own library silently takes that of the system, of the same version.
     assert library_of(python, directory).is_relative_to(home.resolve())
     _compare(package, Workshop(package, sdist, BareEnv(python), directory), tell_unstable)
 

@@ -19,6 +19,8 @@ from support.repository import ROOT
 
 pytestmark = [
     pytest.mark.usefixtures("sandbox"),
+    pytest.mark.network,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.version_info < (3, 12), reason="fromager needs Python 3.12 or newer"),
     pytest.mark.skipif(importlib.util.find_spec("fromager") is None, reason="fromager is not installed"),
 ]

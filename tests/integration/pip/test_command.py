@@ -132,11 +132,11 @@ def test_the_command_for_others(project: Path, tmp_path: Path) -> None:
     with Records() as records:
         argv = [*pip_command(Policy(env_keep=["KEPT"]), records=records), "wheel", *OFFLINE, "-w", tmp_path, project]
         done = run_text(argv)
-        told = records.read()
+        record = records.read()
     assert done.returncode == 0, done.stderr
     assert facts(project)[0] == {"home": "/sandbox"}
-    assert [report.hook for report in told.reports][-1] == "build_wheel"
-    assert told.problems == ()
+    assert [report.hook for report in record.reports][-1] == "build_wheel"
+    assert record.problems == ()
 
 
 def test_pip_in_the_process_of_another_program(project: Path, tmp_path: Path) -> None:

@@ -16,10 +16,14 @@ from typing import Any
 import pyproject_hooks
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.sandbox.status import read_status
 from isolated_hooks.selftest.conduct import call_hook
 from isolated_hooks.selftest.world.world import BACKEND, make_interpreter
 
 HERE = Path(__file__).parent
+
+#: Of a developer's own search path hooks see every installation, and what walks through that takes seconds.
+FEW_FILES = {"PATH": os.defpath}
 
 Attacks = Mapping[str, Mapping[str, Any]]
 
@@ -57,7 +61,10 @@ class Place:
         return evidence
 
     def frontend(self, attacks: Attacks, *, options: Mapping[str, Any], **named: Any) -> subprocess.Popen[bytes]:
-        """Start a frontend in a process of its own."""
+        """Start a frontend in a process of its own.
+
+        With :data:`FEW_FILES`: with a mirrored id map it looks through everything that the hook will see.
+        """
         described = {
             "tree": str(self.tree),
             "python": str(self.python),
@@ -67,7 +74,7 @@ class Place:
             "launcher": self.launcher,
             **options,
         }
-        environ = {**os.environ, "TMPDIR": str(self.tmp)}
+        environ = {**os.environ, **FEW_FILES, "TMPDIR": str(self.tmp)}
         command = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(described)]
         return subprocess.Popen(command, env=environ, **named)
 
@@ -79,7 +86,10 @@ def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str
 
 @dataclasses.dataclass(frozen=True)
 class Traces:
-    """What could be left behind: none of these may grow."""
+    """What could be left behind: none of these may grow.
+
+    Only what is ours is counted, as other calls may be made on the same host at the same time.
+    """
 
     processes: frozenset[int]
     mounts: frozenset[str]
@@ -97,16 +107,24 @@ class Traces:
 def traces(tmp: Path) -> Traces:
     """Return what there is now.
 
-    :param tmp: the TMPDIR of the calls: every process of a sandbox has a path beneath it in its command line
+    :param tmp: the TMPDIR of the calls, by which what is theirs is known: see :func:`processes_of`
     """
     return Traces(
-        processes=frozenset(processes_naming(tmp)),
+        processes=frozenset(processes_of(tmp)),
         mounts=frozenset(sandbox_mounts(Path("/proc/self"), tmp)),
-        mount_namespaces=frozenset(_sandbox_namespaces(tmp)),
+        mount_namespaces=frozenset(_in_sandboxes(tmp).values()),
         files=frozenset(str(path.relative_to(tmp)) for path in tmp.rglob("*")),
         descriptors=frozenset(_links("/proc/self/fd/*")),
-        locks=frozenset(w for w in Path("/proc/net/unix").read_text().split() if w.startswith("@isolated-hooks/uid")),
+        locks=frozenset(locks(tmp)),
     )
+
+
+def processes_of(tmp: Path) -> list[int]:
+    """Return the processes of the sandboxes of calls whose TMPDIR this is.
+
+    Each has a path beneath it in its command line, or sees a mount there: the control directory, for instance.
+    """
+    return sorted({*processes_naming(tmp), *_in_sandboxes(tmp)})
 
 
 def processes_naming(path: Path) -> list[int]:
@@ -126,21 +144,51 @@ def sandbox_mounts(process: Path, tmp: Path) -> list[str]:
 
     :param process: its directory in /proc
     """
+    return [line for line in _mountinfo(process) if " - tmpfs root " in line or _is_beneath(line, tmp)]
+
+
+def _is_beneath(line: str, tmp: Path) -> bool:
+    """Say whether a line of mountinfo, proc_pid_mountinfo(5), is of a mount beneath a directory."""
+    return Path(line.split()[4]).is_relative_to(tmp)
+
+
+def _mountinfo(process: Path) -> list[str]:
     try:
-        lines = (process / "mountinfo").read_text().splitlines()
+        return (process / "mountinfo").read_text().splitlines()
     except OSError:
         return []
-    return [line for line in lines if " - tmpfs root " in line or Path(line.split()[4]).is_relative_to(tmp)]
 
 
-def _sandbox_namespaces(tmp: Path) -> list[str]:
-    """Return the mount namespaces of this host, by name, that have a sandbox's mounts in them."""
-    return [
-        name
-        for process in Path("/proc").glob("[0-9]*")
-        if sandbox_mounts(process, tmp)
-        for name in _links(f"{process}/ns/mnt")
-    ]
+def _in_sandboxes(tmp: Path) -> dict[int, str]:
+    """Return the processes in other mount namespaces that have something beneath ``tmp``, each with its namespace."""
+    own = os.readlink("/proc/self/ns/mnt")
+    beneath = {own: False}
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in _links(f"{process}/ns/mnt"):
+            if name not in beneath and (lines := _mountinfo(process)):  # without any it has just ended
+                beneath[name] = any(_is_beneath(line, tmp) for line in lines)
+            if beneath.get(name):
+                found[int(process.name)] = name
+    return found
+
+
+def locks(tmp: Path) -> list[str]:
+    """Return the throw-away uids that this process holds, and those that sandboxes of calls with this TMPDIR hold.
+
+    A uid is held by a socket, and that is there for as long as a process has it open.
+    """
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    names = {fields[6]: fields[-1] for fields in lines if fields[-1].startswith("@isolated-hooks/uid")}
+    held = [link for pid in (os.getpid(), *processes_of(tmp)) for link in _links(f"/proc/{pid}/fd/*")]
+    return [names[inode] for link in held if (inode := link.removeprefix("socket:[").rstrip("]")) in names]
+
+
+def cgroups(tmp: Path) -> set[Path]:
+    """Return the cgroups that the calls with this TMPDIR may have made, as their workspaces say, and that are there."""
+    said = [read_status(str(path)) for path in tmp.glob("isolated-hooks-*/status")]
+    named = {Path(os.fsdecode(path)) for status in said for path in status.get("cgroups", ())}
+    return {path for path in named if path.exists()}
 
 
 def _links(pattern: str) -> list[str]:

@@ -28,7 +28,7 @@ _END = ".. Here ends what is written by it.\n"
 _TRIED = "Tried on"
 _WIDTH = 118
 _SHOWN = {"active": "yes", "degraded": "less", "disabled": "no", "unavailable": "no"}
-_WORD = "with the word"
+_IF_ALLOWED = "if allowed"
 
 
 def versions() -> str:
@@ -57,7 +57,7 @@ def _states(documents: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     rows = [["host", "hooks run", *others]]
     for host, document in documents.items():
-        runs = "yes" if document["runs"] else _WORD
+        runs = "yes" if document["runs"] else _IF_ALLOWED
         rows.append([host, runs, *(_SHOWN[states[host][name]] for name in others)])
     yield from _grid(rows)
 

@@ -78,13 +78,19 @@ def test_the_limit_of_a_name_wins_over_the_option_of_its_own(order: slice) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--time-limit", "-1"), "--time-limit: -1.0 was given; accepted: a positive number of seconds"),
-        (("--limit", "wall-time=-1"), "--limit.wall-time: -1 was given; accepted: a positive number of seconds"),
-        (("--limit", "memory"), "--limit: 'memory' was given; accepted: NAME=VALUE"),
-        (("--expose", ""), "--expose: an empty path was given"),
-        (("--launcher", ""), "launcher: '' was given"),
-        (("--env-keep", "=A"), "env_keep: '=A' was given"),
-        (("--package", "example"), "name it by --config"),
+        (("--time-limit", "-1"), "--time-limit: expected a positive number of seconds up to 2147483647, got -1.0"),
+        (
+            ("--limit", "wall-time=-1"),
+            "--limit.wall-time: expected a positive number of seconds up to 2147483647, got -1",
+        ),
+        (("--limit", "memory"), "--limit: expected NAME=VALUE, such as wall-time=3600 or memory=8G, got 'memory'"),
+        (("--expose", ""), "--expose: expected a path, got an empty text"),
+        (("--launcher", ""), "launcher: expected the name of a launcher, such as native or bubblewrap, got ''"),
+        (
+            ("--env-keep", "=A"),
+            "env_keep: expected the name of a variable as NAME or PREFIX_*, with '*' only at the end, got '=A'",
+        ),
+        (("--package", "example"), "add --config FILE"),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_it(arguments: tuple[str, ...], message: str) -> None:

@@ -23,7 +23,7 @@ ERRORS = (
     PolicyError("limits: a str"),
     SandboxUnavailableError(["network is missing"], "allow it"),
     SandboxSetupError("mounts", syscall="mount", path="/proc", errno=1),
-    SandboxSetupError("starting the launcher", reason="it ended without a word"),
+    SandboxSetupError("starting the launcher", reason="the launcher exited without reporting a status"),
     HookProcessError(1, ["build_wheel"]),
     HookTimeoutError(-15, ["build_wheel"], limit="wall_time", seconds=2.5),
     HookKilledError(-9, ["build_wheel"], limit="memory", value=1 << 30),

@@ -220,7 +220,7 @@ def test_the_description_names_command_directory_and_identity(kind: str) -> None
         assert part in words
     assert f"capabilities: {' and '.join(plan.capabilities) or 'none'}, " in words
     for name in ("HOME", "TMPDIR", "GIT_CONFIG_VALUE_0"):
-        assert name in next(line for line in plan.describe() if line.startswith("environment, made to fit"))
+        assert name in next(line for line in plan.describe() if line.startswith("environment, set: "))
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Plan)])

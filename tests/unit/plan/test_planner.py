@@ -99,8 +99,8 @@ def test_a_source_tree_that_contains_the_home_directory_is_refused_with_a_remedy
     with pytest.raises(PolicyError) as caught:
         make_plan(files, call=hook_call(source_dir=source), home=home)
     assert str(caught.value) == (
-        f"the source tree {source!r} holds the caller's home directory, so a hook could read every credential in it: "
-        "move the project to a directory of its own, or name this one in 'expose'"
+        f"the source tree {source!r} contains the caller's home directory, so a hook could read every credential in "
+        "it: move the project to a directory of its own, or name the source tree in 'expose'"
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from support.fakes import DEVICE, DIR, HOME, SECRETS, SOURCE, Entry, FakeFilesystem, Link, Shown, host
 
@@ -422,3 +424,30 @@ def test_a_refusal_shows_no_control_characters() -> None:
 
 def test_the_secrets_of_these_tests_exist() -> None:
     assert all(host().kind(path) in ("file", "device") for path in SECRETS)
+
+
+class _Counting(FakeFilesystem):
+    """Takes down which directories are looked through."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        super().__init__(entries)
+        self.looked_through: list[str] = []
+
+    def private(self, path: str) -> tuple[str, ...]:
+        self.looked_through.append(path)
+        return super().private(path)
+
+
+def test_a_directory_of_the_system_is_looked_through_once() -> None:
+    """It takes a second; but beneath what is private itself nothing has been looked through."""
+    files = _Counting({**host().entries, "/opt/private/tool/key": "", "/usr/lib/x": ""})
+    files.not_for_all = ("/opt/private", "/opt/private/tool/key", "/usr/lib/x")
+    made = View(files)
+    made.base(network=False, size=2**30, inodes=1000)
+    for path in ("/usr/lib", "/opt/private/tool"):
+        made.show(path)
+    made.cover_private(empty="/empty", nothing="/nothing")
+    assert "/usr" in files.looked_through
+    assert "/usr/lib" not in files.looked_through
+    covers = {operation.target for operation in made.operations() if isinstance(operation, Cover)}
+    assert {"/usr/lib/x", "/opt/private/tool/key"} <= covers

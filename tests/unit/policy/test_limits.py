@@ -1,4 +1,4 @@
-"""Limits as tables and the command line spell them, and the means that each has on a host."""
+"""Limits in tables and on the command line, and how a host enforces each of them."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ def test_a_limit_of_the_command_line(text: str, expected: dict[str, Any]) -> Non
         ("memory=8G\x1b[31m", "--limit.memory"),
     ],
 )
-def test_what_is_not_a_limit_is_refused_by_name(text: str, message: str) -> None:
+def test_malformed_limits_are_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parse_limit(text)
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
 
 
-def test_a_table_has_no_null_and_says_none() -> None:
+def test_a_table_uses_none_for_no_limit() -> None:
     table = {"processes": "none", "memory": "1K", "temp-size": 5}
     values = limit_values("here", table, lambda name: name.replace("_", "-"))
     assert values == {"processes": None, "memory": 1024, "temp_size": 5}
     assert Limits(**values).processes is None  # type: ignore[arg-type]
 
 
-def test_what_no_real_build_meets_is_limited_by_default() -> None:
+def test_defaults_limit_only_resources_that_no_real_build_exhausts() -> None:
     limits = Limits()
     assert None not in (limits.processes, limits.log_size, limits.free_space, limits.temp_size, limits.output_size)
     assert {limits.wall_time, limits.idle_time, limits.cpu_time, limits.memory} == {None}
@@ -82,7 +82,7 @@ def test_what_no_real_build_meets_is_limited_by_default() -> None:
 @pytest.mark.parametrize("identity", list(Identity), ids=lambda identity: identity.value)
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize("cgroup", [False, True])
-def test_every_limit_has_its_means_on_every_host(identity: Identity, root: bool, cgroup: bool) -> None:
+def test_every_host_enforces_every_limit(identity: Identity, root: bool, cgroup: bool) -> None:
     limits = Limits(memory=5, wall_time=1.5)
     means = means_of(limits, identity=identity, root=root, facts={"memory cgroup": (cgroup, "")})
     assert list(means) == NAMES == list(LIMITS)
@@ -94,7 +94,7 @@ def test_every_limit_has_its_means_on_every_host(identity: Identity, root: bool,
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_every_limit_is_kept_by_somebody_and_described(name: str) -> None:
+def test_every_limit_is_enforced_and_documented(name: str) -> None:
     limit = LIMITS[name]
     assert limit.rlimit or limit.supervised or limit.watched
     assert not limit.rlimit or hasattr(resource, f"RLIMIT_{limit.rlimit}")
@@ -102,7 +102,7 @@ def test_every_limit_is_kept_by_somebody_and_described(name: str) -> None:
     assert f":ivar {name}: " in (Limits.__doc__ or "")
 
 
-def test_the_limits_that_there_are() -> None:
+def test_present_leaves_out_limits_that_are_none() -> None:
     assert "wall_time" not in Limits().present()
     assert Limits(wall_time=2, processes=None).present().items() >= {("wall_time", 2.0), ("temp_size", 4 * 1024**3)}
     assert "processes" not in Limits(processes=None).present()

@@ -40,7 +40,7 @@ def load_refused(tmp_path: pathlib.Path, text: str) -> str:
     return str(caught.value)
 
 
-def test_defaults_are_the_strict_ones() -> None:
+def test_defaults_are_strict() -> None:
     policy = Policy()
     assert policy.hooks == frozenset(HOOKS)
     assert len(policy.hooks) == 9
@@ -63,7 +63,7 @@ def test_every_hook_that_pyproject_hooks_can_call_is_sandboxed() -> None:
     assert set(HOOKS) == stems
 
 
-def test_a_policy_can_be_neither_changed_nor_given_by_position() -> None:
+def test_a_policy_is_frozen_and_takes_keywords_only() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Policy().network = True  # type: ignore[misc]
     with pytest.raises(TypeError):
@@ -82,7 +82,7 @@ def test_a_policy_can_be_replaced_compared_and_hashed() -> None:
 
 @pytest.mark.parametrize("key", ["network", "allow_url_requirements", "allow_other_names", "deep_check"])
 @pytest.mark.parametrize("value", [1, 0, "false", "yes", None])
-def test_flags_take_nothing_that_only_counts_as_true(key: str, value: object) -> None:
+def test_flags_take_only_true_and_false(key: str, value: object) -> None:
     message = refused(**{key: value})
     assert key in message
     assert repr(value) in message
@@ -97,21 +97,21 @@ def test_hooks_are_checked() -> None:
     assert "hooks" in refused(hooks=[["build_wheel"]])
 
 
-def test_source_is_one_of_two_words() -> None:
+def test_source_has_two_values() -> None:
     assert Policy(source="read-only").source == "read-only"
-    assert "accepted: read-write, read-only" in refused(source="discard")
+    assert "expected one of read-write, read-only, got 'discard'" in refused(source="discard")
     assert "did you mean 'read-only'" in refused(source="readonly")
     assert "source" in refused(source=["read-only"])
 
 
 @pytest.mark.parametrize("name", ["native", "bubblewrap", "x", "My.Own-launcher_2"])
-def test_of_a_launcher_only_the_form_of_its_name_is_checked(name: str) -> None:
+def test_only_the_form_of_a_launcher_name_is_checked(name: str) -> None:
     assert Policy(launcher=name).launcher == name
     assert of_table({"launcher": name}).launcher == name
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "../x", "a\n", None, 7, ["native"], "x" * 101])
-def test_what_cannot_be_the_name_of_a_launcher_is_refused(name: object) -> None:
+def test_malformed_launcher_names_are_refused(name: object) -> None:
     assert "launcher" in refused(launcher=name)
 
 
@@ -131,7 +131,7 @@ def test_paths_are_normalised_and_links_stay(key: str, tmp_path: pathlib.Path) -
 def test_paths_that_would_open_the_sandbox_are_refused(key: str, path: object) -> None:
     message = refused(**{key: [path]})
     assert key in message
-    assert "accepted" in message
+    assert "expected" in message
 
 
 def test_a_single_text_is_not_a_list() -> None:
@@ -147,12 +147,12 @@ def test_patterns_are_names_or_prefixes(key: str, pattern: object) -> None:
     assert key in refused(**{key: ["FINE_*", pattern]})
 
 
-def test_only_delete_takes_every_variable_at_once() -> None:
+def test_only_env_delete_takes_an_asterisk_alone() -> None:
     assert Policy(env_delete=["*"]).env_delete == ("*",)
     assert "credential" in refused(env_keep=["*"])
 
 
-def test_patterns_keep_their_order_and_lose_repetition() -> None:
+def test_patterns_keep_their_order_without_repetition() -> None:
     assert Policy(env_keep=["B_*", "A", "B_*"]).env_keep == ("B_*", "A")
 
 
@@ -168,7 +168,7 @@ def test_protections_by_name_and_by_member() -> None:
     assert "require" in refused(require=[None])
 
 
-def test_permits_what_is_active_and_little_else() -> None:
+def test_permits_active_protections_and_little_else() -> None:
     policy = Policy()
     for protection in Protection:
         assert policy.permits(protection, ProtectionState.ACTIVE)
@@ -205,7 +205,7 @@ COUNTS = "cpu_time memory processes open_files file_size temp_size output_size l
 def test_limits_are_positive_numbers(key: str, value: object) -> None:
     message = refused(limits={key: value})
     assert f"limits.{key}" in message
-    assert "accepted" in message
+    assert "expected" in message
 
 
 @pytest.mark.parametrize("key", COUNTS)
@@ -213,12 +213,12 @@ def test_whole_limits_refuse_fractions(key: str) -> None:
     assert key in refused(limits={key: 1.5})
 
 
-def test_limits_that_nothing_would_enforce_are_unknown() -> None:
+def test_unknown_limits_are_refused() -> None:
     for key in ("inodes", "idle-time", "wall-time"):
         assert "unknown key" in refused(limits={key: 1})
 
 
-def test_limits_can_be_none_but_for_those_that_have_to_hold_anything_at_all() -> None:
+def test_every_limit_except_two_can_be_none() -> None:
     for field in dataclasses.fields(Limits):
         nothing: dict[str, Any] = {field.name: None}
         if field.name not in ("temp_size", "output_size"):
@@ -279,8 +279,8 @@ def test_sizes(text: str | int, size: int) -> None:
         0,
     ],
 )
-def test_sizes_that_are_none(text: Any) -> None:
-    with pytest.raises(PolicyError, match=r"temp-size: .* was given; accepted: a positive size"):
+def test_malformed_sizes_are_refused(text: Any) -> None:
+    with pytest.raises(PolicyError, match=r"temp-size: expected a positive size in bytes, .*, got "):
         parse_size(text, label="temp-size")
 
 
@@ -290,7 +290,7 @@ def test_errors_show_no_control_characters_and_are_short() -> None:
     assert len(message) < 400
 
 
-def test_to_dict_is_json_and_says_everything() -> None:
+def test_to_dict_is_json_and_complete() -> None:
     policy = Policy(expose=["/b", "/a"], allow_degraded=["network", "ipc"], limits={"cpu_time": 5})
     result = json.loads(json.dumps(policy.to_dict()))
     assert set(result) == {field.name for field in dataclasses.fields(Policy)}
@@ -302,7 +302,7 @@ def test_to_dict_is_json_and_says_everything() -> None:
     assert Policy(**result) == policy
 
 
-# Tables and files.
+# Tables and files
 
 
 def test_a_table_spells_keys_with_hyphens() -> None:
@@ -314,9 +314,9 @@ def test_a_table_spells_keys_with_hyphens() -> None:
         of_table({"limits": {"temp_size": 1}})
     with pytest.raises(PolicyError, match=r"^here: env-keep: "):
         of_table({"env-keep": "A"})
-    with pytest.raises(PolicyError, match=r"^here: limits\.temp-size: '1X' was given"):
+    with pytest.raises(PolicyError, match=r"^here: limits\.temp-size: expected a positive size .*, got '1X'"):
         of_table({"limits": {"temp-size": "1X"}})
-    with pytest.raises(PolicyError, match=r"^here: limits: 5 was given; accepted: a table"):
+    with pytest.raises(PolicyError, match=r"^here: limits: expected a table, got 5"):
         of_table({"limits": 5})
     with pytest.raises(PolicyError, match="unknown key 'packages'"):
         of_table({"packages": {}})
@@ -324,14 +324,14 @@ def test_a_table_spells_keys_with_hyphens() -> None:
         of_table({3: 1})  # type: ignore[dict-item]
 
 
-def test_every_key_can_be_given_in_a_table() -> None:
+def test_a_table_takes_every_key() -> None:
     table = {name.replace("_", "-"): value for name, value in Policy().to_dict().items() if name != "limits"}
     limits = {"wall-time": 1.5, "temp-size": "1K"}
     assert of_table({**table, "limits": limits}) == Policy(limits=Limits(wall_time=1.5, temp_size=1024))
 
 
 @pytest.mark.parametrize("head", ["", "[tool.isolated-hooks]\n", "[project]\nname='x'\n[tool.isolated-hooks]\n"])
-def test_a_file_is_one_table_or_has_one(tmp_path: pathlib.Path, head: str) -> None:
+def test_a_file_is_one_table_or_contains_one(tmp_path: pathlib.Path, head: str) -> None:
     path = write(tmp_path, head + "network = true\n")
     loaded = load_policy(path)
     assert loaded.default == loaded.for_package(None) == loaded.for_package("any") == Policy(network=True)
@@ -345,7 +345,7 @@ def test_an_empty_file_is_the_default_policy(tmp_path: pathlib.Path) -> None:
 def test_errors_name_the_file_and_the_key(tmp_path: pathlib.Path) -> None:
     assert "env-keep" in load_refused(tmp_path, "env-keep = 'A'")
     assert "did you mean 'network'" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwrok = true")
-    assert "network: 1 was given" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwork = 1")
+    assert "network: expected true or false, got 1" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwork = 1")
     assert "not valid TOML" in load_refused(tmp_path, "network = ")
     assert "a table" in load_refused(tmp_path, "[tool]\nisolated-hooks = 3")
     assert "a table" in load_refused(tmp_path, "packages = 3")
@@ -362,7 +362,7 @@ def test_keys_beside_the_table_are_refused(tmp_path: pathlib.Path) -> None:
     assert "stands outside" in load_refused(tmp_path, "source = 'read-only'\n[tool.isolated-hooks]\nnetwork = true")
 
 
-def test_files_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(PolicyError, match="cannot be read"):
         load_policy(tmp_path / "absent.toml")
     with pytest.raises(PolicyError, match="cannot be read"):
@@ -423,7 +423,7 @@ def test_a_home_that_is_not_absolute_is_refused(tmp_path: pathlib.Path, monkeypa
     assert "absolute" in load_refused(tmp_path, "expose = ['~/a']")
 
 
-def test_what_is_removed_is_named_whole() -> None:
+def test_env_remove_takes_only_whole_names() -> None:
     assert Policy(env_remove=["A", "B", "A"]).env_remove == ("A", "B")
     for name in ("*", "A_*", "A B", ""):
         assert "env_remove" in refused(env_remove=[name])

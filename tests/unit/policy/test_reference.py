@@ -1,4 +1,4 @@
-"""The reference of the policy is the one that is generated, and the rows behind it fit the policy and its options."""
+"""The policy reference is up to date, and the rows behind it fit the policy and its options."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from isolated_hooks.policy.limits import LIMITS
 from isolated_hooks.protections import Protection
 
 
-def test_the_page_is_the_one_that_is_generated() -> None:
+def test_the_page_is_up_to_date() -> None:
     assert policypage.PAGE.read_text(encoding="utf-8") == policypage.page(), f"run {policypage.COMMAND}"
 
 
-def test_the_page_names_everything_that_a_policy_can_say() -> None:
+def test_the_page_names_every_key_limit_protection_and_option() -> None:
     names = [*map(hyphened, (*KEYS, *LIMITS)), *(protection.value for protection in Protection)]
     options = [row.option.flag for row in (*KEYS.values(), *LIMITS.values()) if row.option]
     assert [name for name in (*names, *options) if f"``{name}" not in policypage.page()] == []
 
 
 @pytest.mark.parametrize("cls", [Policy, Limits])
-def test_the_rows_are_the_fields_the_arguments_and_what_the_docstring_names(cls: type) -> None:
+def test_the_rows_match_the_fields_the_arguments_and_the_docstring(cls: type) -> None:
     rows = list(KEYS if cls is Policy else LIMITS)
     fields = [field.name for field in dataclasses.fields(cls)]
     assert sorted(rows) == sorted(fields)
@@ -44,7 +44,7 @@ def test_every_example_is_valid_and_changes_its_key_alone(name: str, tmp_path: P
     assert changed == {name}
 
 
-def test_the_options_of_the_rows_are_as_many_names_and_all_have_help() -> None:
+def test_the_options_have_distinct_names_and_help_texts() -> None:
     options = [row.option for row in (*KEYS.values(), *LIMITS.values()) if row.option]
     assert len({option.attribute for option in options}) == len(options)
     assert all(option.flag.startswith("--") and option.help for option in options)

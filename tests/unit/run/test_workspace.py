@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import pathlib
 import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from typing import Any
 
@@ -12,6 +15,8 @@ import pytest
 from support.fakes import make_plan, no_hang
 
 from isolated_hooks.errors import SandboxSetupError
+from isolated_hooks.files.held import abandoned
+from isolated_hooks.files.trees import remove_path
 from isolated_hooks.run.leftovers import sweep
 from isolated_hooks.run.workspace import Workspace
 
@@ -41,7 +46,7 @@ def abandon(place: pathlib.Path, name: str = "isolated-hooks-0123456789ab", **st
     workspace = Workspace()
     if status:
         pathlib.Path(workspace.path, "status").write_bytes(marshal.dumps(status))
-    workspace._close_alive()
+    workspace._release()
     return pathlib.Path(workspace.path).rename(place / name)
 
 
@@ -226,7 +231,7 @@ def test_a_directory_that_cannot_be_swept_is_no_reason_to_stop(place: pathlib.Pa
         sweep(str(place / bad))
 
 
-@pytest.mark.parametrize("failing", ["mkdir", "mkfifo", "chown", "rename", "open"])
+@pytest.mark.parametrize("failing", ["mkdir", "mkfifo", "chown", "open"])
 def test_a_workspace_that_fails_half_way_leaves_nothing(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -243,7 +248,9 @@ def test_a_workspace_that_fails_half_way_leaves_nothing(
 
         def refuse(*args: Any, number: int = number, calls: Any = calls, **kwargs: Any) -> Any:
             # The removal at the end is not what is to fail.
-            if "dir_fd" not in kwargs and str(args[0]).startswith(str(place) + "/") and next(calls) == number:
+            name = os.fsdecode(args[0])
+            own = name.startswith(str(place) + "/") if "dir_fd" not in kwargs else name.startswith("isolated-hooks-")
+            if own and next(calls) == number:
                 raise OSError(28, "No space left on device", args[0])
             return original(*args, **kwargs)
 
@@ -276,6 +283,7 @@ def test_a_workspace_of_a_frontend_that_was_killed_is_removed(place: pathlib.Pat
 def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathlib.Path, stage: str) -> None:
     """Killed at each system call in turn, it leaves nothing that the next call does not find."""
     calls = ("mkdir", "mkfifo", "chown", "open", "rename", "rmdir", "unlink", "close")
+    before_lock = fcntl.flock
     for number in range(200):
         pid = os.fork()
         if pid == 0:
@@ -292,6 +300,7 @@ def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathli
             workspace = Workspace() if stage == "removing" else None
             for name in calls:
                 setattr(os, name, killed(getattr(os, name)))
+            fcntl.flock = killed(before_lock)
             workspace = Workspace() if workspace is None else workspace
             if stage == "removing":
                 workspace.__exit__(None, None, None)
@@ -324,7 +333,7 @@ def test_a_workspace_in_use_by_another_process_is_kept(place: pathlib.Path) -> N
     os.close(read)
     try:
         with no_hang():
-            while not list(place.glob("isolated-hooks-*")):
+            while not list(place.glob("isolated-hooks-*/alive")):
                 pass
             sweep(str(place))
             assert len(list(place.glob("isolated-hooks-*"))) == 1
@@ -335,15 +344,92 @@ def test_a_workspace_in_use_by_another_process_is_kept(place: pathlib.Path) -> N
     assert os.listdir(place) == []
 
 
-def test_a_workspace_that_is_being_made_is_kept(place: pathlib.Path) -> None:
-    half = place / ".isolated-hooks-0123456789ab"
-    (half / "control").mkdir(parents=True)
-    (place / "isolated-hooks-check-x").mkdir()  # no FIFO: whatever it is, it is no workspace of a dead frontend
+def test_a_workspace_that_is_being_made_is_kept(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process sweeps before each system call in turn, and may take an empty directory: it is made again."""
+    for number in range(100):
+        counted = iter(range(number, -100, -1))
+
+        def swept_before(original: Any, counted: Any = counted) -> Any:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                if next(counted) == 0:
+                    pid = os.fork()
+                    if pid == 0:
+                        monkeypatch.undo()
+                        sweep(str(place))
+                        os._exit(0)
+                    os.waitpid(pid, 0)
+                return original(*args, **kwargs)
+
+            return call
+
+        with no_hang(), monkeypatch.context() as patch:
+            for module, name in ((os, "mkdir"), (os, "mkfifo"), (os, "open"), (os, "stat"), (fcntl, "flock")):
+                patch.setattr(module, name, swept_before(getattr(module, name)))
+            workspace = Workspace()
+        with workspace:
+            workspace.write_plan(make_plan())
+            assert len(os.listdir(workspace.path)) == 8
+            assert os.listdir(place) == [os.path.basename(workspace.path)]
+            last = next(counted) > 0
+        if last:
+            assert number > 10
+            return
+    pytest.fail("it never came to its end")
+
+
+def test_without_locks_nothing_is_swept(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(fd: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with Workspace() as workspace:
+        sweep(str(place))
+        assert len(os.listdir(workspace.path)) == 7
+    assert os.listdir(place) == []
+    left = abandon(place)
     sweep(str(place))
-    assert sorted(os.listdir(place)) == [".isolated-hooks-0123456789ab", "isolated-hooks-check-x"]
+    assert os.listdir(place) == [left.name]
 
 
-@pytest.mark.parametrize("shape", ["file", "link", "fifo", "with a file", "with a link", "with a directory"])
+def test_what_is_being_swept_by_another_process_is_not_waited_for(place: pathlib.Path) -> None:
+    left = abandon(place)
+    above = os.open(place, os.O_RDONLY)
+    with no_hang(), abandoned(above, left.name):
+        sweep(str(place))
+        assert os.listdir(place) == [left.name]
+    os.close(above)
+    sweep(str(place))
+    assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize("found", ["empty", "no alive", "a file for alive", "from an earlier version"])
+def test_a_workspace_that_nobody_holds_is_removed_whatever_is_in_it(place: pathlib.Path, found: str) -> None:
+    left = abandon(place)
+    (left / "alive").unlink()
+    if found == "empty":
+        remove_path(left)
+        left.mkdir()
+    elif found == "a file for alive":
+        (left / "alive").touch()
+    elif found == "from an earlier version":
+        os.mkfifo(left / "alive")
+    with no_hang():
+        sweep(str(place))
+    assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["isolated-hooks-main", "isolated-hooks-0123456789abc", "isolated-hooks-0123456789AB", ".isolated-hooks-0"]
+)
+def test_a_directory_of_another_name_is_kept(place: pathlib.Path, name: str) -> None:
+    """As of somebody who works on this package there."""
+    (place / name).mkdir()
+    os.mkfifo(place / name / "alive")
+    sweep(str(place))
+    assert os.listdir(place) == [name]
+
+
+@pytest.mark.parametrize("shape", ["file", "link", "fifo"])
 def test_what_only_looks_like_a_workspace_is_kept(place: pathlib.Path, shape: str, tmp_path: pathlib.Path) -> None:
     path = place / "isolated-hooks-0123456789ab"
     outside = tmp_path / "outside"
@@ -353,21 +439,22 @@ def test_what_only_looks_like_a_workspace_is_kept(place: pathlib.Path, shape: st
         path.touch()
     elif shape == "link":
         os.symlink(outside, path)
-    elif shape == "fifo":
-        os.mkfifo(path)
     else:
-        path.mkdir()
-        alive = path / "alive"
-        if shape == "with a file":
-            alive.touch()
-        elif shape == "with a link":
-            os.symlink(outside / "alive", alive)
-        else:
-            alive.mkdir()
+        os.mkfifo(path)
     with no_hang():
         sweep(str(place))
     assert os.listdir(place) == [path.name]
     assert os.listdir(outside) == ["alive"]
+
+
+def test_the_launcher_does_not_hold_the_workspace(place: pathlib.Path) -> None:
+    """It outlives a frontend that was killed, and the next call has to wait for it, not to leave it all."""
+    with Workspace() as workspace:
+        program = "import os; print([os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')])"
+        command = [sys.executable, "-c", program]
+        shown = subprocess.run(command, close_fds=False, capture_output=True, text=True, check=True).stdout
+        assert "/proc/" in shown
+        assert workspace.path not in shown
 
 
 @root_only

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from isolated_hooks import HookReport, Protection, ProtectionState, ProtectionStatus
-from isolated_hooks.selftest.attack import Attack, done, nothing
+from isolated_hooks.selftest.attack import Attack, done, no_arguments
 from isolated_hooks.selftest.conduct import Outcome
 from isolated_hooks.selftest.findings import Finding, Result, findings
 
-_ATTACK = Attack("E05-example", "reach something", "connect", nothing, done)
+_ATTACK = Attack("E05-example", "reach something", "connect", no_arguments, done)
 
 
 def _found(
@@ -43,11 +43,11 @@ def test_what_works_without_and_not_within_has_held() -> None:
 def test_what_works_nowhere_has_shown_nothing() -> None:
     finding = _found(without=False, within=False)
     assert finding.result is Result.UNSHOWN
-    assert "does not work on this host" in finding.why
+    assert "fails on this host even without the sandbox" in finding.why
 
 
 def test_why_it_may_work_nowhere_is_said() -> None:
-    attack = Attack("E05-example", "reach something", "connect", nothing, done, "there is nothing to reach")
+    attack = Attack("E05-example", "reach something", "connect", no_arguments, done, "there is nothing to reach")
     assert _found(without=False, within=False, attack=attack).why == "there is nothing to reach"
 
 
@@ -64,7 +64,7 @@ def test_what_works_as_the_report_says_is_open_with_its_reason(state: Protection
 
 
 def test_another_protection_that_is_weaker_is_no_reason() -> None:
-    attack = Attack("K02-example", "use a system call", "ring", nothing, done)
+    attack = Attack("K02-example", "use a system call", "ring", no_arguments, done)
     assert _found(within=True, state=ProtectionState.DEGRADED, attack=attack).result is Result.BROKEN
 
 
@@ -74,6 +74,6 @@ def test_what_the_policy_gives_is_given() -> None:
 
 
 def test_what_takes_root_is_untried() -> None:
-    attack = Attack("E05-example", "reach something", "connect", nothing, done, root=True)
+    attack = Attack("E05-example", "reach something", "connect", no_arguments, done, root=True)
     finding = _found(without=None, within=None, attack=attack)
     assert finding.result is Result.UNTRIED

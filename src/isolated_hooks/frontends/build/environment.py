@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,20 +11,18 @@ from typing import Any
 import build
 import build.env
 from packaging.requirements import Requirement
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import Version
 
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
 from ...policy import Policy
 from ...report import HookReport
 from ...text import visible
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
-from .installation import Fetched, RequirementsError, install, scheme_of
+from .installation import RequirementsError, install, scheme_of
 from .inventory import installed_in, is_met, parsed
 
 __all__ = ["SandboxedEnv", "unknown_build"]
 
-_Fetch = Callable[[Request], Fetched]
+_Fetch = Callable[[Request], None]
 _FETCHERS: Mapping[str, _Fetch] = {"pip": fetch_with_pip, "uv": fetch_with_uv}
 # What build calls its own backend by: up to 1.4, and from 1.5 on.
 _ENTRIES = ("install_requirements", "install_dependencies")
@@ -114,17 +110,13 @@ class _Backend:
         if not wanted:
             return
         try:
-            fetched = self._fetched(wanted, [*constraints], installed)
-            new = _without(fetched, installed)
-            install(new, self._path, self._policy, replaced=installed.keys() & _names(new))
+            install(self._fetched(wanted, [*constraints], installed), self._path, self._policy)
         except IsolatedHooksError as problem:
             raise _StoppedError(problem) from problem
 
-    def _fetched(
-        self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]
-    ) -> Fetched:
+    def _fetched(self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]) -> str:
         """Fetch with what is installed kept as it is, and if that cannot be, whatever it takes, as pip would."""
-        pins = "\n".join(f"{name}=={one.version}" for name, one in installed.items())
+        pins = "\n".join(f"{name}=={distribution.version}" for name, distribution in installed.items())
         if pins:
             try:
                 return self._fetched_into_new(wanted, [*constraints, pins])
@@ -137,11 +129,11 @@ class _Backend:
             names = ", ".join(visible(text, limit=200) for text in wanted)
             raise RequirementsError(f"these build requirements cannot be had: {names} ({problem})") from problem
 
-    def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> Fetched:
+    def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
         directory = tempfile.mkdtemp(dir=self._downloads)
-        fetched = self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy, self._reports))
+        self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy, self._reports))
         self._links.append(directory)
-        return fetched
+        return directory
 
 
 def _raise_unavailable(error: FetchError) -> None:
@@ -167,29 +159,3 @@ def _without_marker(requirement: Requirement) -> str:
     bare = Requirement(str(requirement))
     bare.marker = None
     return str(bare)
-
-
-def _without(fetched: Fetched, installed: Mapping[str, Distribution]) -> Fetched:
-    """Leave out the wheels of what is installed in the same version."""
-
-    def is_new(wheel: str) -> bool:
-        name, version = _name_of(wheel)
-        return name not in installed or Version(installed[name].version) != version
-
-    return dataclasses.replace(fetched, wheels=tuple(filter(is_new, fetched.wheels)))
-
-
-def _names(fetched: Fetched) -> set[str]:
-    wheels = {_name_of(wheel)[0] for wheel in fetched.wheels}
-    return wheels | (set(installed_in(fetched.tree)) if fetched.tree else set())
-
-
-def _name_of(wheel: str) -> tuple[str, Version]:
-    name = os.path.basename(wheel)
-    try:
-        project, version, _, _ = parse_wheel_filename(name)
-    except InvalidWheelFilename as problem:
-        raise RequirementsError(
-            f"build requirements cannot be installed: {visible(str(problem), limit=300)}"
-        ) from problem
-    return project, version

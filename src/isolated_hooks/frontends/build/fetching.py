@@ -9,7 +9,6 @@ has no such place, so it is told to take wheels only.
 from __future__ import annotations
 
 import dataclasses
-import glob
 import importlib
 import os
 import shutil
@@ -25,7 +24,8 @@ from ...report import HookReport
 from ..pip import Problem, Records, pip_command
 from ..pip import program as pip_program
 from ..pip.config import install_settings
-from .installation import Fetched, RequirementsError
+from .installation import RequirementsError
+from .unpacking import INTERPRETER, TREE
 
 __all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 
@@ -36,7 +36,7 @@ class Request:
 
     :ivar requirements: those that are for this interpreter, without markers
     :ivar constraints: the texts of constraints files
-    :ivar directory: an empty directory for all that comes of it
+    :ivar directory: an empty directory for all that comes of it, as :func:`.installation.install` takes it
     :ivar links: directories with the wheels that were fetched before
     :ivar policy: of the hooks that build what exists only as an sdist
     :ivar reports: where a report for each of these is put
@@ -61,7 +61,7 @@ class FetchError(Exception):
         self.problems = tuple(problems)
 
 
-def fetch_with_pip(request: Request) -> Fetched:
+def fetch_with_pip(request: Request) -> None:
     """Fetch or build wheels of the requirements, and of all that they require, by the trusted interpreter's pip.
 
     :raises FetchError: pip failed, and has said why
@@ -80,20 +80,19 @@ def fetch_with_pip(request: Request) -> Fetched:
             raise FetchError("pip has said why", records.read().problems) from problem
         finally:
             request.reports.extend(records.read().reports)
-    return Fetched(directory, wheels=tuple(sorted(glob.glob(os.path.join(glob.escape(directory), "*.whl")))))
 
 
-def fetch_with_uv(request: Request) -> Fetched:
+def fetch_with_uv(request: Request) -> None:
     """Fetch the requirements and all that they require, as wheels, by uv, and have it unpack them into a tree.
 
-    uv starts the interpreter that it installs for, to ask it for its paths. So it gets one of an environment of its
-    own, in which nothing is ever installed.
+    It has no command that only downloads. And it starts the interpreter that it installs for, to ask it for its paths,
+    so it gets one of an environment of its own, in which nothing is ever installed.
 
     :raises FetchError: uv failed, and has said why
     """
-    empty, tree = (os.path.join(request.directory, name) for name in ("interpreter", "tree"))
+    python, tree = (os.path.join(request.directory, name) for name in (INTERPRETER, TREE))
+    empty = os.path.dirname(os.path.dirname(python))
     venv.EnvBuilder(symlinks=True, with_pip=False).create(empty)
-    python = os.path.join(empty, "bin", "python")
     # uv takes settings from the pyproject.toml of the current directory, which is often the tree that is being built.
     command = [_uv(), "--directory", request.directory, "pip", *_verbosity(most=2)]
     command += ["install", "--python", python, "--prefix", tree]
@@ -109,7 +108,6 @@ def fetch_with_uv(request: Request) -> Fetched:
     except subprocess.CalledProcessError as problem:
         hint = "uv takes wheels only here; what exists as an sdist alone is built, in a sandbox, by --installer pip"
         raise FetchError(hint) from problem
-    return Fetched(request.directory, tree=tree, shebang=python)
 
 
 def _constraints(request: Request) -> list[str]:
@@ -138,10 +136,10 @@ def _uv() -> str:
     try:
         return str(importlib.import_module("uv").find_uv_bin())
     except (ImportError, FileNotFoundError):
-        found = shutil.which(os.environ.get("UV") or "uv")
-    if found is None:
+        program = shutil.which(os.environ.get("UV") or "uv")
+    if program is None:
         raise RequirementsError("uv executable not found: install uv, or use --installer pip")
-    return found
+    return program
 
 
 def _verbosity(*, most: int = 3) -> list[str]:

@@ -118,7 +118,7 @@ def run(
         text_filtered(*printed),
     ):
         try:
-            _check_given(build.__main__.main_parser().parse_args(arguments).srcdir, policy)
+            _check_sdist(build.__main__.main_parser().parse_args(arguments).srcdir, policy)
             build.__main__.main(arguments, prog)
         except SystemExit as end:
             problem = own_error(end)
@@ -128,7 +128,7 @@ def run(
     return 0, reports
 
 
-def _check_given(path: str, policy: Policy) -> None:
+def _check_sdist(path: str, policy: Policy) -> None:
     """Look into an sdist that was given in the place of a source tree, which build is going to unpack.
 
     :raises IsolatedHooksError: it may be unpacked to other places

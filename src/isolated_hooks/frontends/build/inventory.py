@@ -26,16 +26,16 @@ def installed_in(prefix: str) -> dict[str, Distribution]:
     One without a proper name or version is none: both go into files that pip reads.
     """
     scheme = scheme_of(prefix)
-    found: dict[str, Distribution] = {}
-    for one in distributions(path=[*dict.fromkeys((scheme["purelib"], scheme["platlib"]))]):
+    installed: dict[str, Distribution] = {}
+    for distribution in distributions(path=[*dict.fromkeys((scheme["purelib"], scheme["platlib"]))]):
         try:
-            name = canonicalize_name(one.metadata["Name"] or "")
-            Version(one.version)
+            name = canonicalize_name(distribution.metadata["Name"] or "")
+            Version(distribution.version)
         except (ValueError, TypeError):  # not UTF-8, no version, or none at all
             continue
         if _NAME.fullmatch(name):
-            found.setdefault(name, one)
-    return found
+            installed.setdefault(name, distribution)
+    return installed
 
 
 def parsed(text: str, *, local: bool = False) -> Requirement:
@@ -70,11 +70,14 @@ def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> b
 def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, extra: str, seen: set[str]) -> bool:
     if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
         return True
-    one = installed.get(canonicalize_name(requirement.name))
-    if one is None or requirement.url or not requirement.specifier.contains(one.version, prereleases=True):
+    distribution = installed.get(canonicalize_name(requirement.name))
+    if distribution is None or requirement.url:
+        return False
+    if not requirement.specifier.contains(distribution.version, prereleases=True):
         return False
     if str(requirement) in seen:
         return True
     seen.add(str(requirement))
+    further = map(Requirement, distribution.requires or ())
     extras = ("", *requirement.extras)
-    return all(_is_met(Requirement(r), installed, extra=e, seen=seen) for r in one.requires or () for e in extras)
+    return all(_is_met(other, installed, extra=extra, seen=seen) for other in further for extra in extras)

@@ -1,4 +1,4 @@
-"""Puts wheels, or a tree that uv has unpacked, into a build environment: what runs for that in the sandbox.
+"""Puts the wheels of a directory, or the tree that uv has unpacked there, into a build environment, in the sandbox.
 
 Run as a script by the trusted interpreter under ``-I -S``: neither the interpreter of the environment nor anything that
 is installed there is executed, so no ``.pth`` file is either. It imports nothing of this package.
@@ -6,43 +6,72 @@ is installed there is executed, so no ``.pth`` file is either. It imports nothin
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["INTERPRETER", "TREE", "main"]
+
+#: Where uv finds the interpreter that it installs for, and where it unpacks to, in the directory.
+INTERPRETER = os.path.join("interpreter", "bin", "python")
+TREE = "tree"
 
 
-def main(path: str) -> int:
-    """Do what a file of :func:`isolated_hooks.frontends.installation.install` says, and return an exit code."""
+def main(text: str) -> int:
+    """Do the order of :func:`isolated_hooks.frontends.build.installation.install`, in JSON; return an exit code."""
     try:
-        with open(path, encoding="utf-8") as file:
-            order: Mapping[str, Any] = json.load(file)
+        order: Mapping[str, Any] = json.loads(text)
         sys.path.insert(0, order["library"])
-        scheme: Mapping[str, str] = order["scheme"]
-        _uninstall(order["replaced"], scheme)
-        for wheel in order["wheels"]:
-            _install(wheel, scheme, order["python"])
-        if order["tree"]:
-            _copy(order["tree"], scheme["data"], order["shebang"], order["python"])
+        _replace(order["directory"], order["scheme"])
     except Exception as problem:  # whatever a malformed wheel brings about
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
         return 1
     return 0
 
 
-def _uninstall(names: Sequence[str], scheme: Mapping[str, str]) -> None:
-    """Remove the files of distributions, by their canonical names, and the directories that are then empty."""
+def _replace(directory: str, scheme: Mapping[str, str]) -> None:
+    """Uninstall other versions of everything that is to be installed, then install it.
+
+    In this order, because the new version of one distribution may have a file that was another one's before.
+    """
+    from installer.utils import canonicalize_name, parse_wheel_filename
+
+    installed = {name: distribution.version for name, distribution in _distributions(scheme)}
+    wheels = {}
+    for wheel in sorted(glob.glob(os.path.join(glob.escape(directory), "*.whl"))):
+        filename = parse_wheel_filename(os.path.basename(wheel))
+        name = canonicalize_name(filename.distribution)
+        if installed.get(name) != filename.version:
+            wheels[name] = wheel
+    tree = os.path.join(directory, TREE)
+    inside = {key: os.path.join(tree, os.path.relpath(path, scheme["data"])) for key, path in scheme.items()}
+    _uninstall({*wheels, *(name for name, _ in _distributions(inside))}, scheme)
+    for wheel in wheels.values():
+        _install(wheel, scheme)
+    _copy(tree, scheme["data"], os.path.join(directory, INTERPRETER), _python(scheme))
+
+
+def _distributions(scheme: Mapping[str, str]) -> Iterator[tuple[str, importlib.metadata.Distribution]]:
+    from installer.utils import canonicalize_name
+
     for distribution in importlib.metadata.distributions(path=[*{scheme["purelib"], scheme["platlib"]}]):
-        name = distribution.metadata["Name"]
-        if name is None or re.sub(r"[-_.]+", "-", name).lower() not in names:
-            continue
-        for file in distribution.files or ():
+        if distribution.metadata["Name"] is not None:
+            yield canonicalize_name(distribution.metadata["Name"]), distribution
+
+
+def _python(scheme: Mapping[str, str]) -> str:
+    return os.path.join(scheme["scripts"], "python")
+
+
+def _uninstall(names: Collection[str], scheme: Mapping[str, str]) -> None:
+    """Remove the files of distributions, and the directories that are then empty."""
+    for name, distribution in [*_distributions(scheme)]:
+        for file in (distribution.files or ()) if name in names else ():
             path = os.path.normpath(str(distribution.locate_file(file)))
             if os.path.lexists(path):
                 os.unlink(path)
@@ -56,7 +85,7 @@ def _prune(directory: str) -> None:
         pass  # not empty, which ends it
 
 
-def _install(wheel: str, scheme: Mapping[str, str], python: str) -> None:
+def _install(wheel: str, scheme: Mapping[str, str]) -> None:
     from installer import install
     from installer.destinations import SchemeDictionaryDestination
     from installer.sources import WheelFile
@@ -65,7 +94,10 @@ def _install(wheel: str, scheme: Mapping[str, str], python: str) -> None:
         with WheelFile.open(wheel) as source:  # type: ignore[arg-type]  # zipfile takes a str
             headers = os.path.join(scheme["headers"], source.distribution)
             destination = SchemeDictionaryDestination(
-                {**scheme, "headers": headers}, interpreter=python, script_kind="posix", overwrite_existing=True
+                {**scheme, "headers": headers},
+                interpreter=_python(scheme),
+                script_kind="posix",
+                overwrite_existing=True,
             )
             install(source, destination, additional_metadata={"INSTALLER": b"isolated-hooks\n"})
     except Exception as problem:

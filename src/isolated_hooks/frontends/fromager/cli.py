@@ -34,7 +34,7 @@ def _command() -> Any:
     policies = _swap_if_asked()
     return click.Command(
         "isolated-hooks",
-        callback=lambda: sys.exit(_tell(policies)),
+        callback=lambda: sys.exit(_print_state(policies)),
         help=f"Say whether build hooks are run in a sandbox; {SWITCH}=1 in the environment has them run in one.",
         short_help="say whether build hooks are run in a sandbox",
     )
@@ -51,7 +51,7 @@ def _swap_if_asked() -> Policies | None:
     return policies
 
 
-def _tell(policies: Policies | None) -> int:
+def _print_state(policies: Policies | None) -> int:
     if policies is None:
         print(f"Hooks are run without a sandbox. Set {SWITCH}=1, or use 'isolated-hooks fromager'.")
         return 1

@@ -77,9 +77,11 @@ def run_sandboxed(
 
     def start(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**(os.environ if env is None else env), **(extra_environ or {})}
-        given = subprocess.DEVNULL if stdin is None else stdin
+        own_stdin = subprocess.DEVNULL if stdin is None else stdin
         done.append(
-            subprocess.run(cmd, stdin=given, stdout=stdout, stderr=stderr, cwd=cwd, text=text, env=environ, check=False)
+            subprocess.run(
+                cmd, stdin=own_stdin, stdout=stdout, stderr=stderr, cwd=cwd, text=text, env=environ, check=False
+            )
         )
 
     try:

@@ -83,7 +83,7 @@ def policy_of_build(
             tree["expose"] = (*policy.expose, git)
     return dataclasses.replace(
         policy,
-        # Both have to allow it: fromager's isolation is ours to do, see frontends/fromager.py.
+        # Both have to allow it: fromager's isolation is ours to do, see frontend.py.
         network=policy.network and not ctx.network_isolation,
         env_keep=keep,
         env_delete=(*policy.env_delete, *filters.delete_env),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .command import Outcome, embedded, pip_command, run
-from .records import Problem, Records, Told
+from .records import Problem, Record, Records
 from .session import main
 
-__all__ = ["Outcome", "Problem", "Records", "Told", "embedded", "main", "pip_command", "run"]
+__all__ = ["Outcome", "Problem", "Record", "Records", "embedded", "main", "pip_command", "run"]

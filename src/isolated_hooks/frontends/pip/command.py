@@ -17,7 +17,7 @@ from ...report import HookReport
 from ...text import visible
 from ..restore import Restoring
 from . import program
-from .records import Records, Told
+from .records import Record, Records
 from .seams import PipRunner, swapped
 from .session import PROGRAM, main
 
@@ -32,11 +32,11 @@ class Outcome:
     """What came of a command.
 
     :ivar code: pip's exit code
-    :ivar told: what pip, and all pips that it started, have to tell
+    :ivar record: of pip and all pips that it started
     """
 
     code: int
-    told: Told
+    record: Record
 
 
 def pip_command(
@@ -56,7 +56,7 @@ def pip_command(
         is left out
     :param pip: a wheel or another archive of pip, or a directory that the package is in; that of this interpreter
         where it is left out
-    :param records: where it is to tell what its hooks were protected by
+    :param records: where it adds what its hooks were protected by
     :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
     :raises PolicyError: there is no pip
     """
@@ -112,8 +112,8 @@ def _state(policy: Policy, pip: str | None, records: Records | None, raw_output:
     loaded = [name for name in _PACKAGES if name in sys.modules]
     packages = {name: _above(sys.modules[name].__file__) for name in loaded}
     packages["pip"] = _pip_here() if pip is None else _pip_in(os.path.abspath(pip))
-    told = records.path if records else None
-    return {"policy": policy.to_dict(), "packages": packages, "records": told, "raw_output": raw_output}
+    path = records.path if records else None
+    return {"policy": policy.to_dict(), "packages": packages, "records": path, "raw_output": raw_output}
 
 
 def _pip_here() -> str:

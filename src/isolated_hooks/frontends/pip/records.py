@@ -1,4 +1,4 @@
-"""What the pips of one command tell the first of them: pip runs further pips, for build requirements and ``--python``.
+"""What the pips of one command record for the first: pip runs further pips, for build requirements and ``--python``.
 
 The records are in a file without a name that the first process holds. The others open it by way of ``/proc``, which a
 hook cannot: it sees no process outside.
@@ -18,7 +18,7 @@ from ... import errors
 from ...errors import IsolatedHooksError
 from ...report import HookReport
 
-__all__ = ["Problem", "Records", "Told", "tell"]
+__all__ = ["Problem", "Record", "Records", "add_record"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,16 @@ class Problem:
     def error(self) -> IsolatedHooksError:
         """Return an error of that class, and of its text alone: what else it had was left behind in that process."""
         text = self.text
-        told = type(self.kind.__name__, (self.kind,), {"__str__": lambda _: text})
-        return cast(IsolatedHooksError, told.__new__(told, text))
+        kind = type(self.kind.__name__, (self.kind,), {"__str__": lambda _: text})
+        return cast(IsolatedHooksError, kind.__new__(kind, text))
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """All that was told.
+class Record:
+    """What one pip, or all pips of a command, ran and ran into.
 
+    :ivar reports: one for each hook
+    :ivar problems: the errors of this package that hooks ended with, in order
     :ivar quiet: pip was asked to be quiet
     """
 
@@ -61,12 +63,12 @@ class Records:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # __exit__ closes it
         self.path = f"/proc/{os.readlink('/proc/self')}/fd/{self._file.fileno()}"
 
-    def read(self) -> Told:
-        """Return what has been told so far."""
+    def read(self) -> Record:
+        """Return what has been recorded so far, all in one."""
         with open(self.path, encoding="utf-8") as file:
             records: list[dict[str, Any]] = [json.loads(line) for line in file]
         problems = (Problem(text, getattr(errors, kind)) for r in records for text, kind in r["problems"])
-        return Told(
+        return Record(
             tuple(HookReport.from_dict(report) for r in records for report in r["reports"]),
             tuple(problems),
             any(r["quiet"] for r in records),
@@ -81,8 +83,10 @@ class Records:
         self._file.close()
 
 
-def tell(path: str, reports: Iterable[HookReport], problems: Iterable[IsolatedHooksError], *, quiet: bool) -> None:
-    """Add what one pip has to tell."""
+def add_record(
+    path: str, reports: Iterable[HookReport], problems: Iterable[IsolatedHooksError], *, quiet: bool
+) -> None:
+    """Add the record of one pip to the file at ``path``."""
     record = {
         "reports": [report.to_dict() for report in reports],
         "problems": [(str(problem), _public(type(problem))) for problem in problems],

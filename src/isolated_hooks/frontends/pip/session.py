@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...policy import Policy
-from .records import tell
+from .records import add_record
 from .seams import PipRunner, swapped
 
 __all__ = ["PROGRAM", "main"]
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
         finally:
             if state["records"]:
                 quiet = logging.getLogger().level > logging.INFO and logging.getLogger().hasHandlers()
-                tell(state["records"], runner.reports, runner.problems, quiet=quiet)
+                add_record(state["records"], runner.reports, runner.problems, quiet=quiet)
     return code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...files.entries import open_directory, open_file
+from ...files.entries import open_file, open_vetted_directory
 from ..names import DIST_INFO, split_project
 from .rules import MAX_DOCUMENT, check_identity
 from .sdists import check_members, check_sdist
@@ -31,7 +31,7 @@ def check_metadata(staging_fd: int, name: str) -> None:
     where = f"{name}/METADATA"
     document = b""
     with (
-        open_directory(staging_fd, name.encode()) as directory,
+        open_vetted_directory(staging_fd, name.encode()) as directory,
         open_file(directory, b"METADATA", limit=MAX_DOCUMENT) as file,
     ):
         while len(document) < file.size and (block := file.read(file.size - len(document))):

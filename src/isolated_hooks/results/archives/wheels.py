@@ -69,11 +69,14 @@ def _dist_info(archive: ZipArchive, expected: Project) -> str:
 
 
 def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -> None:
-    """Check that RECORD names every file once, with its digest and size, and reads them all for that."""
+    """Check that RECORD names every file once, with its digest and size, and reads them all for that.
+
+    ``installer.sources.WheelFile.validate_record`` takes the last of two lines for a file, lines for files that are not
+    there, and any digest, such as MD5; it refuses lines without sizes, which installers take.
+    """
     unrecorded = {f"{info}/{name}" for name in _UNRECORDED}
     left = dict(files)
-    for row in _rows(_text(archive, files[f"{info}/RECORD"])):
-        path, digest, size = row
+    for path, digest, size in _rows(_text(archive, files[f"{info}/RECORD"])):
         member = left.pop(path, None)
         if member is None:
             raise UntrustedResultError("RECORD must name the files that the wheel has, each once", path)
@@ -88,8 +91,8 @@ def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -
     missing = sorted(left.keys() - unrecorded)
     if missing:
         raise UntrustedResultError("RECORD must name every file of the wheel", missing[0])
-    for path in left:
-        for _ in archive.blocks(left[path]):
+    for path in unrecorded & files.keys():
+        for _ in archive.blocks(files[path]):
             pass
 
 

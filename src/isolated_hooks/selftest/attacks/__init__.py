@@ -1,1 +1,1 @@
-"""The attacks, by what they are after."""
+"""The attacks, grouped by target."""

@@ -1,4 +1,4 @@
-"""Attacks on what can be read and changed: families A, B, C and H."""
+"""Attacks that read or change files and the environment: families A, B, C and H."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...protections import Protection
-from ..attack import Arguments, Attack, Verdict, changed, done, leaks, nothing, others
+from ..attack import Arguments, Attack, Verdict, changed, done, leaks, names_others, no_arguments
 from ..promises import Promise
 from ..world.world import HOME_FILES, TEXT, VARIABLES, World
 
@@ -26,9 +26,11 @@ def _descriptor_attacks() -> Iterable[Attack]:
     )
     for name, tries, verdict in verdicts:
         yield Attack(name, tries, "inherited", arguments, verdict, harmless=True)
-    yield Attack("H01-count", "find other descriptors than 0, 1, 2", "descriptors", nothing, others, harmless=True)
+    yield Attack(
+        "H01-count", "find other descriptors than 0, 1, 2", "descriptors", no_arguments, names_others, harmless=True
+    )
     tries = "read the frontend's standard input"
-    yield Attack("H10-stdin", tries, "standard_input", nothing, leaks("typed"), harmless=True)
+    yield Attack("H10-stdin", tries, "standard_input", no_arguments, leaks("typed"), harmless=True)
 
 
 def _reads(
@@ -46,7 +48,7 @@ def _creates(name: str, tries: str, directory: Callable[[World], Path], unless: 
         return directory(world) / f"isolated-hooks-written-{world.random}"
 
     def arguments(world: World) -> dict[str, Any]:
-        return {"paths": [world.target(directory(world))], "text": TEXT}
+        return {"paths": [world.path_to_create(directory(world))], "text": TEXT}
 
     return Attack(name, tries, "create", arguments, changed(target), unless, **more)
 
@@ -58,7 +60,7 @@ def _home_reads() -> Iterable[Attack]:
             return {"paths": [p for n in names for p in (str(world.home / n), f"~/{n}")]}
 
         canaries = leaks(*(f"{kind}/{n}" for n in names))
-        # Of A10 only the session keyring is one; this is a file as others.
+        # The protection of A10, the keyring, covers the session keyring only. A10-home reads an ordinary file.
         more: dict[str, Any] = {"harmless": True, "stopped": (Protection.FILESYSTEM,), "tests": Promise.SEES}
         yield Attack(f"{kind}-home", f"read {', '.join(names)}", "read", arguments, canaries, **more)
 
@@ -145,7 +147,7 @@ def _environment_reads() -> Iterable[Attack]:
         "B06-search-path",
         "get a search path with entries that a hook can write to",
         "search_path",
-        nothing,
+        no_arguments,
         lambda w, e: any(not p.startswith("/") or p.startswith(str(w.tree)) for p in e["entries"]),
         harmless=True,
     )
@@ -264,7 +266,7 @@ def _appends(path: Callable[[World], Path]) -> Arguments:
 
 FILE_ATTACKS = tuple(
     itertools.chain(
-        _descriptor_attacks(),  # first, before other attacks leave descriptors of their own open
+        _descriptor_attacks(),  # first, because other attacks leave descriptors open
         _file_reads(),
         _environment_reads(),
         _file_creations(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...protections import Protection
-from ..attack import Attack, changed, done, leaks, nothing, paths
+from ..attack import Attack, changed, done, fixed_paths, leaks, no_arguments
 from ..world.janitor import library
 from ..world.world import TEXT, World
 
@@ -38,7 +38,7 @@ def _kernel_file_attacks() -> Iterable[Attack]:
     )
     for name, (tries, files) in _FOR_WRITING.items():
         unless = "" if name == "F02-settings" else "a kernel may lack them"
-        yield Attack(name, tries, "open_for_writing", paths(files.split()), done, unless, root=True)
+        yield Attack(name, tries, "open_for_writing", fixed_paths(files.split()), done, unless, root=True)
     no_groups = "a host may show no control groups that can be written to"
     yield Attack(
         "F04-control-groups",
@@ -50,15 +50,17 @@ def _kernel_file_attacks() -> Iterable[Attack]:
         root=True,
     )
     logs = ("/dev/kmsg", "/proc/kcore")
-    yield Attack("F05-files", "open the kernel's log and memory", "open_for_reading", paths(logs), done, root=True)
-    yield Attack("F05-syslog", "ask the kernel for its log", "kernel_log", nothing, done, root=True)
+    yield Attack(
+        "F05-files", "open the kernel's log and memory", "open_for_reading", fixed_paths(logs), done, root=True
+    )
+    yield Attack("F05-syslog", "ask the kernel for its log", "kernel_log", no_arguments, done, root=True)
     yield Attack("F06-disks", "open a disk", "open_for_reading", _disks, done, "a host may show no disk", root=True)
     yield Attack(
         "F07-devices",
         "find other devices than the harmless ones",
         "devices",
         lambda _: {"allowed": _DEVICES},
-        # A link to /proc/kcore is no device; what it leads to is another attack, F05-files.
+        # "core" is a link to /proc/kcore, not a device. F05-files attacks its target.
         lambda _, evidence: bool(set(evidence["others"]) - {"core"}),
         "a container may show no others",
         harmless=True,
@@ -85,10 +87,10 @@ def _cgroups(_world: World) -> dict[str, Any]:
 def _namespace_attacks() -> Iterable[Attack]:
     without = "a host may forbid user namespaces"
     yield Attack(
-        "G04-user-namespace", "enter a user namespace", "new_user_namespace", nothing, done, without, harmless=True
+        "G04-user-namespace", "enter a user namespace", "new_user_namespace", no_arguments, done, without, harmless=True
     )
     tries = "make a user namespace by clone3"
-    yield Attack("K10-clone3", tries, "cloned_namespace", nothing, done, without, harmless=True)
+    yield Attack("K10-clone3", tries, "cloned_namespace", no_arguments, done, without, harmless=True)
     # Not harmless: without user namespaces, root mounts on the host for a moment.
     yield Attack("G03-mount", "mount, by old and new calls", "mount_over", _mountpoint, done, without)
     yield Attack("G01-unmount", "unmount", "unmount", _mountpoint, done, without, harmless=True)
@@ -97,7 +99,7 @@ def _namespace_attacks() -> Iterable[Attack]:
         "G02-remount",
         "make the build environment writable again",
         "write_after_remount",
-        lambda w: {"directory": str(w.env / "lib"), "path": w.target(w.env / "lib"), "text": TEXT},
+        lambda w: {"directory": str(w.env / "lib"), "path": w.path_to_create(w.env / "lib"), "text": TEXT},
         changed(lambda w: w.env / "lib" / f"isolated-hooks-written-{w.random}"),
         harmless=True,
         stopped=(Protection.FILESYSTEM,),
@@ -105,7 +107,7 @@ def _namespace_attacks() -> Iterable[Attack]:
     tries = "see mounts that the host makes later, or show it its own"
     private = "the mounts of a container are often private"
     yield Attack(
-        "G09-propagation", tries, "propagation", nothing, lambda _, e: bool(e["shared"]), private, harmless=True
+        "G09-propagation", tries, "propagation", no_arguments, lambda _, e: bool(e["shared"]), private, harmless=True
     )
 
 
@@ -166,18 +168,20 @@ def _system_call_attacks() -> Iterable[Attack]:
         "K04-perf": ("performance_counters", "count events of the processor"),
     }
     for name, (probe, tries) in calls.items():
-        yield Attack(name, tries, probe, nothing, done, lacks, harmless=True)
+        yield Attack(name, tries, probe, no_arguments, done, lacks, harmless=True)
     tries, unless = "gain privileges by exec", "a container may forbid it already"
-    yield Attack("K07-new-privileges", tries, "status", nothing, _may_gain_privileges, unless, harmless=True)
+    yield Attack("K07-new-privileges", tries, "status", no_arguments, _may_gain_privileges, unless, harmless=True)
     tries, unless = "have capabilities", "a container may have none"
-    yield Attack("K08-capabilities", tries, "status", nothing, _has_capabilities, unless, harmless=True)
+    yield Attack("K08-capabilities", tries, "status", no_arguments, _has_capabilities, unless, harmless=True)
     identity = (Protection.IDENTITY,)
-    yield Attack("K08-root", "become root", "become_root", nothing, done, root=True, harmless=True, stopped=identity)
+    yield Attack(
+        "K08-root", "become root", "become_root", no_arguments, done, root=True, harmless=True, stopped=identity
+    )
     yield Attack(
         "K08-groups",
         "keep the caller's groups",
         "status",
-        nothing,
+        no_arguments,
         lambda _, e: bool(set(e["Groups"]) - set(e["Gid"])),
         "the caller may have none",
         harmless=True,
@@ -187,7 +191,7 @@ def _system_call_attacks() -> Iterable[Attack]:
         "K07-filter",
         "run without a system call filter",
         "status",
-        nothing,
+        no_arguments,
         lambda _, e: e["Seccomp"] == ["0"],
         "a container may have a filter of its own",
         harmless=True,
@@ -195,7 +199,7 @@ def _system_call_attacks() -> Iterable[Attack]:
     )
     hostname = (Protection.HOSTNAME, Protection.PRIVILEGES)
     tries = "change the host's name"
-    yield Attack("E09-host-name", tries, "host_name", nothing, _name_was_set, root=True, stopped=hostname)
+    yield Attack("E09-host-name", tries, "host_name", no_arguments, _name_was_set, root=True, stopped=hostname)
 
 
 def _mountpoint(world: World) -> dict[str, Any]:
@@ -227,7 +231,7 @@ def _may_gain_privileges(_world: World, evidence: Any) -> bool:
 
 def _has_capabilities(_world: World, evidence: Any) -> bool:
     held = {evidence[name][0] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")}
-    # Who has no capability cannot empty the bounding set either, and needs not to: it is only about what exec may give.
+    # A process without capabilities cannot empty the bounding set. It need not: the set only limits what exec grants.
     may_gain = evidence["CapBnd"] != ["0000000000000000"] and evidence["NoNewPrivs"] != ["1"]
     return may_gain or not held <= _WITH_CAPABILITIES
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...protections import Protection
-from ..attack import Arguments, Attack, Verdict, done, given, leaks, nothing
+from ..attack import Arguments, Attack, Verdict, done, fixed, leaks, no_arguments
 from ..world.processes import processes
 from ..world.world import World
 
@@ -87,7 +87,7 @@ def _process_attacks() -> Iterable[Attack]:
     yield Attack("D11-others", tries, "lower_priority", _victim, done, harmless=True)
     privileges = (Protection.PRIVILEGES,)
     tries = "get a priority over all other processes"
-    yield Attack("D11-own", tries, "raise_priority", nothing, done, root=True, harmless=True, stopped=privileges)
+    yield Attack("D11-own", tries, "raise_priority", no_arguments, done, root=True, harmless=True, stopped=privileges)
 
 
 def _victim(world: World) -> dict[str, Any]:
@@ -166,21 +166,23 @@ def _network_attacks() -> Iterable[Attack]:
         "A19-metadata6": ("find the cloud's metadata by IPv6", "fd00:ec2::254"),
     }
     for name, (tries, address) in routes.items():
-        yield Attack(name, tries, "route", given(address=address), done, offline, harmless=True)
+        yield Attack(name, tries, "route", fixed(address=address), done, offline, harmless=True)
     tries = "find a way to the name server"
-    yield Attack("E06-resolver", tries, "name_servers", nothing, lambda _, e: "done" in e, offline, harmless=True)
+    yield Attack("E06-resolver", tries, "name_servers", no_arguments, lambda _, e: "done" in e, offline, harmless=True)
     tries = "list interfaces"
-    yield Attack("E09-interfaces", tries, "interfaces", nothing, lambda _, e: bool(e["others"]), offline, harmless=True)
-    yield Attack("E09-events", "hear of devices", "device_events", nothing, done, harmless=True)
-    yield Attack("E07-raw", "make a raw socket", "raw_socket", nothing, done, root=True, harmless=True)
+    yield Attack(
+        "E09-interfaces", tries, "interfaces", no_arguments, lambda _, e: bool(e["others"]), offline, harmless=True
+    )
+    yield Attack("E09-events", "hear of devices", "device_events", no_arguments, done, harmless=True)
+    yield Attack("E07-raw", "make a raw socket", "raw_socket", no_arguments, done, root=True, harmless=True)
     # Not harmless: the kernel may load a module for each.
     lacks = "a kernel may lack this family"
     for family in ("alg", "bluetooth", "can", "rds", "tipc", "xdp"):
         name, tries = f"K06-{family}", f"make a socket of family {family}"
-        yield Attack(name, tries, "family", given(name=family), done, lacks)
-    yield Attack("E10-vsock", "make a socket of family vsock", "family", given(name="vsock"), done, lacks)
+        yield Attack(name, tries, "family", fixed(name=family), done, lacks)
+    yield Attack("E10-vsock", "make a socket of family vsock", "family", fixed(name="vsock"), done, lacks)
     tries = "make a socket of family packet"
-    yield Attack("E11-packet", tries, "family", given(name="packet"), done, root=True)
+    yield Attack("E11-packet", tries, "family", fixed(name="packet"), done, root=True)
 
 
 def _identifier(name: str) -> Arguments:

@@ -1,21 +1,21 @@
-"""The sweep: whatever the hook can see, it reads, and no canary is in any of it.
+"""The sweep: the hook reads everything that it can see, and must find no canary in it.
 
-Without the sandbox it is given only places that belong to the run, because a whole host would take hours and is
-nobody's business: there every canary is found. Within the sandbox it begins at the root.
+Without the sandbox, the sweep reads only directories and processes of this run, and finds every canary there; reading a
+whole host would take hours, and its files are private. In the sandbox, the sweep begins at the root.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..attack import Attack, nothing
+from ..attack import Attack, no_arguments
 from ..world.world import World
 
 __all__ = ["FIRST", "SLOW", "SWEEPS"]
 
-_SLACK = 600  # seconds by which the clock of a filesystem over the network may differ
-# What a hook is given on purpose: to send it out, so it has to know it.
-_GIVEN = ("token", "inherited-token")
+_SLACK = 600  # seconds by which the clock of a network file system may differ
+# The hook receives these on purpose, because it has to send them out.
+_TOKENS = ("token", "inherited-token")
 
 
 def _files(world: World) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _processes(world: World) -> dict[str, Any]:
 
 
 def _leaks(world: World, evidence: Any) -> bool:
-    secret = [name for name in world.canaries if name not in _GIVEN and not world.gives(name)]
+    secret = [name for name in world.canaries if name not in _TOKENS and not world.is_allowed(name)]
     return bool(world.leaked(secret, evidence["found"]))
 
 
@@ -44,14 +44,14 @@ SWEEPS = (
     ),
 )
 
-#: The one that walks over every file.
+#: The sweep that visits every file.
 SLOW = SWEEPS[:1]
-#: Tried before any other attack, that may bring secrets into the process.
+#: This attack runs before all others, because they may bring secrets into the process.
 FIRST = Attack(
     "S03-own",
     "find a secret in its own memory, environment or descriptors",
     "sweep_own",
-    nothing,
+    no_arguments,
     _leaks,
     harmless=True,
 )

@@ -1,7 +1,8 @@
-"""All attacks. Names begin with the kind, a key of :data:`isolated_hooks.selftest.promises.KINDS`; the letters are
+"""All attacks. A name begins with the kind, a key of :data:`isolated_hooks.selftest.promises.KINDS`.
 
-A what is read, B what programs are made to load, C what is changed, D processes, E sockets and IPC, F /proc and
-devices, G mounts and namespaces, H descriptors and terminals, K system calls, S the sweep of all that can be seen.
+The letter of a kind is its family: A, reading; B, making programs load something; C, changing; D, processes; E, sockets
+and IPC; F, /proc and devices; G, mounts and namespaces; H, descriptors and terminals; J, resources; K, system calls; S,
+the sweep of everything that a hook can see.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["ATTACKS", "HARMLESS", "QUICK", "Attack"]
 
 #: Every attack, in the order in which a hook carries them out.
 ATTACKS: tuple[Attack, ...] = (FIRST, *FILE_ATTACKS, *REACH_ATTACKS, *KERNEL_ATTACKS, *SWEEPS)
-#: Without those that take seconds, for what is run many times.
+#: The attacks without those that take seconds, for tests that run many times.
 QUICK: tuple[Attack, ...] = tuple(attack for attack in ATTACKS if attack not in SLOW)
-#: Those that ``isolated-hooks selftest`` carries out on a user's own host.
+#: The attacks that ``isolated-hooks selftest`` runs on a user's own host.
 HARMLESS: tuple[Attack, ...] = tuple(attack for attack in ATTACKS if attack.harmless)

@@ -1,9 +1,9 @@
-"""A hostile in-tree backend: every hook carries out the attacks that the frontend's test describes, then does its work.
+"""A hostile in-tree backend. Every hook carries out the attacks that the frontend's test describes, then does its work.
 
-An attack is ``{"probe": NAME, "arguments": {...}}``. They come by ``config_settings``, and for the hook without those
-from ``attacks.json`` in the source tree. What came of them goes to ``evidence.json`` there, or to standard output where
-the tree cannot be written to, and into the artefact. That is material: what an attack has achieved is judged from
-outside.
+An attack is ``{"probe": NAME, "arguments": {...}}``. Attacks come in ``config_settings``; the hook that has none reads
+them from ``attacks.json`` in the source tree. The backend writes its evidence to ``evidence.json`` in the source tree,
+or to standard output if it cannot write to the tree, and into the artefact. The evidence is only material: the suite
+judges the outcome of an attack from outside.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ METADATA = "Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n"
 
 
 def get_requires_for_build_wheel(config_settings=None):
-    return _attacked(config_settings, [])
+    return _attack(config_settings, [])
 
 
 def get_requires_for_build_sdist(config_settings=None):
-    return _attacked(config_settings, [])
+    return _attack(config_settings, [])
 
 
 def get_requires_for_build_editable(config_settings=None):
-    return _attacked(config_settings, [])
+    return _attack(config_settings, [])
 
 
 def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    return _attacked(config_settings, _metadata(metadata_directory))
+    return _attack(config_settings, _metadata(metadata_directory))
 
 
 def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
-    return _attacked(config_settings, _metadata(metadata_directory))
+    return _attack(config_settings, _metadata(metadata_directory))
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    return _attacked(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
+    return _attack(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
 
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    return _attacked(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
+    return _attack(config_settings, lambda evidence: _wheel(wheel_directory, evidence))
 
 
 def build_sdist(sdist_directory, config_settings=None):
-    return _attacked(config_settings, lambda evidence: _sdist(sdist_directory, evidence))
+    return _attack(config_settings, lambda evidence: _sdist(sdist_directory, evidence))
 
 
-def _attacked(config_settings, result):
-    attacks = json.loads(config_settings["attacks"]) if config_settings else _described()
+def _attack(config_settings, result):
+    attacks = json.loads(config_settings["attacks"]) if config_settings else _attacks_from_tree()
     evidence = {name: _attempt(**attack) for name, attack in attacks.items()}
     try:
         with open("evidence.json", "w") as file:
@@ -76,7 +76,7 @@ def _attacked(config_settings, result):
     return result(evidence) if callable(result) else result
 
 
-def _described():
+def _attacks_from_tree():
     with open("attacks.json") as file:
         return json.load(file)
 
@@ -98,7 +98,7 @@ def _metadata(directory):
 def _wheel(directory, evidence):
     with zipfile.ZipFile(os.path.join(directory, "hostile-1.0-py3-none-any.whl"), "w") as wheel:
         wheel.writestr("hostile-1.0.dist-info/METADATA", METADATA)
-        wheel.writestr("hostile/stolen.json", json.dumps(evidence))  # whoever installs the wheel hands it on
+        wheel.writestr("hostile/stolen.json", json.dumps(evidence))  # the user who installs the wheel passes this on
     return "hostile-1.0-py3-none-any.whl"
 
 
@@ -111,6 +111,6 @@ def _sdist(directory, evidence):
     return "hostile-1.0.tar.gz"
 
 
-# pyproject_hooks works out ``_supported_features`` by importing the backend and looking for a name: no hook is called.
+# For ``_supported_features``, pyproject_hooks imports the backend and looks for names. It calls no hook.
 if sys.argv[1:2] == ["_supported_features"]:
-    _attacked(None, None)
+    _attack(None, None)

@@ -1,4 +1,4 @@
-"""Attacks on files. Each returns what it found or achieved; a failed step is an error's name, never an exception."""
+"""Attacks on files. Each function returns its evidence; a failed step is in it as an error's name."""
 
 import errno
 import fcntl
@@ -7,12 +7,13 @@ import re
 import socket
 import stat
 
-_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10  # FS_IOC_GETFLAGS and so on, linux/fs.h
+# FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_IMMUTABLE_FL of linux/fs.h.
+_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 _CANARY = re.compile(rb"CANARY-[0-9a-f]{16}")
 
 
 def canaries(data):
-    """Return the canaries in some bytes: nothing else of what the host holds gets into the evidence."""
+    """Return the canaries in some bytes. Nothing else from the host gets into the evidence."""
     return sorted({match.decode() for match in _CANARY.findall(data)})
 
 
@@ -31,7 +32,7 @@ def attempt(function, *arguments, **named):
 
 
 def read(paths):
-    """Read files; ``~`` stands for the home that HOME and the account name."""
+    """Read files. ``~`` stands for the home directory, from HOME or the account."""
     found, errors = [], {}
     for path in paths:
         try:
@@ -43,25 +44,25 @@ def read(paths):
 
 
 def open_for_reading(paths):
-    """Open and read files, and drop what was read: for what nobody wants a copy of."""
+    """Open and read files, and discard their contents, which must not get into the evidence."""
     return {path: attempt(_open_and_read, path) for path in paths}
 
 
 def _open_and_read(path):
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        os.read(fd, 8192)  # /dev/kmsg gives a whole record or nothing
+        os.read(fd, 8192)  # /dev/kmsg returns a whole record or an error
     finally:
         os.close(fd)
 
 
 def look_at(paths):
-    """Ask whether files exist, without opening them."""
+    """Find out whether files exist, without opening them."""
     return {path: attempt(os.lstat, path) for path in paths}
 
 
 def search_path():
-    """Return the directories in which programs are looked up."""
+    """Return the directories of PATH."""
     return {"entries": os.environ.get("PATH", "").split(":")}
 
 
@@ -77,19 +78,19 @@ def list_names(paths):
 
 
 def environment(names):
-    """Read the environment, and that of a process started by this one."""
+    """Read variables of this process, and the environment of a child process."""
     grandchild = os.popen("env").read()
-    given = "\n".join(os.environ.get(name, "") for name in names)
-    return {"found": canaries(given.encode()), "grandchild": canaries(grandchild.encode())}
+    values = "\n".join(os.environ.get(name, "") for name in names)
+    return {"found": canaries(values.encode()), "grandchild": canaries(grandchild.encode())}
 
 
 def standard_input():
-    """Read what the frontend's user typed or piped."""
+    """Read the frontend's standard input."""
     return {"found": canaries(os.read(0, 65536))}
 
 
 def create(paths, text):
-    """Create files, with the directories that they are in."""
+    """Create files, and their parent directories."""
     return {path: attempt(_create, path, text) for path in paths}
 
 
@@ -100,7 +101,7 @@ def _create(path, text):
 
 
 def append(paths, text):
-    """Append to files that exist, after trying to get the right to it."""
+    """Append to existing files, after trying to make them writable."""
     return {path: (attempt(os.chmod, path, 0o666), attempt(_append, path, text)) for path in paths}
 
 
@@ -118,12 +119,12 @@ def remove(paths):
 
 
 def replace(path, text):
-    """Put another file in the place of one, by renaming."""
+    """Replace a file by renaming another one over it."""
     return {"create": attempt(_create, path + ".new", text), "rename": attempt(os.rename, path + ".new", path)}
 
 
 def change_metadata(path):
-    """Change a file's times and mode, which a read-only mount has to refuse even to its owner."""
+    """Change a file's times and mode, which a read-only mount must refuse even to the file's owner."""
     return {"utime": attempt(os.utime, path, (1, 1)), "chmod": attempt(os.chmod, path, 0o640)}
 
 
@@ -133,7 +134,7 @@ def open_for_writing(paths):
 
 
 def rewrite(path):
-    """Write a kernel setting's own value back to it."""
+    """Write the current value of a kernel setting back to it."""
     try:
         with open(path, "rb") as file:
             value = file.read()
@@ -148,7 +149,7 @@ def rewrite(path):
 
 
 def set_user_id(path):
-    """Leave a file with the set-user-ID bit, by every call that can set it."""
+    """Leave a file with the set-user-ID bit, with every call that can set the bit."""
     made = attempt(_create, path, "")
     chmod, fchmod = attempt(os.chmod, path, 0o4755), attempt(_fchmod, path)
     return {"made": made, "chmod": chmod, "fchmod": fchmod, "open": attempt(_open, path)}
@@ -167,7 +168,7 @@ def _open(path):
 
 
 def make_immutable(path):
-    """Make a file that not even root can remove, and take that back."""
+    """Make a file immutable, so not even root can remove it, and then make it mutable again."""
     return attempt(_make_immutable, path)
 
 
@@ -186,7 +187,7 @@ def device_node(path, major, minor):
 
 
 def devices(allowed):
-    """Return what is in /dev besides what is allowed."""
+    """Return the names in /dev that are not allowed."""
     try:
         return {"others": sorted(set(os.listdir("/dev")) - set(allowed))}
     except OSError as error:
@@ -194,7 +195,7 @@ def devices(allowed):
 
 
 def inherited(directory, file, socket, name, text, token):
-    """Use descriptors that the frontend left open: a directory, a file that was opened for reading, and a socket."""
+    """Use descriptors that the frontend left open: a directory, a file that is open for reading, and a socket."""
     found, reopened = [], "EBADF"
     try:
         with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as opened:
@@ -221,7 +222,7 @@ def descriptors():
 
 
 def chores(directories):
-    """What builds do to files of every owner, and may: append, remove, set times and modes, rename, make new ones."""
+    """Do what builds may do to files of any owner: append, remove, set times and modes, rename, create."""
     failed = []
     for top in directories:
         steps = {

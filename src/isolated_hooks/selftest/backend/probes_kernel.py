@@ -1,7 +1,7 @@
-"""Attacks by system calls: mounts, namespaces, keyrings, and what makes the kernel itself easier to attack.
+"""Attacks with system calls: mounts, namespaces, keyrings, and calls that make the kernel itself easier to attack.
 
-What would change this process, or the host, is tried in a child that ends at once, and in namespaces of its own where
-these can be had. Mounts are only tried on what the test gave.
+If an attack would change this process or the host, a child that ends at once tries it, in its own namespaces if it can
+get them. Attacks mount only on directories that the test passes.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from probes_files import attempt, canaries, name_of, read
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 _ARM = platform.machine() == "aarch64"
-# Number on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h).
+# The numbers on x86_64 (asm/unistd_64.h) and on aarch64 (asm-generic/unistd.h).
 _NUMBERS = {
     "bpf": (321, 280), "clone3": (435, 435), "fsopen": (430, 430), "io_uring_setup": (425, 425), "keyctl": (250, 219),
     "mount_setattr": (442, 442), "open_tree": (428, 428), "perf_event_open": (298, 241), "pidfd_getfd": (438, 438),
@@ -27,7 +27,7 @@ _KEYCTL_READ, _KEYCTL_SEARCH, _SESSION_KEYRING = 11, 10, -3
 
 
 def number(name):
-    """Return the number of a system call here."""
+    """Return the number of a system call on this machine."""
     return _NUMBERS[name][_ARM]
 
 
@@ -39,7 +39,7 @@ def call(function, *arguments):
 
 
 def system_call(name, *arguments):
-    """Make a system call; one that returns a descriptor has it closed."""
+    """Make a system call, close the descriptor if it returns one, and return "done" or the error's name."""
     ctypes.set_errno(0)
     result = LIBC.syscall(number(name), *arguments)
     if result == -1:
@@ -50,7 +50,7 @@ def system_call(name, *arguments):
 
 
 def in_child(function):
-    """Return what a function returns in a forked child."""
+    """Run a function in a forked child, and return its result."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -70,7 +70,7 @@ def in_child(function):
 
 
 def _own_namespaces():
-    """Enter a user and a mount namespace, and keep what is mounted there from spreading."""
+    """Enter a new user and mount namespace, with private mounts."""
     entered = call(LIBC.unshare, _NEWUSER | _NEWNS)
     if entered == "done":
         call(LIBC.mount, b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
@@ -78,12 +78,12 @@ def _own_namespaces():
 
 
 def new_user_namespace():
-    """Enter a user namespace, in which a process has every capability again."""
+    """Enter a user namespace, where a process has every capability again."""
     return in_child(lambda: call(LIBC.unshare, _NEWUSER))
 
 
 def cloned_namespace():
-    """The same by clone3, whose flags a system call filter cannot see."""
+    """Make a user namespace with clone3, whose flags a system call filter cannot see."""
 
     class Arguments(ctypes.Structure):
         _fields_ = tuple((name, ctypes.c_uint64) for name in "flags pidfd child parent exit stack size tls".split())
@@ -99,7 +99,7 @@ def cloned_namespace():
 
 
 def mount_over(directory):
-    """Mount something over a directory, in namespaces of its own where they can be had; the old and the new calls."""
+    """Mount over a directory with the old and the new calls, in its own namespaces if it can get them."""
 
     def mount():
         entered = _own_namespaces()
@@ -117,7 +117,7 @@ def _open_tree(directory):
 
 
 def unmount(directory):
-    """Unmount what hides the caller's files."""
+    """Unmount a mount that hides the caller's files."""
 
     def unmount():
         if _own_namespaces() == "done":
@@ -128,7 +128,7 @@ def unmount(directory):
 
 
 def write_after_remount(directory, path, text):
-    """Make a read-only mount writable again, by the old and the new call, and write."""
+    """Make a read-only mount writable again with the old and the new call, and write to it."""
 
     class Attributes(ctypes.Structure):
         _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns"))
@@ -147,7 +147,7 @@ def write_after_remount(directory, path, text):
 
 
 def change_root(directory, outside):
-    """The classic way out: a root beneath a directory that stays open, then up from there."""
+    """Escape from the root in the classic way: chroot below a directory that stays open, then go up from there."""
 
     def escape():
         _own_namespaces()
@@ -178,19 +178,19 @@ def enter_mount_namespace(pid, path):
 
 
 def old_roots(names, path):
-    """Look for the host's root where careless sandboxes leave it."""
+    """Look for the host's root in the places where careless sandboxes leave it."""
     return read([f"{name}{path}" for name in names])
 
 
 def propagation():
-    """Return the mounts that share with the host what is mounted there later, or it with them."""
+    """Return the mounts whose later submounts propagate to the host or from it."""
     with open("/proc/self/mountinfo") as file:
         optional = {line.split()[4]: line.split(" - ")[0].split()[6:] for line in file}
-    return {"shared": {place: fields for place, fields in optional.items() if fields}}
+    return {"shared": {path: fields for path, fields in optional.items() if fields}}
 
 
 def mount_flags(path):
-    """Return the flags of the mount that a path is on, ST_* of statvfs(3)."""
+    """Return the flags of the mount that contains a path, ST_* of statvfs(3)."""
     return os.statvfs(path).f_flag
 
 
@@ -207,7 +207,7 @@ def session_key(description):
 
 
 def file_handle(kind, handle, directory):
-    """Open a file by a handle that was guessed, which leads past every mount ("shocker", 2014)."""
+    """Open a file by a guessed handle, which bypasses every mount ("shocker", 2014)."""
 
     class Handle(ctypes.Structure):
         _fields_ = (("size", ctypes.c_uint), ("kind", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128))
@@ -225,34 +225,34 @@ def file_handle(kind, handle, directory):
 
 
 def kernel_log():
-    """Ask for the size of the kernel's log, by system call."""
+    """Ask for the size of the kernel's log with a system call."""
     return call(LIBC.klogctl, 10, None, 0)
 
 
 def ring():
-    """Set a ring up, through which system calls pass no filter."""
+    """Set up an io_uring, whose operations bypass system call filters."""
     return system_call("io_uring_setup", 1, ctypes.create_string_buffer(256))
 
 
 def page_faults():
-    """Handle page faults in user space, which makes many kernel bugs usable."""
+    """Handle page faults in user space, which makes many kernel bugs exploitable."""
     return system_call("userfaultfd", 1)  # UFFD_USER_MODE_ONLY
 
 
 def programs():
-    """Load a program into the kernel: create a map for it."""
+    """Create a BPF map, the first step of loading a program into the kernel."""
     attributes = (ctypes.c_uint32 * 32)(2, 4, 4, 1)  # BPF_MAP_TYPE_ARRAY, key, value, entries
     return system_call("bpf", 0, ctypes.byref(attributes), ctypes.sizeof(attributes))
 
 
 def performance_counters():
-    """Count events of this process, excluding those of the kernel."""
+    """Count events of this process, except those in the kernel."""
     attributes = (ctypes.c_uint64 * 16)(1 | 112 << 32, 1, 0, 0, 0, 0b1100000)  # software clock; exclude kernel, hv
     return system_call("perf_event_open", ctypes.byref(attributes), 0, -1, -1, 0)
 
 
 def status():
-    """Return what the kernel says of this process's privileges."""
+    """Return the privileges of this process, from /proc/self/status."""
     wanted = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups")
     with open("/proc/self/status") as file:
         lines = [line.split(":", 1) for line in file]
@@ -260,12 +260,12 @@ def status():
 
 
 def become_root():
-    """Take on the user id of root."""
+    """Change the user id to root's."""
     return in_child(lambda: attempt(os.setresuid, 0, 0, 0))
 
 
 def host_name():
-    """Return the host's name, and try to change it to itself."""
+    """Return the host name, and try to set it to its current value."""
     name = socket.gethostname()
     return {"name": name, "set": attempt(socket.sethostname, name)}
 

@@ -1,4 +1,4 @@
-"""Attacks on processes: those outside, and the frontend by what is left behind."""
+"""Attacks on processes outside, and on the frontend with processes that the hook leaves behind."""
 
 import ctypes
 import fcntl
@@ -16,7 +16,7 @@ _PTRACE_SEIZE, _PTRACE_DETACH = 0x4206, 17
 
 
 def send_signal(pid, number):
-    """Signal a process by number and by descriptor."""
+    """Signal a process by its id and by a descriptor."""
     return {"kill": attempt(os.kill, pid, number), "pidfd": attempt(_by_descriptor, pid, number)}
 
 
@@ -34,12 +34,12 @@ def process_files(pid, names):
 
 
 def visible_processes(pid):
-    """Say whether a process can be seen."""
+    """Return whether /proc lists a process, and whether signal 0 reaches it."""
     return {"listed": str(pid) in os.listdir("/proc"), "exists": attempt(os.kill, pid, 0)}
 
 
 def memory(pid, address, size):
-    """Read another process's memory, by system call and by file."""
+    """Read another process's memory, with a system call and through /proc."""
     buffer = ctypes.create_string_buffer(size)
 
     class Vector(ctypes.Structure):
@@ -64,7 +64,7 @@ def trace(pid):
     def attach():
         result = call(LIBC.ptrace, _PTRACE_SEIZE, pid, None, None)
         if result == "done":
-            # Whoever ends lets go of what it traces.
+            # A tracer that ends detaches its tracees too.
             call(LIBC.ptrace, _PTRACE_DETACH, pid, None, None)
         return result
 
@@ -72,7 +72,7 @@ def trace(pid):
 
 
 def steal_descriptor(pid, descriptor):
-    """Take a descriptor out of another process and read it."""
+    """Copy a descriptor from another process, and read from it."""
     try:
         process = os.pidfd_open(pid)
     except OSError as error:
@@ -87,7 +87,7 @@ def steal_descriptor(pid, descriptor):
 
 
 def set_limit(pid):
-    """Set a limit of another process to what it is."""
+    """Set a limit of another process to its current value."""
     return attempt(lambda: resource.prlimit(pid, resource.RLIMIT_CORE, resource.prlimit(pid, resource.RLIMIT_CORE)))
 
 
@@ -97,7 +97,7 @@ def lower_priority(pid):
 
 
 def raise_priority():
-    """Get a priority over all others, of either kind."""
+    """Get priority over all other processes: a lower nice value, and real-time scheduling."""
 
     def get():
         ordinary = attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)
@@ -107,7 +107,7 @@ def raise_priority():
 
 
 def sacrifice(pid, score):
-    """Have another process killed first when memory is short."""
+    """Make the kernel kill another process first when memory runs out."""
     return attempt(_write, f"/proc/{pid}/oom_score_adj", score)
 
 
@@ -120,7 +120,7 @@ def _write(path, text):
 
 
 def orphans(count):
-    """Leave processes that end at once and that nobody waits for; return how many of this one's are left as zombies."""
+    """Leave processes that end at once without a parent that waits; return how many stay zombies for 30 seconds."""
     for _ in range(count):
         if os.fork() == 0:
             if os.fork() == 0:
@@ -142,7 +142,7 @@ def _is_zombie(pid):
 
 
 def own_semaphore():
-    """Make a lock between processes, as builds do that run several."""
+    """Make a lock between processes, as builds with several processes do."""
     import multiprocessing
 
     try:
@@ -153,14 +153,14 @@ def own_semaphore():
 
 
 def daemon(name):
-    """Leave a process behind that has left its session, ignores what asks it to end, and has a name to be found by."""
+    """Leave a process in its own session that ignores signals and has a known name."""
     read_end, write_end = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(asked, signal.SIG_IGN)
+        for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
         LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
         os.write(write_end, b"x")
         os.closerange(0, 256)
@@ -173,14 +173,14 @@ def daemon(name):
 
 
 def wait(name, started, release, stubborn=False):
-    """Say that the hook has started, under a name to be found by, and wait to be released."""
+    """Give the hook's process a known name, create the file ``started``, and wait for the file ``release``."""
     LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
     if stubborn:
-        for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(asked, signal.SIG_IGN)
+        for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)
     with open(started, "w"):
         pass
-    _until_there(release)
+    _wait_until_exists(release)
 
 
 def hold_output(name, release):
@@ -188,25 +188,25 @@ def hold_output(name, release):
     if os.fork() == 0:
         os.setsid()
         LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-        _until_there(release)
+        _wait_until_exists(release)
         os._exit(0)
 
 
-def _until_there(path):
+def _wait_until_exists(path):
     end = time.monotonic() + 300
     while not os.path.exists(path) and time.monotonic() < end:
         time.sleep(0.02)
 
 
 def end(code=None, number=None):
-    """End the hook's process at once, with an exit code or by a signal."""
+    """End the hook's process at once, with an exit code or a signal."""
     if number is not None:
         os.kill(os.getpid(), number)
     os._exit(code)
 
 
 def terminal(text):
-    """Write to the terminal that the frontend was started from, and type into it."""
+    """Write to the controlling terminal of the frontend."""
     try:
         fd = os.open("/dev/tty", os.O_RDWR)
     except OSError as error:
@@ -217,7 +217,7 @@ def terminal(text):
 
 
 def typed(text):
-    """Type into whatever terminal the standard descriptors are."""
+    """Type into the terminals of the standard descriptors (TIOCSTI)."""
     return {fd: [attempt(fcntl.ioctl, fd, termios.TIOCSTI, bytes([byte])) for byte in text.encode()] for fd in range(3)}
 
 

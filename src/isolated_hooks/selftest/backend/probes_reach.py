@@ -1,4 +1,4 @@
-"""Attacks over sockets and other means of talking to processes outside."""
+"""Attacks with sockets and other communication with processes outside."""
 
 import ctypes
 import os
@@ -12,12 +12,12 @@ _NETLINK_KOBJECT_UEVENT = 15
 
 
 def connect(family, kind, address, token):
-    """Connect a socket, and send the token by it."""
+    """Connect a socket, and send the token."""
     return attempt(_connect, getattr(socket, family), getattr(socket, kind), address, token)
 
 
 def _connect(family, kind, address, token):
-    # In JSON a pair is a list, and the name of an abstract socket begins with a "@".
+    # In JSON, a pair is a list, and an abstract socket's name begins with "@".
     where = tuple(address) if isinstance(address, list) else address
     if isinstance(where, str) and where.startswith("@"):
         where = "\0" + where[1:]
@@ -28,7 +28,7 @@ def _connect(family, kind, address, token):
 
 
 def hand_over(address, path):
-    """Hand an open file to whoever listens."""
+    """Pass an open file to a listener."""
     with socket.socket(socket.AF_UNIX) as sock, open(path, "rb") as file:
         return attempt(_hand_over, sock, address, file.fileno())
 
@@ -40,7 +40,7 @@ def _hand_over(sock, address, descriptor):
 
 
 def route(address):
-    """Ask the kernel for a way to an address: connecting a datagram socket sends nothing."""
+    """Ask the kernel for a route to an address. Connecting a datagram socket sends nothing."""
     return attempt(_route, address)
 
 
@@ -50,7 +50,7 @@ def _route(address):
 
 
 def name_servers():
-    """Find a way to each name server but those on the loopback, by which a name that is asked for is a message."""
+    """Find a route to each name server that is not on the loopback. A name in a query can carry a message out."""
     try:
         with open("/etc/resolv.conf") as file:
             words = [line.split() for line in file]
@@ -61,7 +61,7 @@ def name_servers():
 
 
 def interfaces():
-    """Return the network interfaces but the loopback."""
+    """Return the network interfaces except the loopback."""
     try:
         return {"others": sorted(name for _, name in socket.if_nameindex() if name != "lo")}
     except OSError as error:
@@ -76,12 +76,12 @@ def family(name):
 
 
 def raw_socket():
-    """Make a socket that forges packets."""
+    """Make a raw socket, which can forge packets."""
     return attempt(_make, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 
 
 def device_events():
-    """Make a socket that hears of the host's devices."""
+    """Make a socket that receives events of the host's devices."""
     return attempt(_make, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_KOBJECT_UEVENT)
 
 
@@ -90,7 +90,7 @@ def _make(family, kind, protocol=0):
 
 
 def own_loopback():
-    """Talk to oneself over the loopback, as builds do that run their tests or MPI."""
+    """Connect to this process over the loopback, as builds do that run tests or MPI."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname(), 10):
             return "done"
@@ -116,14 +116,14 @@ def semaphore(identifier):
 
 
 def message_queue(identifier):
-    """Take a message out of a System V queue."""
+    """Receive a message from a System V queue."""
     buffer = ctypes.create_string_buffer(128)
     result = call(LIBC.msgrcv, identifier, buffer, ctypes.c_size_t(64), ctypes.c_long(0), 0o4000)
     return {"found": canaries(buffer.raw), "call": result}
 
 
 def named_queue(name):
-    """Take a message out of a POSIX queue."""
+    """Receive a message from a POSIX queue."""
     libc = LIBC if hasattr(LIBC, "mq_open") else ctypes.CDLL("librt.so.1", use_errno=True)
     queue = libc.mq_open(name.encode(), os.O_RDONLY | os.O_NONBLOCK)
     if queue < 0:

@@ -1,4 +1,4 @@
-"""Attacks on what the host has to share: processes, memory, disks, output, time. Each ends by itself, soon enough."""
+"""Attacks on shared resources: processes, memory, disks, output, time. Each attack stops after a bounded time."""
 
 import errno
 import json
@@ -11,18 +11,18 @@ import time
 _MIB = 1024 * 1024
 
 
-def _place(text):
-    """Return a path: variables stand for their values, @control and @output for what this hook was given."""
+def _expand(text):
+    """Return a path, with variables and the directories @control and @output of this hook replaced by their values."""
     text = os.path.expandvars(text).replace("@control", sys.argv[2])
     if "@output" not in text:
         return text
     with open(os.path.join(sys.argv[2], "input.json")) as file:
-        given = json.load(file)["kwargs"]
-    return text.replace("@output", next(value for name, value in given.items() if name.endswith("_directory")))
+        kwargs = json.load(file)["kwargs"]
+    return text.replace("@output", next(value for name, value in kwargs.items() if name.endswith("_directory")))
 
 
 def fork_many(most):
-    """Fork until it is refused, or ``most`` are there at once; say how many there were, and end them."""
+    """Fork until fork fails or ``most`` children live at once; return their number, and kill them."""
     children, refused = [], ""
     try:
         while len(children) < most:
@@ -42,14 +42,14 @@ def fork_many(most):
 
 
 def bomb(seconds):
-    """Have every process fork as fast as it can, nine times over, each deaf to what asks it to end."""
+    """Let every process fork as fast as it can, for nine generations. All of them ignore signals."""
     end = time.monotonic() + seconds
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     generation = 0
     while time.monotonic() < end:
         try:
-            if generation < 9:  # 512 processes, for whoever does not stop it
+            if generation < 9:  # at most 512 processes, if nothing stops it
                 os.fork()
                 generation += 1
         except OSError:
@@ -58,7 +58,7 @@ def bomb(seconds):
 
 
 def fill_memory(size):
-    """Touch so much memory."""
+    """Touch ``size`` bytes of memory."""
     try:
         held = bytearray(size)
         for offset in range(0, size, 4096):
@@ -70,12 +70,12 @@ def fill_memory(size):
 
 
 def fill_disk(where, size, pause=0.0):
-    """Write files of a MiB until so many bytes are there, or the disk is full."""
-    place = _place(where)
-    os.makedirs(place, exist_ok=True)
+    """Write files of one MiB until they have ``size`` bytes together, or the disk is full."""
+    directory = _expand(where)
+    os.makedirs(directory, exist_ok=True)
     try:
         for number in range(size // _MIB):
-            with open(os.path.join(place, str(number)), "wb") as file:
+            with open(os.path.join(directory, str(number)), "wb") as file:
                 file.write(bytes(_MIB))
             time.sleep(pause)
     except OSError as error:
@@ -84,20 +84,20 @@ def fill_disk(where, size, pause=0.0):
 
 
 def say_much(size):
-    """Print so many bytes."""
+    """Print ``size`` bytes."""
     while size > 0:
         size -= os.write(1, b"y" * min(size, 65536))
     return "done"
 
 
 def be_silent(seconds):
-    """Say nothing for a while."""
+    """Print nothing for a while."""
     time.sleep(seconds)
     return "done"
 
 
 def compute(seconds, processes):
-    """Use the processor in several processes at once."""
+    """Use the processor with several processes at once, each for a number of seconds."""
     children = []
     for _ in range(processes):
         pid = os.fork()
@@ -111,7 +111,7 @@ def compute(seconds, processes):
 
 
 def hold_descriptors(most):
-    """Open as many files as the hard limit lets it."""
+    """Open as many files as the hard limit allows, at most ``most``; return their number."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held = []
@@ -127,7 +127,7 @@ def hold_descriptors(most):
 
 
 def hold_terminals(most):
-    """Open as many pseudo-terminals as there are."""
+    """Open as many pseudo-terminals as the host allows, at most ``most``; return their number."""
     held = []
     try:
         while len(held) < most:
@@ -141,27 +141,27 @@ def hold_terminals(most):
 
 
 def oom_score(pid):
-    """Say what the kernel would end first, and try to have it end a process outside instead."""
-    found = {}
+    """Read how soon the kernel kills this process when memory runs out, and try to make it kill another one first."""
+    evidence = {}
     for name, value in (("self", "-900"), (str(pid), "1000")):
         try:
             with open(f"/proc/{name}/oom_score_adj") as file:
-                found[f"{name} before"] = int(file.read())
+                evidence[f"{name} before"] = int(file.read())
             with open(f"/proc/{name}/oom_score_adj", "w") as file:
                 file.write(value)
         except OSError as error:
-            found[name] = errno.errorcode[error.errno]
-    return found
+            evidence[name] = errno.errorcode[error.errno]
+    return evidence
 
 
 def litter(where, depth):
-    """Leave what is hard to remove: depth, odd names, no rights, sockets, FIFOs, links that lead away."""
-    place = _place(where)
-    os.makedirs(place, exist_ok=True)
-    here = os.open(place, os.O_RDONLY)
+    """Leave a tree that is hard to remove: deep, with odd names, no permissions, a socket, a FIFO, links out of it."""
+    top = _expand(where)
+    os.makedirs(top, exist_ok=True)
+    here = os.open(top, os.O_RDONLY)
     for name in (b"\xff\xfe", b"new\nline", b"-rf", b" ", b"\x1b[2J", b"x" * 255):
         os.mkdir(name, dir_fd=here)
-        os.close(os.open(os.path.join(os.fsencode(place), name, b"file"), os.O_CREAT | os.O_WRONLY, 0))
+        os.close(os.open(os.path.join(os.fsencode(top), name, b"file"), os.O_CREAT | os.O_WRONLY, 0))
         os.chmod(name, 0, dir_fd=here)
     os.mkfifo("fifo", dir_fd=here)
     os.mknod("socket", 0o140000, dir_fd=here)
@@ -174,7 +174,7 @@ def litter(where, depth):
         here = deeper
     os.fchmod(here, 0)
     os.close(here)
-    os.chmod(os.path.join(place, "d"), 0)
+    os.chmod(os.path.join(top, "d"), 0)
     return "done"
 
 

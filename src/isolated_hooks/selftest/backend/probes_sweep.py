@@ -1,4 +1,4 @@
-"""The sweep: read whatever can be seen, and return the canaries in it. Nothing waits, and nothing is without bounds."""
+"""The sweep: read everything that this process can see, and return the canaries. It never waits, and has bounds."""
 
 import os
 import stat
@@ -12,10 +12,10 @@ _OVERLAP = 32  # longer than a canary
 
 
 def sweep_files(roots, since):
-    """Walk trees, but for /proc; look at every name and at what links name, and read every regular file.
+    """Walk trees except /proc; look for canaries in every name, in the target of every link and in regular files.
 
-    Of files that have not changed since before the canaries were made, by the kernel's own clock (ctime, inode(7)),
-    none can hold one, by whatever path it is reached. They are not read, which takes seconds in place of hours.
+    A file whose ctime (inode(7), set by the kernel) is before ``since`` cannot hold a canary, whichever path leads to
+    it. The sweep does not read such files, so it takes seconds instead of hours.
     """
     found, seen = set(), {"files": 0, "directories": 0, "links": 0, "others": 0, "read": 0}
     pending = [os.fsencode(root) for root in roots]
@@ -53,7 +53,7 @@ def _look_at(entry, since, found, seen, pending):
 
 
 def _read_file(path, found):
-    # Not to wait for a FIFO, and not to change what a device does, that was put there meanwhile.
+    # The file may have been replaced meanwhile: do not wait for a FIFO, and do not change the state of a device.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW)
     try:
         return _read(fd, found)
@@ -62,15 +62,15 @@ def _read_file(path, found):
 
 
 def _read(fd, found):
-    done, rest = 0, b""
-    while done < _FILE_LIMIT and (part := os.read(fd, _CHUNK)):
-        found.update(canaries(rest + part))
-        rest, done = part[-_OVERLAP:], done + len(part)
-    return done
+    size, overlap = 0, b""
+    while size < _FILE_LIMIT and (part := os.read(fd, _CHUNK)):
+        found.update(canaries(overlap + part))
+        overlap, size = part[-_OVERLAP:], size + len(part)
+    return size
 
 
 def sweep_processes(pids):
-    """Read the memory, environment, arguments, descriptors and threads of every process but this one that is listed."""
+    """Read the memory, environment, arguments and descriptors of the given processes, or of all except this one."""
     found, seen = set(), {}
     for pid in pids or sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         if pid != os.getpid():
@@ -79,7 +79,7 @@ def sweep_processes(pids):
 
 
 def sweep_own():
-    """Read this process's own memory, environment, arguments and descriptors, as they were before any other attack."""
+    """Read this process's own memory, environment, arguments and descriptors. This attack runs before all others."""
     found = set()
     for name, value in os.environ.items():
         found.update(canaries(f"{name}={value}".encode()))
@@ -121,7 +121,7 @@ def _sweep_descriptors(directory, found):
 
 
 def _sweep_memory(directory, found):
-    """Read what a process can write to, where its variables are; files that it maps are seen as files."""
+    """Read the writable memory of a process, which holds its variables. The sweep of files covers mapped files."""
     done = 0
     try:
         with open(f"{directory}/maps") as maps, open(f"{directory}/mem", "rb", buffering=0) as memory:
@@ -146,7 +146,7 @@ def _read_region(memory, start, end, found):
             found.update(canaries(part))
             position += len(part) if position + len(part) >= end else max(1, len(part) - _OVERLAP)
     except OSError:
-        pass  # a page that cannot be read, such as one beyond the end of a file
+        pass  # an unreadable page, such as one beyond the end of a mapped file
     return position - start
 
 

@@ -1,1 +1,1 @@
-"""What an attack finds on the host: canaries that the self-test plants, and removes again."""
+"""The targets of the attacks on this host: canaries that the selftest plants and removes again."""

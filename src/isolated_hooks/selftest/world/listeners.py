@@ -1,4 +1,4 @@
-"""The sockets outside of a sandbox that a hook may try to reach, one of each kind."""
+"""The sockets outside the sandbox that a hook may try to reach, one of each kind."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ __all__ = ["Listeners"]
 
 
 class Listeners:
-    """Sockets that listen until the context ends. Who sends the token to one has reached it.
+    """A context manager with sockets that listen. A hook that sends the token to a socket has reached it.
 
-    :param token: what is to be sent
-    :param name: part of the abstract name, that nothing else has
-    :param base: a directory for sockets that have a path; ``home`` another one
-    :param shared: the path of a socket in a directory that is shared by all users
+    :param token: the text that the hook sends
+    :param name: a unique part for the abstract name
+    :param base: a directory for sockets with a path
+    :param home: another directory for sockets with a path
+    :param shared: the path of a socket in a directory that all users share
     """
 
     def __init__(self, token: str, *, name: str, base: Path, home: Path, shared: Path) -> None:
@@ -53,7 +54,7 @@ class Listeners:
         except OSError:
             if name not in ("tcp6", "shared"):
                 raise
-            return  # a host without IPv6, or one whose /tmp is closed
+            return  # a host without IPv6, or with a /tmp that this user cannot write to
         if isinstance(address, str) and address.startswith("/"):
             os.chmod(address, 0o777)
         if kind == socket.SOCK_STREAM:
@@ -62,14 +63,14 @@ class Listeners:
         self._sockets[name] = sock
 
     def address_of(self, name: str) -> Any:
-        """Return a listener's address as JSON can hold it."""
+        """Return a listener's address in a form that JSON can hold; an abstract name begins with ``@``."""
         if name not in self._sockets:
             return ["::1", 9] if name == "tcp6" else "/nonexistent"
         address = self._sockets[name].getsockname()
         return "@" + address[1:].decode() if isinstance(address, bytes) else address
 
     def reached(self, name: str) -> bool:
-        """Say whether the token arrived at a listener. What was sent is in the kernel's buffers by now."""
+        """Return whether the token arrived at a listener. By now the kernel's buffers hold everything that was sent."""
         sock = self._sockets.get(name)
         if sock is None:
             return False
@@ -82,7 +83,7 @@ class Listeners:
             return False
 
     def was_handed_a_file(self) -> bool:
-        """Say whether an open file arrived at the accomplice."""
+        """Return whether an open file arrived at the accomplice."""
         try:
             connection, _ = self._sockets["accomplice"].accept()
             with connection:

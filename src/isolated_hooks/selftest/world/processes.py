@@ -1,4 +1,4 @@
-"""Processes of this host by their name, and what they do in their own time."""
+"""Find and end processes of this host by name, and wait for conditions."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["end_processes", "processes", "until"]
 
 
 def processes(name: str) -> Iterator[int]:
-    """Yield the living processes on this host of that name, which has up to 15 characters."""
+    """Yield the ids of the live processes on this host with a name of at most 15 characters."""
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             before, _, after = (directory / "stat").read_text().rpartition(")")
-            # One that has ended and that nobody has reaped yet is no longer there in any way that matters.
+            # A zombie has ended, even if nobody has reaped it yet.
             if before.partition("(")[2] == name and after.split()[0] not in "ZX":
                 yield int(directory.name)
 
 
 def end_processes(name: str) -> None:
-    """End the processes of that name."""
+    """Kill the processes with a name."""
     for pid in processes(name):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
-    """Return what a condition gives as soon as that is true, and its last word when a generous deadline has passed."""
+    """Return the result of a condition as soon as it is true, or its last result after ``seconds``."""
     end = time.monotonic() + seconds
     while not (result := condition()) and time.monotonic() < end:
         time.sleep(0.02)

@@ -1,8 +1,8 @@
-"""The world of one attack run: what an attacker would like to have, each thing with a canary of its own.
+"""The world of one attack run: targets that an attacker would like to reach, each with its own canary.
 
-Everything is made for one run and removed after it. A canary is a text that exists nowhere else; whoever has it has
-been where it was. :class:`World` plants them, and looks from outside at what came of it. Whatever it plants a
-:class:`~isolated_hooks.selftest.janitor.Janitor` removes, also where this process is killed.
+:class:`World` makes the targets for one run, and observes the outcome from outside. A canary is a text that exists
+nowhere else: a hook that knows it has reached the target. A :class:`~isolated_hooks.selftest.world.janitor.Janitor`
+removes all targets after the run, even if this process is killed.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = [
     "make_interpreter",
 ]
 
-#: The source tree of the hostile backend, to be copied.
+#: The source tree of the hostile backend. Each world copies it.
 BACKEND = Path(__file__).parents[1] / "backend"
 _LONGEST_BASE = 60  # the path of a unix socket has at most 107 bytes
-#: What the backend writes wherever it can.
+#: The text that the backend writes wherever it can.
 TEXT = "written by the hostile backend"
 
-#: What people keep in their homes (attacks.md A01-A08, A13).
+#: Files that people keep in their homes, by kind of attack.
 HOME_FILES = {
     "A01": (".netrc",),
     "A02": (".pypirc", ".pip/pip.conf", ".config/pip/pip.conf", ".config/uv/uv.toml", ".config/pypoetry/auth.toml"),
@@ -57,14 +57,14 @@ HOME_FILES = {
     "A10": (".local/share/keyrings/login.keyring",),
     "A13": (".bash_history", ".python_history", ".env"),
 }
-#: Variables that CI services and people have, none of which a build needs (A12).
+#: Variables of CI services and people that no build needs (A12).
 VARIABLES = ("TWINE_PASSWORD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "NETRC", "SSH_AUTH_SOCK", "COMPANY_NOTES")
-# What makes programs load something (B05); nobody has what these name.
+# Variables that make programs load something (B05). Their values name nothing that exists.
 _LOADING = ("BASH_ENV", "GCONV_PATH", "GIT_SSH_COMMAND", "PERL5LIB", "PYTHONSTARTUP")
-# A process to attack: it says where in its memory the canary is, and ends when its input ends.
+# A process to attack. It prints the address of the canary in its memory, and ends when its input ends.
 _VICTIM = """
 import ctypes, sys
-ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # whatever Yama says, it may be traced
+ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1), 0, 0, 0)  # PR_SET_PTRACER: let all processes trace it, for Yama
 secret = ctypes.create_string_buffer(sys.argv[2].encode())
 file = open(sys.argv[3], "rb")
 print(ctypes.addressof(secret), file.fileno(), flush=True)
@@ -77,7 +77,7 @@ def canary() -> str:
     return f"CANARY-{secrets.token_hex(8)}"
 
 
-# What lies beside the build, by the name of its canary.
+# Files beside the build, by the names of their canaries.
 _BESIDE = {
     "other-build": "work/other-build/secret",
     "parent": "work/.env",
@@ -90,7 +90,7 @@ _BESIDE = {
 
 @contextlib.contextmanager
 def _restored_environment() -> Iterator[None]:
-    """Give this process its environment back at the end, and what it knows of its directory of temporary files."""
+    """At the end of the context, restore the environment and the temporary directory of this process."""
     variables, directory = dict(os.environ), tempfile.tempdir
     try:
         yield
@@ -102,10 +102,10 @@ def _restored_environment() -> Iterator[None]:
 
 
 def _directory_for_sockets() -> Path:
-    """Return a directory for temporary files whose path is short enough for the sockets in it."""
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        if len(os.fsencode(place)) <= _LONGEST_BASE and os.access(place, os.W_OK):
-            return Path(place)
+    """Return a temporary directory with a path that is short enough for sockets in it."""
+    for directory in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if len(os.fsencode(directory)) <= _LONGEST_BASE and os.access(directory, os.W_OK):
+            return Path(directory)
     return Path(tempfile.gettempdir())
 
 
@@ -117,10 +117,15 @@ def _home_of_account() -> str:
 
 
 class World:
-    """See the module. A context manager; what was planted is gone afterwards.
+    """A context manager that makes the targets of one attack run, and removes them at the end.
 
-    :param policy: of the sandbox that the hook will be in, ``None`` where it will be in none
-    :param harmless: plant nothing where it might be noticed: not in /etc and /srv, where root could
+    :param policy: the policy of the sandbox that the hook runs in, or ``None`` without a sandbox
+    :param harmless: plant nothing in /etc and /srv, where it might be noticed; otherwise root plants there too
+    :ivar canaries: the canaries by name
+    :ivar canary_files: the paths of the files that hold a canary, by the canary's name
+    :ivar began: the time when the world was made, in seconds as ``time.time()`` returns it
+    :ivar signals: the numbers of the signals that have reached this process
+    :ivar output: the standard output of the hook
     """
 
     def __init__(self, *, policy: Policy | None = None, harmless: bool = False) -> None:
@@ -128,7 +133,7 @@ class World:
         self.harmless = harmless
         self._stack = contextlib.ExitStack()
         self.canaries: dict[str, str] = {}
-        self.places: dict[str, str] = {}
+        self.canary_files: dict[str, str] = {}
         self.random = secrets.token_hex(4)
         self.signals: list[int] = []
         self.began = time.time()
@@ -144,8 +149,8 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def new(self, name: str) -> str:
-        """Return a new canary of that name."""
+    def new_canary(self, name: str) -> str:
+        """Return a new canary with a name."""
         self.canaries[name] = canary()
         return self.canaries[name]
 
@@ -154,24 +159,24 @@ class World:
         self._stack.callback(self._janitor.close)
         self._stack.enter_context(_restored_environment())
         self._stack.callback(os.umask, os.umask(0o022))
-        # Named before it is made, and by this process alone, so the name is free.
+        # Register the random name before the directory exists; no other process uses it.
         self.base = _directory_for_sockets() / f"ih-{secrets.token_hex(8)}"
-        self._janitor.told("tree", str(self.base))
-        # Where the caller is root the hook is somebody else. What is planted is open to all, as otherwise modes alone
-        # would keep the hook out, and that the sandbox does too would not be shown.
+        self._janitor.register("tree", str(self.base))
+        # If the caller is root, the hook runs as another user. All users can read the targets, because otherwise their
+        # modes alone would keep the hook out, and the run would not show that the sandbox does.
         self.base.mkdir(mode=0o755)
         self._make_build()
         self._make_home()
         self._make_elsewhere()
         self._make_environment()
         self._make_processes()
-        token, shared = self.new("token"), self._outside(Path("/tmp"), "socket")
+        token, shared = self.new_canary("token"), self._path_outside(Path("/tmp"), "socket")
         listeners = Listeners(token, name=self.random, base=self.base, home=self.home, shared=shared)
         self.listeners = self._stack.enter_context(listeners)
-        self.ipc = HostIPC(self._janitor, self.new, name=self.random)
+        self.ipc = HostIPC(self._janitor, self.new_canary, name=self.random)
 
     def _make_build(self) -> None:
-        """The build itself: source tree, interpreter, build environment, output directory."""
+        """Make the build itself: source tree, interpreter, build environment, output directory."""
         self.tree, self.prefix, self.env, self.out, self.tmp = (
             self.base / name for name in ("work/pkg", "prefix", "env", "out", "tmp")
         )
@@ -184,62 +189,65 @@ class World:
         self.site = self.env / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
         for name in ("requirement.py", "replaced.py", "metadata.py"):
             (self.site / name).write_text("x = 1\n")
-        (self.base / "work" / self.new("sibling")).mkdir()
+        (self.base / "work" / self.new_canary("sibling")).mkdir()
         for name, path in _BESIDE.items():
-            self.planted(self.base / path, name)
+            self.plant_file(self.base / path, name)
 
-    def planted(self, path: Path, name: str) -> Path:
-        """Write a file that holds a new canary."""
+    def plant_file(self, path: Path, name: str) -> Path:
+        """Write a file with a new canary, and return its path."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.new(name) + "\n")
-        self.places[name] = str(path)
+        path.write_text(self.new_canary(name) + "\n")
+        self.canary_files[name] = str(path)
         return path
 
-    def gives(self, what: str) -> bool:
-        """Say whether the policy gives the hook this path or variable, or whatever the canary of this name is in."""
+    def is_allowed(self, target: str) -> bool:
+        """Return whether the policy lets the hook reach a target.
+
+        :param target: a path, the name of a variable, or the name of a canary, which stands for its file
+        """
         if self.policy is None:
             return False
-        path, shown = self.places.get(what, what), (*self.policy.expose, *self.policy.writable)
-        kept = any(what == n or (n.endswith("*") and what.startswith(n[:-1])) for n in self.policy.env_keep)
+        path, shown = self.canary_files.get(target, target), (*self.policy.expose, *self.policy.writable)
+        kept = any(target == n or (n.endswith("*") and target.startswith(n[:-1])) for n in self.policy.env_keep)
         return kept or any(is_within(path, top) for top in shown)
 
     def _make_home(self) -> None:
         self.home = self.base / "home"
         for kind, names in HOME_FILES.items():
             for name in names:
-                self.planted(self.home / name, f"{kind}/{name}")
+                self.plant_file(self.home / name, f"{kind}/{name}")
         for name in (".bashrc", ".cache/pip/wheel", "github-env", "opened", "metadata"):
-            self.planted(self.home / name, name)
+            self.plant_file(self.home / name, name)
         (self.home / ".config/systemd/user").mkdir(parents=True)
         (self.home / "opened").chmod(0o666)
 
     def _make_elsewhere(self) -> None:
-        """Canaries outside of the run's own directory, with names that nothing else has."""
+        """Plant canaries outside the run's own directory, under unique names."""
         self.real_home = Path(_home_of_account())
-        places = {"real-home": self.real_home, "run": Path("/run")}
-        places |= {name: Path(name) for name in ("/tmp", "/var/tmp", "/dev/shm")}
+        directories = {"real-home": self.real_home, "run": Path("/run")}
+        directories |= {name: Path(name) for name in ("/tmp", "/var/tmp", "/dev/shm")}
         if not self.harmless:
-            places |= {"srv": Path("/srv"), "etc": Path("/etc")}
+            directories |= {"srv": Path("/srv"), "etc": Path("/etc")}
         self.elsewhere: dict[str, Path] = {}
-        for name, place in places.items():
-            if os.access(place, os.W_OK):
-                self.elsewhere[name] = self.planted(self._outside(place, "canary"), name)
+        for name, directory in directories.items():
+            if os.access(directory, os.W_OK):
+                self.elsewhere[name] = self.plant_file(self._path_outside(directory, "canary"), name)
 
-    def _outside(self, place: Path, what: str) -> Path:
-        """Return the path of something to be made outside of the run's own directory."""
-        path = place / f".isolated-hooks-{what}-{self.random}"
-        self._janitor.told("file", str(path))
+    def _path_outside(self, directory: Path, noun: str) -> Path:
+        """Return a unique path outside the run's own directory, registered for removal."""
+        path = directory / f".isolated-hooks-{noun}-{self.random}"
+        self._janitor.register("file", str(path))
         return path
 
-    def target(self, directory: str | Path) -> str:
-        """Return a path for the backend to create; it is removed afterwards."""
+    def path_to_create(self, directory: str | Path) -> str:
+        """Return a path for a file that the backend tries to create, registered for removal."""
         path = str(Path(directory) / f"isolated-hooks-written-{self.random}")
-        self._janitor.told("file", path)
+        self._janitor.register("file", path)
         return path
 
     def _make_environment(self) -> None:
-        values = {name: self.new(name) for name in (*VARIABLES, *_LOADING)}
-        values["PIP_INDEX_URL"] = f"https://user:{self.new('PIP_INDEX_URL')}@index.invalid/simple"
+        values = {name: self.new_canary(name) for name in (*VARIABLES, *_LOADING)}
+        values["PIP_INDEX_URL"] = f"https://user:{self.new_canary('PIP_INDEX_URL')}@index.invalid/simple"
         files = {"GITHUB_ENV": "home/github-env", "GITHUB_EVENT_PATH": "ci/event.json"}
         files |= {"CREDENTIALS_DIRECTORY": "credentials", "HOME": "home", "TMPDIR": "tmp"}
         os.environ.update(values, **{name: str(self.base / path) for name, path in files.items()})
@@ -247,14 +255,14 @@ class World:
         tempfile.tempdir = None
 
     def _make_processes(self) -> None:
-        memory, argument = self.new("memory"), self.new("argument")
-        file = self.planted(self.base / "opened", "opened")
-        environ = {**os.environ, "VICTIM": self.new("victim-environ")}
+        memory, argument = self.new_canary("memory"), self.new_canary("argument")
+        file = self.plant_file(self.base / "opened", "opened")
+        environ = {**os.environ, "VICTIM": self.new_canary("victim-environ")}
         command = [sys.executable, "-c", _VICTIM, argument, memory, str(file)]
         self.victim = self._process(command, cwd=self.base / "work/other-build", env=environ)
         assert self.victim.stdout is not None
         self.address, self.descriptor = (int(word) for word in self.victim.stdout.readline().split())
-        # Ends with 0 when its input ends, unless a signal came before: so nothing has to be timed.
+        # cat ends with 0 when its input ends, unless a signal came first, so the verdict depends on no timing.
         self.prey = self._process(["/bin/cat"])
         self.daemon = f"ih-{self.random}"
         self._stack.callback(end_processes, self.daemon)
@@ -262,7 +270,7 @@ class World:
         self._stack.callback(signal.signal, signal.SIGUSR2, earlier)
 
     def _process(self, command: Sequence[str], **named: Any) -> subprocess.Popen[bytes]:
-        """Start a process that ends with its input. It is in a session of its own, out of an interrupt's way."""
+        """Start a process that ends with its input. Its own session keeps interrupts from it."""
         pipe = subprocess.PIPE
         process: subprocess.Popen[bytes] = subprocess.Popen(
             command, start_new_session=True, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, **named
@@ -271,30 +279,30 @@ class World:
         return process
 
     def leaked(self, names: Sequence[str], evidence: Any) -> list[str]:
-        """Return whose canaries are in the evidence."""
+        """Return those of the names whose canary is in the evidence."""
         text = json.dumps(evidence)
         return [name for name in names if self.canaries[name] in text]
 
     def inherited_was_used(self) -> bool:
-        """Say whether something came through the socket that the frontend left open."""
+        """Return whether the token came through the socket that the frontend left open."""
         try:
             return self.canaries["inherited-token"] in self._our_end.recv(1024).decode()
         except BlockingIOError:
             return False
 
     def victim_score(self) -> int:
-        """Return what is added to the victim's badness when memory is short, proc_pid_oom_score_adj(5)."""
+        """Return the victim's ``oom_score_adj``, proc_pid_oom_score_adj(5)."""
         return int(Path(f"/proc/{self.victim.pid}/oom_score_adj").read_text())
 
     def prey_was_signalled(self) -> bool:
-        """Say whether a signal had reached the process before its input ended."""
+        """Return whether SIGTERM reached the process before its input ended."""
         self.prey.communicate()
         return self.prey.returncode == -signal.SIGTERM
 
     def inner_runner(self) -> Callable[..., None]:
-        """Return a frontend's runner: with descriptors left open, input, and a shell between it and the hook.
+        """Return a frontend's runner that leaves descriptors open, passes input, and starts the hook through a shell.
 
-        The shell is there so that the hook's parent, without the sandbox, has the frontend's environment to be read.
+        Without the sandbox, that shell is the hook's parent and has the frontend's environment, which an attack reads.
         """
         descriptors = {
             "directory": self._descriptor(self.home, os.O_RDONLY | os.O_DIRECTORY),
@@ -302,9 +310,9 @@ class World:
         }
         self._our_end, theirs = (self._stack.enter_context(end) for end in socket.socketpair())
         self._our_end.setblocking(False)
-        self.new("inherited-token")
+        self.new_canary("inherited-token")
         self.inherited = {**descriptors, "socket": theirs.fileno()}
-        typed = self.planted(self.base / "typed", "typed")
+        typed = self.plant_file(self.base / "typed", "typed")
 
         def run(cmd: Sequence[str], cwd: str | None = None, extra_environ: Any = None) -> None:
             environ = {**os.environ, **(extra_environ or {})}
@@ -325,7 +333,7 @@ class World:
 
 
 def make_interpreter(prefix: Path, env: Path) -> Path:
-    """Make an interpreter's prefix and an environment of it, small enough to be attacked and thrown away."""
+    """Make a small interpreter prefix and a virtual environment of it, and return that environment's Python."""
     version = f"python3.{sys.version_info.minor}"
     (prefix / "bin").mkdir(parents=True)
     (prefix / "lib").mkdir()

@@ -7,7 +7,6 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import installer
 import pytest
@@ -24,30 +23,26 @@ def environment(tmp_path: Path) -> Path:
     return tmp_path / "environment"
 
 
-def unpack(environment: Path, monkeypatch: pytest.MonkeyPatch, **order: Any) -> int:
+def unpack(environment: Path, monkeypatch: pytest.MonkeyPatch, directory: Path) -> int:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    scheme = scheme_of(str(environment))
-    given = {"replaced": [], "wheels": [], "tree": "", "shebang": "/twin/bin/python", **order}
-    python = str(environment / "bin" / "python")
-    path = environment.parent / "order.json"
-    path.write_text(json.dumps({"library": LIBRARY, "scheme": scheme, "python": python, **given}))
-    return main(str(path))
+    order = {"library": LIBRARY, "directory": str(directory), "scheme": scheme_of(str(environment))}
+    return main(json.dumps(order))
 
 
 def site(environment: Path) -> Path:
     return Path(scheme_of(str(environment))["purelib"])
 
 
-def wheel(directory: Path, name: str, files: dict[str, str], version: str = "1.0") -> str:
+def wheel(directory: Path, name: str, files: dict[str, str], version: str = "1.0") -> None:
     info = f"{name}-{version}.dist-info"
     files = {**files, f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
     files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     path = directory / f"{name}-{version}-py3-none-any.whl"
+    directory.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in files.items():
             archive.writestr(member, text)
         archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
-    return str(path)
 
 
 def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +53,8 @@ def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "one-1.0.data/headers/one.h": "header",
         "one-1.0.dist-info/entry_points.txt": "[console_scripts]\nentry = one:main\n",
     }
-    assert unpack(environment, monkeypatch, wheels=[wheel(tmp_path, "one", files)]) == 0
+    wheel(tmp_path, "one", files)
+    assert unpack(environment, monkeypatch, tmp_path) == 0
     python = f"#!{environment}/bin/python"
     assert (environment / "bin" / "tool").read_text().splitlines()[0] == python
     assert (environment / "bin" / "entry").read_text().splitlines()[0] == python
@@ -69,27 +65,41 @@ def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_two_wheels_with_one_file_in_common(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheels = [wheel(tmp_path, name, {"shared/__init__.py": name}) for name in ("one", "two")]
-    assert unpack(environment, monkeypatch, wheels=wheels) == 0
+    for name in ("one", "two"):
+        wheel(tmp_path, name, {"shared/__init__.py": name})
+    assert unpack(environment, monkeypatch, tmp_path) == 0
     assert (site(environment) / "shared" / "__init__.py").read_text() == "two"
 
 
 def test_another_version_takes_the_place(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = [wheel(tmp_path, "One_two", {"one/old.py": ""})]
-    first.append(wheel(tmp_path, "other", {"one/kept.py": ""}))
-    assert unpack(environment, monkeypatch, wheels=first) == 0
-    second = wheel(tmp_path, "One_two", {"one/new.py": ""}, "2.0")
-    assert unpack(environment, monkeypatch, wheels=[second], replaced=["one-two"]) == 0
-    assert sorted(os.listdir(site(environment) / "one")) == ["kept.py", "new.py"]
+    wheel(tmp_path / "first", "One_two", {"one/old.py": "", "one/moved.py": "of one_two"})
+    wheel(tmp_path / "first", "other", {"one/kept.py": ""})
+    assert unpack(environment, monkeypatch, tmp_path / "first") == 0
+    wheel(tmp_path / "second", "One_two", {"one/new.py": ""}, "2.0")
+    # It is unpacked before, and the old version of the other is not to take its file away.
+    wheel(tmp_path / "second", "A", {"one/moved.py": "of a"})
+    assert unpack(environment, monkeypatch, tmp_path / "second") == 0
+    assert sorted(os.listdir(site(environment) / "one")) == ["kept.py", "moved.py", "new.py"]
+    assert (site(environment) / "one" / "moved.py").read_text() == "of a"
     infos = {name for name in os.listdir(site(environment)) if name.endswith("info")}
-    assert infos == {"One_two-2.0.dist-info", "other-1.0.dist-info"}
+    assert infos == {"A-1.0.dist-info", "One_two-2.0.dist-info", "other-1.0.dist-info"}
+
+
+def test_the_same_version_is_left_as_it_is(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel(tmp_path / "first", "One.two", {"one.py": "first"})
+    wheel(tmp_path / "second", "one_two", {"one.py": "second", "two.py": ""})
+    for directory in ("first", "second"):
+        assert unpack(environment, monkeypatch, tmp_path / directory) == 0
+    assert (site(environment) / "one.py").read_text() == "first"
+    assert not (site(environment) / "two.py").exists()
 
 
 @pytest.mark.parametrize("member", ["../escaped", "one-1.0.data/scripts/../../../escaped", "/escaped"])
 def test_a_wheel_that_leaves_its_place_is_named(
     member: str, environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert unpack(environment, monkeypatch, wheels=[wheel(tmp_path, "one", {member: ""})]) == 1
+    wheel(tmp_path, "one", {member: ""})
+    assert unpack(environment, monkeypatch, tmp_path) == 1
     assert "one-1.0-py3-none-any.whl: " in capsys.readouterr().err
     assert list(tmp_path.rglob("escaped")) == []
 
@@ -98,29 +108,43 @@ def test_what_is_no_wheel_is_named(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one-1.0-py3-none-any.whl").write_text("no archive")
-    assert unpack(environment, monkeypatch, wheels=[str(tmp_path / "one-1.0-py3-none-any.whl")]) == 1
+    assert unpack(environment, monkeypatch, tmp_path) == 1
     assert "one-1.0-py3-none-any.whl: BadZipFile" in capsys.readouterr().err
 
 
 def test_a_tree(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = tmp_path / "tree"
+    twin, tree = f"{tmp_path}/interpreter/bin/python", tmp_path / "tree"
     inside = tree / site(environment).relative_to(environment)
     (inside / "one").mkdir(parents=True)
-    (inside / "one" / "text.py").write_text("#!/twin/bin/python\n")
+    (inside / "one" / "text.py").write_text(f"#!{twin}\n")
     (tree / "bin").mkdir()
-    long = "#!/bin/sh\n'''exec' '/twin/bin/python' \"$0\" \"$@\"\n' '''\nprint('/twin/bin/python')\n"
-    (tree / "bin" / "short").write_text("#!/twin/bin/python\nprint('/twin/bin/python')\n")
+    long = f"#!/bin/sh\n'''exec' '{twin}' \"$0\" \"$@\"\n' '''\nprint('{twin}')\n"
+    (tree / "bin" / "short").write_text(f"#!{twin}\nprint('{twin}')\n")
     (tree / "bin" / "long").write_text(long)
-    (tree / "bin" / "binary").write_bytes(b"\x7fELF\n/twin/bin/python")
+    (tree / "bin" / "binary").write_bytes(f"\x7fELF\n{twin}".encode())
     for script in (tree / "bin").iterdir():
         script.chmod(0o755)
-    assert unpack(environment, monkeypatch, tree=str(tree)) == 0
+    assert unpack(environment, monkeypatch, tmp_path) == 0
     python = f"{environment}/bin/python"
-    assert (environment / "bin" / "short").read_text() == f"#!{python}\nprint('/twin/bin/python')\n"
-    assert (environment / "bin" / "long").read_text() == long.replace("/twin/bin/python", python, 1)
-    assert (environment / "bin" / "binary").read_bytes() == b"\x7fELF\n/twin/bin/python"
+    assert (environment / "bin" / "short").read_text() == f"#!{python}\nprint('{twin}')\n"
+    assert (environment / "bin" / "long").read_text() == long.replace(twin, python, 1)
+    assert (environment / "bin" / "binary").read_bytes() == f"\x7fELF\n{twin}".encode()
     assert os.access(environment / "bin" / "binary", os.X_OK)
-    assert (site(environment) / "one" / "text.py").read_text() == "#!/twin/bin/python\n"
+    assert (site(environment) / "one" / "text.py").read_text() == f"#!{twin}\n"
+
+
+def test_a_tree_takes_the_place_of_other_versions(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(tmp_path / "first", "One_two", {"one/old.py": ""})
+    assert unpack(environment, monkeypatch, tmp_path / "first") == 0
+    inside = tmp_path / "second" / "tree" / site(environment).relative_to(environment)
+    info = inside / "one_two-2.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: one-two\nVersion: 2.0\n")
+    (inside / "one.py").write_text("")
+    assert unpack(environment, monkeypatch, tmp_path / "second") == 0
+    assert sorted(os.listdir(site(environment))) == ["one.py", "one_two-2.0.dist-info"]
 
 
 def test_a_tree_with_a_link_is_refused(
@@ -128,6 +152,6 @@ def test_a_tree_with_a_link_is_refused(
 ) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "link").symlink_to("/etc/hostname")
-    assert unpack(environment, monkeypatch, tree=str(tmp_path / "tree")) == 1
+    assert unpack(environment, monkeypatch, tmp_path) == 1
     assert "link is a link" in capsys.readouterr().err
     assert not os.path.lexists(environment / "link")

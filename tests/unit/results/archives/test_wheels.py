@@ -386,6 +386,14 @@ def test_a_record_without_sizes_is_taken(check: Check) -> None:
     check(_with_record(lambda rows: [[*row[:2], ""] for row in rows]))
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_damaged_signature_of_record_is_refused(refused: Refused, listed: bool) -> None:
+    files = {**wheel_files(), f"{INFO}/RECORD.jws": b"a signature"}
+    files[f"{INFO}/RECORD"] += f"{INFO}/RECORD.jws,,\n".encode() * listed
+    data = make_zip(files.items(), compression=zipfile.ZIP_STORED)
+    assert "checksum" in refused(data.replace(b"a signature", b"b signature"))
+
+
 @pytest.mark.parametrize("section", ["console_scripts", "gui_scripts", "DEFAULT"])
 @pytest.mark.parametrize("name", ["../../bin/x", "/bin/x", "..", ".", "a/b", "a\\b", " : x", "\x1b[2J", "a\u202eb"])
 def test_a_script_that_leads_elsewhere_is_refused(refused: Refused, section: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What the commands print beside their results: progress and errors, on stderr."""
+"""Progress and errors of the commands, on stderr. Results go to stdout."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ def _styled(text: str, style: str) -> str:
 
 
 def error(message: str) -> None:
-    """Print an error. What a hook may have put into it is made visible."""
+    """Print an error message, escaped except for line feeds, because a hook may have written parts of it."""
     print(f"{_styled('ERROR', 'red')} {visible(message, keep=chr(10))}", file=sys.stderr)
 
 
 def note(message: str) -> None:
-    """Print a line of progress."""
+    """Print a line of progress, escaped."""
     print(f"{_styled('*', 'bold')} {visible(message)}", file=sys.stderr)
 
 
 def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
-    """Print what the hooks, or whatever ``noun`` says, were protected by, and what was kept from them."""
+    """Print the protections of some calls, and the variables that were kept from them.
+
+    :param noun: the singular of what was run
+    """
     if not reports:
         return
     names = ", ".join(dict.fromkeys(report.hook for report in reports))

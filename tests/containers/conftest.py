@@ -1,4 +1,4 @@
-"""The lab, set up once for all tests of this directory, and the table at the end."""
+"""Sets up the lab once for all tests in this directory, and prints the table at the end."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def asserts_no_trace_of_the_lab() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def places(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Places]:
-    """The environments. Setting them up installs packages and takes minutes, so it is done only where asked for."""
+    """Return the environments. Setting them up installs packages and takes minutes, so it happens only on request."""
     if os.environ.get(_SWITCH) != "1":
-        pytest.skip(f"real containers are tried with {_SWITCH}=1, by root on Debian")
+        pytest.skip(f"to test real containers, set {_SWITCH}=1, as root on Debian")
     if problem := cannot_be_set_up():
         pytest.fail(problem, pytrace=False)
-    request.getfixturevalue("asserts_no_trace_of_the_lab")  # only now: another lab may be there while this one is not
+    request.getfixturevalue("asserts_no_trace_of_the_lab")  # not earlier: without this switch, another lab may exist
     with Lab() as lab:
-        made = Places(lab)
-        yield made
-        if made.complete:
-            pytestconfig.stash[_TABLE] = table.render(made.all_found(), table.versions())
+        environments = Places(lab)
+        yield environments
+        if environments.complete:
+            pytestconfig.stash[_TABLE] = table.render(environments.all_found(), table.versions())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -49,14 +49,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _traces() -> dict[str, Any]:
-    """Return what a lab could leave: its user, mounts, cgroups and processes."""
+    """Return the traces that a lab could leave behind: its user, mounts, cgroups and processes."""
     accounts = [Path(f"/etc/{name}").read_text() for name in ("passwd", "group", "subuid", "subgid")]
     commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             commands.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
     return {
         "accounts": [line for text in accounts for line in text.splitlines() if USER in line],
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(DIRECTORY) in line],
@@ -66,10 +66,10 @@ def _traces() -> dict[str, Any]:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Show what is not equal as JSON, which is how it was found."""
+    """Show unequal items as JSON, the form in which the environments report them."""
     if op == "==" and isinstance(left, dict) and isinstance(right, dict):
         keys = {*left, *right}
-        return ["they are not the same:"] + [
+        return ["these items differ:"] + [
             f"{key}: {json.dumps(left.get(key), default=str)} and {json.dumps(right.get(key), default=str)}"
             for key in sorted(keys)
             if left.get(key) != right.get(key)

@@ -1,7 +1,7 @@
-"""The package in real engines: what is promised holds in each, and what is said of each is so.
+"""The package in real container engines: our promises hold in each, and our reports about each are true.
 
-The tests compare what was found by different means in one environment with each other. What they know beforehand of an
-environment is no more than what the documentation promises.
+For each environment, the tests compare findings from different sources with each other. Their only prior knowledge of
+an environment comes from the documentation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.containers
 _NAMES = [environment.name for environment in ENVIRONMENTS]
 _NAMESPACES = ("user", "mount", "PID", "IPC", "network", "UTS", "cgroup")
 _ACTIVE, _LESS, _EITHER = {"active"}, {"degraded"}, {"active", "degraded"}
-# What can be shown by an attack that works without the sandbox, in whatever container.
+# Protections for which an attack works without the sandbox, in every container.
 _SHOWN = {
     "filesystem",
     "temporary",
@@ -56,13 +56,13 @@ def _has_namespaces(probes: Mapping[str, Any]) -> bool:
 
 
 def expected(probes: Mapping[str, Any], uid: int) -> dict[str, set[str]]:
-    """Return the states that the doctor may name, from what the probes found alone: docs/hosts.rst in code."""
+    """Return the states that the doctor may report, derived only from the probes. This is docs/hosts.rst as code."""
     active = dict.fromkeys("environment network syscalls terminal descriptors results".split(), _ACTIVE)
     keyring = _ACTIVE if probes["session keyring"] else _LESS
     if not _has_namespaces(probes):
         less = dict.fromkeys("filesystem temporary processes hostname".split(), _LESS)
-        # A user of its own costs root's hook a capability. Which it is, and whether sockets can be reached, is looked
-        # at from within the hook.
+        # To run as its own user, root's hook needs a capability. The hook itself checks which of the two it gave up,
+        # and whether it can reach sockets.
         either = dict.fromkeys("ipc identity privileges".split(), _EITHER)
         return {**active, **less, **either, "keyring": keyring}
     return {
@@ -77,7 +77,7 @@ def expected(probes: Mapping[str, Any], uid: int) -> dict[str, set[str]]:
 
 @each
 def test_a_c_extension_is_built_and_works(places: Places, name: str) -> None:
-    """With the default policy where the doctor says so, else with the one word."""
+    """With the default policy if the doctor says that hooks run, else with --allow-degraded=no-namespaces."""
     build = _part(places.found(name), "allowed")
     assert build["code"] == 0, build["stderr"]
     assert len(build["wheels"]) == 1
@@ -100,7 +100,7 @@ def test_hosts_that_the_default_policy_does_not_allow_are_refused_before_anythin
 
 
 def test_the_remedy_for_docker_works(places: Places) -> None:
-    """The option is taken from the message, and given to a container: it runs there with what namespaces give."""
+    """We pass the option from the message to a container, and hooks run there with the protections of namespaces."""
     message = _part(places.found("docker"), "build")["stderr"]
     remedy = re.search(r"docker run (--security-opt \S+)", message)
     assert remedy is not None, message
@@ -108,7 +108,7 @@ def test_the_remedy_for_docker_works(places: Places) -> None:
     assert f" {remedy[1]} " in " ".join(places.lab.command(followed, ["true"]))
     found = places.found("docker-seccomp")
     assert _part(found, "build")["code"] == 0
-    # A fresh /proc and sethostname(2) are refused there: everything else is as on a plain host.
+    # A fresh /proc and sethostname(2) are refused there. Everything else is as on a plain host.
     assert {p: s for p, s in _doctor(found).items() if s != "active"} == {
         "processes": "degraded",
         "hostname": "degraded",
@@ -150,7 +150,7 @@ def test_the_report_of_a_hook_agrees_with_the_doctor(places: Places, name: str) 
 
 @each
 def test_a_hook_observes_the_states_that_the_doctor_reports(places: Places, name: str) -> None:
-    """Looked at from within the hook: what is active holds in full there, and what is degraded does not."""
+    """A hook observes that active protections hold completely, and that degraded ones do not."""
     found = places.found(name)
     seen, states = _part(found, "hook")["seen"], _doctor(found)
     assert {p: held for p, held in seen.items() if held is not None} == {
@@ -173,7 +173,7 @@ def test_an_attack_works_only_if_no_active_protection_stops_it(places: Places, n
 
 @each
 def test_the_attacks_work_without_the_sandbox(places: Places, name: str) -> None:
-    """Otherwise nothing would be proved: of each protection that can be shown, at least one attack has to work."""
+    """Otherwise these tests would prove nothing. For each protection, at least one attack has to work."""
     tried = _part(places.found(name), "attacks")["tried"]
     shown = {protection for attack in tried.values() if attack["outside"] for protection in attack["stopped by"]}
     assert shown >= _SHOWN
@@ -181,10 +181,10 @@ def test_the_attacks_work_without_the_sandbox(places: Places, name: str) -> None
 
 @each
 def test_every_file_keeps_its_owner_and_mode(places: Places, name: str) -> None:
-    """A tree of root's, foreign and private files is built from, and is as it was afterwards."""
+    """A build from a tree of root's, foreign and private files leaves the tree unchanged."""
     owners = _part(places.found(name), "owners")
     if owners is None:
-        pytest.skip(f"{name}: nobody there may give a file away")
+        pytest.skip(f"{name}: nobody may change the owner of a file there")
     assert owners["after"] == owners["before"]
     assert owners["code"] == 0, owners["stderr"]
     assert owners["new"], "nothing was built"

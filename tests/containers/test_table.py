@@ -1,4 +1,4 @@
-"""The table of hosts, as far as it can be looked at without running anything."""
+"""Tests of the table of hosts that run no container."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_rules_of_crio_allow_no_new_namespace() -> None:
     rules = json.loads(crio_seccomp(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]})))["syscalls"]
     allowed = [rule for rule in rules if rule["action"] == allow and not rule["includes"]]
     assert not any({"unshare", "clone3"} & set(rule["names"]) for rule in allowed)
-    # Of clone(2) without any of the flags, CLONE_NEW* of linux/sched.h.
+    # The rules allow clone(2) only without any of the flags CLONE_NEW*, linux/sched.h.
     assert [rule["args"] for rule in allowed if "clone" in rule["names"]] == [
         [{"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
     ]

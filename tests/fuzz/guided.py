@@ -1,15 +1,15 @@
-"""Coverage-guided fuzzing of what reads hostile input, with atheris; pytest does not run this.
+"""Coverage-guided fuzzing, with atheris, of the code that reads hostile input. pytest does not run this.
 
     python -m venv fuzz && fuzz/bin/pip install atheris hypothesis pytest -e .
     fuzz/bin/python tests/fuzz/guided.py TARGET [CORPUS_DIRECTORY] [-max_total_time=SECONDS] [-timeout=SECONDS] ...
 
 TARGET is one of ``output`` (output.json), ``names`` (names, requirements, pyproject.toml), ``archives`` (wheels and
-sdists) and ``planner`` (the targets of mounts). The options are those of libFuzzer. It runs until something is found or
-the time is over, and writes what it found to a file ``crash-...``, ``timeout-...`` or ``oom-...`` in the current
-directory; give that file in place of CORPUS_DIRECTORY to run it again. What is found becomes a test in
+sdists) and ``planner`` (the targets of mounts). The options are those of libFuzzer. The fuzzer runs until it finds a
+failure or the time is over, and writes the failing input to a file ``crash-...``, ``timeout-...`` or ``oom-...`` in the
+current directory. To run that input again, pass the file in place of CORPUS_DIRECTORY. Each failure becomes a test in
 ``tests/fuzz/test_properties.py``.
 
-The seeds are made here. atheris has wheels for CPython 3.11 to 3.13 on Linux.
+This file creates the seeds. atheris has wheels for CPython 3.11 to 3.13 on Linux.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # where the package support is
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the directory of the package support
 
 with atheris.instrument_imports(include=["isolated_hooks", "packaging", "json", "zipfile", "tarfile", "tomllib"]):
     from support import properties
     from support.archivebuilders import add, make_sdist, make_wheel, wheel_files
     from support.fakes import DIR, Entry, Link
 
-taken = tried = 0
+accepted = tried = 0
 
 
 def output(data: bytes) -> bool:
@@ -41,28 +41,28 @@ def output(data: bytes) -> bool:
 
 
 def names(data: bytes) -> bool:
-    """Fuzz names, requirements and pyproject.toml: the first byte says which."""
-    kind, rest = data[:1], data[1:]
-    text = rest.decode("utf-8", "surrogateescape")
+    """Fuzz names, requirements and pyproject.toml. The first byte selects one of them."""
+    kind, content = data[:1], data[1:]
+    text = content.decode("utf-8", "surrogateescape")
     if kind < b"\x55":
         return properties.names_hold(text)
     if kind < b"\xaa":
         return properties.requirement_holds(text)
-    return properties.project_holds(rest) is not None
+    return properties.project_holds(content) is not None
 
 
 def archives(data: bytes) -> bool:
-    """Fuzz wheels and sdists: the first byte says what is done to the rest, so that checksums are no wall."""
-    kind, rest = data[:1] or b"\0", data[1:]
+    """Fuzz wheels and sdists. The first byte selects how to repair the others, so that checksums do not stop us."""
+    kind, content = data[:1] or b"\0", data[1:]
     if kind < b"\x40":
-        return properties.archive_holds(rest, properties.WHEEL)
+        return properties.archive_holds(content, properties.WHEEL)
     if kind < b"\x60":
-        return properties.archive_holds(rest, "pkg-1.0.zip")
+        return properties.archive_holds(content, "pkg-1.0.zip")
     if kind < b"\x80":
-        return properties.archive_holds(rest, properties.SDIST)
+        return properties.archive_holds(content, properties.SDIST)
     if kind < b"\xc0":
-        return properties.archive_holds(properties.repaired_tar(rest), properties.SDIST)
-    return properties.archive_holds(_structured_zip(rest), properties.WHEEL)
+        return properties.archive_holds(properties.repaired_tar(content), properties.SDIST)
+    return properties.archive_holds(_structured_zip(content), properties.WHEEL)
 
 
 _STEPS = (
@@ -82,14 +82,14 @@ _STEPS = (
 
 
 def _structured_zip(data: bytes) -> bytes:
-    """Return a wheel whose members and whose headers' fields come from the fuzzer, and whose structure mostly fits."""
+    """Return a wheel with members and header fields from the fuzzer, and with a mostly valid structure."""
     given = atheris.FuzzedDataProvider(data)
     more: dict[str, str] = {}
     for _ in range(given.ConsumeIntInRange(0, 3)):
         parts = [given.PickValueInList(list(_STEPS)) for _ in range(given.ConsumeIntInRange(1, 4))]
         parts += [given.ConsumeUnicodeNoSurrogates(6)] * (given.ConsumeProbability() < 0.3)
         more["/".join(parts)] = given.ConsumeUnicodeNoSurrogates(10)
-    # With RECORD as it has to be, so that this is no wall either.
+    # RECORD is correct, so that it does not stop us either.
     files = list(wheel_files(more).items()) if given.ConsumeProbability() < 0.95 else []
     body, directory = b"", b""
     for name, content in files:
@@ -146,7 +146,7 @@ _PLACES = (
 
 
 def planner(data: bytes) -> bool:
-    """Fuzz the planner: a host of files and links, and the paths of a call."""
+    """Fuzz the planner with the files and links of a host, and the paths of a call."""
     given = atheris.FuzzedDataProvider(data)
 
     def path(*, plain: bool = False) -> str:
@@ -177,7 +177,7 @@ TARGETS: dict[str, Callable[[bytes], bool]] = {f.__name__: f for f in (output, n
 
 
 def seeds(target: str) -> list[bytes]:
-    """Return what to begin with."""
+    """Return the inputs to begin with."""
     if target == "output":
         warning = {"message": "m", "filename": "f", "lineno": 1}
         documents: list[dict[str, object]] = [
@@ -219,21 +219,21 @@ def main() -> None:
     name = sys.argv.pop(1)
 
     def run(data: bytes) -> None:
-        global taken, tried
+        global accepted, tried
         tried += 1
-        taken += TARGETS[name](data)
-        if tried & (tried - 1) == 0:  # libFuzzer ends the process without a last word of ours
-            print(f"{name}: {tried} inputs, {taken} of them taken", file=sys.stderr)
+        accepted += TARGETS[name](data)
+        if tried & (tried - 1) == 0:  # libFuzzer ends the process, so we cannot print a summary at the end
+            print(f"{name}: {tried} inputs, {accepted} of them accepted", file=sys.stderr)
 
     arguments = [*sys.argv]
     with tempfile.TemporaryDirectory(prefix="isolated-hooks-seeds-") as directory:
         for number, seed in enumerate(seeds(name)):
             Path(directory, str(number)).write_bytes(seed)
         if not any(Path(a).is_file() for a in arguments[1:]):
-            # libFuzzer writes what it learns to the first directory, and only reads the others.
-            given = [a for a in arguments[1:] if not a.startswith("-")]
+            # libFuzzer writes new inputs to the first directory, and only reads the others.
+            directories = [a for a in arguments[1:] if not a.startswith("-")]
             options = [a for a in arguments[1:] if a.startswith("-")]
-            arguments = [arguments[0], *options, *given, directory]
+            arguments = [arguments[0], *options, *directories, directory]
         atheris.Setup(arguments, run)
         atheris.Fuzz()
 

@@ -1,6 +1,6 @@
-"""Property-based tests of what reads hostile input, with a small budget, and what fuzzing has found.
+"""Property-based tests, with a small budget, of the code that reads hostile input, and tests for bugs found by fuzzing.
 
-``guided.py`` beside it does the same guided by coverage, without end; see ``docs/fuzzing.rst``.
+``guided.py`` tests the same properties, guided by coverage and without end; see ``docs/fuzzing.rst``.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def test_any_document_is_accepted_or_refused(document: object) -> None:
 
 @_few
 @given(st.binary(max_size=200), _DOCUMENTS, st.integers(0, 200))
-def test_any_bytes_are_accepted_or_refused(data: bytes, document: object, place: int) -> None:
+def test_any_bytes_are_accepted_or_refused(data: bytes, document: object, offset: int) -> None:
     properties.output_holds(data)
     text = json.dumps(document).encode("utf-8", "surrogatepass")
-    properties.output_holds(text[:place] + data[:3] + text[place:])
+    properties.output_holds(text[:offset] + data[:3] + text[offset:])
 
 
 def test_good_documents_are_accepted() -> None:
-    """Otherwise the properties of what is taken would be those of nothing."""
+    """Otherwise the properties of accepted documents would hold only because there are none."""
     for value in (properties.WHEEL, properties.SDIST, "pkg-1.0.dist-info", ["a>1"], ["build_editable"]):
         assert properties.output_holds(json.dumps({"return_val": value}).encode())
 
@@ -195,8 +195,8 @@ def test_archives_with_changed_bytes_are_accepted_or_refused(changes: list[tuple
     wheel = bytearray(_WHEEL)
     for where, value in changes:
         for data in (tar, wheel):
-            place = int(where * len(data))
-            data[place : place + len(value)] = value
+            offset = int(where * len(data))
+            data[offset : offset + len(value)] = value
     properties.archive_holds(bytes(wheel), properties.WHEEL)
     properties.archive_holds(properties.repaired_tar(bytes(tar)), properties.SDIST)
 
@@ -255,15 +255,15 @@ def test_a_plan_is_made_for_every_odd_name(name: str) -> None:
     )
 
 
-# What was found
+# Bugs found by fuzzing
 
 
 def test_found_an_archive_without_members() -> None:
-    """It was a ValueError: the end of the members was looked for behind a first one that there was not."""
+    """This raised ValueError: we looked for the end of the members behind a first member that did not exist."""
     assert not properties.archive_holds(b"PK\5\6" + bytes(18), properties.WHEEL)
     assert not properties.archive_holds(b"PK\5\6" + bytes(18), "pkg-1.0.zip")
 
 
 def test_found_an_output_directory_that_is_home() -> None:
-    """What is shown there is staging; the check took it for the host's."""
+    """The plan shows staging there, but the check took it for the host's directory."""
     assert properties.plan_holds({}, source="/w/a", output="/home", python="/usr/bin/python3", search=[], expose=[])

@@ -1,4 +1,4 @@
-"""Without user namespaces: refused by default, and confined by Landlock and seccomp where the policy allows it."""
+"""Hosts without user namespaces: refused by default. Landlock and seccomp confine hooks if the policy allows it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 @pytest.fixture
 def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have this host be known as one that refuses every identity that needs a user namespace."""
+    """Record that this host refuses every identity that needs a user namespace."""
     monkeypatch.setattr(trial, "refused_identities", lambda *_: ALL)
     monkeypatch.setattr(
         trial, "_tried", {(Identity.USER, (), False, "native"): {"syscall": "unshare", "errno": 1, "stage": "identity"}}
@@ -125,7 +125,7 @@ def test_a_policy_that_requires_an_identity_refuses_the_callers_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can be the one who may become nobody else")
+        pytest.skip("only root can become another user, and so be refused it")
     refused = frozenset((Identity.SINGLE, Identity.RANGE, Identity.MIRROR))
     monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
     project = write_project(tmp_path / "project")
@@ -208,7 +208,7 @@ def test_root_becomes_a_throw_away_user_with_one_capability(tmp_path: Path) -> N
     assert set(found.values()) == {"PermissionError"}
     status = (project / "foreign").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1001, 105, 0o600)
-    assert (project / "found").stat().st_uid == 0  # new files are given to the caller
+    assert (project / "found").stat().st_uid == 0  # the caller owns new files
     report = caller.reports[-1]
     assert report.state(Protection.IDENTITY) is ProtectionState.ACTIVE
     assert report.state(Protection.PRIVILEGES) is ProtectionState.DEGRADED
@@ -253,7 +253,7 @@ def test_after_a_kill_nothing_runs_on_and_the_next_call_gives_the_files_back(vic
         os.kill(frontend.pid, signal.SIGKILL) if victim == "frontend" else os.killpg(frontend.pid, signal.SIGKILL)
     (project / "wait").unlink()
     while victim == "frontend" and not _has_ended(pid):
-        time.sleep(0.02)  # the launcher sees to it
+        time.sleep(0.02)  # the launcher ends it
     subprocess.run(argv, env=environ, check=True)
     assert _has_ended(pid)
     assert {p.stat().st_uid for p in project.rglob("*")} == {0, 1001}
@@ -267,7 +267,7 @@ def _number(path: Path) -> int:
 
 
 def _has_ended(pid: int) -> bool:
-    """Say whether a process is gone, or dead and not yet reaped by whoever inherited it."""
+    """Return whether a process is gone, or dead and not yet reaped by its new parent."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -282,7 +282,7 @@ def get_requires_for_build_sdist(config_settings=None):
     pair = socket.socketpair()[0]
     found = {
         "attribute": attempt(lambda: os.setxattr(outside, "user.mark", b"1")),
-        "attribute of what can be read": attempt(lambda: os.setxattr(os.open("/usr", 0), "user.mark", b"1")),
+        "attribute of a readable directory": attempt(lambda: os.setxattr(os.open("/usr", 0), "user.mark", b"1")),
         "truncate": attempt(lambda: os.truncate(outside, 1)),
         "open and truncate": attempt(lambda: os.open(os.path.realpath("/etc/services"), os.O_RDONLY | os.O_TRUNC)),
         "connect": attempt(lambda: socket.socket(socket.AF_UNIX).connect(there)),
@@ -300,7 +300,7 @@ def get_requires_for_build_sdist(config_settings=None):
 def test_calls_that_landlock_does_not_confine_are_refused(
     network: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attributes of what the hook may write to by its mode, its size before ABI 3, and sockets that have a path."""
+    """Attributes and, before ABI 3, sizes of files that the hook may write by their modes; and sockets with a path."""
     project = write_project(tmp_path / "project", extra=_OUTSIDE)
     outside, there = tmp_path / "outside", tmp_path / "socket"
     outside.write_text("text")
@@ -343,13 +343,13 @@ def test_roots_hook_cannot_read_private_files_of_the_system(tmp_path: Path, monk
     (system / "private").chmod(0o600)
     (system / "closed").chmod(0o700)
     monkeypatch.setattr(view, "_SYSTEM", [*view._SYSTEM, os.fspath(system)])
-    places = {name: os.fspath(system / name) for name in ("open", "private", "closed/inner")}
+    paths = {name: os.fspath(system / name) for name in ("open", "private", "closed/inner")}
     project = write_project(
         tmp_path / "project",
         extra=f"""
 def get_requires_for_build_sdist(config_settings=None):
     found = dict()
-    for name, path in {places!r}.items():
+    for name, path in {paths!r}.items():
         try:
             found[name] = open(path).read()
         except OSError as error:
@@ -373,7 +373,7 @@ def get_requires_for_build_sdist(config_settings=None):
     }
 
 
-_STOPS_WHOEVER_COMES = """
+_STOPS_EVERY_PROCESS = """
 import os, signal
 
 def get_requires_for_build_sdist(config_settings=None):
@@ -400,10 +400,10 @@ def get_requires_for_build_sdist(config_settings=None):
 
 @root_only
 def test_a_hook_cannot_stop_the_process_that_ends_it(tmp_path: Path) -> None:
-    """Before Landlock knew of signals, whoever runs under the throw-away uid is within reach of the hook."""
+    """Before Landlock confined signals, the hook can signal every process of the throw-away uid."""
     narrow = os.fspath(NARROW)
     for number in range(3):
-        project = write_project(tmp_path / f"{number}", extra=_STOPS_WHOEVER_COMES)
+        project = write_project(tmp_path / f"{number}", extra=_STOPS_EVERY_PROCESS)
         command = [sys.executable, "-c", _FRONTEND, os.fspath(project)]
         argv = [sys.executable, narrow, "landlock-abi=5", "unshare=EPERM", "--", *command]
         done = subprocess.run(

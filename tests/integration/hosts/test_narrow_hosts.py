@@ -1,4 +1,7 @@
-"""Hosts that are older or narrower than this one, made by seccomp filters around a process: refused, or told truly."""
+"""Hosts that are older or offer less than this one, imitated by seccomp filters around a process.
+
+We refuse them, or report truthfully what they offer.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +43,13 @@ def call(
     outer: tuple[str, ...] = (),
     extra: str = "",
 ) -> dict[str, Any]:
-    """Call a hook on a host narrowed down, and return what came of it.
+    """Call a hook on a restricted host, and return the states of the protections or the error.
 
-    :param without: capabilities that root does not have there
-    :param outer: a command that runs another, around it all
-    :param extra: code of the project's backend
+    :param what: the restrictions, as ``narrow.py`` takes them
+    :param allowed: values of ``allow_degraded``
+    :param without: capabilities that root lacks there
+    :param outer: a command that runs the rest of its command line
+    :param extra: code for the project's backend
     """
     project = write_project(tmp_path / "project", extra=extra)
     argv = list(outer)
@@ -55,9 +60,9 @@ def call(
     environ = clean_environ(TMPDIR=os.fspath(tmp_path))
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert len(facts(project)) == (1 if "states" in found else 0)
-    return found
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    assert len(facts(project)) == (1 if "states" in outcome else 0)
+    return outcome
 
 
 NO_NAMESPACES = "no-namespaces"
@@ -68,13 +73,13 @@ NO_NAMESPACES = "no-namespaces"
     [
         *(("unshare=EPERM",), ("unshare=ENOSYS",), ("unshare=ENOSPC",), ("mount=EACCES",), ("mount=EPERM",)),
         *(("move_mount=EPERM",), ("move_mount=EACCES",), ("umount2=EPERM",), ("umount2=ENOSYS",)),
-        # Where it is missing the C library does without it, and leaves out on which mount a file is.
+        # If the call is missing, the C library emulates it, but cannot tell on which mount a file is.
         *(("statx=EPERM",), ("statx=ENOSYS",)),
     ],
     ids="-".join,
 )
 def test_refused_by_default_and_run_with_one_word(what: tuple[str, ...], tmp_path: Path) -> None:
-    """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC of the limit; mounts, or some calls of them, as by AppArmor."""
+    """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC as from the limit; mount calls refused as by AppArmor."""
     refused = call(tmp_path / "1", *what)
     assert refused["error"] == "SandboxUnavailableError"
     assert what[0].partition("=")[0] in refused["missing"][0]
@@ -94,7 +99,7 @@ def test_without_mount_setattr(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("landlock", ["landlock_create_ruleset=ENOSYS", "landlock-abi=1"])
 def test_nothing_runs_if_landlock_cannot_confine_a_build(landlock: str, tmp_path: Path) -> None:
-    """ABI 1 lets no file be renamed into another directory, which setuptools does."""
+    """Under ABI 1 no file can be renamed into another directory, which setuptools does."""
     refused = call(tmp_path, landlock, "unshare=EPERM", allowed=(NO_NAMESPACES,))
     assert refused["error"] == "SandboxUnavailableError"
     assert "landlock_create_ruleset" in refused["missing"][0]
@@ -121,7 +126,7 @@ def test_the_default_policy_allows_what_a_host_cannot_give(what: str, name: str,
 
 @pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
 def test_without_pivot_root_the_new_root_is_moved(error: str, tmp_path: Path) -> None:
-    """As in docker with SYS_ADMIN, whose seccomp profile refuses it by EPERM, and AppArmor by EACCES."""
+    """In docker with SYS_ADMIN, the seccomp profile refuses the call with EPERM, and AppArmor with EACCES."""
     assert set(call(tmp_path, f"pivot_root={error}")["states"].values()) == {"active"}
 
 
@@ -140,7 +145,7 @@ print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status
 
 
 def test_a_process_may_end_while_the_old_proc_is_being_covered() -> None:
-    """As in a container with --pid host: number 0 stands for one that was there a moment ago."""
+    """For example in a container with --pid host. Pid 0 stands for a process that has just ended."""
     package = os.path.dirname(isolated_hooks.__file__)
     done = subprocess.run([sys.executable, "-c", _OLD_PROC, package], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
@@ -151,7 +156,7 @@ def test_a_process_may_end_while_the_old_proc_is_being_covered() -> None:
 def test_a_host_without_calls_that_every_tier_needs_is_refused_before_anything_runs(
     what: str, allowed: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The trial finds it, as the doctor does, and not the hook: of descriptors, and of limits."""
+    """The trial, as the doctor does, notices the missing call, and no hook runs."""
     refused = call(tmp_path, what, allowed=allowed)
     assert refused["error"] == "SandboxUnavailableError"
     assert refused["missing"][0].startswith("descriptors" if "close_range" in what else "limits")
@@ -160,7 +165,7 @@ def test_a_host_without_calls_that_every_tier_needs_is_refused_before_anything_r
 
 def test_root_keeps_its_uid_if_setresuid_is_refused(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root has another uid to become")
+        pytest.skip("only root can become another uid")
     states = call(tmp_path / "1", "setresuid=EPERM")["states"]
     assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
     states = call(tmp_path / "2", "setresuid=EPERM", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
@@ -169,31 +174,31 @@ def test_root_keeps_its_uid_if_setresuid_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("capability", ["chown", "dac_override"])
 def test_root_keeps_its_uid_if_it_could_not_take_new_files_back(capability: str, tmp_path: Path) -> None:
-    """As in podman with --cap-drop CHOWN: what a throw-away uid has made would stay its own."""
+    """For example in podman with --cap-drop CHOWN: new files would keep the throw-away uid as their owner."""
     if os.geteuid() != 0:
-        pytest.skip("only root has another uid to become")
-    # Without sys_admin there are no idmapped mounts, as in containers.
+        pytest.skip("only root can become another uid")
+    # Without sys_admin there are no idmapped mounts, as is usual in containers.
     states = call(tmp_path / "1", without=("sys_admin",))["states"]
     assert set(states.values()) == {"active"}
     states = call(tmp_path / "2", without=("sys_admin", capability))["states"]
     assert {key for key, state in states.items() if state == "degraded"} == {"identity"}
-    found = (tmp_path / "2/project").rglob("*")
-    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+    files = (tmp_path / "2/project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in files} == {(0, 0)}
 
 
 @pytest.mark.parametrize("capability", ["chown", "dac_override", "setpcap", "kill"])
 def test_root_without_namespaces_keeps_its_uid_if_it_lacks_a_capability(capability: str, tmp_path: Path) -> None:
-    """As in docker with --cap-drop DAC_OVERRIDE, or another."""
+    """For example in docker with --cap-drop DAC_OVERRIDE."""
     if os.geteuid() != 0:
-        pytest.skip("only root has another uid to become")
+        pytest.skip("only root can become another uid")
     states = call(tmp_path, "unshare=EPERM", allowed=(NO_NAMESPACES,), without=(capability,))["states"]
     assert (states["identity"], states["privileges"]) == ("degraded", "active")
-    found = (tmp_path / "project").rglob("*")
-    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in found} == {(0, 0)}
+    files = (tmp_path / "project").rglob("*")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in files} == {(0, 0)}
 
 
-# Places that are odd by more than what they refuse. In a user namespace whose root this caller is, so that anybody can
-# make them; what is mapped there is one id.
+# Hosts that differ in more than the calls they refuse. Anybody can imitate them, because the caller becomes root of a
+# user namespace. Only one id is mapped there.
 
 _NO_SIGCHLD = (
     "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -209,7 +214,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 
 def _root(*command: str) -> tuple[str, ...]:
-    """Return what runs a command as root of a user namespace; on a host that lets nobody have one nothing is shown."""
+    """Return a command that runs another one as root of a user namespace. Skip the test on hosts that refuse that."""
     outer = ("unshare", "--map-root-user", *command)
     if run_text([*outer, "true"]).returncode != 0:
         cannot_run("unshare(1) does not work here")
@@ -227,7 +232,7 @@ def test_the_error_explains_a_proc_without_this_process(how: str, tmp_path: Path
 
 
 def test_a_host_with_a_read_only_proc_has_no_user_namespaces(tmp_path: Path) -> None:
-    """As in bwrap --ro-bind / / without --proc: no id map can be written. What helps is said, and works."""
+    """As in bwrap --ro-bind / / without --proc, where nobody can write an id map. The error's remedy works."""
     if run_text(["bwrap", "--version"]).returncode != 0:
         cannot_run("bwrap(1) is not installed")
     outer = ("bwrap", "--dev-bind", "/", "/", "--ro-bind", "/proc", "/proc")
@@ -242,11 +247,11 @@ def test_a_host_with_a_read_only_proc_has_no_user_namespaces(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
 def test_proc_may_belong_to_a_pid_namespace_above(what: tuple[str, ...], tmp_path: Path) -> None:
-    """As in unshare --pid --fork, and in a sandbox that shows the old /proc. What a hook leaves is found and ended."""
+    """As in unshare --pid --fork, or in a sandbox with the old /proc. We still end a hook's remaining processes."""
     outer = _root("--pid", "--fork")
     states = call(tmp_path / "1", *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
     assert states["filesystem"] == ("degraded" if what else "active")
-    # With the numbers of /proc the id map of a throw-away uid is written as well.
+    # Writing the id map of a throw-away uid also needs the pids that /proc uses.
     if os.geteuid() == 0:
         without = () if what else ("sys_admin",)
         outer = ("unshare", "--pid", "--fork")
@@ -255,7 +260,7 @@ def test_proc_may_belong_to_a_pid_namespace_above(what: tuple[str, ...], tmp_pat
 
 
 def test_limits_are_watched_if_proc_belongs_to_a_pid_namespace_above(tmp_path: Path) -> None:
-    """No kernel counts the processor time of all processes together: who watches has to find them."""
+    """No kernel adds up the processor time of all processes, so the watcher has to find the processes."""
     (tmp_path / "tree").mkdir()
     spin = "for n in 1 2 3; do (while :; do :; done) & done; wait"
     argv = [*CLI, "run", "--allow-degraded", NO_NAMESPACES, "--limit", "cpu-time=1", "--", "sh", "-c", spin]
@@ -266,7 +271,7 @@ def test_limits_are_watched_if_proc_belongs_to_a_pid_namespace_above(tmp_path: P
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
 def test_a_frontend_may_ignore_sigchld(what: tuple[str, ...], tmp_path: Path) -> None:
-    """Ignored signals are inherited, and then nobody is told how a child has ended; here it is said all the same."""
+    """Children inherit ignored signals, and ignoring SIGCHLD hides how a child ended. We report it all the same."""
     outer = (sys.executable, "-c", _NO_SIGCHLD)
     states = call(tmp_path, *what, outer=outer, allowed=(NO_NAMESPACES,), extra=_LEAVING)["states"]
     assert states["filesystem"] == ("degraded" if what else "active")
@@ -276,19 +281,19 @@ def test_a_frontend_may_ignore_sigchld(what: tuple[str, ...], tmp_path: Path) ->
 
 
 def test_without_internet_sockets_hooks_need_no_loopback(tmp_path: Path) -> None:
-    """As with systemd's RestrictAddressFamilies=AF_UNIX: the filter is the hook's too."""
+    """As with systemd's RestrictAddressFamilies=AF_UNIX, whose filter applies to the hook too."""
     assert set(call(tmp_path, "socket:2=EAFNOSUPPORT")["states"].values()) == {"active"}
 
 
 def test_without_proc_sys(tmp_path: Path) -> None:
-    """As with systemd's ProcSubset=pid, or masked in a container; a fresh /proc would show what is hidden there."""
+    """As with systemd's ProcSubset=pid, or in a container that masks it. A fresh /proc would show the hidden files."""
     outer = _root("--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh")
     states = call(tmp_path, outer=outer)["states"]
     assert {name for name, state in states.items() if state == "degraded"} - {"identity"} == {"processes"}
 
 
 def test_an_unmapped_user_is_refused(tmp_path: Path) -> None:
-    """As in unshare --user: nothing can be given to anybody there, and no further user namespace be made."""
+    """As in unshare --user, where nobody can change owners or create another user namespace."""
     _root()
     refused = call(tmp_path / "1", outer=("unshare", "--user"))
     assert "unshare" in refused["missing"][0]

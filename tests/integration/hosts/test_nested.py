@@ -1,4 +1,4 @@
-"""Hooks in a sandbox that is set up inside of another one, or of a user namespace in which only uid 0 is mapped."""
+"""Hooks in a sandbox inside another one, or inside a user namespace that maps only uid 0."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ else:
 """
 
 _ALL = {protection.value: "active" for protection in Protection}
-_WRAPPER = ("unshare", "--uts", "--net", "--map-root-user")  # fromager's
+_WRAPPER = ("unshare", "--uts", "--net", "--map-root-user")  # as fromager runs it
 _BWRAP = ("bwrap", "--dev-bind", "/", "/")
 _BWRAP_USER = (*_BWRAP, "--unshare-user", "--unshare-pid", "--proc", "/proc")
 _ALLOWED = {"allow_degraded": ["no-namespaces"]}
@@ -69,7 +69,7 @@ _ALLOWED = {"allow_degraded": ["no-namespaces"]}
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A directory with a project, and a file beside it that hooks may not see."""
+    """Return a directory with a project, and beside it a file that hooks must not see."""
     work = tmp_path / "work"
     write_project(work / "project", extra=_PROBE)
     (work / "secret").write_text("secret")
@@ -80,13 +80,13 @@ def work(tmp_path: Path) -> Path:
 def _nested(outer: Sequence[str], work: Path, **policy: Any) -> dict[str, Any]:
     done = run_text([*outer, sys.executable, "-c", _CALL, json.dumps(policy)], cwd=work)
     assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    outcome: dict[str, Any] = json.loads(done.stdout)
+    return outcome
 
 
-def _found(work: Path) -> dict[str, Any]:
-    found: dict[str, Any] = eval((work / "project" / "found").read_text())
-    return found
+def _observed(work: Path) -> dict[str, Any]:
+    observed: dict[str, Any] = eval((work / "project" / "found").read_text())
+    return observed
 
 
 def _sandbox(launcher: str) -> list[str]:
@@ -98,10 +98,10 @@ def _sandbox(launcher: str) -> list[str]:
 
 
 def _covered(outer: Sequence[str]) -> bool:
-    """Say whether parts of /proc are covered there, so that a fresh one would show more and is refused.
+    """Return whether mounts cover parts of /proc there. A fresh /proc would show those, so the kernel refuses it.
 
-    bwrap covers of a /proc of its own what it may write to, /proc/irq for instance, by itself read-only. That is so for
-    the kernel's root, but not for an ordinary user, nor for who is root in that one's user namespace alone, as in a
+    In its own /proc, bwrap covers each part that it can write to, such as /proc/irq, with a read-only bind mount. It
+    does so for the kernel's root, but not for an ordinary user or for root of an ordinary user's namespace, as in
     rootless podman.
     """
     lines = run_text([*outer, "cat", "/proc/self/mountinfo"]).stdout.splitlines()
@@ -113,101 +113,101 @@ def _needs(program: str) -> None:
         cannot_run(f"{program}(1) is not installed")
 
 
-# Inside of itself.
+# Inside itself.
 
 
 def test_the_outer_sandbox_shows_files_beside_the_project(work: Path, launcher: str) -> None:
-    """The control: without the inner one a hook reads and writes there."""
+    """The control: without the inner sandbox, a hook can read and write these files."""
     code = "import sys; sys.path.insert(0, 'project'); import os, backend; os.chdir('project'); "
     code += "backend.get_requires_for_build_sdist()"
     done = run_text([*_sandbox(launcher), sys.executable, "-c", code], cwd=work)
     assert done.returncode == 0, done.stderr
-    assert (_found(work)["secret"], _found(work)["write"], _found(work)["filters"]) == ("secret", "done", 1)
+    assert (_observed(work)["secret"], _observed(work)["write"], _observed(work)["filters"]) == ("secret", "done", 1)
 
 
 def test_inside_itself_the_sandbox_is_refused_with_a_remedy(work: Path, launcher: str) -> None:
-    said = _nested(_sandbox(launcher), work)
-    assert "unshare" in said["missing"][0]
-    assert "--allow-degraded no-namespaces" in said["remedy"]
+    outcome = _nested(_sandbox(launcher), work)
+    assert "unshare" in outcome["missing"][0]
+    assert "--allow-degraded no-namespaces" in outcome["remedy"]
     assert not (work / "project" / "found").exists()
 
 
 def test_inside_itself_bubblewrap_is_refused_even_if_everything_may_be_weaker(work: Path, bubblewrap: None) -> None:
-    said = _nested(_sandbox("native"), work, launcher="bubblewrap", allow_degraded=[p.value for p in Protection])
-    assert "the launcher bubblewrap" in said["missing"][0]
-    assert "use the launcher native" in said["remedy"]
+    outcome = _nested(_sandbox("native"), work, launcher="bubblewrap", allow_degraded=[p.value for p in Protection])
+    assert "the launcher bubblewrap" in outcome["missing"][0]
+    assert "use the launcher native" in outcome["remedy"]
     assert not (work / "project" / "found").exists()
 
 
 def test_inside_itself_landlock_and_seccomp_still_protect(work: Path, launcher: str) -> None:
-    said = _nested(_sandbox(launcher), work, **_ALLOWED)
-    assert said["wheel"].endswith(".whl")
-    assert (work / "out" / said["wheel"]).is_file()
-    # Of the keyring, because keyctl(2) is refused by the outer filter.
+    outcome = _nested(_sandbox(launcher), work, **_ALLOWED)
+    assert outcome["wheel"].endswith(".whl")
+    assert (work / "out" / outcome["wheel"]).is_file()
+    # The keyring is weaker because the outer filter refuses keyctl(2).
     weaker = ("filesystem", "temporary", "processes", "hostname", "identity", "keyring")
-    assert said["states"] == {**_ALL, **dict.fromkeys(weaker, "degraded")}
-    found = _found(work)
-    assert (found["secret"], found["write"], found["home"]) == ("PermissionError", "PermissionError", "done")
-    assert found["settings"] is False
-    assert found["filters"] == 2  # they add up
+    assert outcome["states"] == {**_ALL, **dict.fromkeys(weaker, "degraded")}
+    observed = _observed(work)
+    assert (observed["secret"], observed["write"], observed["home"]) == ("PermissionError", "PermissionError", "done")
+    assert observed["settings"] is False
+    assert observed["filters"] == 2  # they add up
     assert not (work / "written").exists()
 
 
-# Inside of others.
+# Inside others.
 
 
 @pytest.mark.parametrize("outer", [_BWRAP, _BWRAP_USER, _WRAPPER], ids=["bwrap", "bwrap-user", "unshare"])
 def test_inside_others_every_protection_is_active_unless_reported(
     work: Path, outer: tuple[str, ...], launcher: str
 ) -> None:
-    """And what is said of the identity is so: only the kernel's root would be shown as the owner of its settings."""
+    """The reported identity is true too: only the kernel's root sees itself as the owner of the kernel's settings."""
     _needs(outer[0])
     root = os.geteuid() == 0
     if not root and run_text([*outer, "true"]).returncode != 0:
         cannot_run(f"{outer[0]} does not work here")
-    said = _nested(outer, work, launcher=launcher)
+    outcome = _nested(outer, work, launcher=launcher)
     covered = _covered(outer)
     if covered and launcher == "bubblewrap":
-        assert "proc" in said["missing"][0]
-        assert said["remedy"].startswith("use the launcher native")
+        assert "proc" in outcome["missing"][0]
+        assert outcome["remedy"].startswith("use the launcher native")
         return
     expected = dict(_ALL)
     if is_kernel_root() and outer != _BWRAP:
         expected["identity"] = "degraded"
     if covered:
         expected["processes"] = "degraded"
-    assert said["states"] == expected
-    found = _found(work)
-    assert found["kernel-root"] is (expected["identity"] == "degraded")
-    assert found["settings"] is False
-    assert found["capabilities"] == "0" * 16
-    assert (found["secret"], found["home"]) == ("FileNotFoundError", "done")
+    assert outcome["states"] == expected
+    observed = _observed(work)
+    assert observed["kernel-root"] is (expected["identity"] == "degraded")
+    assert observed["settings"] is False
+    assert observed["capabilities"] == "0" * 16
+    assert (observed["secret"], observed["home"]) == ("FileNotFoundError", "done")
     assert not (work / "written").exists()
-    assert (work / "out" / said["wheel"]).stat().st_uid == os.geteuid()
+    assert (work / "out" / outcome["wheel"]).stat().st_uid == os.geteuid()
 
 
 @pytest.mark.parametrize("require", [[], ["identity"]])
 def test_root_of_a_user_namespace_is_the_kernels_root_only_if_that_root_created_it(
     work: Path, launcher: str, require: list[str]
 ) -> None:
-    """A policy that requires an identity is kept where an ordinary user made the namespace, and refuses root's own."""
+    """A policy that requires an identity accepts an ordinary user's namespace and refuses root's own."""
     _needs("unshare")
-    said = _nested(_WRAPPER, work, launcher=launcher, require=require)
+    outcome = _nested(_WRAPPER, work, launcher=launcher, require=require)
     if os.geteuid() != 0 or not require:
-        assert said["wheel"].endswith(".whl")
+        assert outcome["wheel"].endswith(".whl")
     else:
-        assert "identity is degraded" in said["missing"][0]
-        assert said["remedy"]
+        assert "identity is degraded" in outcome["missing"][0]
+        assert outcome["remedy"]
         assert not (work / "project" / "found").exists()
 
 
 def test_the_kernels_root_under_another_uid_is_not_taken_for_an_ordinary_user(work: Path, launcher: str) -> None:
-    """uid 1000 of this user namespace is root outside of it."""
+    """Uid 1000 of this user namespace is root outside."""
     _needs("unshare")
     if os.geteuid() != 0:
-        pytest.skip("only root can be root under another number")
+        pytest.skip("only root can be root under another uid")
     outer = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    said = _nested(outer, work, launcher=launcher)
-    assert said["states"] == {**_ALL, "identity": "degraded"}
-    assert _found(work)["kernel-root"] is True
+    outcome = _nested(outer, work, launcher=launcher)
+    assert outcome["states"] == {**_ALL, "identity": "degraded"}
+    assert _observed(work)["kernel-root"] is True
     assert "identity is degraded" in _nested(outer, work, launcher=launcher, require=["identity"])["missing"][0]

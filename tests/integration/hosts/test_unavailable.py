@@ -1,4 +1,4 @@
-"""Hosts that cannot give a sandbox: refused with what is missing and the remedy, before any hook is run."""
+"""Hosts without a sandbox. We refuse them before any hook runs, and name the missing feature and the remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 
 @pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize(
-    ("what", "value", "said"),
+    ("what", "value", "words"),
     [
         ("sys.platform", "darwin", "Linux"),
         ("sys.platform", "win32", "Linux"),
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("sandbox")
     ],
 )
 def test_an_unsupported_host_is_refused_with_a_remedy(
-    what: str, value: Any, said: str, telling_project: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, value: Any, words: str, telling_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hooks = caller(telling_project, runner=lambda *_, **__: pytest.fail("the inner runner was called"))
     monkeypatch.setattr(what, value)
     with pytest.raises(SandboxUnavailableError) as caught:
         hooks.get_requires_for_build_wheel()
-    assert said in str(caught.value)
+    assert words in str(caught.value)
     assert caught.value.missing
     assert caught.value.remedy in str(caught.value)
     assert caught.value.remedy
@@ -67,7 +67,7 @@ _NO_NAMESPACES = 'echo 0 > /proc/sys/user/max_user_namespaces || { echo cannot-p
 
 
 def without_user_namespaces(how: str, argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command where no user namespace can be made; what is changed for it goes with its process."""
+    """Run a command where nobody can create a user namespace. The changes for that end with the process."""
     if how == "filter":
         argv = [sys.executable, os.fspath(NARROW), "unshare=EPERM", "--", *argv]
     else:
@@ -101,12 +101,12 @@ def test_no_user_namespaces(how: str, arguments: list[str], code: int, telling_p
         how, [sys.executable, *arguments, os.fspath(telling_project)], telling_project.parent
     )
     if "cannot-prepare" in done.stdout or "unshare failed" in done.stderr:
-        cannot_run(f"no such namespace can be made here: {done.stderr}")
+        cannot_run(f"this host refuses such a namespace: {done.stderr}")
     assert done.returncode == code, done.stderr
-    said = done.stdout + done.stderr
-    assert "the sandbox is not available on this host: " in said
-    assert "unshare" in said
-    assert "Remedy: " in said
-    assert "Traceback" not in said
+    printed = done.stdout + done.stderr
+    assert "the sandbox is not available on this host: " in printed
+    assert "unshare" in printed
+    assert "Remedy: " in printed
+    assert "Traceback" not in printed
     if how == "limit":
-        assert "user.max_user_namespaces" in said  # what is named is what is in the way
+        assert "user.max_user_namespaces" in printed  # the actual obstacle

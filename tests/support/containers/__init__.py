@@ -1,1 +1,1 @@
-"""The laboratory of container engines, what is done in each environment of it, and the table of what was found."""
+"""The laboratory of container engines, the code that runs in each of its environments, and the table of results."""

@@ -1,7 +1,7 @@
-"""The engines of the lab: podman as root, podman as an ordinary user, a docker daemon of its own, and no engine.
+"""The engines of the lab: podman as root, podman as an ordinary user, the lab's own docker daemon, and no engine.
 
-Each has its storage, its sockets and its cgroups to itself, beneath the lab's directory, and leaves what else is on
-this machine alone. Nothing here needs systemd, a login session or a network.
+Each engine has its own storage, sockets and cgroups, beneath the lab's directory, and touches nothing else on this
+machine. Nothing here needs systemd, a login session or a network.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ __all__ = [
 ]
 
 IMAGE = "localhost/isolated-hooks-lab:latest"
-#: A cgroup of the lab's own, beneath which the engines put theirs.
+#: The lab's own cgroup, beneath which the engines create theirs.
 CGROUP = "/isolated-hooks-lab"
-#: Debian's own, whatever else this machine has.
+#: Debian's programs, even if this machine has others.
 PODMAN, DOCKER = "/usr/bin/podman", "/usr/bin/docker"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEADLINE = 60.0
 
 
 def call(argv: Sequence[str | Path], **options: object) -> str:
-    """Run a command to its end and return what it printed.
+    """Run a command to its end and return its output.
 
-    :raises RuntimeError: it failed; with all that it said
+    :raises RuntimeError: the command failed; the error contains all its output
     """
     done = subprocess.run(
         list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", **options
@@ -56,7 +56,7 @@ def call(argv: Sequence[str | Path], **options: object) -> str:
 
 
 def end_process(pid: int) -> None:
-    """End a process that the lab has started, by force where asking does not help, and wait until it is gone."""
+    """End a process that the lab has started, by force if it ignores SIGTERM, and wait until it is gone."""
     for number, seconds in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -86,20 +86,20 @@ def _alive(pid: int) -> bool:
 
 
 class Engine:
-    """What starts commands somewhere.
+    """Starts commands in an environment.
 
-    :ivar interpreter: the path, there, of the Python that has this package
-    :ivar share: the path, there, of what the lab shares
+    :ivar interpreter: the path, inside the environment, of the Python that has this package
+    :ivar share: the path, inside the environment, of the lab's shared directory
     """
 
     interpreter = "/lab/env/bin/python"
     share = "/lab"
 
     def start(self, image: Path) -> None:
-        """Get ready, with the image that a tar file holds."""
+        """Get ready, with the image in a tar file."""
 
     def stop(self) -> None:
-        """End every process of the engine and take its mounts away. Works also where it was never started."""
+        """End every process of the engine and unmount its mounts. This also works if the engine never started."""
 
     def command(self, options: Sequence[str], argv: Sequence[str]) -> list[str]:
         """Return the command that runs ``argv`` in a new container."""
@@ -109,14 +109,14 @@ class Engine:
 class Host(Engine):
     """No engine: the command runs on this machine.
 
-    :param user: the name of whom it runs as, root where left out
+    :param user: the name of the user who runs the command, by default root
     """
 
     def __init__(self, directory: Path, user: str | None = None) -> None:
         self.share = str(directory / "share")
         self.interpreter = f"{self.share}/host-env/bin/python"
         self.user = user
-        # Of its own, so that an interrupted run leaves nothing elsewhere.
+        # The environment has its own directory, so that an interrupted run leaves nothing elsewhere.
         self.temporary = directory / f"tmp-{user or 'root'}"
 
     def start(self, image: Path) -> None:
@@ -187,7 +187,7 @@ class RootlessPodman(Engine):
         if not self.runtime.exists():
             return
         call([*self.base, "rm", "--all", "--force"])
-        # The process that holds the user and mount namespace in which the storage is mounted.
+        # This process keeps the user namespace and the mount namespace of the storage alive.
         for path in self.runtime.rglob("pause.pid"):
             pid = int(path.read_text())
             if _owner(pid) == pwd.getpwnam(self.user).pw_uid:
@@ -206,7 +206,7 @@ class RootlessPodman(Engine):
 
 
 class Docker(Engine):
-    """A docker daemon on a socket of its own, which touches neither bridges nor firewall."""
+    """A docker daemon with its own socket, which touches neither bridges nor the firewall."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -247,7 +247,7 @@ class Docker(Engine):
     def stop(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             pid = int(self.pidfile.read_text())
-            # After an interrupted run the number may long be another's.
+            # After an interrupted run another process may have this pid.
             if os.fsencode(self.store) in Path(f"/proc/{pid}/cmdline").read_bytes():
                 end_process(pid)
 
@@ -261,7 +261,7 @@ def _as_user(user: str) -> list[str]:
 
 
 def _limits() -> list[str]:
-    """Return the limits of open files and processes: podman wants more than a caller without CAP_SYS_RESOURCE has."""
+    """Return the limits for files and processes. podman wants more than a caller without CAP_SYS_RESOURCE has."""
     options = []
     for name, number, wanted in (("nofile", resource.RLIMIT_NOFILE, 4096), ("nproc", resource.RLIMIT_NPROC, 16384)):
         hard = resource.getrlimit(number)[1]
@@ -271,18 +271,18 @@ def _limits() -> list[str]:
 
 
 def unmount_beneath(directory: Path) -> None:
-    """Take away what is mounted beneath a directory of the lab, the innermost first."""
+    """Unmount everything beneath a directory of the lab, the innermost mounts first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    places = [Path(line.split()[4]) for line in lines]
-    for place in reversed([p for p in places if p.is_relative_to(directory)]):
-        call(["umount", "--lazy", place])
+    mount_points = [Path(line.split()[4]) for line in lines]
+    for mount_point in reversed([p for p in mount_points if p.is_relative_to(directory)]):
+        call(["umount", "--lazy", mount_point])
 
 
 def crio_seccomp(podman: str) -> str:
-    """Return CRI-O's default seccomp profile, from the text of podman's.
+    """Return CRI-O's default seccomp profile, derived from the text of podman's.
 
-    Since 1.24 it is that profile without ``unshare``, without ``clone`` into new namespaces, and with ``clone3`` not
-    there at all, for containers without CAP_SYS_ADMIN.
+    Since 1.24, CRI-O's profile is podman's, but without ``unshare``, ``clone`` into new namespaces and any ``clone3``
+    for containers without CAP_SYS_ADMIN.
     """
     profile = json.loads(podman)
     for rule in profile["syscalls"]:

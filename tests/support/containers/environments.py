@@ -1,4 +1,4 @@
-"""The environments in which the package is tried: what starts each, and what it is called in the docs."""
+"""The environments in which we test the package: the command that starts each, and its name in the docs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["ENVIRONMENTS", "Environment"]
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """One place where hooks are to run.
+    """One environment for hooks.
 
-    :ivar name: short, for the table and for the names of tests
-    :ivar engine: which engine of the lab starts it
-    :ivar options: what the engine's ``run`` is given; ``{podman-seccomp}`` and ``{crio-seccomp}`` stand for profiles
-    :ivar shown: how the docs say it
+    :ivar name: a short name, for the table and for the names of tests
+    :ivar engine: the engine of the lab that starts the environment
+    :ivar options: options for the engine's ``run``; ``{podman-seccomp}`` and ``{crio-seccomp}`` stand for profiles
+    :ivar shown: the description in the docs
     """
 
     name: str

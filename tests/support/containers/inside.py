@@ -1,6 +1,6 @@
-"""What is done in each environment, by its own Python: ``python inside.py`` prints one JSON object of what was found.
+"""The program that each environment's own Python runs: ``python inside.py`` prints its findings as one JSON object.
 
-Nothing is judged here: that is for the tests, outside.
+This program judges nothing. The tests outside do that.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ SHARE = HERE.parents[2]
 WORD = "no-namespaces"
 CLI = (sys.executable, "-m", "isolated_hooks")
 _VARIABLE = "ISOLATED_HOOKS_LAB_TOKEN"
-# For the trees of mixed owners: root's, those that a tar file or a patch brought, one that is nobody's.
+# The owners in trees of mixed owners: root, the owners from a tar file or a patch, and one without an account.
 _OWNERS = ((0, 0), (1001, 105), (4000, 4000))
 _PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "witness"\nbackend-path = ["."]\n'
 
 
 def main() -> None:
-    """Do everything and print what was found.
+    """Do everything and print the findings.
 
-    Not as pid 1, which as the leader of its process group would have a number that means every process, kill(2).
+    We fork so as not to be pid 1: as the leader of a process group, its number would mean every process, kill(2).
     """
     if pid := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -84,7 +84,7 @@ def _doctor() -> dict[str, Any]:
 
 
 def _build(directory: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Build the C extension as a user would, install what came of it, and use it."""
+    """Build the C extension as a user would, then install the wheel and use it."""
     project = shutil.copytree(SHARE / "fixtures/c-extension", directory)
     before = set(project.rglob("*"))
     command = [*CLI, "build", "--no-isolation", "--wheel", *options, str(project)]
@@ -104,7 +104,7 @@ def _use(wheel: Path, directory: Path) -> str:
 
 
 def _hook(tree: Path, policy: Policy) -> dict[str, Any]:
-    """Call one hook of the backend that looks around, and return what it saw and what its report says."""
+    """Call one hook of the backend ``witness``, and return its observations and its report."""
     tree.mkdir()
     shutil.copy(HERE / "witness.py", tree)
     (tree / "pyproject.toml").write_text(_PYPROJECT)
@@ -122,7 +122,7 @@ def _hook(tree: Path, policy: Policy) -> dict[str, Any]:
 
 
 def _given(stack: contextlib.ExitStack) -> dict[str, Any]:
-    """Plant what the hook is to look for, each thing open to all, and return what it is told of it."""
+    """Create the files, sockets and variables for the hook to look for, open to everybody, and return their names."""
     secret = stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-secret-", dir="/tmp"))
     os.chmod(secret, 0o755)
     name = os.path.basename(secret)
@@ -146,7 +146,7 @@ def _given(stack: contextlib.ExitStack) -> dict[str, Any]:
 
 
 def _owners(directory: Path, options: Sequence[str]) -> dict[str, Any] | None:
-    """Build from a tree whose files have many owners and modes, and return those before and after."""
+    """Build from a tree with many owners and modes, and return the owners and modes before and after."""
     if not _may_give_away(directory):
         return None
     project = shutil.copytree(SHARE / "fixtures/c-extension", directory)
@@ -187,7 +187,7 @@ def _kept(top: Path) -> dict[str, tuple[int, int, int]]:
 
 
 def _attacks(policy: Policy) -> dict[str, Any]:
-    """Carry every attack out, without the sandbox and in it."""
+    """Carry out every attack, without the sandbox and in it."""
     without, within = conduct("build_wheel", sandboxed=False), conduct("build_wheel", sandboxed=True, policy=policy)
     assert within.report is not None
     return {

@@ -1,12 +1,12 @@
-"""A laboratory of real engines on this machine, set up from Debian's packages alone and taken away again.
+"""A laboratory of real container engines on this machine, set up only from Debian's packages and removed again.
 
-No image is pulled: debootstrap makes one. Everything is in one directory; what is outside of it, one user and the
-cgroups of the engines, is removed as well, also after a run that was interrupted. The Debian packages stay.
+It pulls no image: debootstrap creates one. The lab consists of one directory, one user and the cgroups of the engines.
+It removes all of them, even after an interrupted run. The Debian packages stay.
 
     python tests/support/containers/lab.py NAME COMMAND...    run a command in one environment
-    python tests/support/containers/lab.py --remove           remove what an interrupted run has left
+    python tests/support/containers/lab.py --remove           clean up after an interrupted run
 
-With ISOLATED_HOOKS_CONTAINERS_CACHE=DIRECTORY the root filesystem is kept there for the next run.
+With ISOLATED_HOOKS_CONTAINERS_CACHE=DIRECTORY, the lab keeps the root filesystem there for the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # where the package support is
+if __name__ == "__main__":  # the directory of the package support
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support.containers.engines import (
@@ -52,28 +52,28 @@ _PACKAGES = (
     "debootstrap bubblewrap gcc libc6-dev python3 python3-dev python3-venv util-linux"
 ).split()
 _IN_IMAGE = "python3,python3-dev,python3-venv,gcc,libc6-dev"
-# What no build of a C extension reads: less to unpack three times, and to remove.
+# Files that no build of a C extension reads. Without them there is less to unpack three times, and to remove.
 _NOT_IN_IMAGE = """
     dev/* usr/share/doc/* usr/share/locale/* usr/share/man/* var/cache/apt/* var/lib/apt/lists/* var/lib/dpkg/info/*
     usr/bin/*-lto-dump* usr/lib/gcc/*/*/lto1 usr/lib/*/libasan.so* usr/lib/*/libtsan.so* usr/lib/*/liblsan.so*
     usr/lib/*/libubsan.so* usr/lib/gcc/*/*/*san.a usr/lib/python3*/config-*/*.a usr/lib/*/gconv/*
 """.split()
-# What the C extension needs to be built, besides what this package itself needs.
+# The build requirements of the C extension, besides the requirements of this package.
 _BACKEND = "setuptools>=77"
-# Programs of the engines that outlive who started them.
+# Programs of the engines that outlive their parents.
 _DAEMONS = ("conmon", "containerd", "containerd-shim-runc-v2", "dockerd", "podman")
-# Seconds for which another lab is waited for.
+# Seconds to wait for another lab to end.
 _PATIENCE = 900.0
 _SHARED = ("tests/support/containers", "fixtures")
 _COPIED = ("pyproject.toml", "setup.cfg", "README.rst", "LICENSE", "src")
 
 
 def cannot_be_set_up() -> str:
-    """Say why the lab cannot be set up here, or return an empty text."""
+    """Return the reason why the lab cannot be set up here, or an empty text."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        return "containers are set up by root alone"
+        return "only root on Linux can set up the lab of containers"
     if _release().get("ID") != "debian":
-        return "containers are set up from Debian's packages, and this is not Debian"
+        return "the lab of containers needs Debian's packages, and this system is not Debian"
     return ""
 
 
@@ -85,7 +85,7 @@ def _release() -> dict[str, str]:
 
 
 class Lab:
-    """See the module. A context manager."""
+    """The laboratory, as a context manager; see the module."""
 
     def __init__(self) -> None:
         self.engines: dict[str, Engine] = {
@@ -111,7 +111,7 @@ class Lab:
         self._stack.close()
 
     def command(self, environment: Environment, argv: Sequence[str]) -> list[str]:
-        """Return the command that runs ``argv`` in an environment; ``{python}`` and ``{share}`` are filled in."""
+        """Return the command that runs ``argv`` in an environment. We fill in ``{python}`` and ``{share}``."""
         engine = self.engines[environment.engine]
         profiles = {"podman-seccomp": _PROFILE, "crio-seccomp": self.crio}
         options = [option.format_map(profiles) for option in environment.options]
@@ -119,7 +119,7 @@ class Lab:
         return engine.command(options, filled)
 
     def run(self, environment: Environment, *argv: str, seconds: float = 240.0) -> subprocess.CompletedProcess[str]:
-        """Run a command in an environment to its end, with nothing to read."""
+        """Run a command in an environment to its end, without input."""
         command = self.command(environment, argv)
         nothing = subprocess.DEVNULL
         return subprocess.run(command, stdin=nothing, capture_output=True, text=True, timeout=seconds, cwd="/")
@@ -142,7 +142,7 @@ class Lab:
         image = (Path(cache) if cache else DIRECTORY) / "root.tar"
         if not image.exists():
             root, suite = DIRECTORY / "root", _release()["VERSION_CODENAME"]
-            # In memory: ten thousand files are written and removed again, which takes a slow disk minutes.
+            # We unpack in memory: writing and removing ten thousand files takes a slow disk minutes.
             root.mkdir()
             call(["mount", "-t", "tmpfs", "-o", "size=2g,mode=755", "isolated-hooks-lab", root])
             call(["debootstrap", "--variant=minbase", f"--include={_IN_IMAGE}", suite, root])
@@ -155,7 +155,7 @@ class Lab:
         return image
 
     def _share(self) -> None:
-        """Put what the environments share in its place: the tests, the project to build, and this package as wheels."""
+        """Fill the shared directory with the tests, the project to build, and this package as wheels."""
         share = DIRECTORY / "share"
         for name in _SHARED:
             built = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
@@ -175,7 +175,7 @@ class Lab:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _fill_environments(self) -> None:
-        """Install the wheels for the containers' Python, within one, and for this machine's own."""
+        """Install the wheels for the containers' Python, inside a container, and for this machine's own Python."""
         share = DIRECTORY / "share"
         (share / "env").mkdir()
         writable = ("--volume", f"{share}/env:/lab/env:rw")
@@ -183,9 +183,9 @@ class Lab:
         call(["sh", "-euc", _filling(f"{share}/host-env", f"{share}/wheels")], env={"PATH": "/usr/bin:/bin"})
 
     def remove(self) -> None:
-        """Remove everything. Works also on what is half there.
+        """Remove everything, even a lab that is set up only in part.
 
-        :raises RuntimeError: something could not be removed; all else was
+        :raises RuntimeError: some parts could not be removed; all others were
         """
         steps = (*(engine.stop for engine in self.engines.values()), _end_processes, _remove_user, _remove_cgroups)
         problems = []
@@ -195,19 +195,19 @@ class Lab:
             except (RuntimeError, OSError) as error:
                 problems.append(f"{getattr(step, '__qualname__', step)}: {error}")
         if problems:
-            raise RuntimeError("the lab was not removed as a whole:\n" + "\n".join(problems))
+            raise RuntimeError("the lab was not removed completely:\n" + "\n".join(problems))
 
 
 def _filling(env: str, wheels: str) -> str:
-    """Return the script that makes an environment of the Python that is on PATH, and installs this package in it."""
+    """Return a script that creates a virtual environment of the Python on PATH and installs this package in it."""
     install = f"-m pip install --quiet --disable-pip-version-check --no-index --find-links {wheels}"
     return f"python3 -m venv {env} && {env}/bin/python {install} isolated-hooks '{_BACKEND}'"
 
 
 def _lock() -> socket.socket:
-    """Wait until there is no other lab on this machine: they would share the user and the directory.
+    """Wait until no other lab is on this machine, because they would share the user and the directory.
 
-    The kernel gives the name free when its last holder has ended, however that was.
+    The kernel releases the name when its last holder has ended, in any way.
     """
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     end = time.monotonic() + _PATIENCE
@@ -240,7 +240,7 @@ def _installed(package: str) -> bool:
 
 @contextlib.contextmanager
 def _no_daemons() -> Iterator[None]:
-    """Keep packages from starting daemons when they are installed, as invoke-rc.d(8) has it."""
+    """Keep packages from starting daemons when they are installed, as invoke-rc.d(8) describes."""
     policy = Path("/usr/sbin/policy-rc.d")
     if policy.exists():
         yield
@@ -254,7 +254,7 @@ def _no_daemons() -> Iterator[None]:
 
 
 def _make_user() -> None:
-    """Make the ordinary user, with a home in the lab and with ids for containers, subuid(5)."""
+    """Create the ordinary user, with a home in the lab and with ids for containers, subuid(5)."""
     home = DIRECTORY / "home"
     call(["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/sh", USER])
     for path, option in (("/etc/subuid", "--add-subuids"), ("/etc/subgid", "--add-subgids")):
@@ -265,7 +265,7 @@ def _make_user() -> None:
 
 
 def _end_processes() -> None:
-    """End what has outlived the engine that started it: the user's processes, and those that name the directory."""
+    """End processes that have outlived their engine: the user's, and daemons with the directory in their arguments."""
     try:
         user = pwd.getpwnam(USER).pw_uid
     except KeyError:
@@ -275,7 +275,7 @@ def _end_processes() -> None:
             name, *arguments = (path / "cmdline").read_bytes().split(b"\0")
             owner = path.stat().st_uid
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         ours = os.path.basename(os.fsdecode(name)) in _DAEMONS and os.fsencode(DIRECTORY) in b" ".join(arguments)
         if ours or owner == user:
             end_process(int(path.name))

@@ -1,4 +1,4 @@
-"""Every environment of the lab, and what was found in it."""
+"""Every environment of the lab, and the findings from it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["Places"]
 
 
 class Places:
-    """Every environment, and what was found in it: each is entered once, when it is first asked for."""
+    """Every environment and the findings from it. Each environment runs once, when a test first asks for it."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._found: dict[str, dict[str, Any]] = {}
 
     def found(self, name: str) -> dict[str, Any]:
-        """Return what was found in the environment of that name."""
+        """Return the findings from the environment of that name."""
         if name not in self._found:
             self._found[name] = _find(self.lab, _named(name))
         return self._found[name]
 
     @property
     def complete(self) -> bool:
-        """Whether every environment has been entered."""
+        """Whether every environment has run."""
         return len(self._found) == len(ENVIRONMENTS)
 
     def all_found(self) -> dict[str, dict[str, Any]]:
-        """Return what was found everywhere, by the names of the environments."""
+        """Return all findings, by the names of the environments."""
         return {environment.name: self.found(environment.name) for environment in ENVIRONMENTS}
 
 
@@ -39,9 +39,9 @@ def _named(name: str) -> Environment:
 
 
 def _find(lab: Lab, environment: Environment) -> dict[str, Any]:
-    """Run everything in an environment and return what was found there.
+    """Run everything in an environment and return the findings.
 
-    :raises RuntimeError: it did not end well
+    :raises RuntimeError: the program inside did not print valid JSON
     """
     done = lab.run(environment, "{python}", "{share}/tests/support/containers/inside.py")
     try:

@@ -1,7 +1,7 @@
-"""What a place offers, tried by system calls of this file's own: nothing of the package under test is used here.
+"""The features of a host. This file makes its own system calls and uses nothing of the package under test.
 
-``python3 -I probes.py`` prints a JSON object of fact to whether it works, under the names that the doctor uses. Each is
-tried in a child that ends at once, and in namespaces of its own where it would change anything.
+``python3 -I probes.py`` prints a JSON object that maps each feature, by the doctor's name, to whether it works. Each
+probe runs in a child that ends at once, and in its own namespaces if it would change anything.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _map_self(uid: int, gid: int) -> None:
 
 
 def _enter(flags: int, *, mapped: bool = False) -> None:
-    """Enter a user namespace and others, with a map where one may be written."""
+    """Enter a user namespace and others. Write an id map if we may, or fail without one if ``mapped`` is set."""
     uid, gid = os.geteuid(), os.getegid()
     _unshare(_NEWUSER | flags)
     try:
@@ -116,7 +116,7 @@ def _proc() -> None:
 
 
 def _idmapped() -> None:
-    """Show a directory with the owners of a user namespace that a child holds."""
+    """Show a directory with the owners of a user namespace that a child keeps alive."""
     entered, ready = os.pipe()
     if (pid := os.fork()) == 0:
         if LIBC.unshare(_NEWUSER) == 0:
@@ -124,7 +124,7 @@ def _idmapped() -> None:
             LIBC.pause()
         os._exit(1)
     os.close(ready)
-    os.read(entered, 1)  # nothing comes where it could not be entered, and then it cannot be mapped below
+    os.read(entered, 1)  # empty if the child could not enter it; then the lines below fail
     try:
         _put(f"/proc/{pid}/uid_map", "0 61200 1")
         _put(f"/proc/{pid}/gid_map", "0 61200 1")
@@ -189,7 +189,7 @@ PROBES: dict[str, Callable[[], object]] = {
 
 
 def _tried(probe: Callable[[], object]) -> bool:
-    """Say whether a probe works, in a child whose exit code is the answer."""
+    """Return whether a probe works. A child runs it, and its exit code is the answer."""
     if pid := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     code = 1
@@ -203,7 +203,7 @@ def _tried(probe: Callable[[], object]) -> bool:
 
 
 def facts() -> dict[str, int]:
-    """Return every fact; of Landlock the version of its interface, 0 where there is none."""
+    """Return every fact. For Landlock, this is the version of its ABI, or 0 without Landlock."""
     found: dict[str, int] = {name: _tried(probe) for name, probe in PROBES.items()}
     try:
         found["Landlock ABI"] = _call("landlock_create_ruleset", None, ctypes.c_size_t(0), 1)

@@ -1,6 +1,6 @@
 """The table of hosts and protections in docs/hosts.rst.
 
-``python tests/support/containers/table.py`` runs everything and prints it, ``--write`` puts it into the file.
+``python tests/support/containers/table.py`` runs everything and prints the table. ``--write`` writes it into the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # where the package support is
+if __name__ == "__main__":  # the directory of the package support
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support.containers.engines import DOCKER, PODMAN, call
@@ -32,17 +32,17 @@ _IF_ALLOWED = "if allowed"
 
 
 def versions() -> str:
-    """Return the line that says on what all this was tried."""
+    """Return the line that names the versions of the kernel and the engines."""
     podman = call([PODMAN, "--version"]).split()[-1]
     docker = call([DOCKER, "--version"]).split()[2].rstrip(",")
     return f"{_TRIED} Linux {platform.release()}, with podman {podman} and docker {docker}."
 
 
 def render(found: Mapping[str, Mapping[str, Any]], tried: str) -> str:
-    """Return the table and what explains it, as reStructuredText.
+    """Return the table and its explanations, as reStructuredText.
 
-    :param found: what was found, by the names of the environments
-    :param tried: the line of the versions
+    :param found: the findings, by the names of the environments
+    :param tried: the line with the versions
     """
     documents = {e.name: found[e.name]["doctor"]["document"] for e in ENVIRONMENTS}
     return "\n".join((tried, "", *_states(documents), "", *_hosts(), "", *_weaker(documents)))
@@ -80,7 +80,7 @@ def _hosts() -> Iterator[str]:
 
 
 def _weaker(documents: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is weaker where and what helps, in the doctor's own words."""
+    """Yield the weaker protections with their hosts, and the remedies, in the doctor's own words."""
     reasons: dict[tuple[str, str], list[str]] = {}
     remedies: dict[str, dict[str, list[str]]] = {}
     for host, document in documents.items():
@@ -107,19 +107,19 @@ def _item(text: str) -> Iterator[str]:
 
 
 def committed() -> str:
-    """Return the table that the page has now."""
+    """Return the table that is in the page now."""
     return PAGE.read_text(encoding="utf-8").partition(_BEGIN)[2].partition(_END)[0].strip("\n")
 
 
 def stable(text: str) -> str:
-    """Return a table without the line that differs from machine to machine."""
+    """Return a table without the line that differs between machines."""
     return "\n".join(line for line in text.splitlines() if not line.startswith(_TRIED))
 
 
 def write(text: str) -> None:
-    """Put a table into the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
+    """Replace the table in the page."""
+    before, _, remainder = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    after = remainder.partition(_END)[2]
     PAGE.write_text(f"{before}{_BEGIN}\n{text}\n\n{_END}{after}", encoding="utf-8")
 
 

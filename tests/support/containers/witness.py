@@ -1,7 +1,7 @@
-"""An in-tree backend that looks around: what holds within the hook, protection by protection, by means of its own.
+"""An in-tree backend that observes, with its own code, which protections hold inside a hook.
 
-The frontend says by ``config_settings`` what is to be looked for; what was seen goes to ``seen.json`` in the source
-tree. Where the value is true, a protection holds in full; where it is null, this cannot be seen from within.
+The frontend passes the names to look for in ``config_settings``. The backend writes its observations to ``seen.json``
+in the source tree: true if a protection holds completely, false if it does not, and null if a hook cannot tell.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 
 def _filesystem(given):
-    """What is not for the hook does not exist, and what is there cannot be written."""
+    """Private files do not exist, and system directories are not writable."""
     return not os.path.lexists(given["secret"]) and not any(map(_can_write, ("/usr", "/etc", "/")))
 
 
@@ -39,7 +39,7 @@ def _can_write(directory):
 
 
 def _temporary(given):
-    """The shared directories are there, and hold nothing of the host's."""
+    """The shared directories exist, and contain no file of the host."""
     try:
         return given["name"] not in os.listdir("/tmp") and _can_write("/tmp")
     except OSError:
@@ -51,7 +51,7 @@ def _environment(given):
 
 
 def _network(_given):
-    """There is no interface but the loopback, or no socket to use one by."""
+    """There is no interface except the loopback, or the hook cannot create a socket to use one."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.connect(("192.0.2.1", 9))
@@ -61,7 +61,7 @@ def _network(_given):
 
 
 def _ipc(given):
-    """No socket outside can be connected to, neither by a path nor by an abstract name."""
+    """The hook cannot connect to a socket outside, neither by a path nor by an abstract name."""
     return not any(map(_can_connect, (given["socket"], "\0" + given["abstract socket"])))
 
 
@@ -75,7 +75,7 @@ def _can_connect(address):
 
 
 def _processes(_given):
-    """The numbers in /proc are those of the hook's own PID namespace, in which its parent is the first."""
+    """/proc shows the hook's own PID namespace, in which its parent is pid 1."""
     return os.getppid() == 1 and os.readlink("/proc/self") == str(os.getpid())
 
 
@@ -84,7 +84,7 @@ def _hostname(_given):
 
 
 def _identity(given):
-    """Who is not root for the caller's user namespace; an ordinary caller's hook is nobody else anywhere."""
+    """The hook is not root in the caller's user namespace. An ordinary caller's hook always has the caller's uid."""
     if given["uid"] != 0:
         return None
     with open("/proc/self/uid_map") as file:
@@ -95,7 +95,7 @@ def _identity(given):
 
 
 def _privileges(given):
-    """No capability, or only in a user namespace of its own, and none can be gained."""
+    """The hook has no capability, or only in its own user namespace, and cannot gain one."""
     status = _status()
     own = os.readlink("/proc/self/ns/user") != given["user namespace"]
     held = [name for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if int(status[name], 16)]
@@ -108,7 +108,7 @@ def _status():
 
 
 def _syscalls(_given):
-    """A filter is in force that is not the container's: that one may let user namespaces through."""
+    """Our own filter is in force. The container's filter may allow user namespaces, but ours does not."""
     pid = os.fork()
     if pid == 0:
         os._exit(0 if ctypes.CDLL(None).unshare(_NEWUSER) == 0 else 1)

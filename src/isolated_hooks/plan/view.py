@@ -200,13 +200,13 @@ class View:
                 yield from walked[source]
 
     def _is_walked(self, path: str, walked: Mapping[str, tuple[str, ...]]) -> bool:
-        """Say whether a directory was walked with one above it: no link and nothing private is on the way."""
+        """Return whether the walk of a directory above included this one: no link or private path is on the way."""
         above = [top for top in walked if is_within(path, top)]
-        private = (found for top in above for found in walked[top])
+        skipped = (private for top in above for private in walked[top])
         return (
             bool(above)
             and resolve(self._filesystem, path)[0] == path
-            and not any(is_within(path, found) for found in private)
+            and not any(is_within(path, private) for private in skipped)
         )
 
     def read_only_roots(self) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def test_an_unreadable_tree_may_belong_to_anyone(tmp_path: pathlib.Path) -> None
         os.chmod(tmp_path / "t/closed", 0o700)
 
 
-def test_what_does_not_exist_may_be_of_anyone(tmp_path: pathlib.Path) -> None:
+def test_a_missing_tree_may_belong_to_anyone(tmp_path: pathlib.Path) -> None:
     assert survey((str(tmp_path / "none"),))[0] == Owners(None, 0)
     make(tmp_path, "t/file")
     assert survey((str(tmp_path / "t"), str(tmp_path / "none")))[0].single is None

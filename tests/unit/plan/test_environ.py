@@ -145,7 +145,7 @@ def test_ambient_canaries_do_not_survive(network: bool) -> None:
 
 def test_injected_canaries_survive() -> None:
     def check(name: str) -> None:
-        # By extra_environ; by a runner that adds a variable; by a runner that changes one.
+        # Injected by extra_environ, by a runner that adds a variable, and by a runner that changes one.
         assert hook_environ({}, extra={name: "x"})[name] == "x"
         assert run(plan({}), {name: "x"})[name] == "x"
         assert run(plan(CANARIES), {**CANARIES, name: "changed"})[name] == "changed"
@@ -191,7 +191,7 @@ def test_no_table_keeps_a_name_that_looks_secret() -> None:
     assert [entry for entry in KEEP_TABLES if looks_secret(example(entry))] == []
 
 
-def test_no_prefix_lets_a_secret_looking_name_in() -> None:
+def test_no_prefix_keeps_a_name_that_looks_secret() -> None:
     words = [*SECRET_PARTS, *(f"_{word}" for word in SECRET_WORDS)]
 
     def check(entry: str) -> None:
@@ -201,7 +201,7 @@ def test_no_prefix_lets_a_secret_looking_name_in() -> None:
     each((entry for entry in KEEP_TABLES if entry.endswith("*")), check)
 
 
-def test_no_table_keeps_what_is_never_kept() -> None:
+def test_variables_in_never_are_not_kept() -> None:
     def check(name: str) -> None:
         assert hook_environ({name: "hunter2"}, network=True).get(name) in (None, "/home/build/.cargo")
 
@@ -232,7 +232,7 @@ READ_BY_BUILDS = """
 """
 
 
-def test_what_real_builds_read_is_kept() -> None:
+def test_variables_that_real_builds_read_are_kept() -> None:
     names = READ_BY_BUILDS.split()
     kept = hook_environ(dict.fromkeys(names, "a value"))
     assert [name for name in names if kept.get(name) != "a value"] == []
@@ -242,7 +242,7 @@ def test_case_matters_in_the_tables() -> None:
     assert "cflags" not in hook_environ({"cflags": "x"})
 
 
-def test_proxies_and_trust_only_with_the_network() -> None:
+def test_proxies_and_certificates_are_kept_only_with_the_network() -> None:
     def check(name: str) -> None:
         assert name not in hook_environ({name: "http://proxy:8080"})
         assert hook_environ({name: "http://proxy:8080"}, network=True)[name] == "http://proxy:8080"

@@ -427,27 +427,27 @@ def test_the_secrets_of_these_tests_exist() -> None:
 
 
 class _Counting(FakeFilesystem):
-    """Takes down which directories are looked through."""
+    """Records the directories that the view walks."""
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         super().__init__(entries)
-        self.looked_through: list[str] = []
+        self.walked: list[str] = []
 
     def private(self, path: str) -> tuple[str, ...]:
-        self.looked_through.append(path)
+        self.walked.append(path)
         return super().private(path)
 
 
-def test_a_directory_of_the_system_is_looked_through_once() -> None:
-    """It takes a second; but beneath what is private itself nothing has been looked through."""
+def test_a_directory_of_the_system_is_walked_once() -> None:
+    """A walk can take a second. It skips private directories, so a path beneath one needs its own walk."""
     files = _Counting({**host().entries, "/opt/private/tool/key": "", "/usr/lib/x": ""})
     files.not_for_all = ("/opt/private", "/opt/private/tool/key", "/usr/lib/x")
-    made = View(files)
-    made.base(network=False, size=2**30, inodes=1000)
+    inside = View(files)
+    inside.base(network=False, size=2**30, inodes=1000)
     for path in ("/usr/lib", "/opt/private/tool"):
-        made.show(path)
-    made.cover_private(empty="/empty", nothing="/nothing")
-    assert "/usr" in files.looked_through
-    assert "/usr/lib" not in files.looked_through
-    covers = {operation.target for operation in made.operations() if isinstance(operation, Cover)}
+        inside.show(path)
+    inside.cover_private(empty="/empty", nothing="/nothing")
+    assert "/usr" in files.walked
+    assert "/usr/lib" not in files.walked
+    covers = {operation.target for operation in inside.operations() if isinstance(operation, Cover)}
     assert {"/usr/lib/x", "/opt/private/tool/key"} <= covers

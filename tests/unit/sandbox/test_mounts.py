@@ -1,4 +1,4 @@
-"""The lines of /proc/self/mountinfo, which say what is mounted where."""
+"""The parser of /proc/self/mountinfo, which lists the mounts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from isolated_hooks.sandbox.mounts import Mount, mounted
 
 
-def test_a_line_is_taken_apart() -> None:
+def test_a_line_is_parsed() -> None:
     mount = Mount(b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 propagate_from:2 - ext3 /dev/root rw,errors=continue\n")
     assert (mount.device, mount.root, mount.place) == (os.makedev(98, 0), b"/mnt1", b"/mnt2")
     assert (mount.options, mount.kind) == ([b"rw", b"noatime"], b"ext3")
@@ -19,7 +19,7 @@ def test_a_line_is_taken_apart() -> None:
 
 @pytest.mark.parametrize("fields", ["", "shared:5 ", "shared:5 master:1 unbindable "])
 @pytest.mark.parametrize("source", ["none", "", "a\\040b", "-"])
-def test_neither_optional_fields_nor_an_odd_source_shift_the_others(fields: str, source: str) -> None:
+def test_optional_fields_and_odd_sources_do_not_shift_other_fields(fields: str, source: str) -> None:
     mount = Mount(f"1 2 0:3 / /x ro {fields}- cgroup {source} rw,memory\n".encode())
     assert (mount.kind, mount.settings, mount.options) == (b"cgroup", [b"rw", b"memory"], [b"ro"])
 
@@ -34,12 +34,12 @@ def test_neither_optional_fields_nor_an_odd_source_shift_the_others(fields: str,
         (b"/-", b"/-"),
     ],
 )
-def test_names_are_what_the_kernel_has(written: bytes, name: bytes) -> None:
+def test_escaped_names_are_decoded(written: bytes, name: bytes) -> None:
     mount = Mount(b"1 2 0:3 %b %b rw - tmpfs none rw\n" % (written, written))
     assert (mount.place, mount.root) == (name, name)
 
 
-def test_what_this_process_sees_is_what_findmnt_sees() -> None:
+def test_the_mounts_agree_with_findmnt() -> None:
     done = subprocess.run(
         ["findmnt", "--kernel", "--raw", "--noheadings", "--output", "FSTYPE,MAJ:MIN"],
         capture_output=True,

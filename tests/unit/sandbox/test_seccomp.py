@@ -228,7 +228,7 @@ def test_every_number_without_arguments(interpreter: Interpreter, machine: str) 
     assert {number: interpreter.run(number, AUDIT_ARCH[machine]) for number in expected} == expected
 
 
-def test_refused_whatever_the_arguments() -> None:
+def test_refused_with_any_arguments() -> None:
     def check(name: str) -> None:
         expected = ENOSYS if name in ALWAYS_ENOSYS else EPERM
         for machine, number in numbers_of(name):
@@ -240,11 +240,11 @@ def test_refused_whatever_the_arguments() -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_allowed_without_a_look_at_the_arguments(machine: str) -> None:
+def test_allowed_without_reading_the_arguments(machine: str) -> None:
     def check(name: str) -> None:
         interpreter, number = _filter(machine), ALLOWED[name][MACHINES.index(machine)]
         assert interpreter.run(number, AUDIT_ARCH[machine], (HIGH | 0x5412,) * 6) == ALLOW
-        # Then the kernel remembers the answer; else it is a dozen instructions or so.
+        # So the kernel can cache the answer. Otherwise the filter takes about a dozen instructions.
         assert interpreter.words_read == {0, 4}
         assert interpreter.steps <= 12
 

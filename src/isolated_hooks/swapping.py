@@ -1,10 +1,10 @@
-"""The swap, for tools that construct their hook caller by name: found, replaced, watched, and put back.
+"""The swap, for tools that construct their hook caller by name. It replaces that class and puts it back afterwards.
 
 ::
 
     with isolated_hooks.swap("pdm.builders.base") as swapped:
-        ...                      # whatever makes the tool build
-    swapped.reports              # what each hook was protected by
+        ...                      # call the tool here, so that it builds
+    swapped.reports              # the protections of each hook call
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .text import visible
 
 __all__ = ["Swap", "swap"]
 
-# What a hook caller has in every version of pyproject_hooks, and nothing else has.
+# Every version of pyproject_hooks.BuildBackendHookCaller has these methods. No other class has all of them.
 _METHODS = (
     "build_sdist",
     "build_wheel",
@@ -40,7 +40,7 @@ _METHODS = (
 
 
 class _Swapped(IsolatedHooksMixin):
-    """Comes before the original class, with the swap that made it."""
+    """The base that precedes the original class in each swapped class. It refers to the swap that made the class."""
 
     _swap: ClassVar[Swap]
 
@@ -52,19 +52,19 @@ class _Swapped(IsolatedHooksMixin):
         return self._swap.runner.wrapping(inner or pyproject_hooks.default_subprocess_runner)
 
 
-def _isolated(original: type, made_by: Swap) -> type:
-    members = {"_swap": made_by, "__module__": original.__module__, "__doc__": original.__doc__}
+def _isolated(original: type, owner: Swap) -> type:
+    members = {"_swap": owner, "__module__": original.__module__, "__doc__": original.__doc__}
     return type(original.__name__, (_Swapped, original), members)
 
 
 def _root(caller: type) -> type:
-    """Return the class that every hook caller of this kind is derived from."""
+    """Return the class that every hook caller of this kind inherits from."""
     return next(base for base in reversed(caller.__mro__) if _is_hook_caller(base))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Binding:
-    """A name in a module, and the class that it stands for."""
+    """A name in a module, and the class that it refers to."""
 
     module: ModuleType
     name: str
@@ -75,11 +75,11 @@ class _Binding:
 
 
 class Swap:
-    """A swap that is in force, until :meth:`undo` or the end of its ``with`` block. :func:`swap` makes it.
+    """A swap in force. :func:`swap` makes it; :meth:`undo` or the end of its ``with`` block ends it.
 
-    :ivar runner: what every hook caller's runner is made from
-    :ivar places: what was swapped, as ``module:name``
-    :ivar constructed: how many hook callers the swapped classes have made
+    :ivar runner: the :class:`IsolatedRunner` from which each hook caller gets a runner of its own
+    :ivar places: the swapped names, a tuple of ``module:name``
+    :ivar constructed: the number of hook callers that the swapped classes have made
     """
 
     def __init__(self, target: str, bindings: Iterable[_Binding], runner: IsolatedRunner, *, unused_ok: bool) -> None:
@@ -99,22 +99,22 @@ class Swap:
 
     @property
     def reports(self) -> list[HookReport]:
-        """A report for each hook call so far, of all callers."""
+        """One report for each hook call so far, of all callers."""
         return self.runner.reports
 
     def undo(self) -> None:
-        """Put back what was there before. Callers that were made keep their sandbox.
+        """Put the original classes back. Existing callers keep their sandbox. A second call does nothing.
 
-        :raises SwapError: something else has replaced it since, so that nothing was put back
+        :raises SwapError: other code has replaced a swapped name since, or a later swap is in force; nothing changes
         """
         if not self._in_force:
             return
         for binding in self._bindings:
             if getattr(binding.module, binding.name, None) is not self._classes[binding.original]:
-                raise SwapError(f"{binding} was replaced again after it was swapped: undo that first")
+                raise SwapError(f"{binding} was replaced again after the swap: undo that replacement first")
         for root, (_, guard) in self._guards.items():
             if root.__dict__.get("__init__") is not guard:
-                raise SwapError(f"another swap of {root.__module__}:{root.__name__} is in force: undo that first")
+                raise SwapError(f"another swap of {root.__module__}:{root.__name__} is in force: undo that swap first")
         for binding in self._bindings:
             setattr(binding.module, binding.name, binding.original)
         for root, (original, _) in self._guards.items():
@@ -128,16 +128,17 @@ class Swap:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.undo()
-        # A command line ends by SystemExit when all is well, too.
-        well = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
-        if well and not self.constructed and not self._unused_ok:
+        # A command line that succeeds raises SystemExit, too.
+        succeeded = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+        if succeeded and not self.constructed and not self._unused_ok:
             raise SwapError(
-                f"{' and '.join(self.places)} was swapped, and no hook caller was made from it: if something was "
-                "built, that was in another process or by another class, without a sandbox"
+                f"{' and '.join(self.places)} was swapped, but no hook caller was made from it. If the tool built "
+                "something, another process or another class ran the hooks without a sandbox. Remedy: swap the module "
+                "that constructs the hook caller, or pass unused_ok=True if the tool may have nothing to build"
             )
 
     def _guard(self, root: type) -> None:
-        """Refuse every hook caller of the same kind that is made past the swap, by a name that it does not know of."""
+        """Refuse every hook caller of the same kind that the tool constructs by a name that the swap did not find."""
         original = root.__init__  # type: ignore[misc]
         target = self._target
 
@@ -147,7 +148,7 @@ class Swap:
                 name = f"{type(self).__module__}:{type(self).__qualname__}"
                 raise SwapError(
                     f"{name} was constructed by a name that the swap of {target!r} does not reach, so its hooks would "
-                    "run without a sandbox: swap the module that constructs it, too"
+                    "run without a sandbox. Remedy: swap the module that constructs it, too"
                 )
             original(self, *args, **kwargs)
 
@@ -160,22 +161,23 @@ def swap(
 ) -> Swap:
     """Replace the hook caller that a tool constructs by name with one whose hooks run in a sandbox.
 
-    The change is of the whole process, for all of its threads. While it is in force, no other hook caller of the same
-    kind can be made. What it returns is a context manager that undoes it, and has :meth:`Swap.undo`.
+    The swap changes the whole process, for all of its threads. While it is in force, constructing any other hook caller
+    of the same kind raises :exc:`SwapError`. The returned :class:`Swap` is a context manager that undoes the change;
+    without a ``with`` block, call :meth:`Swap.undo`.
 
-    :param target: ``module``: every hook caller that this module, or one beneath it that is loaded, names itself or
-        takes from another module; or ``module:Class``
-    :param policy: what hooks may do; the default policy where it is left out
-    :param runner: instead of ``policy``, the runner to make each caller's from
-    :param unused_ok: do not mind at the end of the ``with`` block that no hook caller was made
-    :raises SwapError: there is nothing to swap; at the end of the ``with`` block, that it was not used
-    :raises ValueError: both a policy and a runner were given
+    :param target: ``module`` or ``module:Class``. A module stands for every hook caller class that the module and its
+        loaded submodules name, or look up in a module that they import.
+    :param policy: what hooks may do. Defaults to ``Policy()``.
+    :param runner: the runner from which each caller gets its own, instead of ``policy``
+    :param unused_ok: whether the ``with`` block may end without a hook caller having been made
+    :raises SwapError: there is nothing to swap; at the end of the ``with`` block, no hook caller was made
+    :raises ValueError: the caller gave both a policy and a runner
     """
     if policy is not None and runner is not None:
         raise ValueError("give a policy or a runner, not both")
     if runner is None:
         runner = IsolatedRunner(policy)
-        runner.unpacked = ("build_sdist",)  # a tool that builds a wheel from its own sdist unpacks that
+        runner.unpacked = ("build_sdist",)  # a tool that builds a wheel from its own sdist unpacks the sdist
     return Swap(target, _bindings(target), runner, unused_ok=unused_ok)
 
 
@@ -186,15 +188,15 @@ def _bindings(target: str) -> list[_Binding]:
     module = _import(name, target)
     inside = [m for n, m in list(sys.modules.items()) if m is not None and n.startswith(f"{name}.")]
     searched = [module, *inside]
-    # ``pyproject_hooks.BuildBackendHookCaller(...)``: the name is looked up in that module.
+    # ``pyproject_hooks.BuildBackendHookCaller(...)`` looks the class up in the imported module at each call.
     used = [value for m in searched for value in list(vars(m).values()) if isinstance(value, ModuleType)]
     bindings = [binding for m in dict.fromkeys([*searched, *used]) for binding in _callers_of(m)]
     if not bindings and any(_is_swapped(value) for m in (*searched, *used) for value in list(vars(m).values())):
         raise SwapError(f"there is nothing to swap in {visible(target)!r}: it is in a sandbox already")
     if not bindings:
         raise SwapError(
-            f"there is nothing to swap in {visible(target)!r}: neither the module nor what is loaded beneath it names "
-            "a BuildBackendHookCaller. Name the module that constructs it, or the class as 'module:Class'"
+            f"there is nothing to swap in {visible(target)!r}: neither the module nor its loaded submodules name a "
+            "BuildBackendHookCaller. Remedy: name the module that constructs it, or the class as 'module:Class'"
         )
     return bindings
 
@@ -202,7 +204,7 @@ def _bindings(target: str) -> list[_Binding]:
 def _named(module: ModuleType, attribute: str, target: str) -> _Binding:
     value = getattr(module, attribute, None)
     if not _is_hook_caller(value):
-        problem = "does not exist" if value is None else "is no hook caller class"
+        problem = "does not exist" if value is None else "is not a hook caller class"
         if _is_swapped(value):
             problem = "is in a sandbox already"
         raise SwapError(f"there is nothing to swap: {visible(target)!r} {problem}")

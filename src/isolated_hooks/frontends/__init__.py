@@ -1,1 +1,1 @@
-"""Frontends with their hook caller swapped, one a module."""
+"""Frontends with their hook caller swapped, one package for each frontend."""

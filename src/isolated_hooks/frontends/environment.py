@@ -1,4 +1,4 @@
-"""The name by which :class:`SandboxedEnv` is documented for frontends that are built on pypa/build."""
+"""The public import path of :class:`SandboxedEnv`, for frontends that are built on pypa/build."""
 
 from __future__ import annotations
 

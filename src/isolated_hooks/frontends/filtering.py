@@ -1,7 +1,8 @@
-"""A subprocess runner's standard streams, led through a filter while it runs.
+"""Sends a subprocess runner's standard streams through a filter while the runner is at work.
 
-For a command line alone: while a hook runs, descriptors 1 and 2 of the whole process are pipes. Whatever inherits them,
-the hook above all, writes into these; a runner that captures by itself is not affected.
+Only a command line may use it: while a hook runs, descriptors 1 and 2 of the whole process are pipes. Every process
+that inherits them, above all the hook, writes into these pipes. A runner that captures its child's output is not
+affected.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from .restore import Restoring
 __all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 
 _BLOCK = 1 << 16
-# What still holds a stream open when the runner has returned is being ended: an interrupted runner kills its child.
+# A process may still hold a stream open when the runner has returned: an interrupted runner is killing its child.
 _SECONDS = 10.0
 
 
 class FilteringRunner(IsolatedRunner):
-    """An :class:`IsolatedRunner` whose hooks print through the filter, whatever runner starts them."""
+    """An :class:`IsolatedRunner` that filters the output of hooks, no matter which runner starts them."""
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         return inner if isinstance(inner, IsolatedRunner) else super().wrapping(filtered(inner))
 
 
 def filtered(inner: SubprocessRunner) -> SubprocessRunner:
-    """Return a runner that starts the same through ``inner``, with what it prints filtered."""
+    """Return a runner that starts each command through ``inner`` and filters its output."""
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-        # Python keeps back what it writes to a pipe, and on a terminal it would not: lines are to be seen as they come.
+        # Python buffers its output to a pipe, but not to a terminal. Users want to see each line at once.
         environ = {"PYTHONUNBUFFERED": "1", **(extra_environ or {})}
         with filtering():
             inner(cmd, cwd=cwd, extra_environ=environ)
@@ -48,7 +49,10 @@ def filtered(inner: SubprocessRunner) -> SubprocessRunner:
 
 @contextlib.contextmanager
 def filtering() -> Iterator[None]:
-    """Filter what is written to descriptors 1 and 2 within the context; both keep their order where they are one."""
+    """Filter all writes to descriptors 1 and 2 within the context.
+
+    If both descriptors refer to the same file, their output keeps its order.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
@@ -59,9 +63,9 @@ def filtering() -> Iterator[None]:
 
 @contextlib.contextmanager
 def text_filtered(*names: str) -> Iterator[None]:
-    """Filter what this process itself prints: frontends print names and requirements out of the source tree.
+    """Filter this process's own output, because frontends print names and requirements from the source tree.
 
-    :param names: of attributes of :mod:`sys`, ``"stdout"`` and ``"stderr"``
+    :param names: the attributes of :mod:`sys` to filter: ``"stdout"``, ``"stderr"``, or both
     """
     with Restoring() as changes:
         for name in names:
@@ -74,7 +78,7 @@ def text_filtered(*names: str) -> Iterator[None]:
 
 
 class _Text:
-    """A stream of text that is written to through a filter, and in all else the original."""
+    """A text stream that filters writes and passes every other attribute through to the original."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -96,7 +100,7 @@ class _Text:
 
 
 def _streams() -> list[tuple[int, ...]]:
-    """Return the descriptors that are open, those together that are the same file: their output may form one line."""
+    """Return the open descriptors, grouped by file: the output of two to the same file may form one line."""
     by_file: dict[tuple[int, int], tuple[int, ...]] = {}
     for fd in (1, 2):
         with contextlib.suppress(OSError):
@@ -109,13 +113,13 @@ def _streams() -> list[tuple[int, ...]]:
 @contextlib.contextmanager
 def _replaced(descriptors: tuple[int, ...]) -> Iterator[None]:
     originals = [(fd, _high(os.dup(fd))) for fd in descriptors]
-    ours, theirs = map(_high, os.pipe())
-    # The thread closes its own two descriptors, so that nobody else's can have their numbers before.
-    relay = threading.Thread(target=_relay, args=(ours, _high(os.dup(descriptors[0]))), daemon=True)
+    read_end, write_end = map(_high, os.pipe())
+    # The thread closes its own two descriptors, so no other code can reuse their numbers while the thread needs them.
+    relay = threading.Thread(target=_relay, args=(read_end, _high(os.dup(descriptors[0]))), daemon=True)
     relay.start()
     for fd in descriptors:
-        os.dup2(theirs, fd)
-    os.close(theirs)
+        os.dup2(write_end, fd)
+    os.close(write_end)
     try:
         yield
     finally:
@@ -137,7 +141,7 @@ def _relay(source: int, target: int) -> None:
     try:
         _copy(lambda: os.read(source, _BLOCK), output_filter, target)
     except OSError:
-        pass  # nobody reads it any more: with our end closed, the hook gets the same error as without us
+        pass  # the reader has gone away. We close our end, so the hook gets the same error as it would without a filter
     finally:
         os.close(source)
         os.close(target)
@@ -150,9 +154,9 @@ def _copy(read: Callable[[], bytes], output_filter: OutputFilter, target: int) -
 
 
 def _write(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
+    unwritten = memoryview(data)
+    while unwritten:
         try:
-            rest = rest[os.write(fd, rest) :]
-        except BlockingIOError:  # whoever shares the file has made it so
+            unwritten = unwritten[os.write(fd, unwritten) :]
+        except BlockingIOError:  # another process that shares the open file has set O_NONBLOCK
             select.select([], [fd], [])

@@ -1,4 +1,4 @@
-"""The name by which the adapter to fromager's plug-in interface is documented."""
+"""The public import path of the adapter to fromager's plug-in interface."""
 
 from __future__ import annotations
 

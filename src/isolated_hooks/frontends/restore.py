@@ -1,4 +1,4 @@
-"""Attributes and items that are set for the time of a context, and put back at its end as they were."""
+"""Sets attributes and items for the duration of a context, and restores them at its end."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ _ABSENT: Any = object()
 
 
 class Restoring(contextlib.ExitStack):
-    """A context in which attributes and items are set, and at whose end they are put back, the last one first.
+    """A context that restores, at its end, the attributes and items that were set through it, the last one first.
 
-    It is an :class:`contextlib.ExitStack`, for what else has to end in between.
+    It is a :class:`contextlib.ExitStack`, so callers can register other cleanup in the same order.
     """
 
     def attribute(self, owner: Any, name: str, value: object) -> None:
         """Set an attribute of a module, a class or an object.
 
-        What only a base class has is uncovered again, and a descriptor is put back, not what it gives.
+        At the end of the context, an attribute that the owner merely inherited is deleted again. A descriptor is
+        restored itself, not the value that it returns.
 
-        :raises AttributeError: there is none of that name; nothing would read the new one
+        :raises AttributeError: the owner has no attribute of that name, so no code would read the new value
         """
         if not hasattr(owner, name):
             raise AttributeError(f"{getattr(owner, '__name__', owner)!r} has no attribute {name!r} to set")
@@ -36,7 +37,7 @@ class Restoring(contextlib.ExitStack):
             self.callback(setattr, owner, name, before)
 
     def item(self, mapping: MutableMapping[_Key, _Value], key: _Key, value: _Value) -> None:
-        """Set an item, of ``os.environ`` for instance, that may be missing. Whoever else removes it is not minded."""
+        """Set an item, of ``os.environ`` for instance. It need not exist yet; other code may remove it meanwhile."""
         before = mapping.get(key, _ABSENT)
         mapping[key] = value
         if before is _ABSENT:

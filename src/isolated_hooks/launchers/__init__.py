@@ -1,6 +1,6 @@
-"""What sets a sandbox up: ``native``, ``bubblewrap``, and what other distributions bring by an entry point.
+"""Launchers set a sandbox up: ``native``, ``bubblewrap``, and those that other distributions register as entry points.
 
-Entry points are looked at only where a name is asked for that is none of our own, or all are to be listed.
+This package reads entry points only to find a launcher that is not built in, or to list all launchers.
 """
 
 from __future__ import annotations

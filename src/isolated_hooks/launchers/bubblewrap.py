@@ -1,4 +1,7 @@
-"""Bubblewrap, bwrap(1), for those whose own policy says "a known tool": it makes the namespaces and the mounts."""
+"""The launcher for bubblewrap, bwrap(1), which makes the namespaces and the mounts.
+
+It exists for users whose own security rules demand a tool that is widely known.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ from .protocol import Availability
 
 __all__ = ["Bubblewrap"]
 
-# Never by PATH, where a source tree may have an entry.
+# Fixed paths, because PATH may have an entry inside a source tree.
 _PATHS = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
-_MINIMUM = (0, 8)  # --disable-userns
+_MINIMUM = (0, 8)  # the first version with --disable-userns
 _INSTALL = (
     "install bubblewrap 0.8 or newer (apt-get install bubblewrap, dnf install bubblewrap, apk add bubblewrap), "
     "or use the launcher native"
@@ -34,21 +37,21 @@ _REASONS = {
     Protection.TEMPORARY: "empty /tmp, /var/tmp, /run, /dev/shm and home, each with its share of the size limit",
 }
 _SHARED = (
-    "bubblewrap gives a hook of root no other uid where a filesystem takes no idmapped mounts or the source tree has "
-    "several owners: it has the caller's uid, behind a read-only /proc, and cannot change files of others"
+    "under root, bubblewrap cannot give a hook another uid where a filesystem lacks idmapped mounts or the source tree "
+    "has several owners: the hook has the caller's uid, behind a read-only /proc, and cannot change files of others"
 )
 
 
 class Bubblewrap:
-    """The same plan as arguments of bwrap; ``sandbox/bubblewrap.py`` does what it has no words for."""
+    """Carries out the plan by arguments of bwrap. ``sandbox/bubblewrap.py`` does the steps that bwrap cannot do."""
 
     name = "bubblewrap"
-    # The others need ids, or capabilities, that bwrap gives to nobody.
+    # The other identities need ids or capabilities that bwrap never gives to its child.
     identities = frozenset((Identity.USER, Identity.SINGLE, Identity.SHARED))
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Our own pid 1, and the interpreter that runs it; the one of the build environment is the attacker's."""
+        """Our own pid 1 and the frontend's interpreter, which runs it. The build environment's is the attacker's."""
         python = os.path.realpath(sys.executable)
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return (*interpreter_paths(RealFilesystem(), python), os.path.join(package, "sandbox"))
@@ -68,7 +71,7 @@ class Bubblewrap:
         return status
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
-        """:raises SandboxUnavailableError: there is no bwrap, or none that can be used"""
+        """:raises SandboxUnavailableError: bwrap is missing, unsafe to run, or too old"""
         program, availability = _examine()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher bubblewrap: {availability.reason}"], availability.remedy)
@@ -77,19 +80,19 @@ class Bubblewrap:
 
 @functools.lru_cache(maxsize=1)
 def _examine() -> tuple[str, Availability]:
-    """Return the path of bwrap and whether it can be used."""
+    """Return the path of bwrap, ``""`` if there is none, and whether this package can use it."""
     program = next((path for path in _PATHS if os.path.exists(path)), "")
     if not program:
         return "", Availability(False, f"there is no {' nor '.join(_PATHS)}", _INSTALL)
     mode = os.stat(program).st_mode
     if not stat.S_ISREG(mode) or not os.access(program, os.X_OK) or mode & (stat.S_IWGRP | stat.S_IWOTH):
         return program, Availability(
-            False, f"{program} is not a program, or others than its owner can change it", _INSTALL
+            False, f"{program} is not a program, or users other than its owner can change it", _INSTALL
         )
     if mode & (stat.S_ISUID | stat.S_ISGID):
         return program, Availability(
             False,
-            f"{program} is set-user-ID, so it would not be confined as the one that starts it is",
+            f"{program} is set-user-ID or set-group-ID, so it would have privileges that its caller does not have",
             f"allow user namespaces on this host and run: chmod u-s {program}; or use the launcher native",
         )
     return program, _try_version(program)
@@ -97,7 +100,7 @@ def _examine() -> tuple[str, Availability]:
 
 def _try_version(program: str) -> Availability:
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [program, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -109,9 +112,9 @@ def _try_version(program: str) -> Availability:
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         return Availability(False, f"{program} cannot be run: {error}", _INSTALL)
-    version = re.fullmatch(r"bubblewrap (\d+)\.(\d+)[.\d]*\s*", done.stdout)
+    version = re.fullmatch(r"bubblewrap (\d+)\.(\d+)[.\d]*\s*", completed.stdout)
     if version is None:
         return Availability(False, f"{program} does not say which version it is", _INSTALL)
     if (int(version[1]), int(version[2])) < _MINIMUM:
-        return Availability(False, f"{program} is {done.stdout.strip()}, which has no --disable-userns", _INSTALL)
-    return Availability(True, f"{program}, {done.stdout.strip()}")
+        return Availability(False, f"{program} is {completed.stdout.strip()}, which has no --disable-userns", _INSTALL)
+    return Availability(True, f"{program}, {completed.stdout.strip()}")

@@ -1,4 +1,4 @@
-"""The command that runs ``sandbox/`` in a child."""
+"""The command that runs a module of ``sandbox/`` in a child process."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 def child_command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs ``main`` of a module of ``sandbox/`` with arguments.
 
-    The interpreter is the one that runs the frontend: the one of the build environment is the attacker's. ``-I -S``
-    keeps the source tree, PYTHON* variables and .pth files out of it.
+    The frontend's interpreter runs it, because the attacker controls the interpreter of the build environment.
+    ``-I -S`` keeps the source tree, PYTHON* variables and .pth files from having any effect.
 
-    :raises SandboxUnavailableError: there is no interpreter or no file to give to it
+    :raises SandboxUnavailableError: ``sys.executable`` is empty, or this package is not installed as files
     """
     if not sys.executable:
         raise SandboxUnavailableError(
             ["sys.executable is empty, so there is no trusted interpreter to set the sandbox up"],
-            "run the frontend by a Python interpreter, not embedded in another program",
+            "run the frontend with a Python interpreter that is not embedded in another program",
         )
     if not os.path.isfile(_ENTRY):
         raise SandboxUnavailableError(

@@ -1,4 +1,4 @@
-"""How a launcher is found by its name: our own, or one of the entry point group ``isolated_hooks.launchers``."""
+"""Finds a launcher by name: a built-in one, or an entry point of the group ``isolated_hooks.launchers``."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BUILT_IN: dict[str, Callable[[], Launcher]] = {"native": Native, "bubblewrap": B
 def find_launcher(name: str) -> Launcher:
     """Return the launcher of that name.
 
-    :raises PolicyError: nothing of that name is installed
-    :raises SandboxUnavailableError: it cannot be loaded, or it is no launcher
+    :raises PolicyError: no launcher of that name is installed
+    :raises SandboxUnavailableError: the launcher cannot be loaded, or does not have the interface of one
     """
     if name in BUILT_IN:
         return BUILT_IN[name]()
@@ -36,14 +36,14 @@ def find_launcher(name: str) -> Launcher:
     if not entries:
         names = ", ".join((*BUILT_IN, *sorted({visible(entry.name) for entry in _entry_points()} - BUILT_IN.keys())))
         raise PolicyError(
-            f"policy: launcher: {visible(name)!r} is not installed; there are: {names}. Install the distribution that "
-            f"brings it, by an entry point of the group {GROUP}, for the Python that runs the frontend"
+            f"policy: launcher: {visible(name)!r} is not installed; there are: {names}. Remedy: install the "
+            f"distribution that registers it in the entry point group {GROUP} for the Python that runs the frontend"
         )
     return _Foreign(entries)
 
 
 def list_launchers() -> tuple[tuple[str, Availability], ...]:
-    """Return the name of every launcher, our own first, and whether it can be used on this host."""
+    """Return the name of every launcher, the built-in ones first, and whether it works on this host."""
     names = dict.fromkeys((*BUILT_IN, *sorted(entry.name for entry in _entry_points())))
     return tuple((name, _availability(name)) for name in names)
 
@@ -56,53 +56,53 @@ def _availability(name: str) -> Availability:
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # late, because it reads every installed distribution
+    from importlib.metadata import entry_points  # slow: it reads every installed distribution
 
     return tuple(entry_points(group=GROUP))
 
 
 class _Foreign:
-    """A launcher of another distribution. It is trusted: what it does wrong becomes an error that names it."""
+    """A launcher of another distribution. We trust it; this class turns its faults into errors that name it."""
 
     def __init__(self, entries: Sequence[EntryPoint]) -> None:
         self.name = entries[0].name
         self._origin = " and ".join(sorted({_origin(entry) for entry in entries}))
         if len({entry.value for entry in entries}) > 1:
-            raise self._error(f"several distributions bring one: {self._origin}")
-        with self._naming_it("cannot be loaded"):
+            raise self._error("several distributions register one of this name")
+        with self._attributing("cannot be loaded"):
             self._own: Launcher = entries[0].load()()
-        with self._naming_it("is not a launcher"):
+        with self._attributing("is not a launcher"):
             self.identities, self.paths = frozenset(self._own.identities), tuple(self._own.paths)
             known = bool(self.identities) and self.identities <= frozenset(Identity)
             if self._own.name != self.name or not known or not all(map(os.path.isabs, self.paths)):
                 raise ValueError(f"expected the name {self.name!r}, members of Identity, and absolute paths")
 
     def availability(self) -> Availability:
-        with self._naming_it("cannot say whether it is available"):
+        with self._attributing("cannot report its availability"):
             answer = self._own.availability()
             return Availability(answer.available, answer.reason, answer.remedy)
 
     def protections(self, plan: Plan) -> Sequence[ProtectionStatus]:
-        with self._naming_it("cannot say what it holds"):
+        with self._attributing("cannot report its protections"):
             statuses = tuple(self._own.protections(plan))
-            # One that is left out is compared with no policy, so it would count as held.
+            # Nothing compares a missing protection with the policy, so it would count as active.
             if sorted(status.protection.value for status in statuses) != sorted(p.value for p in Protection):
-                raise ValueError("protections() has to return every protection once")
+                raise ValueError("protections() must return every protection once")
             return statuses
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
         availability = self.availability()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher {self.name}: {availability.reason}"], availability.remedy)
-        with self._naming_it("cannot make a command"):
+        with self._attributing("cannot make a command"):
             command = list(self._own.command(plan, workspace, argv))
-            # A relative name would be looked for in the PATH of the build, or in the source tree.
+            # The system would search the PATH of the build, or the source tree, for a relative name.
             if not os.path.isabs([*command, ""][0]):
-                raise ValueError("command() has to begin with the absolute path of a program")
+                raise ValueError("command() must return a list that begins with the absolute path of a program")
             return command
 
     @contextlib.contextmanager
-    def _naming_it(self, problem: str) -> Iterator[None]:
+    def _attributing(self, problem: str) -> Iterator[None]:
         try:
             yield
         except IsolatedHooksError:

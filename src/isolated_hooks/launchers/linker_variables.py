@@ -1,7 +1,8 @@
-"""The variables that the dynamic linker obeys, without what leads to the directory that a program is started in.
+"""Removes entries that mean the current directory from the variables that the dynamic linker obeys.
 
-``LD_LIBRARY_PATH=$LD_LIBRARY_PATH:/usr/local/cuda/lib64`` has an empty element where the variable was unset, and that
-is the current directory, ld.so(8): of a launcher that is started in the source tree, the attacker's.
+``LD_LIBRARY_PATH=$LD_LIBRARY_PATH:/usr/local/cuda/lib64`` has an empty element if the variable was unset. The linker
+takes an empty element for the current directory, ld.so(8). The frontend starts the launcher in the source tree, so the
+attacker controls that directory.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Mapping
 
 __all__ = ["absolute_libraries"]
 
-# Lists of directories. Both separators are ld.so's.
+# Lists of directories, separated by colons or semicolons, ld.so(8).
 _DIRECTORIES = ("LD_LIBRARY_PATH", "GCONV_PATH", "LOCPATH")
-# Objects to load, separated by spaces or colons; one with a slash that is not absolute is looked for from here.
+# Objects to load, separated by spaces or colons. The linker resolves a relative path from the current directory.
 _OBJECTS = ("LD_PRELOAD", "LD_AUDIT")
 
 
 def absolute_libraries(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return new values for the variables that would have the linker look in the current directory."""
+    """Return new values for those variables that would make the linker search the current directory."""
     changed = {}
     for name in _DIRECTORIES:
         entries = environ.get(name, "/").replace(";", ":").split(":")
@@ -26,6 +27,6 @@ def absolute_libraries(environ: Mapping[str, str]) -> dict[str, str]:
     for name in _OBJECTS:
         objects = environ.get(name, "").replace(":", " ").split()
         if any("/" in entry and not entry.startswith("/") for entry in objects):
-            # Whole: what is left of it would reach the hook as the frontend's own word.
+            # Clear all of it: the hook would receive the remaining entries as a choice of the frontend's.
             changed[name] = ""
     return changed

@@ -1,4 +1,4 @@
-"""The launcher of our own: the frontend's interpreter runs ``sandbox/``, which needs no helper program."""
+"""The native launcher: the frontend's interpreter runs ``sandbox/``, without a helper program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Native"]
 
 
 class Native:
-    """The system calls of the kernel, made by the interpreter that runs the frontend."""
+    """Sets the sandbox up by system calls from the frontend's own interpreter."""
 
     name = "native"
     identities = frozenset(Identity)
@@ -27,5 +27,5 @@ class Native:
         return protections_of(plan)
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
-        """:raises SandboxUnavailableError: there is no interpreter or no file to give to it"""
+        """:raises SandboxUnavailableError: as :func:`.child.child_command`"""
         return child_command("launch", workspace, "--", *argv)

@@ -1,4 +1,4 @@
-"""What a launcher is: how to write one is in ``docs/launchers.rst``."""
+"""The interface of a launcher. ``docs/launchers.rst`` explains how to write one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ __all__ = ["Availability", "Launcher"]
 
 @dataclasses.dataclass(frozen=True)
 class Availability:
-    """Whether a launcher can be used on this host, in a sentence why, and what to do where it cannot."""
+    """Whether a launcher works on this host.
+
+    :ivar available: whether it works
+    :ivar reason: one sentence that says why, or why not
+    :ivar remedy: what the user can do about it; empty if the launcher is available
+    """
 
     available: bool
     reason: str
@@ -22,38 +27,41 @@ class Availability:
 
 
 class Launcher(Protocol):
-    """Sets a sandbox up as a plan says, and runs a command in it.
+    """Sets a sandbox up according to a plan, and runs a command in it.
 
-    One is made without arguments for each use, so it keeps nothing. None of its methods runs the command.
+    This package constructs a launcher without arguments for each use, so a launcher keeps no state. None of its methods
+    runs the command.
     """
 
     @property
     def name(self) -> str:
-        """The name that ``Policy.launcher`` and ``--launcher`` choose it by."""
+        """The name by which ``Policy.launcher`` and ``--launcher`` select it."""
 
     @property
     def identities(self) -> frozenset[Identity]:
-        """The ways to a user of the hook's own that it knows. A plan never asks it for another one."""
+        """The kinds of identity that it can give a hook. No plan asks it for any other kind."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Absolute paths of what it needs inside the sandbox for itself, to be shown there read-only."""
+        """Absolute paths of the files that it needs inside the sandbox. The plan mounts them read-only."""
 
     def availability(self) -> Availability:
-        """Say whether it can be used on this host, as far as can be told without a sandbox."""
+        """Return whether it works on this host, as far as it can tell without setting a sandbox up."""
 
     def protections(self, plan: Plan) -> Sequence[ProtectionStatus]:
         """Return the state of every protection, each once, if every step of the plan succeeds.
 
-        It is asked before anything is run, and what the policy does not permit is refused. So what is weaker here than
-        under ``native`` has to be in the state ``DEGRADED`` or ``UNAVAILABLE``, with the reason and the remedy.
+        The frontend calls it before it runs anything, and refuses the call if the policy does not permit a state. So
+        a protection that is weaker here than under ``native`` must have the state ``DEGRADED`` or ``UNAVAILABLE``, with
+        the reason and the remedy.
         """
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
-        """Return the command that runs ``argv`` as the plan says. The frontend, or this package, starts it.
+        """Return the command that runs ``argv`` according to the plan. The frontend, or this package, starts it.
 
-        :param workspace: the private directory of the call, of mode 0700. In it are ``plan``, which is
-            ``plan.to_wire()`` as :mod:`marshal` writes it, and ``alive``, a FIFO that is closed when the frontend is
-            gone: then everything has to end. The command has to write ``status`` there, see :mod:`..sandbox.status`.
-        :param argv: the command; where it is empty, everything is to be tried but the command
+        :param workspace: the private directory of the call, of mode 0700. It holds ``plan``, which is
+            ``plan.to_wire()`` as :mod:`marshal` writes it, and ``alive``, a FIFO. The frontend's end of the FIFO closes
+            when the frontend exits; the command must then end all its processes. The command must write the file
+            ``status`` there, see :mod:`..sandbox.status`.
+        :param argv: the command. If it is empty, the launcher sets the sandbox up and runs nothing in it.
         """

@@ -329,7 +329,7 @@ def test_a_requirement_that_does_not_exist(installer: str, index: Index, tmp_pat
     with nothing_left(tmp_path):
         done = build(project, index, "--installer", installer)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "these build requirements cannot be had: no-such-requirement>=1" in done.stderr
+    assert "cannot obtain these build requirements: no-such-requirement>=1" in done.stderr
     assert "Traceback" not in done.stderr
     assert facts(project) == []
 
@@ -340,7 +340,7 @@ def test_an_index_that_is_not_there(installer: str, index: Index, tmp_path: Path
     with nothing_left(tmp_path):
         done = build(project, index, "--installer", installer, PIP_INDEX_URL=nowhere, UV_DEFAULT_INDEX=nowhere)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "these build requirements cannot be had: needed" in done.stderr
+    assert "cannot obtain these build requirements: needed" in done.stderr
     assert "127.0.0.1" in done.stderr
 
 
@@ -351,7 +351,7 @@ def test_an_sdist_that_cannot_be_built(index: Index, tmp_path: Path) -> None:
         done = build(project, index)
     assert (done.returncode, done.stdout) == (1, "")
     assert "not today" in done.stderr
-    assert "these build requirements cannot be had: broken" in done.stderr
+    assert "cannot obtain these build requirements: broken" in done.stderr
 
 
 def test_a_wheel_that_is_none(index: Index, tmp_path: Path) -> None:

@@ -289,11 +289,11 @@ FAKE = {
             {"_internal/req/req_install": "def load_pyproject_toml(): ...\n"},
             "ConfiguredBuildBackendHookCaller' does not exist",
         ),
-        ({"_internal/build_env": ""}, "pip 99.0 is not one that can be run"),
-        ({"_internal/cli/main_parser": ""}, "starts further pips in a way that is not known"),
-        ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in a way"),
-        ({"_internal/utils/subprocess": ""}, "starts hooks in a way that is not known"),
-        ({"_internal/operations/prepare": ""}, "saves wheels in a way that is not known"),
+        ({"_internal/build_env": ""}, "does not support pip 99.0"),
+        ({"_internal/cli/main_parser": ""}, "starts further pips in an unknown way"),
+        ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in an unknown way"),
+        ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
+        ({"_internal/operations/prepare": ""}, "saves wheels in an unknown way"),
         ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
     ],
 )
@@ -310,8 +310,8 @@ def test_a_pip_in_which_there_is_nothing_to_swap_is_refused(changes: dict[str, s
 @pytest.mark.parametrize(
     ("main", "said"),
     [
-        ("subprocess.run([sys.executable, '-c', 'print(\"outside\")'])", "outside of any hook that is known"),
-        ("os.execv(sys.executable, [sys.executable, '-c', 'print(\"outside\")'])", "outside of any hook that is known"),
+        ("subprocess.run([sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
+        ("os.execv(sys.executable, [sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
         (
             "from pip._internal.caller import BuildBackendHookCaller; BuildBackendHookCaller('.', 'x')",
             "without a sandbox",

@@ -1,4 +1,4 @@
-"""A build environment of pypa/build in which nothing of what it requires is ever run outside of a sandbox."""
+"""A build environment of pypa/build that never runs any code of a build requirement outside the sandbox."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ __all__ = ["SandboxedEnv", "unknown_build"]
 
 _Fetch = Callable[[Request], None]
 _FETCHERS: Mapping[str, _Fetch] = {"pip": fetch_with_pip, "uv": fetch_with_uv}
-# What build calls its own backend by: up to 1.4, and from 1.5 on.
+# The methods of its own backend that build calls: the first up to 1.4, the second from 1.5 on.
 _ENTRIES = ("install_requirements", "install_dependencies")
 
 
 class SandboxedEnv(build.env.DefaultIsolatedEnv):
     """A :class:`build.env.DefaultIsolatedEnv` that fetches build requirements outside and installs them in a sandbox.
 
-    It takes the arguments of that class, and ``policy``, of the hooks. It can be used wherever that is, with
-    :meth:`build.ProjectBuilder.from_isolated_env` for instance. Requirements that exist only as sdists are built with
-    their hooks in the sandbox, and the environment's interpreter is never run but for hooks.
+    Use it wherever you would use that class, with :meth:`build.ProjectBuilder.from_isolated_env` for instance. It
+    builds requirements that exist only as sdists with their hooks in the sandbox. It never runs the environment's
+    interpreter outside hooks.
 
-    :param policy: what hooks may do; the default policy where it is left out
-    :ivar reports: a report for each hook of those sdists
-    :raises SandboxUnavailableError: this version of build is not known to install through what is replaced here
+    :param policy: what hooks may do. Defaults to ``Policy()``.
+    :param options: the arguments of :class:`build.env.DefaultIsolatedEnv`
+    :ivar reports: a list with one :class:`HookReport` for each hook of those sdists
+    :raises SandboxUnavailableError: on entry, if this version of build installs requirements in an unknown way
     """
 
     def __init__(self, *, policy: Policy | None = None, **options: Any) -> None:
@@ -66,7 +67,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
 
 
 def unknown_build() -> SandboxUnavailableError:
-    """Return the error for a version of build in which something else is found than is replaced here."""
+    """Return the error for a version of build that lacks the names that this package replaces."""
     return SandboxUnavailableError(
         [f"build {build.__version__} installs build requirements in a way that isolated-hooks does not know"],
         "install an earlier version of build or a later one of isolated-hooks, or use --no-isolation",
@@ -74,7 +75,7 @@ def unknown_build() -> SandboxUnavailableError:
 
 
 class _Backend:
-    """What build asks to install. It has nothing of build's own backend that could install something itself."""
+    """Takes the place of build's own environment backend, and keeps no part of it that could install anything."""
 
     def __init__(self, theirs: Any, path: str, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
         self.python_executable: str = theirs.python_executable
@@ -89,19 +90,21 @@ class _Backend:
         self._links: list[str] = []
 
     def close(self) -> None:
-        """Remove what was fetched."""
+        """Remove the downloads."""
         shutil.rmtree(self._downloads, ignore_errors=True)
 
     def install_requirements(self, requirements: Collection[str]) -> None:
-        """Install what is missing: what build up to 1.4 calls."""
+        """Install the requirements that are missing. Build up to 1.4 calls this method."""
         self.install_dependencies(requirements, ())
 
     def install_dependencies(
         self, requirements: Collection[str], constraints: Collection[str], *, _fresh: bool = False
     ) -> None:
-        """Install what is missing: what build from 1.5 on calls. ``_fresh`` is of no use: what is here, we put here.
+        """Install the requirements that are missing. Build from 1.5 on calls this method.
 
-        :raises RequirementsError: it could not be had
+        It ignores ``_fresh``, because this class itself has installed everything that the environment holds.
+
+        :raises RequirementsError: a requirement could not be fetched, built, or installed
         """
         installed = installed_in(self._path)
         urls = self._policy.allow_url_requirements
@@ -115,19 +118,19 @@ class _Backend:
             raise _StoppedError(problem) from problem
 
     def _fetched(self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]) -> str:
-        """Fetch with what is installed kept as it is, and if that cannot be, whatever it takes, as pip would."""
+        """Fetch without changing installed versions. If that fails, fetch without this constraint, as pip would."""
         pins = "\n".join(f"{name}=={distribution.version}" for name, distribution in installed.items())
         if pins:
             try:
                 return self._fetched_into_new(wanted, [*constraints, pins])
             except FetchError:
-                pass  # what is wrong is found again, without the pins
+                pass  # a problem that is not due to the pins shows up again below
         try:
             return self._fetched_into_new(wanted, constraints)
         except FetchError as problem:
             _raise_unavailable(problem)
             names = ", ".join(visible(text, limit=200) for text in wanted)
-            raise RequirementsError(f"these build requirements cannot be had: {names} ({problem})") from problem
+            raise RequirementsError(f"cannot obtain these build requirements: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
         directory = tempfile.mkdtemp(dir=self._downloads)
@@ -137,14 +140,14 @@ class _Backend:
 
 
 def _raise_unavailable(error: FetchError) -> None:
-    """Raise what a hook of an sdist ended with, if that was for want of a sandbox: the exit code tells it."""
+    """Raise the error of an sdist's hook, if its sandbox could not be set up: that has an exit code of its own."""
     for problem in error.problems:
         if issubclass(problem.kind, (SandboxUnavailableError, SandboxSetupError)):
             raise problem.error() from error
 
 
 class _StoppedError(build.BuildException):
-    """Carries an error of this package through build, which prints a traceback of what is not its own.
+    """Carries an error of this package through build, which prints a traceback for exceptions that are not its own.
 
     :ivar exception: the error
     """
@@ -155,7 +158,7 @@ class _StoppedError(build.BuildException):
 
 
 def _without_marker(requirement: Requirement) -> str:
-    # It was true here, and pip has not always looked at that of a requirement on its command line.
+    # The marker was true here. Some versions of pip ignore the marker of a requirement on the command line.
     bare = Requirement(str(requirement))
     bare.marker = None
     return str(bare)

@@ -1,9 +1,9 @@
-"""Fetches build requirements, by pip or uv, where the network and the credentials of indexes are.
+"""Fetches build requirements with pip or uv, outside the sandbox: they need the network and the credentials of indexes.
 
-What runs here is the trusted interpreter and the installer, never an interpreter that something fetched could have
-a say in: not that of the build environment, and of each uv gets a new one that stays empty. pip builds whatever exists
-only as an sdist with its hooks in the sandbox, and so do the pips that it starts for the requirements of those. uv
-has no such place, so it is told to take wheels only.
+Only the trusted interpreter and the installer run here. No interpreter runs that a download could influence: not that
+of the build environment, and uv gets a new environment for each call, which stays empty. pip builds requirements that
+exist only as sdists with their hooks in the sandbox, and so do the pips that it starts for the requirements of those
+sdists. uv offers no means to replace its hook caller, so this module tells uv to take only wheels.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ __all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be fetched.
+    """An order to fetch requirements.
 
-    :ivar requirements: those that are for this interpreter, without markers
-    :ivar constraints: the texts of constraints files
-    :ivar directory: an empty directory for all that comes of it, as :func:`.installation.install` takes it
-    :ivar links: directories with the wheels that were fetched before
-    :ivar policy: of the hooks that build what exists only as an sdist
-    :ivar reports: where a report for each of these is put
+    :ivar requirements: the requirements that apply to this interpreter, without markers
+    :ivar constraints: the contents of constraints files
+    :ivar directory: an empty directory for the results, in the form that :func:`.installation.install` expects
+    :ivar links: directories with the wheels of earlier requests
+    :ivar policy: the policy for the hooks of requirements that exist only as sdists
+    :ivar reports: the list to which the fetcher appends one report for each of these hooks
     """
 
     requirements: Sequence[str]
@@ -53,7 +53,7 @@ class Request:
 class FetchError(Exception):
     """The installer failed.
 
-    :ivar problems: errors of this package that hooks ended with
+    :ivar problems: the errors of this package with which hooks failed
     """
 
     def __init__(self, hint: str, problems: Sequence[Problem] = ()) -> None:
@@ -62,10 +62,10 @@ class FetchError(Exception):
 
 
 def fetch_with_pip(request: Request) -> None:
-    """Fetch or build wheels of the requirements, and of all that they require, by the trusted interpreter's pip.
+    """Fetch or build wheels of the requirements and their dependencies, with the trusted interpreter's pip.
 
-    :raises FetchError: pip failed, and has said why
-    :raises PolicyError: there is no pip
+    :raises FetchError: pip failed, and has printed the reason
+    :raises PolicyError: the trusted interpreter has no pip
     """
     directory = request.directory
     with Records() as records:
@@ -74,30 +74,31 @@ def fetch_with_pip(request: Request) -> None:
         for link in request.links:
             command += ["--find-links", link]
         try:
-            # Not in a file: there pip puts the values of variables, credentials for instance, in the place of ${NAME}.
+            # On the command line, because in a requirements file pip expands ${NAME} to the values of environment
+            # variables, credentials for instance.
             _run([*command, "--", *request.requirements], _pip_environ(program, state))
         except subprocess.CalledProcessError as problem:
-            raise FetchError("pip has said why", records.read().problems) from problem
+            raise FetchError("see pip's output above", records.read().problems) from problem
         finally:
             request.reports.extend(records.read().reports)
 
 
 def fetch_with_uv(request: Request) -> None:
-    """Fetch the requirements and all that they require, as wheels, by uv, and have it unpack them into a tree.
+    """Have uv fetch the requirements and their dependencies as wheels and unpack them into a tree.
 
-    It has no command that only downloads. And it starts the interpreter that it installs for, to ask it for its paths,
-    so it gets one of an environment of its own, in which nothing is ever installed.
+    uv has no command that only downloads. It also runs the target interpreter to query its paths, so it gets the
+    interpreter of a separate environment into which no one installs anything.
 
-    :raises FetchError: uv failed, and has said why
+    :raises FetchError: uv failed, and has printed the reason
     """
     python, tree = (os.path.join(request.directory, name) for name in (INTERPRETER, TREE))
     empty = os.path.dirname(os.path.dirname(python))
     venv.EnvBuilder(symlinks=True, with_pip=False).create(empty)
-    # uv takes settings from the pyproject.toml of the current directory, which is often the tree that is being built.
+    # uv reads settings from the pyproject.toml of the current directory, which is often the source tree.
     command = [_uv(), "--directory", request.directory, "pip", *_verbosity(most=2)]
     command += ["install", "--python", python, "--prefix", tree]
-    # A link into the cache would let whoever may write to it change what other environments are made of; compiling
-    # would run an interpreter.
+    # With links into uv's cache, a hook that may write to the tree could change the contents of other environments.
+    # Compiling would run an interpreter.
     command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *_constraints(request)]
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environ["VIRTUAL_ENV"] = empty
@@ -106,7 +107,7 @@ def fetch_with_uv(request: Request) -> None:
     try:
         _run([*command, "--", *request.requirements], environ)
     except subprocess.CalledProcessError as problem:
-        hint = "uv takes wheels only here; what exists as an sdist alone is built, in a sandbox, by --installer pip"
+        hint = "isolated-hooks lets uv take only wheels; --installer pip builds sdists, too, in a sandbox"
         raise FetchError(hint) from problem
 
 
@@ -121,12 +122,13 @@ def _constraints(request: Request) -> list[str]:
 
 
 def _pip_environ(program: Sequence[str], state: str) -> Mapping[str, str]:
-    # As a variable: build prints the command where it fails.
+    # In a variable, because build prints the command if it fails.
     environ = {**os.environ, pip_program.STATE: state.removeprefix(pip_program.OPTION)}
-    # As build does: pip looks for the program only if it is told to.
+    # As build does: pip uses the keyring program only if this variable tells it to.
     if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
-    # What is meant for the environments that users install into. PIP_PYTHON would start another pip, unsandboxed.
+    # The user means these two for the environments that they install into. PIP_PYTHON would start another pip, without
+    # a sandbox.
     environ.pop("PIP_PYTHON", None)
     environ["PIP_REQUIRE_VIRTUALENV"] = "0"
     return {**install_settings(program, environ), **environ}
@@ -148,5 +150,5 @@ def _verbosity(*, most: int = 3) -> list[str]:
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Run a command as build does, which shows its output with ``-v`` and otherwise where it failed."""
+    """Run a command as build does: build shows its output with ``-v``, and otherwise only if it fails."""
     _ctx.run_subprocess(command, env=environ)

@@ -31,22 +31,22 @@ __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """Return build's own parser, to print its help from."""
-    theirs: argparse.ArgumentParser = build.__main__.main_parser()
-    theirs.prog = prog
-    return theirs
+    """Return build's own parser, so that a caller can print its help."""
+    build_parser: argparse.ArgumentParser = build.__main__.main_parser()
+    build_parser.prog = prog
+    return build_parser
 
 
 @contextmanager
 def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
-    """Have everything that constructs ``pyproject_hooks.BuildBackendHookCaller`` get ours, and give its reports.
+    """Replace ``pyproject_hooks.BuildBackendHookCaller`` with our class within the context, and yield the hook reports.
 
-    build looks the class up in its module at every use, and not at all for ``--version``, say.
+    build looks the class up in its module at every use. Some commands, such as ``--version``, never use it.
 
-    :param raw_output: leave what hooks print as it is; otherwise it is filtered, for a command line
+    :param raw_output: whether to leave the output of hooks unfiltered; a command line filters it
     """
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
-    # What build unpacks it with follows links out of the directory in some versions of Python.
+    # build unpacks the sdist with tarfile, which in some versions of Python follows links out of the directory.
     runner.unpacked = ("build_sdist",)
     with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force:
         yield swap_in_force.reports
@@ -56,10 +56,10 @@ def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookRep
 def environments(policy: Policy, reports: list[HookReport] | None = None) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
-    The change is of the whole process.
+    It changes the whole process until the end of the context.
 
-    :param reports: where a report for each hook of a build requirement is put
-    :raises SandboxUnavailableError: this version of build makes its environments in another way
+    :param reports: the list to which each environment appends one report for each hook of a build requirement
+    :raises SandboxUnavailableError: this version of build makes its environments in an unknown way
     """
     original = build.env.DefaultIsolatedEnv
     modules = (build.env, build.__main__, build.util)
@@ -81,16 +81,16 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
 
 @contextmanager
 def _removing_all() -> Iterator[None]:
-    """Have build's command line remove the sdist that it unpacked, whatever the hooks have made of it."""
+    """Have build's command line remove the sdist that it unpacked, even if hooks have changed modes or added links."""
     with Restoring() as changes:
-        if hasattr(build.__main__, "shutil"):  # otherwise this version removes in another way
-            ours = SimpleNamespace(**{**vars(shutil), "rmtree": remove_path})
-            changes.attribute(build.__main__, "shutil", ours)
+        if hasattr(build.__main__, "shutil"):  # otherwise this version does not remove it with shutil
+            replacement = SimpleNamespace(**{**vars(shutil), "rmtree": remove_path})
+            changes.attribute(build.__main__, "shutil", replacement)
         yield
 
 
 def _guarded(original: Any) -> Any:
-    """Refuse every environment that is not ours. build shows it to a builder before it has anything installed."""
+    """Refuse every environment that is not ours. build passes it to a builder before it installs anything in it."""
 
     def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
         if not isinstance(env, SandboxedEnv):
@@ -105,8 +105,8 @@ def run(
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
-    :param raw_output: leave what is printed as it is, see :mod:`isolated_hooks.outputfilter`
-    :raises IsolatedHooksError: what stopped the build was of this package
+    :param raw_output: whether to leave all output unfiltered, see :mod:`isolated_hooks.outputfilter`
+    :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
     # standard output is for programs.
@@ -129,9 +129,9 @@ def run(
 
 
 def _check_sdist(path: str, policy: Policy) -> None:
-    """Look into an sdist that was given in the place of a source tree, which build is going to unpack.
+    """Check an sdist that the user named instead of a source tree, because build is about to unpack it.
 
-    :raises IsolatedHooksError: it may be unpacked to other places
+    :raises IsolatedHooksError: a member of the sdist could be unpacked outside the directory
     """
     if not (path.lower().endswith(".tar.gz") and os.path.isfile(path)):
         return
@@ -140,7 +140,7 @@ def _check_sdist(path: str, policy: Policy) -> None:
             sdist.getmembers()
         file = open(path, "rb")  # noqa: SIM115  # closed below
     except Exception:
-        return  # nothing is unpacked: build does the same first, and says what is wrong with it
+        return  # build opens it the same way first, so it unpacks nothing and prints the error
     try:
         with file:
             check_members(file.fileno(), path, limit=policy.limits.output_size)
@@ -152,9 +152,9 @@ def _check_sdist(path: str, policy: Policy) -> None:
 
 
 def own_error(end: BaseException) -> IsolatedHooksError | None:
-    """Return the error of this package that made build end, if it was one.
+    """Return the error of this package that made build exit, or ``None`` if it was another error.
 
-    build wraps whatever a hook caller raises, with the original as ``exception``, prints it, and exits with 1.
+    build wraps each exception of a hook caller, with the original as ``exception``, prints it, and exits with 1.
     """
     seen: BaseException | None = end
     while seen is not None:

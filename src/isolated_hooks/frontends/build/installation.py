@@ -1,8 +1,8 @@
-"""Installs what was fetched into a build environment, in a sandbox.
+"""Installs the fetched requirements into a build environment, in a sandbox.
 
-Fetching needs the network and the credentials of indexes; unpacking needs neither. So it has neither: it sees the
-environment, which it may write to, what was fetched, read-only, and the trusted interpreter, which runs
-:mod:`.unpacking`. The environment's own interpreter is not run, inside as little as outside.
+Fetching needs the network and the credentials of indexes. Unpacking needs neither, so the sandbox has neither. Inside,
+the trusted interpreter runs :mod:`.unpacking`. It can write to the environment and read the downloads. The interpreter
+of the environment does not run, neither inside the sandbox nor outside.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ __all__ = ["RequirementsError", "install", "scheme_of"]
 
 
 class RequirementsError(BuildException):
-    """Build requirements could not be had or installed; build prints it and ends with exit code 1."""
+    """Build requirements could not be obtained or installed. build prints the error and exits with 1."""
 
 
 def install(directory: str, environment: str, policy: Policy) -> None:
-    """Install what is in a directory into a virtual environment of the running interpreter, in a sandbox.
+    """Install the contents of a directory into a virtual environment of the running interpreter, in a sandbox.
 
-    It takes the place of other versions. What is there in the same version, as a wheel's name says, is left as it is.
+    A wheel replaces other versions of its distribution. If the environment already has the version in the wheel's name,
+    that stays.
 
-    :param directory: with wheels, or with what uv has unpacked, see :data:`.unpacking.TREE`
+    :param directory: a directory with wheels, or with the tree that uv has unpacked, see :data:`.unpacking.TREE`
     :param environment: the environment's directory
-    :param policy: of the hooks; network, further paths and the source tree's mode are not for this
-    :raises RequirementsError: it cannot be unpacked
+    :param policy: the policy for hooks. Its network, further paths and source tree mode do not apply here.
+    :raises RequirementsError: the contents cannot be unpacked
     :raises SandboxUnavailableError, SandboxSetupError: as :class:`~isolated_hooks.IsolatedRunner`
     """
     library = os.path.dirname(os.path.abspath(installer.__file__))
@@ -47,7 +48,7 @@ def install(directory: str, environment: str, policy: Policy) -> None:
     inside = dataclasses.replace(
         policy, network=False, source="read-write", expose=(directory, script, library), writable=()
     )
-    # What was given as "../env/bin/python" leads over directories that are not shown.
+    # A path such as "../env/bin/python" passes through directories that the sandbox does not have.
     python = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
     argv = [python, "-I", "-S", script, json.dumps(order)]
     errors: list[bytes] = []
@@ -59,12 +60,12 @@ def install(directory: str, environment: str, policy: Policy) -> None:
     report = run_command(argv, environment, inside, start, stdin="null", python=sys.executable)
     if report.returncode:
         text = errors[0].decode(errors="replace").strip()
-        raise RequirementsError(f"build requirements cannot be installed: {visible(text, limit=2000)}")
+        raise RequirementsError(f"cannot install the build requirements: {visible(text, limit=2000)}")
 
 
 def scheme_of(environment: str) -> Mapping[str, str]:
     """Return the directories of a virtual environment of the running interpreter, by the names that wheels use."""
-    # Without "venv", which distributors set beside a default of their own, "posix_prefix" is what environments have.
+    # Distributors that change the default scheme also define "venv". Without it, environments use "posix_prefix".
     name = "venv" if "venv" in sysconfig.get_scheme_names() else "posix_prefix"
     bases = {"base": environment, "platbase": environment, "installed_base": environment}
     paths = sysconfig.get_paths(name, vars=bases)

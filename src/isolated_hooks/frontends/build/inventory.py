@@ -1,4 +1,4 @@
-"""What is installed in a build environment, read as data, and which requirements that meets."""
+"""Lists the distributions in a build environment, as data, and checks which requirements they meet."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _REFUSED = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def installed_in(prefix: str) -> dict[str, Distribution]:
-    """Return the distributions installed beneath a prefix, by canonical name.
+    """Return the distributions installed under a prefix, by canonical name.
 
-    One without a proper name or version is none: both go into files that pip reads.
+    It leaves out a distribution without a valid name or version, because both go into files that pip reads.
     """
     scheme = scheme_of(prefix)
     installed: dict[str, Distribution] = {}
@@ -39,13 +39,14 @@ def installed_in(prefix: str) -> dict[str, Distribution]:
 
 
 def parsed(text: str, *, local: bool = False) -> Requirement:
-    """Return a requirement of a project or of its backend.
+    """Parse a requirement of a project or of its backend.
 
-    :param local: whether it may be a file of this host
-    :raises RequirementsError: it is something else, an option for instance, or the path of a file
+    :param local: whether the requirement may refer to a file on this host
+    :raises RequirementsError: the text is not a requirement, but an option or a path for instance; or it refers to a
+        file on this host and ``local`` is false
     """
     try:
-        # In the URL of a requirement, packaging takes line ends for a part of it.
+        # packaging accepts line ends within the URL of a requirement.
         requirement = None if _REFUSED.search(text) else Requirement(text)
     except InvalidRequirement:
         requirement = None
@@ -53,18 +54,18 @@ def parsed(text: str, *, local: bool = False) -> Requirement:
         raise RequirementsError(f"not a build requirement as PEP 508 defines it: {visible(text, limit=200)!r}")
     if requirement.url and urlsplit(requirement.url).scheme.endswith("file") and not local:
         raise RequirementsError(
-            f"the build requirement {visible(text, limit=200)!r} would have a file of this host read for the project: "
-            "if that is meant, set allow-url-requirements = true in the policy"
+            f"the build requirement {visible(text, limit=200)!r} refers to a file on this host. Remedy: if you trust "
+            "it, set allow-url-requirements = true in the policy"
         )
     return requirement
 
 
 def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> bool:
-    """Return whether a requirement and all that follows from it is installed, or is not for this interpreter."""
+    """Return whether a requirement and its dependencies are installed, or do not apply to this interpreter."""
     try:
         return _is_met(requirement, installed, extra="", seen=set())
     except ValueError:
-        return False  # by metadata that is not valid, which is for the installer to judge
+        return False  # the metadata is not valid: leave the judgement to the installer
 
 
 def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, extra: str, seen: set[str]) -> bool:
@@ -78,6 +79,6 @@ def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, 
     if str(requirement) in seen:
         return True
     seen.add(str(requirement))
-    further = map(Requirement, distribution.requires or ())
+    dependencies = map(Requirement, distribution.requires or ())
     extras = ("", *requirement.extras)
-    return all(_is_met(other, installed, extra=extra, seen=seen) for other in further for extra in extras)
+    return all(_is_met(other, installed, extra=extra, seen=seen) for other in dependencies for extra in extras)

@@ -1,7 +1,7 @@
-"""Puts the wheels of a directory, or the tree that uv has unpacked there, into a build environment, in the sandbox.
+"""Installs the wheels in a directory, or the tree that uv has unpacked there, into a build environment, in the sandbox.
 
-Run as a script by the trusted interpreter under ``-I -S``: neither the interpreter of the environment nor anything that
-is installed there is executed, so no ``.pth`` file is either. It imports nothing of this package.
+The trusted interpreter runs this file as a script under ``-I -S``. So neither the environment's interpreter nor any
+code that is installed there runs, not even a ``.pth`` file. The script imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -17,27 +17,30 @@ from typing import Any
 
 __all__ = ["INTERPRETER", "TREE", "main"]
 
-#: Where uv finds the interpreter that it installs for, and where it unpacks to, in the directory.
+#: Paths within the directory: the interpreter for which uv installs, and the tree into which it unpacks.
 INTERPRETER = os.path.join("interpreter", "bin", "python")
 TREE = "tree"
 
 
 def main(text: str) -> int:
-    """Do the order of :func:`isolated_hooks.frontends.build.installation.install`, in JSON; return an exit code."""
+    """Carry out the order that :func:`isolated_hooks.frontends.build.installation.install` wrote as JSON.
+
+    :return: an exit code: 0, or 1 after it has printed the error
+    """
     try:
         order: Mapping[str, Any] = json.loads(text)
         sys.path.insert(0, order["library"])
         _replace(order["directory"], order["scheme"])
-    except Exception as problem:  # whatever a malformed wheel brings about
+    except Exception as problem:  # a malformed wheel can cause any exception
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
         return 1
     return 0
 
 
 def _replace(directory: str, scheme: Mapping[str, str]) -> None:
-    """Uninstall other versions of everything that is to be installed, then install it.
+    """Uninstall other versions of all distributions in the directory, then install those.
 
-    In this order, because the new version of one distribution may have a file that was another one's before.
+    In this order, because the new version of one distribution may hold a file of another one's old version.
     """
     from installer.utils import canonicalize_name, parse_wheel_filename
 
@@ -69,7 +72,7 @@ def _python(scheme: Mapping[str, str]) -> str:
 
 
 def _uninstall(names: Collection[str], scheme: Mapping[str, str]) -> None:
-    """Remove the files of distributions, and the directories that are then empty."""
+    """Remove the files of distributions, and then the directories that have become empty."""
     for name, distribution in [*_distributions(scheme)]:
         for file in (distribution.files or ()) if name in names else ():
             path = os.path.normpath(str(distribution.locate_file(file)))
@@ -82,7 +85,7 @@ def _prune(directory: str) -> None:
     try:
         os.removedirs(directory)
     except OSError:
-        pass  # not empty, which ends it
+        pass  # removedirs stops at the first directory that is not empty
 
 
 def _install(wheel: str, scheme: Mapping[str, str]) -> None:
@@ -105,32 +108,32 @@ def _install(wheel: str, scheme: Mapping[str, str]) -> None:
 
 
 def _copy(tree: str, prefix: str, shebang: str, python: str) -> None:
-    """Copy regular files. In scripts, the interpreter that uv was given is replaced by that of the environment."""
+    """Copy regular files. In scripts, replace the path of uv's interpreter with that of the environment's."""
     for directory, _, names in os.walk(tree):
         target = os.path.normpath(os.path.join(prefix, os.path.relpath(directory, tree)))
         os.makedirs(target, exist_ok=True)
         for name in names:
             source = os.path.join(directory, name)
             if os.path.islink(source):
-                raise ValueError(f"{os.path.relpath(source, tree)} is a link, which no wheel holds")
+                raise ValueError(f"{os.path.relpath(source, tree)} is a symbolic link, which a wheel cannot hold")
             copy = os.path.join(target, name)
             if os.path.isfile(copy) and not os.path.islink(copy):
-                os.unlink(copy)  # uv's .lock, say; the mode of what another uid made cannot be set
+                os.unlink(copy)  # uv's .lock, say: we cannot set the mode of a file that another uid owns
             shutil.copy(source, copy)
             if os.path.dirname(source) == os.path.join(tree, "bin"):
                 _repoint(copy, os.fsencode(shebang), os.fsencode(python))
 
 
 def _repoint(script: str, old: bytes, new: bytes) -> None:
-    """Change the interpreter in the first two lines of a script: the second is where one with a long path stands."""
+    """Change the interpreter in the first two lines of a script: a long path is on the second line."""
     with open(script, "rb+") as file:
         if file.read(2) != b"#!":
             return
         file.seek(0)
-        head, rest = file.readline() + file.readline(), file.read()
+        head, body = file.readline() + file.readline(), file.read()
         file.seek(0)
         file.truncate()
-        file.write(head.replace(old, new, 1) + rest)
+        file.write(head.replace(old, new, 1) + body)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What fromager loads by the entry point group ``fromager.cli`` at its start: ``command``, and the swap if asked for.
+"""The entry point in the group ``fromager.cli``. fromager loads it at its start, which makes the swap if the user asks.
 
-fromager wants a click command of the entry point's name. Only fromager asks for it, so click, which it depends on, is
-imported when it does. An error here ends fromager before it has done anything.
+fromager expects a click command with the name of the entry point. Only fromager looks ``command`` up, and fromager
+depends on click, so this module imports click at that moment. An error here ends fromager before it does anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...run.command import check_host
 from .frontend import swapped
 from .policies import SWITCH, Policies, requested
 
-# For the rest of the process; a context manager that nothing holds would end the swap.
+# It keeps the swap for the rest of the process: the swap ends if nothing refers to its context manager.
 _swap = contextlib.ExitStack()
 
 
@@ -35,8 +35,8 @@ def _command() -> Any:
     return click.Command(
         "isolated-hooks",
         callback=lambda: sys.exit(_print_state(policies)),
-        help=f"Say whether build hooks are run in a sandbox; {SWITCH}=1 in the environment has them run in one.",
-        short_help="say whether build hooks are run in a sandbox",
+        help=f"Show whether build hooks are run in a sandbox. Set {SWITCH}=1 in the environment to run them in one.",
+        short_help="show whether build hooks are run in a sandbox",
     )
 
 
@@ -58,7 +58,7 @@ def _print_state(policies: Policies | None) -> int:
     try:
         states = check_host(policies(""))
     except IsolatedHooksError as error:
-        print(f"Hooks are to be run in a sandbox, and would be refused: {error}")
+        print(f"Hooks must run in a sandbox, but isolated-hooks would refuse to run them here: {error}")
         return 3
     print("Hooks are run in a sandbox.")
     for status in states:

@@ -1,16 +1,16 @@
-"""fromager, with its hook caller swapped: every hook of every package that it builds is run in a sandbox.
+"""fromager, with its hook caller swapped: it runs every hook of every package that it builds in a sandbox.
 
-fromager looks ``pyproject_hooks.BuildBackendHookCaller`` up at each use, in its ``get_build_backend_hook_caller``. That
-function is wrapped too, because it is told what is being built: for the package's own policy, and for fromager's
-settings. Downloads, ``uv pip install``, the wheel server and whatever else fromager runs stay as they are, with these
-two exceptions:
+fromager looks ``pyproject_hooks.BuildBackendHookCaller`` up at each use, in its ``get_build_backend_hook_caller``. This
+module wraps that function, too, because its arguments name the package, which has a policy and fromager settings of its
+own. Downloads, ``uv pip install``, the wheel server and the other programs that fromager runs do not change, with two
+exceptions:
 
-- Where fromager isolates the network, a hook is not started by its wrapper, ``unshare --uts --net --map-root-user``:
-  one uid is mapped in there, so root's hooks could not get a throw-away one. The sandbox has a network namespace of its
-  own. Everything else that fromager isolates keeps its wrapper, and fromager's runner keeps recognising hooks that
-  want the network.
-- fromager asks each build environment what is installed there, by its Python, which runs the ``.pth`` files of the
-  build requirements. That is asked in a sandbox.
+- If fromager isolates the network, it does not start a hook through its wrapper, ``unshare --uts --net
+  --map-root-user``. That wrapper maps a single uid, so root's hooks could not get a throw-away one. The sandbox has a
+  network namespace of its own. fromager's other commands keep the wrapper, and fromager's runner still recognises
+  hooks that fail for want of the network.
+- fromager queries the distributions in each build environment with that environment's Python, which runs the ``.pth``
+  files of the build requirements. This query runs in a sandbox.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 __all__ = ["FromagerError", "run", "swapped"]
 
 _logger = logging.getLogger(__name__)
-# Threads, fromager's parallel builds, have a context each.
+# fromager builds in parallel threads, and each thread has a context of its own.
 _policy: ContextVar[Policy | None] = ContextVar("isolated_hooks_policy", default=None)
 _network_is_ours: ContextVar[bool] = ContextVar("isolated_hooks_network", default=False)
-_asking: ContextVar[bool] = ContextVar("isolated_hooks_asking", default=False)
+_in_query: ContextVar[bool] = ContextVar("isolated_hooks_query", default=False)
 _QUERIES = ("get_distributions", "get_sysconfig_path")
 
 
 class FromagerError(PolicyError):
-    """There is no fromager to be run, or none whose hooks can be run in a sandbox."""
+    """fromager is not installed, or its version does not allow its hooks to run in a sandbox."""
 
 
 class _Reports(list[HookReport]):
-    """The reports of all hooks; each is logged too, so it stands in fromager's own logs, under the package's name."""
+    """The reports of all hooks. It also logs each one, so that fromager's own log shows it with the package's name."""
 
     def append(self, report: HookReport) -> None:
         super().append(report)
@@ -66,21 +66,21 @@ class _Reports(list[HookReport]):
 
 @contextlib.contextmanager
 def swapped(policies: Policies) -> Iterator[list[HookReport]]:
-    """Have every hook that fromager calls run in a sandbox, and give the reports.
+    """Run every hook that fromager calls in a sandbox, and yield the list of reports.
 
-    The change is of the whole process, and ends with the context.
+    It changes the whole process until the end of the context.
 
-    :param policies: the policy for each package, by name
-    :raises FromagerError: there is no fromager here, or one that is built in another way
+    :param policies: a function that returns the policy for a package, given its name
+    :raises FromagerError: fromager is not installed, or lacks a function that has to be wrapped
     :raises PolicyError: ``FROMAGER_SCRUB_ENV_VARS`` is not a list of names
     """
     dependencies, environments, commands = (_module(name) for name in _MODULES)
     environment = _part(environments, "BuildEnvironment")
     runner = _Runner(_policy_for(policies, ""))
     runner.reports = _Reports()
-    queries = {name: _question(_part(environment, name)) for name in _QUERIES}
+    queries = {name: _marked_as_query(_part(environment, name)) for name in _QUERIES}
     with Restoring() as changes:
-        # Not every command of fromager's builds something.
+        # Some of fromager's commands build nothing.
         changes.enter_context(swap("pyproject_hooks", runner=runner, unused_ok=True))
         for owner, name, new in (
             (dependencies, _FACTORY, _factory(_part(dependencies, _FACTORY), policies)),
@@ -104,7 +104,7 @@ def _module(name: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != "fromager":
             raise
         raise FromagerError(
-            f"there is no {error.name} for {sys.executable}: install fromager 0.101 or newer there, "
+            f"there is no {error.name} for {sys.executable}. Remedy: install fromager 0.101 or newer there, "
             "beside isolated-hooks (it needs Python 3.12 or newer)"
         ) from error
 
@@ -113,8 +113,8 @@ def _part(owner: Any, name: str) -> Any:
     part = getattr(owner, name, None)
     if not callable(part):
         raise FromagerError(
-            f"this fromager has no {getattr(owner, '__name__', owner)}.{name}, by which its hooks are brought into a "
-            "sandbox: use fromager 0.101, or a newer isolated-hooks"
+            f"this fromager has no {getattr(owner, '__name__', owner)}.{name}, which isolated-hooks needs to run its "
+            "hooks in a sandbox. Remedy: use fromager 0.101, or a newer isolated-hooks"
         )
     return part
 
@@ -124,19 +124,22 @@ def _policy_for(policies: Policies, name: str) -> Policy:
 
 
 class _Runner(IsolatedRunner):
-    """Has the policy of what is being built; that for no package where an override of the user's own makes a caller."""
+    """Uses the policy of the current build.
+
+    If an override plug-in of the user's constructs a hook caller itself, it uses the policy for no particular package.
+    """
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner around fromager's own."""
-        other = super().wrapping(inner)
-        if other is not inner:
-            other.policy = _policy.get() or self.policy
-            other.inner = _without_wrapper(inner, network=other.policy.network)
-        return other
+        runner = super().wrapping(inner)
+        if runner is not inner:
+            runner.policy = _policy.get() or self.policy
+            runner.inner = _without_wrapper(inner, network=runner.policy.network)
+        return runner
 
 
 def _factory(original: Callable[..., Any], policies: Policies) -> Callable[..., Any]:
-    """Return fromager's function that constructs a hook caller, which is told what is being built."""
+    """Wrap fromager's function that constructs a hook caller, because its arguments name the package."""
 
     @functools.wraps(original)
     def get_build_backend_hook_caller(**arguments: Any) -> Any:
@@ -148,19 +151,19 @@ def _factory(original: Callable[..., Any], policies: Policies) -> Callable[..., 
             build_dir=os.fspath(arguments["build_dir"]),
             sdist_root_dir=os.fspath(environment.sdist_root_dir),
         )
-        with _having(_policy, policy):
+        with _variable_set(_policy, policy):
             return original(**arguments)
 
     return get_build_backend_hook_caller
 
 
 def _without_wrapper(inner: SubprocessRunner, *, network: bool) -> SubprocessRunner:
-    """Return fromager's runner, told that the command isolates the network by itself, if it does."""
+    """Wrap fromager's runner, and turn fromager's network wrapper off for commands that isolate the network anyway."""
 
     def run(cmd: Sequence[str], cwd: str | None = None, extra_environ: Any = None) -> None:
-        # A hook that the policy leaves out of the sandbox comes as it is.
+        # A hook that the policy exempts from the sandbox arrives as a plain hook call.
         plain = len(cmd) == 4 and cmd[2] in HOOKS
-        with _having(_network_is_ours, not plain and not network):
+        with _variable_set(_network_is_ours, not plain and not network):
             inner(cmd, cwd=cwd, extra_environ=extra_environ)
 
     return run
@@ -174,26 +177,26 @@ def _wrapper(original: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str
     return network_isolation_cmd
 
 
-def _question(original: Callable[..., Any]) -> Callable[..., Any]:
+def _marked_as_query(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def ask(*arguments: Any, **options: Any) -> Any:
-        with _having(_asking, True):
+        with _variable_set(_in_query, True):
             return original(*arguments, **options)
 
     return ask
 
 
 def _environment_run(original: Callable[..., str], policies: Policies) -> Callable[..., str]:
-    """Return the method by which fromager runs a command in a build environment."""
+    """Wrap the method by which fromager runs a command in a build environment: a query runs in a sandbox."""
 
     @functools.wraps(original)
     def run(self: Any, cmd: Sequence[str], **options: Any) -> str:
-        if not _asking.get():
+        if not _in_query.get():
             return original(self, cmd, **options)
         tree, answers = os.fspath(self.sdist_root_dir), []
 
         def start(command: list[str]) -> None:
-            with _having(_network_is_ours, True):
+            with _variable_set(_network_is_ours, True):
                 answers.append(original(self, command, cwd=tree))
 
         policy = policy_of_query(_policy_for(policies, self.req.name))
@@ -204,7 +207,7 @@ def _environment_run(original: Callable[..., str], policies: Policies) -> Callab
 
 
 @contextlib.contextmanager
-def _having(variable: ContextVar[Any], value: object) -> Iterator[None]:
+def _variable_set(variable: ContextVar[Any], value: object) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -215,13 +218,13 @@ def _having(variable: ContextVar[Any], value: object) -> Iterator[None]:
 def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int, list[HookReport]]:
     """Run fromager's command line and return its exit code and a report for each hook.
 
-    :raises FromagerError: there is no fromager in this interpreter
-    :raises IsolatedHooksError: what stopped fromager was of this package
+    :raises FromagerError: fromager is not installed for this interpreter
+    :raises IsolatedHooksError: an error of this package stopped fromager
     """
     _module("dependencies")
     main = _part(_module("__main__"), "invoke_main")
     with swapped(policies) as reports, Restoring() as changes:
-        changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no others
+        changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no arguments
         try:
             main()
         except SystemExit as end:

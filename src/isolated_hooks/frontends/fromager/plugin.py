@@ -1,7 +1,8 @@
-"""An adapter for the plug-in interface that fromager's authors plan: four functions, and the sandbox is ours.
+"""An adapter for the plug-in interface that fromager's authors plan: its four functions use our sandbox.
 
-fromager is to call ``setup_sandbox`` and ``teardown_sandbox`` once for each source tree, ``run_sandboxed`` for what is
-upstream's code, and ``run_unconfined`` for what is not. Until a release has it, this is written to their proposal.
+fromager will call ``setup_sandbox`` and ``teardown_sandbox`` once for each source tree, ``run_sandboxed`` for commands
+that run upstream's code, and ``run_unconfined`` for all others. No release has the interface yet, so this adapter
+follows their proposal.
 """
 
 from __future__ import annotations
@@ -27,15 +28,19 @@ _Completed = subprocess.CompletedProcess[Any]
 
 
 def setup_sandbox(*, ctx: Any, req: Any, sdist_root_dir: os.PathLike[str]) -> None:
-    """Try the sandbox, so that a host that cannot do it is found before anything is built.
+    """Try the sandbox, so that fromager fails on an unsuitable host before it builds anything.
 
-    :raises SandboxUnavailableError: this host cannot do what the policy requires
+    :param ctx: fromager's ``WorkContext``
+    :param req: the requirement that fromager is building, a ``packaging.requirements.Requirement``
+    :param sdist_root_dir: the source tree
+    :raises SandboxUnavailableError: this host cannot provide a protection that the policy requires
+    :raises PolicyError: an environment variable or a policy file is not valid
     """
     check_host(_policy(ctx, req, os.fspath(sdist_root_dir), os.fspath(sdist_root_dir), ()))
 
 
 def teardown_sandbox(*, ctx: Any, req: Any, sdist_root_dir: os.PathLike[str]) -> None:
-    """Do nothing: a sandbox ends with its command and leaves nothing."""
+    """Do nothing: each sandbox ends with its command and leaves nothing behind."""
 
 
 def run_sandboxed(
@@ -54,15 +59,16 @@ def run_sandboxed(
 ) -> _Completed:
     """Run a command in the sandbox, as ``subprocess.run(check=False)`` would run it.
 
-    The command of a hook call gets what :class:`IsolatedRunner` gives it: its control directory, its outputs vetted.
-    Any other can write to the source tree alone. stdin is empty where it is left out.
+    A hook call runs through :class:`IsolatedRunner`, which gives it its control directory and checks its results. Any
+    other command can write only to the source tree. ``stdin`` is empty by default.
 
     :param ctx: fromager's ``WorkContext``
-    :param req: the requirement that is being built
+    :param req: the requirement that fromager is building, a ``packaging.requirements.Requirement``
     :param sdist_root_dir: the source tree
-    :param timeout: seconds; it replaces a longer ``wall_time`` of the policy
-    :param env: the whole environment, as fromager makes it; what is merely fromager's own is filtered
-    :raises subprocess.TimeoutExpired: it was ended after ``timeout``
+    :param timeout: seconds, as a float; it replaces a longer ``wall_time`` of the policy
+    :param env: the whole environment, as fromager makes it. The policy filters variables that fromager inherited.
+    :return: a :class:`subprocess.CompletedProcess`
+    :raises subprocess.TimeoutExpired: the command ran longer than the shorter of ``timeout`` and ``wall_time``
     :raises SandboxUnavailableError, SandboxSetupError, UntrustedResultError, PolicyError: as :class:`IsolatedRunner`
     """
     command = [os.fsdecode(arg) for arg in args]
@@ -110,7 +116,7 @@ def run_unconfined(
     text: bool | None = None,
     env: Mapping[str, str] | None = None,
 ) -> _Completed:
-    """Run a command without a sandbox, as ``subprocess.run(check=False)`` does: it is fromager's own."""
+    """Run one of fromager's own commands without a sandbox, as ``subprocess.run(check=False)`` does."""
     return subprocess.run(
         args, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, timeout=timeout, text=text, env=env, check=False
     )

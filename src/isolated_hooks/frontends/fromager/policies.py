@@ -1,8 +1,8 @@
-"""The policy of one build of fromager's: ours for its package, with what fromager's own settings say.
+"""The policy of one build of fromager's: our policy for its package, combined with fromager's own settings.
 
-``FROMAGER_SCRUB_ENV_VARS``, proposed by fromager's authors, names variables that no build may see. ``keep_env`` and
-``delete_env`` stand in fromager's settings file under ``external_commands`` (0.92 and newer); its releases up to 0.101
-read and check them, and apply them to nothing yet.
+``FROMAGER_SCRUB_ENV_VARS``, which fromager's authors propose, names variables that no build may see. fromager 0.92 and
+newer accept ``keep_env`` and ``delete_env`` in the settings file under ``external_commands``. Its releases up to 0.101
+read and check these two, but do not apply them.
 """
 
 from __future__ import annotations
@@ -20,42 +20,43 @@ from ...text import visible
 
 __all__ = ["SCRUB", "SWITCH", "Policies", "policy_of_build", "policy_of_query", "requested", "scrubbing"]
 
-#: Switches the sandbox on in a fromager that nobody changed: ``1``, or the path of a policy file.
+#: Turns the sandbox on in an unmodified fromager: ``1``, or the absolute path of a policy file.
 SWITCH = "ISOLATED_HOOKS_FROMAGER"
-#: Names of variables, separated by commas.
+#: Holds the names of variables, separated by commas.
 SCRUB = "FROMAGER_SCRUB_ENV_VARS"
 
-#: Gives the policy for a package, by its name.
+#: A function that returns the policy for a package, given its name.
 Policies = Callable[[str], Policy]
 
 
 def requested(environ: Mapping[str, str]) -> Policies | None:
-    """Return the policies that :data:`SWITCH` asks for, or ``None`` where it asks for nothing.
+    """Return the policies that :data:`SWITCH` selects, or ``None`` if it is unset, empty or ``0``.
 
-    :raises PolicyError: it is neither ``1`` nor ``0`` nor a policy file
+    :raises PolicyError: its value is not ``0``, ``1`` or the absolute path of a valid policy file
     """
-    word = environ.get(SWITCH, "")
-    if word in ("", "0"):
+    value = environ.get(SWITCH, "")
+    if value in ("", "0"):
         return None
-    if word == "1":
+    if value == "1":
         return lambda _: Policy()
-    if not os.path.isabs(word):
+    if not os.path.isabs(value):
         raise PolicyError(
-            f"{SWITCH}={visible(word, limit=200)}: accepted are 1, 0 and the absolute path of a policy file"
+            f"{SWITCH}: not a valid value (expected 0, 1 or the absolute path of a policy file, got "
+            f"{visible(value, limit=200)!r})"
         )
-    return load_policy(word).for_package
+    return load_policy(value).for_package
 
 
 def scrubbing(policy: Policy, environ: Mapping[str, str]) -> Policy:
-    """Return the policy with what :data:`SCRUB` names taken out of the environment.
+    """Return the policy, which then also removes the variables in :data:`SCRUB` from the environment.
 
-    :raises PolicyError: it names something that is not the name of a variable
+    :raises PolicyError: :data:`SCRUB` holds a word that is not the name of a variable
     """
     names = [name.strip() for name in environ.get(SCRUB, "").split(",") if name.strip()]
     try:
         return dataclasses.replace(policy, env_remove=(*policy.env_remove, *names))
     except PolicyError as error:
-        raise PolicyError(f"{SCRUB}: accepted are names of variables, separated by commas: {error}") from error
+        raise PolicyError(f"{SCRUB}: expected names of variables, separated by commas: {error}") from error
 
 
 def policy_of_build(
@@ -63,11 +64,11 @@ def policy_of_build(
 ) -> Policy:
     """Return the policy for the hooks of one build.
 
-    :param policy: of the package
+    :param policy: the policy of the package
     :param ctx: fromager's ``WorkContext``
-    :param injected: the variables that fromager itself sets, from the package's settings for instance
-    :param build_dir: where the hooks are run
-    :param sdist_root_dir: the whole source tree, where ``build_dir`` is a part of it
+    :param injected: the names of variables that fromager itself sets, from the package's settings for instance
+    :param build_dir: the directory in which the hooks run
+    :param sdist_root_dir: the whole source tree, of which ``build_dir`` may be a part
     """
     filters = ctx.settings.external_commands
     keep = (*policy.env_keep, *filters.keep_env, *injected)
@@ -79,11 +80,11 @@ def policy_of_build(
         tree = {key: (*getattr(policy, key), os.path.abspath(sdist_root_dir))}
         git = os.path.join(os.path.abspath(sdist_root_dir), ".git")
         if key == "writable" and os.path.isdir(git) and not os.path.islink(git):
-            # As in every source tree: the next git command obeys what stands in there.
+            # Read-only, as in every source tree, because the user's next git command obeys the files in it.
             tree["expose"] = (*policy.expose, git)
     return dataclasses.replace(
         policy,
-        # Both have to allow it: fromager's isolation is ours to do, see frontend.py.
+        # Only if both allow it: the sandbox isolates the network in fromager's place, see frontend.py.
         network=policy.network and not ctx.network_isolation,
         env_keep=keep,
         env_delete=(*policy.env_delete, *filters.delete_env),
@@ -92,14 +93,14 @@ def policy_of_build(
 
 
 def policy_of_query(policy: Policy) -> Policy:
-    """Return the policy for asking a build environment about itself: nothing but its files to read."""
+    """Return the policy for a query to a build environment, which only has to read files."""
     return dataclasses.replace(policy, network=False, source="read-only", writable=(), env_keep=(), env_delete=("*",))
 
 
 def _always_kept(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return what both fromager and we keep of the ambient variables, whatever ``delete_env`` says.
+    """Return the ambient variables that both fromager and this package keep, even if ``delete_env`` matches them.
 
-    Of fromager's own list that leaves out HOSTNAME and SHELL, and names beneath LC_ that are nobody's.
+    That leaves out HOSTNAME and SHELL, and names with LC_ that are not locale categories, from fromager's own list.
     """
     encoded = [os.fsencode(pattern) for pattern in patterns]
     return tuple(name for name in (*ALWAYS_KEEP, "PATH") if matches(os.fsencode(name), encoded))

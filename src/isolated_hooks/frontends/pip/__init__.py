@@ -1,4 +1,4 @@
-"""pip, with its hook caller swapped, in every pip that it starts."""
+"""pip, with its hook caller swapped, in this pip and in every pip that it starts."""
 
 from __future__ import annotations
 

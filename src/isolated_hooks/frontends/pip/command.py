@@ -1,4 +1,4 @@
-"""pip's own command line, with its hook caller swapped, in every pip that it starts."""
+"""pip's own command line, with its hook caller swapped, in this pip and in every pip that it starts."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .session import PROGRAM, main
 
 __all__ = ["Outcome", "embedded", "pip_command", "run"]
 
-# What a pip under another interpreter has to find of this one's.
+# A pip under another interpreter imports these packages from where this interpreter has them.
 _PACKAGES = ("isolated_hooks", "packaging", "pyproject_hooks")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a command.
+    """The result of a command.
 
     :ivar code: pip's exit code
-    :ivar record: of pip and all pips that it started
+    :ivar record: the record of this pip and of all pips that it started
     """
 
     code: int
@@ -47,17 +47,17 @@ def pip_command(
     records: Records | None = None,
     raw_output: bool = False,
 ) -> list[str]:
-    """Return the command to which pip's arguments are added, to have it run with all hooks in a sandbox.
+    """Return a command that runs pip with all hooks in a sandbox. The caller appends pip's arguments.
 
-    Further pips that it starts, for build requirements that exist as sdists alone or for ``--python``, are run so too.
+    The pips that it starts, for build requirements that exist only as sdists or for ``--python``, do the same.
 
     :param policy: what hooks may do
-    :param python: a trusted interpreter to run it by; it need not have anything installed. ``sys.executable`` where it
-        is left out
-    :param pip: a wheel or another archive of pip, or a directory that the package is in; that of this interpreter
-        where it is left out
-    :param records: where it adds what its hooks were protected by
-    :param raw_output: leave what hooks print as it is, see :mod:`isolated_hooks.outputfilter`
+    :param python: a trusted interpreter that runs pip; it need not have anything installed. Defaults to
+        ``sys.executable``.
+    :param pip: a wheel or another archive of pip, or the directory that contains the package. Defaults to the pip of
+        the running interpreter.
+    :param records: the file to which each pip adds its hook reports
+    :param raw_output: whether to leave the output of hooks unfiltered, see :mod:`isolated_hooks.outputfilter`
     :raises PolicyError: there is no pip
     """
     state = _state(policy, pip, records, raw_output)
@@ -76,8 +76,8 @@ def run(
     """Run pip's command line in this process.
 
     :param pip, raw_output: as :func:`pip_command`
-    :param ready: called before the command is run, when its options are known to be ones of pip
-    :raises IsolatedHooksError: this pip cannot be run so
+    :param ready: ``run`` calls it after pip's parser has accepted the arguments and before the command runs
+    :raises IsolatedHooksError: this pip cannot run with its hooks in a sandbox
     """
     _forget_working_directory()
     with Records() as records:
@@ -90,12 +90,12 @@ def run(
 
 @contextmanager
 def embedded(policy: Policy) -> Iterator[list[HookReport]]:
-    """Have what a program builds by the pip in its own process, as pip-tools does, built in a sandbox.
+    """Sandbox the hooks of a program that uses pip within its own process, as pip-tools does.
 
-    The change is of the whole process, and undone at the end of the context.
+    It changes the whole process until the end of the context.
 
-    :return: a report for each hook; those of the pips that pip starts come at the end of the context
-    :raises SwapError: this pip cannot be run so
+    :return: a list with one report for each hook. At its end, the context adds the reports of pips that pip started.
+    :raises SwapError: this pip cannot run with its hooks in a sandbox
     """
     with Records() as records, Restoring() as changes:
         state = _state(policy, None, records, raw_output=True)
@@ -121,8 +121,8 @@ def _pip_here() -> str:
     root = _find_pip([entry for entry in sys.path if entry not in ("", here)])
     if root is None:
         raise PolicyError(
-            f"{visible(sys.executable)!r}, which runs isolated-hooks, has no pip. Remedy: {visible(sys.executable)} -m "
-            "ensurepip, or name a wheel of pip"
+            f"{visible(sys.executable)!r}, which runs isolated-hooks, has no pip. Remedy: run "
+            f"{visible(sys.executable)} -m ensurepip, or name a wheel of pip"
         )
     return root
 
@@ -130,7 +130,9 @@ def _pip_here() -> str:
 def _pip_in(path: str) -> str:
     root = _find_pip([path])
     if root is None:
-        raise PolicyError(f"there is no pip in {visible(path)!r}: name a wheel of pip, or the directory that it is in")
+        raise PolicyError(
+            f"there is no pip in {visible(path)!r}. Remedy: name a wheel of pip, or the directory that contains pip"
+        )
     return root
 
 
@@ -140,11 +142,11 @@ def _find_pip(path: Sequence[str]) -> str | None:
 
 
 def _above(file: str | None) -> str:
-    """Return what the package lies in whose ``__init__.py`` this is."""
+    """Return the directory or archive that contains the package with this ``__init__.py``."""
     return os.path.dirname(os.path.dirname(os.path.abspath(file or "")))
 
 
 def _forget_working_directory() -> None:
-    """As pip does: ``python -m`` would have it import what lies there."""
+    """Remove the working directory from ``sys.path``, as pip does: ``python -m`` puts it first."""
     if sys.path and sys.path[0] in ("", os.getcwd()):
         del sys.path[0]

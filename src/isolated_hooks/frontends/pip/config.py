@@ -1,7 +1,7 @@
-"""What the user has configured for ``pip install`` alone, for the ``pip wheel`` that takes its place.
+"""Passes the user's settings for ``pip install`` to the ``pip wheel`` that takes its place.
 
-pip reads the table ``[install]`` of its configuration files for that command only. As variables, those settings count
-for every command. https://pip.pypa.io/en/stable/topics/configuration/ says where the files are and what goes first.
+pip reads the table ``[install]`` of its configuration files only for ``pip install``. Environment variables with these
+settings apply to every command. https://pip.pypa.io/en/stable/topics/configuration/ lists the files and their order.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["install_settings"]
 
 
 def install_settings(command: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables for what ``[install]`` says, without what a variable of the user's says already.
+    """Return the settings in ``[install]`` as environment variables, except those that the user has set already.
 
-    :param command: what runs pip, without arguments
-    :param environ: the environment to run it in
+    :param command: the command that runs pip, without pip's arguments
+    :param environ: the environment for this command
     """
     if not any(map(_mentions_install, dict.fromkeys(_files(environ)))):
         return {}
@@ -41,7 +41,7 @@ def _listed(command: tuple[str, ...], environ: tuple[tuple[str, str], ...]) -> s
     done = subprocess.run(
         [*command, "config", "list"], env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
-    return done.stdout if done.returncode == 0 else ""  # pip will say what is wrong with it when it is to fetch
+    return done.stdout if done.returncode == 0 else ""  # pip reports the problem when it fetches
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[str]:

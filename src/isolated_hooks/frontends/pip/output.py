@@ -1,7 +1,7 @@
-"""What hooks print, filtered on its way into pip, which shows it with ``-v`` and where a hook fails.
+"""Filters the output of hooks on its way into pip, which shows it with ``-v`` or if a hook fails.
 
-pip reads a hook's output line by line from a process that it starts by the name ``subprocess.Popen``. Its own output,
-its spinner and its progress bars are left alone.
+pip starts a hook through the name ``subprocess.Popen`` and reads its output line by line. This module does not touch
+pip's own output, its spinner or its progress bars.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ __all__ = ["FilteringSubprocess"]
 
 
 class FilteringSubprocess:
-    """Stands for the module :mod:`subprocess` in a module of pip.
+    """Takes the place of the module :mod:`subprocess` in a module of pip.
 
-    :param applies: says whether what is started now is a hook
+    :param applies: returns whether the process that starts now is a hook
     """
 
     def __init__(self, applies: Callable[[], bool]) -> None:
@@ -28,7 +28,7 @@ class FilteringSubprocess:
         return getattr(subprocess, name)
 
     def Popen(self, *args: Any, **options: Any) -> subprocess.Popen[str]:  # noqa: N802  # the name that pip uses
-        """Start a process; of a hook, ``stdout`` is filtered."""
+        """Start a process, and filter its ``stdout`` if it is a hook."""
         process = subprocess.Popen(*args, **options)
         if self._applies() and process.stdout is not None:
             process.stdout = _Lines(process.stdout)  # type: ignore[assignment]
@@ -36,7 +36,7 @@ class FilteringSubprocess:
 
 
 class _Lines:
-    """A stream of text, as far as pip uses one."""
+    """A filtered text stream, with those methods that pip uses."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -44,7 +44,7 @@ class _Lines:
 
     def readline(self) -> str:
         while line := self._stream.readline():
-            # A line may be the beginning of something that is not shown before it is known what it is.
+            # The filter returns no text yet if the line ends within an escape sequence.
             if text := self._filter.feed(line.encode("utf-8", "backslashreplace")).decode():
                 return text
         return self._filter.finish().decode()

@@ -1,8 +1,8 @@
-"""The file that a Python interpreter is given to run pip with its hooks in a sandbox, in the place of pip's own.
+"""The script that runs pip with its hooks in a sandbox. It takes the place of pip's own ``__pip-runner__.py``.
 
-Like pip's own it may be run by another interpreter than the one that has pip, and this package, installed: ``pip
---python`` does that. So what it needs is found where :data:`STATE` says, and nothing else of those directories is. The
-syntax is one that old interpreters understand, down to the check of the version.
+Like that script, it may run under an interpreter that has neither pip nor this package installed: ``pip --python`` does
+that. So it imports the packages that it needs from the directories in :data:`STATE`, and nothing else from those
+directories. Old interpreters can parse this file, so they get as far as the check of the version.
 """
 
 import importlib
@@ -14,16 +14,16 @@ import sys
 __all__ = ["OPTION", "STATE", "find_packages"]
 
 #: The variable that holds, in JSON, the state that a pip shares with all pips that it starts. No hook sees a variable
-#: whose name begins so, see ``plan/environtables.py``.
+#: whose name begins with ``_ISOLATED_HOOKS``, see ``plan/environtables.py``.
 STATE = "_ISOLATED_HOOKS_PIP"
-#: The first argument, where that is not inherited.
+#: The first argument begins with this option, followed by the state, if the process does not inherit the variable.
 OPTION = "--isolated-hooks-state="
 
 
 def find_packages(roots: "dict[str, str]") -> None:
-    """Have packages imported from fixed places.
+    """Make Python import some packages from fixed places.
 
-    :param roots: for the name of a package the directory, or the archive, that it lies in
+    :param roots: the directory or archive that contains each package, by the name of the package
     """
 
     class Finder:
@@ -37,19 +37,19 @@ def find_packages(roots: "dict[str, str]") -> None:
 
 
 def _main() -> int:
-    if sys.version_info < (3, 10):  # noqa: UP036  # whoever says --python may name an old one
-        return _refuse("it is older than Python 3.10")
+    if sys.version_info < (3, 10):  # noqa: UP036  # --python may name an old interpreter
+        return _refuse("this interpreter is older than Python 3.10")
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path and sys.path[0] == here:
-        del sys.path[0]  # no module of this directory is one that pip wants
+        del sys.path[0]  # pip must not import a module from this directory
     if len(sys.argv) > 1 and sys.argv[1].startswith(OPTION):
         os.environ[STATE] = sys.argv.pop(1)[len(OPTION) :]
     if STATE not in os.environ:
-        return _refuse("this file is a part of isolated-hooks: run 'isolated-hooks pip'")
+        return _refuse("this file is an internal part of isolated-hooks: run 'isolated-hooks pip' instead")
     state = json.loads(os.environ[STATE])
     find_packages(state["packages"])
     try:
-        # Not by a relative import: this file is run by its path.
+        # No relative import, because the interpreter runs this file by its path.
         session = importlib.import_module("isolated_hooks.frontends.pip.session")
         errors = importlib.import_module("isolated_hooks.errors")
     except ImportError as error:
@@ -61,7 +61,7 @@ def _main() -> int:
 
 
 def _refuse(reason: str) -> int:
-    sys.stderr.write("ERROR: isolated-hooks cannot run pip by {}: {}\n".format(sys.executable, reason))  # noqa: UP032
+    sys.stderr.write("ERROR: isolated-hooks cannot run pip with {}: {}\n".format(sys.executable, reason))  # noqa: UP032
     return 2
 
 

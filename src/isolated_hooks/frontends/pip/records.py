@@ -1,7 +1,7 @@
-"""What the pips of one command record for the first: pip runs further pips, for build requirements and ``--python``.
+"""The records that all pips of one command share: pip starts further pips, for build requirements and ``--python``.
 
-The records are in a file without a name that the first process holds. The others open it by way of ``/proc``, which a
-hook cannot: it sees no process outside.
+The first process holds an unnamed file with the records. The others open it through ``/proc``. A hook cannot, because
+it sees no process outside its sandbox.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["Problem", "Record", "Records", "add_record"]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """An error of this package that a hook call ended with, in whichever process.
+    """An error of this package with which a hook call failed, in any pip of the command.
 
-    :ivar text: what it says
+    :ivar text: its message
     :ivar kind: its class
     """
 
@@ -33,7 +33,7 @@ class Problem:
     kind: type[IsolatedHooksError]
 
     def error(self) -> IsolatedHooksError:
-        """Return an error of that class, and of its text alone: what else it had was left behind in that process."""
+        """Return an error of that class with that message. The record does not hold the error's other attributes."""
         text = self.text
         kind = type(self.kind.__name__, (self.kind,), {"__str__": lambda _: text})
         return cast(IsolatedHooksError, kind.__new__(kind, text))
@@ -41,11 +41,11 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What one pip, or all pips of a command, ran and ran into.
+    """The hooks and errors of one pip, or of all pips of a command.
 
-    :ivar reports: one for each hook
-    :ivar problems: the errors of this package that hooks ended with, in order
-    :ivar quiet: pip was asked to be quiet
+    :ivar reports: one report for each hook
+    :ivar problems: the errors of this package with which hooks failed, in order
+    :ivar quiet: whether the user asked pip to be quiet
     """
 
     reports: tuple[HookReport, ...]
@@ -54,9 +54,9 @@ class Record:
 
 
 class Records:
-    """The file, as a context manager that closes it.
+    """The file of records, a context manager that closes it.
 
-    :ivar path: how another process of this user opens it, as long as this one lives
+    :ivar path: the path by which another process of this user can open it, as long as this process lives
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Records:
         self.path = f"/proc/{os.readlink('/proc/self')}/fd/{self._file.fileno()}"
 
     def read(self) -> Record:
-        """Return what has been recorded so far, all in one."""
+        """Return all records so far, merged into one."""
         with open(self.path, encoding="utf-8") as file:
             records: list[dict[str, Any]] = [json.loads(line) for line in file]
         problems = (Problem(text, getattr(errors, kind)) for r in records for text, kind in r["problems"])
@@ -92,7 +92,7 @@ def add_record(
         "problems": [(str(problem), _public(type(problem))) for problem in problems],
         "quiet": quiet,
     }
-    # One write at the end of the file: of two processes one comes after the other.
+    # A single write in append mode, so the records of two processes do not mix.
     with open(path, "ab", buffering=0) as file:
         file.write(json.dumps(record).encode() + b"\n")
 

@@ -1,8 +1,8 @@
-"""What pip writes outside of any sandbox, where a hook may have put a link, by which it would write where no hook can.
+"""Keeps pip, which writes outside the sandbox, from following links that a hook made in order to redirect its writes.
 
-Wheels and downloads, ``--wheel-dir`` and ``--dest``, go to the current directory where nothing is said, which often is
-the source tree: a link by the name of one is replaced. Whatever else is opened to be written, ``--report`` and the file
-of ``pip lock`` for instance, is refused where a link in a source tree leads out of it.
+Wheels and downloads go to the current directory unless ``--wheel-dir`` or ``--dest`` names another one. The current
+directory is often the source tree. If a link has the name of a wheel, the wheel replaces the link. pip's other writes,
+``--report`` and the file of ``pip lock`` for instance, are refused if a link in a source tree leads out of it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def link_out_of(trees: Collection[str], path: object, flags: int) -> str | None:
-    """Return the link in a source tree by which a file that is opened to be written lies outside, if there is one.
+    """Return the link in a source tree that takes a path out of the tree, or ``None``.
 
-    :param trees: real paths of the source trees of hooks that were run
-    :param path, flags: as the audit event ``open`` has them
+    :param trees: the real paths of the source trees in which hooks have run
+    :param path: the path in the audit event ``open``
+    :param flags: the flags in that event. For a file opened only for reading, the result is ``None``.
     """
     if not trees or not flags & _WRITING or not isinstance(path, (str, bytes)):
         return None
@@ -36,10 +37,10 @@ def link_out_of(trees: Collection[str], path: object, flags: int) -> str | None:
 
 
 class SavingShutil:
-    """Stands for the module :mod:`shutil` in a module of pip.
+    """Takes the place of the module :mod:`shutil` in a module of pip.
 
-    :param refused: makes the exception for pip out of a text
-    :param into: whether pip names the directory to copy to, and not the file
+    :param refused: makes an exception of pip's from a message
+    :param into: whether pip passes the destination directory rather than the destination file
     """
 
     def __init__(self, refused: Callable[[str], Exception], *, into: bool) -> None:
@@ -52,14 +53,14 @@ class SavingShutil:
     def copy(self, source: str, destination: str) -> str:
         """Copy a file as :func:`shutil.copy`, without following a link.
 
-        pip has resolved the directory's links at its start, so whatever there is now was made since.
+        pip resolved the links in the directory's path at its start, so any link there now is newer.
         """
         target = os.path.join(destination, os.path.basename(source)) if self._into else destination
         directory = os.path.dirname(os.path.abspath(target))
         if os.path.realpath(directory) != directory:
             raise self._refused(
-                f"{visible(directory)!r} was replaced by a link while hooks were run, so nothing is written there: "
-                "choose a directory outside of the source tree"
+                f"{visible(directory)!r} was replaced by a link while hooks were run, so pip does not write there. "
+                "Remedy: choose a directory outside of the source tree"
             )
         if os.path.lexists(target) and (os.path.islink(target) or not os.path.isdir(target)):
             os.unlink(target)

@@ -1,7 +1,7 @@
-"""Where pip is changed so that nothing of a project runs outside a hook, and no hook outside a sandbox.
+"""Changes pip so that it runs no code of a project outside a hook, and no hook outside a sandbox.
 
-Every change is undone at the end. A pip in which one of these places is missing is refused: it would be run without
-knowing what it does.
+At its end, the context undoes every change. It refuses a pip that lacks a name that it has to change, because nobody
+has checked how such a pip works.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ __all__ = ["PipRunner", "swapped"]
 
 _CALLER = "pip._internal.req.req_install:ConfiguredBuildBackendHookCaller"
 _COMMANDS = ("download", "install", "wheel")
-# What makes the command lines of setup.py, in pip before 25.3.
+# In pip before 25.3, this module makes the command lines that run setup.py.
 _LEGACY = "pip._internal.utils.setuptools_build"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*t?d?m?")
 
 
 class PipRunner(IsolatedRunner):
-    """Tells pip of this package's errors as pip's own, and remembers them, because pip does not always show them.
+    """Raises this package's errors as pip's own, and records them, because pip does not always show them.
 
-    :param trusted: where pip and this package are, which no hook may change
-    :ivar problems: what was raised, in order
-    :ivar running: the hook calls that are under way
-    :ivar trees: real paths of where hooks could write
+    :param trusted: the directories of pip and of this package, which no hook may change
+    :ivar problems: the errors that it has raised, in order
+    :ivar running: the commands of the hook calls in progress
+    :ivar trees: the real paths of the directories to which hooks could write
     """
 
     def __init__(self, policy: Policy, trusted: Iterable[str]) -> None:
@@ -58,7 +58,7 @@ class PipRunner(IsolatedRunner):
     def __call__(
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
-        """As :meth:`IsolatedRunner.__call__`, with pip's ``InstallationError`` for each error of this package."""
+        """Run a hook as :class:`IsolatedRunner` does. Raise pip's ``InstallationError`` for errors of this package."""
         self.running.append(cmd)
         source = os.path.realpath(cwd or ".")
         self.trees.add(source)
@@ -76,8 +76,8 @@ class PipRunner(IsolatedRunner):
         for path in self._trusted:
             if is_within(path, source) and not any(is_within(path, prefix) for prefix in kept):
                 raise PolicyError(
-                    f"{visible(path)!r}, which is run outside of the sandbox, lies in the source tree "
-                    f"{visible(source)!r}, where a hook could change it: move it elsewhere"
+                    f"{visible(path)!r}, which runs outside of the sandbox, lies in the source tree "
+                    f"{visible(source)!r}, where a hook could change it. Remedy: move it out of the source tree"
                 )
 
 
@@ -88,28 +88,28 @@ def _installation_error(text: str) -> Exception:
 
 @contextlib.contextmanager
 def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) -> Iterator[None]:
-    """Have all that pip builds in this process built through ``runner``, and the pips that it starts run ``runnable``.
+    """Make pip call hooks in this process through ``runner``, and run ``runnable`` for each pip that it starts.
 
-    :param alone: this process does nothing else, so that nothing else may be started by Python
-    :param raw_output: leave what hooks print as it is
-    :raises SwapError: this pip has not what is to be changed
+    :param alone: whether this process runs only pip. If so, it refuses to start Python for any other purpose.
+    :param raw_output: whether to leave the output of hooks unfiltered
+    :raises SwapError: this pip lacks a name that has to be changed
     """
     modules = _load()
     with Restoring() as changes:
         changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         seams = [*_seams(modules, runnable), *(() if raw_output else _output_seams(runner))]
-        # Of another program it is not known that it has resolved the links of the user's own in these paths.
+        # Another program may not have resolved the links that the user has in these paths.
         seams += _saving_seams() if alone else ()
         for owner, name, value in seams:
             changes.attribute(owner, name, value)
-        # In this order: it is idle as long as it has no runner.
+        # In this order, because the watch is idle as long as it has no runner.
         changes.attribute(_the_watch(), "runnable", runnable if alone else None)
         changes.attribute(_the_watch(), "runner", runner)
         yield
 
 
 def _load() -> list[ModuleType]:
-    """Import whatever of pip runs something, and return all of pip that is loaded."""
+    """Import all modules of pip that start processes, and return all loaded modules of pip."""
     try:
         importlib.import_module("pip._internal.cli.main_parser")
         importlib.import_module("pip._internal.build_env")
@@ -122,17 +122,15 @@ def _load() -> list[ModuleType]:
 
 def _unsupported(reason: str) -> SwapError:
     version = getattr(sys.modules.get("pip"), "__version__", "that was found")
-    return SwapError(
-        f"pip {version} is not one that can be run with its hooks in a sandbox: {reason}. Use pip 23 to 26"
-    )
+    return SwapError(f"isolated-hooks does not support pip {version}: {reason}. Remedy: use pip 23 to 26")
 
 
 def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, str, Any]]:
-    """Yield what to set, where, and to what."""
+    """Yield each change as an owner, the name of its attribute, and the new value."""
     starters = [module for module in modules if hasattr(module, "get_runnable_pip")]
     names = {module.__name__.removeprefix("pip._internal.").split(".")[0] for module in starters}
     if not {"cli", "build_env"} <= names:
-        raise _unsupported("it starts further pips in a way that is not known")
+        raise _unsupported("it starts further pips in an unknown way")
     for module in starters:
         yield module, "get_runnable_pip", lambda: runnable
     for module in modules:
@@ -142,13 +140,13 @@ def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, 
     requirement = sys.modules["pip._internal.req.req_install"]
     load = getattr(requirement, "load_pyproject_toml", None)
     if load is None:
-        raise _unsupported("it reads pyproject.toml in a way that is not known")
+        raise _unsupported("it reads pyproject.toml in an unknown way")
     if "use_pep517" in inspect.signature(load).parameters:
         yield requirement, "load_pyproject_toml", _with_hooks(load)
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)
-    # What pip has unpacked is what the hooks have made of it.
+    # Hooks may have changed modes or added links in the trees that pip unpacked and now removes.
     temporary = sys.modules.get("pip._internal.utils.temp_dir")
     if hasattr(temporary, "rmtree"):
         yield temporary, "rmtree", remove_path
@@ -157,7 +155,7 @@ def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, 
 def _output_seams(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
     module = sys.modules.get("pip._internal.utils.subprocess")
     if getattr(module, "subprocess", None) is not subprocess:
-        raise _unsupported("it starts hooks in a way that is not known")
+        raise _unsupported("it starts hooks in an unknown way")
     yield module, "subprocess", FilteringSubprocess(lambda: bool(runner.running))
 
 
@@ -165,20 +163,20 @@ def _saving_seams() -> Iterator[tuple[Any, str, Any]]:
     for name, into in (("commands.wheel", True), ("operations.prepare", False)):
         module = sys.modules.get(f"pip._internal.{name}")
         if getattr(module, "shutil", None) is not shutil:
-            raise _unsupported("it saves wheels in a way that is not known")
+            raise _unsupported("it saves wheels in an unknown way")
         yield module, "shutil", SavingShutil(_installation_error, into=into)
 
 
 def _refuse_legacy(*_: Any, **__: Any) -> None:
     raise _installation_error(
         "this pip would run setup.py outside of any hook, so without a sandbox, because of --no-use-pep517 or because "
-        "the backend has no hook for editable installs. Remedy: leave --no-use-pep517 and --editable out, or use pip "
-        "25.3 or newer"
+        "the backend has no hook for editable installs. Remedy: drop --no-use-pep517 and --editable, or use pip 25.3 "
+        "or newer"
     )
 
 
 def _with_hooks(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a project without pyproject.toml built by setuptools' hooks, as pip does by itself since 25.3."""
+    """Make pip build a project without pyproject.toml with setuptools' hooks, which pip itself does from 25.3 on."""
 
     @functools.wraps(load)
     def load_pyproject_toml(use_pep517: bool | None, *args: Any, **kwargs: Any) -> Any:
@@ -188,14 +186,14 @@ def _with_hooks(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
-    """Refuse to run a pip by the interpreter of a build environment: it would run .pth files before anything else."""
+    """Refuse to run pip with the interpreter of a build environment, because that interpreter runs .pth files first."""
 
     @functools.wraps(install)
     def guarded(self: Any, requirements: Any, prefix: Any, **kwargs: Any) -> None:
         if getattr(prefix, "venv_executable", None):
             raise _installation_error(
-                "with --use-feature venv-isolation pip installs build requirements by the interpreter of the build "
-                "environment, which runs their .pth files without a sandbox. Remedy: leave it out, or add "
+                "with --use-feature venv-isolation, pip installs build requirements with the interpreter of the build "
+                "environment, which runs their .pth files without a sandbox. Remedy: drop that option, or add "
                 "--use-feature inprocess-build-deps"
             )
         install(self, requirements, prefix, **kwargs)
@@ -204,9 +202,9 @@ def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Watch:
-    """Refuses whatever this process starts by Python that is neither a hook's sandbox nor a pip with the swap.
+    """Refuses to start Python in this process, except for a hook's sandbox or a pip with the swap.
 
-    And whatever it would write by a link that a hook may have made.
+    It also refuses to write through a link that a hook may have made.
     """
 
     def __init__(self) -> None:
@@ -226,18 +224,18 @@ class _Watch:
         link = link_out_of(trees, path, flags)
         if link is not None:
             raise _installation_error(
-                f"{visible(link)!r} leads out of the source tree, and a hook may have made this link, so nothing is "
-                "written by it: choose a file outside of the source tree"
+                f"{visible(link)!r} leads out of the source tree, and a hook may have made this link, so pip does not "
+                "write through it. Remedy: choose a file outside of the source tree"
             )
 
     def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]
         program = os.fsdecode(args[0] or argv[0])
-        by_python = any(_PYTHON.fullmatch(os.path.basename(path)) for path in (program, os.path.realpath(program)))
-        if by_python and argv[1:2] != [self.runnable]:
+        starts_python = any(_PYTHON.fullmatch(os.path.basename(path)) for path in (program, os.path.realpath(program)))
+        if starts_python and argv[1:2] != [self.runnable]:
             problem = SwapError(
-                f"pip was about to run {visible(' '.join(argv), limit=300)!r} by Python, outside of any hook that is "
-                "known, so without a sandbox: it was not run"
+                f"pip tried to run {visible(' '.join(argv), limit=300)!r} with Python, outside of any known hook, so "
+                "without a sandbox; isolated-hooks did not let it. Remedy: use another version of pip, from 23 to 26"
             )
             runner.problems.append(problem)
             raise _installation_error(str(problem)) from problem
@@ -245,4 +243,4 @@ class _Watch:
 
 @functools.cache
 def _the_watch() -> _Watch:
-    return _Watch()  # one for all: an audit hook cannot be taken away again
+    return _Watch()  # only one per process, because Python cannot remove an audit hook

@@ -15,16 +15,16 @@ from .seams import PipRunner, swapped
 
 __all__ = ["PROGRAM", "main"]
 
-#: The file that an interpreter is given in the place of pip. Not imported here: it is what calls :func:`main`.
+#: The script that an interpreter runs in place of pip. This module does not import it, because it calls :func:`main`.
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py")
 
 
 def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[[], object] | None = None) -> int:
-    """Run pip's command line as a state says, and return its exit code.
+    """Run pip's command line according to a state, and return its exit code.
 
-    :param state: what this pip has in common with all pips that it starts, see ``program.py``
+    :param state: the state that this pip shares with all pips that it starts, see ``program.py``
     :param ready: as :func:`.command.run`
-    :raises IsolatedHooksError: this pip cannot be run so
+    :raises IsolatedHooksError: this pip cannot run with its hooks in a sandbox
     """
     if ready is not None:
         code = _usage_error(arguments)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
 
 def _run_pip(arguments: Sequence[str]) -> int:
     module = importlib.import_module("pip._internal.cli.main")
-    # From 26 on cli() also keeps what was just installed from being imported.
+    # From 26 on, cli() also keeps pip from importing packages that it has just installed.
     entry = getattr(module, "cli", module.main)
     try:
         code = entry(list(arguments))
@@ -56,17 +56,20 @@ def _run_pip(arguments: Sequence[str]) -> int:
 
 
 def _usage_error(arguments: Sequence[str]) -> int | None:
-    """Let pip's own parser speak first: a usage error is one on any host. Return its exit code, if it is one."""
+    """Return the exit code of a usage error that pip's own parser finds, or ``None``.
+
+    The parser runs first, so that a usage error gets the same report on every host.
+    """
     if any(argument.partition("=")[0] == "--python" for argument in arguments):
-        return None  # for the pip by that interpreter to say: some options depend on what is installed there
+        return None  # the pip under that interpreter checks: some options depend on the packages there
     try:
         commands = importlib.import_module("pip._internal.commands")
         position = next(i for i, argument in enumerate(arguments) if argument in commands.commands_dict)
-        # What stands before the command may as well stand behind it.
-        rest = [*arguments[:position], *arguments[position + 1 :]]
-        commands.create_command(arguments[position]).parse_args(rest)
+        # A command's parser also accepts the global options that precede the command.
+        options = [*arguments[:position], *arguments[position + 1 :]]
+        commands.create_command(arguments[position]).parse_args(options)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     except (AttributeError, ImportError, StopIteration):
-        pass  # another pip than is known, which is refused with the reason when it is to be run
+        pass  # an unknown pip: swapped() refuses it with the reason
     return None

@@ -153,5 +153,5 @@ def test_a_tree_with_a_link_is_refused(
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "link").symlink_to("/etc/hostname")
     assert unpack(environment, monkeypatch, tmp_path) == 1
-    assert "link is a link" in capsys.readouterr().err
+    assert "link is a symbolic link" in capsys.readouterr().err
     assert not os.path.lexists(environment / "link")

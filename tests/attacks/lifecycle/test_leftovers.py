@@ -1,4 +1,4 @@
-"""Many calls, one after the other and at once, leave nothing behind."""
+"""Many calls, in a row and at once, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 
 @pytest.fixture
 def used(place: Place) -> Place:
-    """A place where a call has been made already: what is kept for later ones is kept by now."""
+    """A place after one call, so everything that is cached for later calls exists."""
     place.call({})
     return place
 
 
-def _left(place: Place, before: Traces) -> dict[str, list[object]]:
-    """Return what stays. Other programs on this host make namespaces too, so what is new has time to go away."""
+def _remaining(place: Place, before: Traces) -> dict[str, list[object]]:
+    """Return the traces that stay. Other programs on this host make namespaces too, so give new ones time to go."""
     suspects = traces(place.tmp).new_since(before)
 
     def remaining() -> dict[str, list[object]]:
@@ -41,7 +41,7 @@ def test_two_hundred_calls_in_a_row_leave_nothing(used: Place) -> None:
     assert after.processes == frozenset()
     assert after.files == before.files
     assert len(after.descriptors) == len(before.descriptors)
-    assert _left(used, before) == {}
+    assert _remaining(used, before) == {}
 
 
 def test_sixteen_calls_at_once_leave_nothing(used: Place) -> None:
@@ -53,11 +53,11 @@ def test_sixteen_calls_at_once_leave_nothing(used: Place) -> None:
     after = traces(used.tmp)
     assert after.processes == frozenset()
     assert after.files == before.files
-    assert _left(used, before) == {}
+    assert _remaining(used, before) == {}
 
 
-def test_a_daemon_would_be_seen(used: Place) -> None:
-    """The control: what the two above look for is found where it is, while a hook runs."""
+def test_the_checks_detect_a_running_hook(used: Place) -> None:
+    """The control: while a hook runs, the traces that the tests above compare exist."""
     before = traces(used.tmp)
     release = used.tree / "release"
     arguments = {"name": "ih-seen", "started": "started", "release": str(release)}

@@ -1,7 +1,7 @@
-"""What a hook leaves for the frontend to obey (H and I of the attacks): stock does, and ours refuses by one error.
+"""Hostile results of a hook (families H and I): stock pyproject_hooks accepts them, and our caller refuses them.
 
-Each attack replaces what a tiny backend answers or leaves. Stock has to fall for it first, in a process of its own
-where it hangs or uses up its memory.
+Each attack replaces the answer or the artefact of a tiny backend. First it must work on *stock*, the caller of
+pyproject_hooks, which runs in its own process if the attack hangs it or uses up its memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ METADATA = "Metadata-Version: 2.1\nName: example\nVersion: 1.0\n"
 REQUIRES = []
 
 def answer(action):
-    """Have the hook script's own end replaced: it writes output.json with json.dump, last of all."""
+    """Replace output.json at exit, after the hook script has written it."""
     import atexit
     path = os.path.join(sys.argv[2], "output.json")
     def act():
@@ -118,8 +118,8 @@ def stock(tree: Path) -> pyproject_hooks.BuildBackendHookCaller:
     return pyproject_hooks.BuildBackendHookCaller(str(tree), "tiny", ["."], quiet)
 
 
-def said_by_stock(tree: Path, code: str, *, seconds: float = 60) -> str:
-    """Return what comes of a call by stock in a process of its own, ``"hangs"`` where that does not end."""
+def output_of_stock(tree: Path, code: str, *, seconds: float = 60) -> str:
+    """Call a hook with stock in its own process, and return the output, or ``"hangs"`` if the process does not end."""
     argv = [sys.executable, "-c", _STOCK, str(tree), code]
     try:
         return subprocess.run(argv, capture_output=True, text=True, timeout=seconds, check=False).stdout
@@ -139,26 +139,26 @@ def refused(tree: Path, code: str, **policy: Any) -> UntrustedResultError:
 
 
 def test_output_json_as_link_to_a_secret(tree: Path) -> None:
-    """I01: stock parses it, and keeps it in the error that a log may print."""
+    """I01: stock parses the secret, and keeps it in the error, which a log may print."""
     code = f"answer(lambda path: os.symlink({str(tree.parent / 'netrc')!r}, path))"
-    assert SECRET in said_by_stock(tree, code)
+    assert SECRET in output_of_stock(tree, code)
     assert "opened" in refused(tree, code).rule
 
 
 def test_output_json_as_fifo(tree: Path) -> None:
     """I02: stock waits for a writer that never comes."""
     code = "answer(os.mkfifo)"
-    assert said_by_stock(tree, code, seconds=10) == "hangs"
+    assert output_of_stock(tree, code, seconds=10) == "hangs"
     assert "regular file" in refused(tree, code).rule
 
 
 @pytest.mark.parametrize("kind", ["/dev/zero", "sparse"])
 def test_output_json_without_end(tree: Path, kind: str) -> None:
-    """I03: stock reads it until its memory ends, here after two GiB."""
+    """I03: stock reads it until its memory is exhausted, here at 2 GiB."""
     code = "answer(lambda path: os.symlink('/dev/zero', path))"
     if kind == "sparse":
         code = "answer(lambda path: os.close(os.open(path, 577, 0o600)) or os.truncate(path, 10 << 30))"
-    assert "MemoryError" in said_by_stock(tree, code)
+    assert "MemoryError" in output_of_stock(tree, code)
     refused(tree, code)
 
 
@@ -174,9 +174,9 @@ def test_output_json_without_end(tree: Path, kind: str) -> None:
     ],
 )
 def test_output_json_that_is_none(tree: Path, code: str, error: str) -> None:
-    """I04: each is another error with stock, and one with us. Python before 3.10.7 reads any number of digits."""
-    said = said_by_stock(tree, code)
-    assert error in said or (error == "ValueError" and "returned" in said), said
+    """I04: stock raises a different error for each; we raise one. Python before 3.10.7 reads any number of digits."""
+    output = output_of_stock(tree, code)
+    assert error in output or (error == "ValueError" and "returned" in output), output
     refused(tree, code)
 
 
@@ -185,7 +185,7 @@ def test_output_json_that_is_none(tree: Path, code: str, error: str) -> None:
 
 @pytest.mark.parametrize("name", ["../../../etc/passwd", "~/.netrc", ".", "", "/etc/passwd", {"a": 1}, 7, None])
 def test_a_returned_name_that_is_none(tree: Path, name: object) -> None:
-    """I05: stock returns it, and frontends join it to the output directory."""
+    """I05: stock returns the name, and frontends join it to the output directory."""
     out, code = str(tree.parent / "out"), {"code": f"global returned; returned = {name!r}"}
     assert stock(tree).build_wheel(out, code) == name
     with pytest.raises(UntrustedResultError):
@@ -197,7 +197,7 @@ _OTHER = "os.rename(path, os.path.join(directory, returned))"
 
 @pytest.mark.parametrize("hook", ["build_wheel", "prepare_metadata_for_build_wheel"])
 def test_what_is_named_after_another_project(tree: Path, hook: str) -> None:
-    """I15: stock hands over whatever project the hook chose, and so does a frontend that publishes it."""
+    """I15: stock accepts any project name from the hook, and so would a frontend that publishes the wheel."""
     code = "global returned; returned = 'requests' + returned[7:]\n"
     code += _OTHER if hook == "build_wheel" else "os.rename(directory, directory.replace(INFO, returned))"
     out, settings = str(tree.parent / "out"), {"code": code}
@@ -214,7 +214,7 @@ def test_another_name_by_changing_what_it_is_compared_with(tree: Path) -> None:
     code = "open('pyproject.toml', 'w').write('[project]\\nname = \"requests\"\\n')"
     assert "must not change" in refused(tree, code).rule
     (tree / "pyproject.toml").write_text('[project]\nname = "example"\n')
-    # A hook that changes it for itself alone is compared with what was there before.
+    # If a hook changes the name only for itself, its result is compared with the name before the hook.
     out = str(tree.parent / "out")
     with pytest.raises(UntrustedResultError, match=r"must not change|named after"):
         ours(tree).build_wheel(
@@ -227,13 +227,13 @@ def test_another_name_by_changing_what_it_is_compared_with(tree: Path) -> None:
     "end", ["raise SystemExit(1)", "os._exit(3)", "os.kill(os.getpid(), 9)", "returned = ['-r x']"]
 )
 def test_another_name_by_a_hook_that_fails(tree: Path, end: str) -> None:
-    """I15: the frontend may go on after a failure, and the next hook would be compared with the name left here."""
+    """I15: the frontend may go on after a failure, and the next hook would be compared with the new name."""
     code = f"open('pyproject.toml', 'w').write('[project]\\nname = \"requests\"\\n')\nglobal returned\n{end}"
     assert "must not change" in refused(tree, code).rule
 
 
 def test_another_version_than_was_prepared(tree: Path) -> None:
-    """I15: the metadata that a resolver has looked at are not those of the wheel."""
+    """I15: the wheel's metadata would differ from the prepared metadata, which a resolver has used."""
     out, nothing = str(tree.parent / "out"), {"code": ""}
     metadata = stock(tree).prepare_metadata_for_build_wheel(out, nothing)
     prepared = os.path.join(out, metadata)
@@ -246,7 +246,7 @@ def test_another_version_than_was_prepared(tree: Path) -> None:
 
 
 def test_a_stale_file_is_not_returned(tree: Path) -> None:
-    """I15: what lies in the output directory from before is not what this hook has made."""
+    """I15: a file that was already in the output directory is not a result of this hook."""
     out = tree.parent / "out"
     (out / "example-0.9-py3-none-any.whl").write_bytes(b"earlier")
     code = {"code": "global returned; returned = 'example-0.9-py3-none-any.whl'"}
@@ -261,7 +261,7 @@ def test_a_stale_file_is_not_returned(tree: Path) -> None:
 
 
 def test_a_warning_that_quotes_a_file(tree: Path) -> None:
-    """I07: the warnings module prints that line of any file that the frontend can read."""
+    """I07: Python's warnings module prints the named line of any file that the frontend can read."""
     path = str(tree.parent / "netrc")
     code = f"document(warnings=[{{'message': 'm', 'filename': {path!r}, 'lineno': 1}}])"
     shown = {}
@@ -273,15 +273,15 @@ def test_a_warning_that_quotes_a_file(tree: Path) -> None:
     if _forwards_warnings():
         assert SECRET in shown["stock"]
     assert SECRET not in shown["ours"]
-    assert path in shown["ours"] or not _forwards_warnings()  # said in words, and never opened
+    assert path in shown["ours"] or not _forwards_warnings()  # the message names the file, and nothing opens it
 
 
 def test_a_warning_whose_file_has_no_end(tree: Path) -> None:
-    """I07: and that is where it hangs, where the file is a FIFO."""
+    """I07: if the file is a FIFO, the warnings module hangs."""
     os.mkfifo(tree.parent / "fifo")
     code = f"document(warnings=[{{'message': 'm', 'filename': {str(tree.parent / 'fifo')!r}, 'lineno': 1}}])"
     if _forwards_warnings():
-        assert said_by_stock(tree, code, seconds=10) == "hangs"
+        assert output_of_stock(tree, code, seconds=10) == "hangs"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ours(tree).get_requires_for_build_wheel({"code": code})
@@ -311,14 +311,14 @@ def _forwards_warnings() -> bool:
     ],
 )
 def test_a_requirement_that_is_an_option_or_a_place(tree: Path, item: str) -> None:
-    """I08, I09: stock returns it, and build writes it into a file that pip obeys."""
+    """I08, I09: stock returns it, and build writes it to a requirements file, which pip obeys."""
     code = f"REQUIRES[:] = [{item!r}]"
     assert stock(tree).get_requires_for_build_wheel({"code": code}) == [item]
     assert "requirement" in refused(tree, code).rule
 
 
 def test_a_requirement_that_has_pip_quote_a_file(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """I08: all the way through build: pip prints the file that a requirement names."""
+    """I08: through build, pip prints a file that a requirement names."""
     code = f"REQUIRES[:] = ['-r {tree.parent / 'netrc'}']"
     with DefaultIsolatedEnv(installer="pip") as env:
         requires = stock(tree).get_requires_for_build_wheel({"code": code})
@@ -341,12 +341,12 @@ def test_a_url_is_a_matter_of_policy(tree: Path) -> None:
 
 @pytest.mark.parametrize("flags", [{"unsupported": "yes"}, {"no_backend": 1}, {"hook_missing": [], "evil": True}])
 def test_flags_of_a_wrong_kind(tree: Path, flags: Mapping[str, object]) -> None:
-    """I10: stock takes whatever is true for true."""
+    """I10: stock accepts any truthy value as true."""
     assert refused(tree, f"document(**{flags!r})")
 
 
 def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
-    """H08, H09, I10: in what the frontend raises and logs."""
+    """H08, H09, I10: in errors that the frontend raises and logs."""
     text = "\x1b]0;title\x07\u202e\n::set-env name=A::b\n##vso[x]" + "x" * (1 << 20)
     code = f"document(no_backend=True, return_val=None, traceback={text!r}, backend_error={text!r})"
     messages = []
@@ -354,9 +354,9 @@ def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
         with pytest.raises(pyproject_hooks.BackendUnavailable) as caught:
             caller.get_requires_for_build_wheel({"code": code})
         messages.append(str(caught.value) + caught.value.traceback)
-    for order in ("\x1b", "\u202e", "\n::set-env", "##vso["):
-        assert order in messages[0]
-        assert order not in messages[1]
+    for command in ("\x1b", "\u202e", "\n::set-env", "##vso["):
+        assert command in messages[0]
+        assert command not in messages[1]
     assert len(messages[1]) < 256 << 10 < len(messages[0])
 
 
@@ -380,7 +380,7 @@ def test_a_refusal_shows_what_it_refuses_escaped(tree: Path) -> None:
     ],
 )
 def test_an_artefact_that_is_no_plain_file(tree: Path, code: str) -> None:
-    """I11: stock returns the name, and the frontend copies or uploads what that leads to."""
+    """I11: stock returns the name, and the frontend copies or uploads the file behind the link."""
     out = str(tree.parent / "out")
     settings = {"code": code.format(secret=str(tree.parent / "netrc"))}
     name = stock(tree).build_wheel(out, settings)
@@ -394,7 +394,7 @@ def test_an_artefact_that_is_no_plain_file(tree: Path, code: str) -> None:
 
 
 def test_an_artefact_s_attributes_stay_behind(tree: Path) -> None:
-    """I11: modes and extended attributes are the hook's; the copy has the umask's and none."""
+    """I11: the copy gets its mode from the umask, and no extended attributes."""
     out = str(tree.parent / "out")
     code = "os.chmod(path, 0o777)\ntry:\n    os.setxattr(path, 'user.evil', b'x')\nexcept OSError:\n    pass"
     name = ours(tree).build_wheel(out, {"code": code})
@@ -415,7 +415,7 @@ def test_exactly_the_returned_artefact_leaves(tree: Path) -> None:
 
 
 def test_an_artefact_is_not_changed_by_what_the_hook_left_running(tree: Path) -> None:
-    """I12: a process that goes on writing after the hook has returned."""
+    """I12: a process of the hook goes on writing after the hook has returned."""
     code = """
 os.unlink(path)
 open(path, "w").write("good" * 100)
@@ -432,7 +432,9 @@ while not os.path.exists("pid"):
     name = stock(tree).build_wheel(out, {"code": code})
     try:
         earlier = Path(out, name).read_bytes()
-        assert until(lambda: Path(out, name).read_bytes() != earlier), "stock has no process left that writes"
+        assert until(lambda: Path(out, name).read_bytes() != earlier), (
+            "with stock, no process goes on writing, so this proves nothing"
+        )
     finally:
         os.kill(int((tree / "pid").read_text()), signal.SIGKILL)
     (tree / "pid").unlink()
@@ -453,7 +455,7 @@ while not os.path.exists("pid"):
     ],
 )
 def test_prepared_metadata_that_are_no_plain_files(tree: Path, code: str) -> None:
-    """I18: stock hands them on, and the frontend reads the secret as the metadata."""
+    """I18: stock accepts them, and the frontend reads the secret as metadata."""
     out = str(tree.parent / "out")
     settings = {"code": code.format(secret=str(tree.parent / "netrc"))}
     name = stock(tree).prepare_metadata_for_build_wheel(out, settings)
@@ -465,7 +467,7 @@ def test_prepared_metadata_that_are_no_plain_files(tree: Path, code: str) -> Non
         ours(tree).prepare_metadata_for_build_wheel(out, settings)
 
 
-# I16, I17: archives, where the policy asks for the deep check.
+# I16, I17: archives, with the deep check.
 
 
 @pytest.mark.parametrize(
@@ -480,7 +482,7 @@ def test_prepared_metadata_that_are_no_plain_files(tree: Path, code: str) -> Non
 )
 def test_a_hostile_wheel(tree: Path, code: str) -> None:
     out, settings = str(tree.parent / "out"), {"code": code}
-    assert ours(tree).build_wheel(out, settings)  # optional: without it the wheel is handed over
+    assert ours(tree).build_wheel(out, settings)  # the check is optional: without it, the frontend gets the wheel
     (name,) = os.listdir(out)
     before = Path(out, name).read_bytes()
     with pytest.raises(UntrustedResultError):
@@ -517,11 +519,11 @@ def test_hostile_metadata(tree: Path, code: str) -> None:
         ours(tree, deep_check=True).prepare_metadata_for_build_wheel(out, settings)
 
 
-# I20: what is cleaned up.
+# I20: cleaning up.
 
 
 def test_cleaning_up_changes_nothing_outside(tree: Path) -> None:
-    """I20: TemporaryDirectory of older Pythons follows a link to give it a mode that can be removed (CVE-2023-6597)."""
+    """I20: in older Pythons, TemporaryDirectory follows links when it changes modes to remove files (CVE-2023-6597)."""
     victim = tree.parent / "victim"
     victim.mkdir(mode=0o500)
     os.chmod(victim, 0o500)

@@ -1,4 +1,4 @@
-"""Every attack, from every hook: closed in the sandbox, and open without it, as otherwise nothing would be proved."""
+"""Every attack, from every hook: it fails in the sandbox and works without it, because otherwise it proves nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _run(hook: str, sandboxed: bool) -> Outcome:
 
 
 def _attacks(hook: str) -> tuple[Attack, ...]:
-    """Return what a hook tries. What is seen is the same in all of them, so one of them walks over every file."""
+    """Return the attacks of a hook. All hooks see the same files, so only one of them visits every file."""
     return ATTACKS if hook == "build_wheel" else QUICK
 
 
@@ -34,20 +34,20 @@ def _attacks(hook: str) -> tuple[Attack, ...]:
     ("hook", "attack"), [pytest.param(h, a, id=f"{h}-{a.name}") for h in HOOKS for a in _attacks(h)]
 )
 def test_attack(hook: str, attack: Attack) -> None:
-    """The promises of the threat model, one attack each; the table says what is tried."""
+    """Each attack tests a promise of the threat model. The table of attacks describes it."""
     if not attack.possible:
         pytest.skip(f"{attack.name}: {attack.needs_more()}")
     inside, outside = _run(hook, True), _run(hook, False)
     assert not inside.succeeded[attack.name], f"{attack.tries}: {inside.evidence[attack.name]}"
     if not outside.succeeded[attack.name]:
         evidence = outside.evidence[attack.name]
-        assert attack.needs_more(), f"it does not work without the sandbox either, which proves nothing: {evidence}"
+        assert attack.needs_more(), f"it fails even without the sandbox, so it proves nothing: {evidence}"
         pytest.skip(f"{attack.name} proves nothing here: {attack.needs_more()}: {evidence}")
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hidden_files_do_not_exist(hook: str) -> None:
-    """What is hidden is absent, and not only refused: ENOENT tells nothing of whether it exists."""
+    """Hidden files do not exist for the hook. The error is ENOENT, which does not reveal whether a file exists."""
     evidence = _run(hook, True).evidence
     errors = {
         (attack.name, path, error)
@@ -61,7 +61,7 @@ def test_hidden_files_do_not_exist(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_protection_is_active(hook: str) -> None:
-    """The report says of this very run that everything held; the bounding set is empty, as it says."""
+    """The report of this run says that every protection is active, and the bounding set is in fact empty."""
     assert _run(hook, True).evidence["K08-capabilities"]["CapBnd"] == ["0" * 16]
     report = _run(hook, True).report
     assert report is not None
@@ -71,7 +71,7 @@ def test_every_protection_is_active(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", ["build_wheel", "build_sdist", "build_editable"])
 def test_nothing_is_smuggled_out_in_an_artefact(hook: str) -> None:
-    """A18: the backend puts all that it has found into what it builds, which needs no network; inside it is nothing."""
+    """A18: the backend puts everything it has found into the artefact. In the sandbox it has found no canary."""
     smuggled = {}
     for sandboxed in (True, False):
         with World(policy=Policy() if sandboxed else None) as world:
@@ -89,7 +89,7 @@ _SEEKING = ("A01", "A03", "A04", "A11", "A12", "A14", "C11")
 
 
 def _contents(artefact: Path) -> str:
-    """Return all that is in a wheel or an sdist."""
+    """Return the text of all files in a wheel or an sdist."""
     if artefact.suffix == ".whl":
         with zipfile.ZipFile(artefact) as wheel:
             return "\n".join(wheel.read(name).decode() for name in wheel.namelist())
@@ -99,10 +99,10 @@ def _contents(artefact: Path) -> str:
 
 
 def test_orphans_are_reaped(place: Place) -> None:
-    """D10: whoever is left over by a hook's processes is waited for while the hook still runs."""
+    """D10: pid 1 reaps the orphans of a hook's processes while the hook still runs."""
     assert place.call({"orphans": {"probe": "orphans", "arguments": {"count": 500}}}) == {"orphans": {"left": 0}}
 
 
 def test_semaphores_of_its_own_work(place: Place) -> None:
-    """E03: otherwise that no shared memory outside can be read would only show that there is none."""
+    """E03: IPC works in the sandbox, so an attack on shared memory outside fails for the right reason."""
     assert place.call({"own": {"probe": "own_semaphore", "arguments": {}}}) == {"own": "done"}

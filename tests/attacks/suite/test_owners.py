@@ -1,4 +1,4 @@
-"""Source trees of every kind of owner, where the caller is root: all attacks are closed, and builds work."""
+"""If the caller is root, all attacks fail and builds work in source trees of every kind of owner."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ _TWO_CAPABILITIES = "000000000000000a"
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Who owns a tree, and what is to come of it.
+    """The owners of a source tree, and the expected outcome.
 
-    :ivar everything: the one owner of all files, ``None`` where owners are mixed
-    :ivar mirror: the host refuses idmapped mounts
-    :ivar new: the owner of new files
-    :ivar capabilities: of the hook, in its own user namespace
+    :ivar everything: the uid and gid of all files, or ``None`` if the files have several owners
+    :ivar mirror: whether the host refuses idmapped mounts
+    :ivar new: the uid and gid of new files
+    :ivar capabilities: the hook's capabilities in its own user namespace, in hexadecimal
+    :ivar identity: the reason in the status of the identity protection
     """
 
     everything: tuple[int, int] | None
@@ -60,7 +61,7 @@ SHAPES = {
 
 
 def _prepare(shape: Shape) -> Callable[[World], None]:
-    """Return what gives a tree files to work on, and its owners. One directory is open to its owner alone."""
+    """Return a function that puts files into a tree and sets their owners. Only its owner can open one directory."""
 
     def prepare(world: World) -> None:
         for name, owner in _DIRECTORIES.items():
@@ -108,7 +109,7 @@ def _attacked(name: str) -> Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class _Worked:
-    """What a build that does its chores left behind."""
+    """The outcome of a build that changes files of every owner."""
 
     failed: list[Any]
     before: dict[str, tuple[int, int]]
@@ -141,7 +142,7 @@ def _worked(name: str) -> _Worked:
 
 
 def _attacks(name: str) -> tuple[Attack, ...]:
-    """Return what is tried: with the capabilities that mirroring takes, also the walk over every file."""
+    """Return the attacks. The shape with the most capabilities also visits every file."""
     return ATTACKS if name == "mixed-mirrored" else QUICK
 
 
@@ -149,7 +150,7 @@ def _attacks(name: str) -> tuple[Attack, ...]:
     ("name", "attack"), [pytest.param(n, a, id=f"{n}-{a.name}") for n in SHAPES for a in _attacks(n)]
 )
 def test_attack_is_closed(name: str, attack: Attack) -> None:
-    """Whatever the hook needs to work on such a tree opens nothing. That each attack works is shown elsewhere."""
+    """The access that the hook needs for such a tree helps no attack. test_hostile_backend.py shows that each works."""
     outcome = _attacked(name)
     assert not outcome.succeeded[attack.name], f"{attack.tries}: {outcome.evidence[attack.name]}"
 
@@ -165,7 +166,7 @@ def test_identity(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_builds_can_work_on_files_of_every_owner(name: str) -> None:
-    """As root can without the sandbox: append, remove, rename, set times and modes, and it is so on the disk."""
+    """They can append, remove, rename, and set times and modes, as root can without the sandbox."""
     worked = _worked(name)
     assert worked.failed == []
     for directory in _DIRECTORIES:
@@ -177,7 +178,7 @@ def test_builds_can_work_on_files_of_every_owner(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_file_keeps_its_owner(name: str) -> None:
-    """Files that were there belong to whom they belonged to, also those that were written to or renamed."""
+    """Existing files keep their owners, even if the hook wrote to them or renamed them."""
     worked = _worked(name)
     before = {path.replace("/rename", "/renamed"): owner for path, owner in worked.before.items()}
     gone = {f"{directory}/unlink" for directory in _DIRECTORIES}
@@ -188,7 +189,7 @@ def test_every_file_keeps_its_owner(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_new_files_belong_to(name: str) -> None:
-    """New files, directories and links are the tree's owner's where it has one and the host can, else the caller's."""
+    """New files, directories and links get the tree's only owner if the host can do that, otherwise the caller."""
     worked = _worked(name)
     new = [f"{d}/{path}" for d in _DIRECTORIES for path in ("new", "new/file", "new/link")]
     assert {path: worked.after[path] for path in [*new, "evidence.json"]} == dict.fromkeys(

@@ -1,6 +1,6 @@
-"""Many hooks in a row and at once, by the code of benchmarks/soak.py with smaller numbers.
+"""Run many hooks in a row and at once, with the code of benchmarks/soak.py and smaller numbers.
 
-``ISOLATED_HOOKS_SOAK=1000`` is the number in a row; 200 is the default.
+``ISOLATED_HOOKS_SOAK=1000`` sets the number of calls in a row; the default is 200.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _IN_A_ROW = int(os.environ.get("ISOLATED_HOOKS_SOAK", "200"))
 
 @pytest.fixture(scope="module")
 def soak() -> ModuleType:
-    """The script, as a module."""
+    """The script benchmarks/soak.py, as a module."""
     if not _SCRIPT.exists():
-        cannot_run("benchmarks/ is not here: these tests run from a checkout")
+        cannot_run("benchmarks/ is missing: run these tests from a checkout")
     spec = importlib.util.spec_from_file_location("soak", _SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -40,7 +40,7 @@ def soak() -> ModuleType:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory for temporary files."""
+    """The directory for temporary files."""
     directory = tmp_path / "tmp"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -50,7 +50,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("count", "at_once"), [(_IN_A_ROW, 1), (64, 32)], ids=["in-a-row", "at-once"])
 def test_calls_leave_nothing(count: int, at_once: int, soak: ModuleType, temporary: Path, tmp_path: Path) -> None:
-    """Descriptors, threads, processes, mounts, files and cgroups are as many as before; memory stays within 8 MiB."""
+    """The number of descriptors, threads, processes, mounts, files and cgroups stays; memory grows by 8 MiB at most."""
     source = soak.make_source(tmp_path / "source")
     soak.soak(at_once, at_once, source, Policy())
     before = soak.used(temporary)
@@ -60,7 +60,7 @@ def test_calls_leave_nothing(count: int, at_once: int, soak: ModuleType, tempora
     assert after["resident KiB"] - before["resident KiB"] < 8 * 1024
 
 
-def test_what_is_left_would_be_seen(soak: ModuleType, temporary: Path) -> None:
+def test_the_script_detects_leftovers(soak: ModuleType, temporary: Path) -> None:
     before = soak.used(temporary)
     held = open(temporary / "file", "w")  # noqa: SIM115
     with subprocess.Popen([sys.executable, "-c", "input()", str(temporary)], stdin=subprocess.PIPE):

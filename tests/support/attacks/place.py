@@ -1,4 +1,4 @@
-"""A place to run the hostile backend in where only a few of its probes are wanted, and what is left behind there."""
+"""A directory in which a test runs a few probes of the hostile backend, and the traces that calls leave there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ Attacks = Mapping[str, Mapping[str, Any]]
 class Place:
     """A source tree with the hostile backend, a build environment, an output directory, and a TMPDIR of its own.
 
-    :param launcher: what sets the sandbox up
+    :param base: an existing directory for all of these
+    :param launcher: the name of the launcher that sets up the sandbox
     """
 
     def __init__(self, base: Path, launcher: str = "native") -> None:
@@ -57,8 +58,8 @@ class Place:
         return evidence
 
     def frontend(self, attacks: Attacks, *, options: Mapping[str, Any], **named: Any) -> subprocess.Popen[bytes]:
-        """Start a frontend in a process of its own."""
-        described = {
+        """Start ``frontend.py``, with more keys of its description in ``options``."""
+        description = {
             "tree": str(self.tree),
             "python": str(self.python),
             "hook": "get_requires_for_build_wheel",
@@ -68,7 +69,7 @@ class Place:
             **options,
         }
         environ = {**os.environ, "TMPDIR": str(self.tmp)}
-        command = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(described)]
+        command = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(description)]
         return subprocess.Popen(command, env=environ, **named)
 
 
@@ -79,7 +80,7 @@ def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str
 
 @dataclasses.dataclass(frozen=True)
 class Traces:
-    """What could be left behind: none of these may grow."""
+    """Traces that a call could leave. None of these sets may grow."""
 
     processes: frozenset[int]
     mounts: frozenset[str]
@@ -89,15 +90,15 @@ class Traces:
     locks: frozenset[str]
 
     def new_since(self, earlier: Traces) -> dict[str, list[Any]]:
-        """Return what is here and was not there."""
+        """Return the traces that are not in an earlier set."""
         pairs = ((f.name, getattr(self, f.name) - getattr(earlier, f.name)) for f in dataclasses.fields(self))
         return {name: sorted(new) for name, new in pairs if new}
 
 
 def traces(tmp: Path) -> Traces:
-    """Return what there is now.
+    """Return the current traces.
 
-    :param tmp: the TMPDIR of the calls: every process of a sandbox has a path beneath it in its command line
+    :param tmp: the TMPDIR of the calls; every process of a sandbox has a path below it in its command line
     """
     return Traces(
         processes=frozenset(processes_naming(tmp)),
@@ -110,21 +111,21 @@ def traces(tmp: Path) -> Traces:
 
 
 def processes_naming(path: Path) -> list[int]:
-    """Return the processes that have a path in their command line."""
-    found = []
+    """Return the ids of the processes that have a path in their command line."""
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if os.fsencode(path) in (directory / "cmdline").read_bytes():
-                found.append(int(directory.name))
-    return found
+                pids.append(int(directory.name))
+    return pids
 
 
 def sandbox_mounts(process: Path, tmp: Path) -> list[str]:
-    """Return the mounts that a process sees and that are of a sandbox: its root, and whatever is beneath ``tmp``.
+    """Return those mounts of a process that belong to a sandbox: the sandbox's root, and mounts below ``tmp``.
 
-    Not all of them, because other programs on this host mount things too.
+    Other mounts do not count, because other programs on this host mount things too.
 
-    :param process: its directory in /proc
+    :param process: the process's directory in /proc
     """
     try:
         lines = (process / "mountinfo").read_text().splitlines()
@@ -134,7 +135,7 @@ def sandbox_mounts(process: Path, tmp: Path) -> list[str]:
 
 
 def _sandbox_namespaces(tmp: Path) -> list[str]:
-    """Return the mount namespaces of this host, by name, that have a sandbox's mounts in them."""
+    """Return the names of the mount namespaces on this host that contain mounts of a sandbox."""
     return [
         name
         for process in Path("/proc").glob("[0-9]*")
@@ -144,8 +145,8 @@ def _sandbox_namespaces(tmp: Path) -> list[str]:
 
 
 def _links(pattern: str) -> list[str]:
-    found = []
+    targets = []
     for path in Path("/").glob(pattern[1:]):
         with contextlib.suppress(OSError):
-            found.append(os.readlink(path))
-    return found
+            targets.append(os.readlink(path))
+    return targets

@@ -179,7 +179,7 @@ def locks(tmp: Path) -> list[str]:
 
     A uid is held by a socket, and that is there for as long as a process has it open.
     """
-    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    lines = [line.split() for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()]
     names = {fields[6]: fields[-1] for fields in lines if fields[-1].startswith("@isolated-hooks/uid")}
     held = [link for pid in (os.getpid(), *processes_of(tmp)) for link in _links(f"/proc/{pid}/fd/*")]
     return [names[inode] for link in held if (inode := link.removeprefix("socket:[").rstrip("]")) in names]

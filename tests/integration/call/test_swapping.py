@@ -153,12 +153,12 @@ def test_an_error_of_the_block_is_not_replaced(tool: Any) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("string", "neither the module nor what is loaded"),
+        ("string", "neither the module nor its loaded submodules"),
         ("no_such_module_at_all", "cannot be imported"),
         ("", "cannot be imported"),
         (".relative", "cannot be imported"),
         ("a_tool:Nothing", "does not exist"),
-        ("a_tool:make", "is no hook caller"),
+        ("a_tool:make", "is not a hook caller"),
         ("a_tool:", "does not exist"),
         ("isolated_hooks:IsolatedHookCaller", "is in a sandbox already"),
         ("isolated_hooks.caller:IsolatedHookCaller", "is in a sandbox already"),

@@ -17,8 +17,8 @@ from support.projects import caller, clean_environ, facts, write_project
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
+from isolated_hooks.launchers import BUILT_IN, find_launcher
 from isolated_hooks.launchers import bubblewrap as bubblewrap_launcher
-from isolated_hooks.launchers import find_launcher
 from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -240,7 +240,7 @@ def test_the_example_of_the_document_runs_hooks(tmp_path: Path, install: Install
     document = json.loads(_isolated_hooks("doctor", "--json", "--launcher", "polite", cwd=tree, env=env).stdout)
     assert document["runs"] is True
     assert document["launchers"]["polite"] == {"available": True, "reason": "native, by /usr/bin/nice", "remedy": ""}
-    assert list(document["launchers"]) == ["native", "bubblewrap", "polite"]
+    assert list(document["launchers"]) == [*BUILT_IN, "polite"]
 
 
 def test_a_launcher_that_is_not_available_says_so(tmp_path: Path, install: Installer) -> None:
@@ -319,5 +319,5 @@ def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(
         assert "Remedy: repair or remove polite 1.0, or choose another launcher" in done.stderr
     # The doctor still lists it, and it does not affect frontends that choose another launcher.
     listed = json.loads(_isolated_hooks("doctor", "--json", cwd=tree, env=env).stdout)["launchers"]
-    assert list(listed) == ["native", "bubblewrap", "polite"]
+    assert list(listed) == [*BUILT_IN, "polite"]
     assert _isolated_hooks("run", "--", "true", cwd=tree, env=env).returncode == 0

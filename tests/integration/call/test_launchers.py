@@ -137,7 +137,7 @@ def _program(path: Path, version: str, mode: int = 0o755) -> Path:
     ("version", "mode", "reason"),
     [
         (None, 0, "there is no"),
-        ("bubblewrap 0.8.0", 0o777, "others than its owner can change it"),
+        ("bubblewrap 0.8.0", 0o777, "users other than its owner can change it"),
         ("bubblewrap 0.8.0", 0o644, "is not a program"),
         ("bubblewrap 0.8.0", 0o4755, "set-user-ID"),
         ("bubblewrap 0.4.1", 0o755, "bubblewrap 0.4.1"),

@@ -24,6 +24,7 @@ from isolated_hooks import IsolatedHookCaller, Policy
 
 __all__ = [
     "CLI",
+    "FEW_FILES",
     "INFO",
     "SDIST",
     "WHEEL",
@@ -49,6 +50,9 @@ INFO = "example-1.0.dist-info"
 CLI = (sys.executable, "-m", "isolated_hooks")
 #: For commands that use this interpreter: it is not among the system's own programs, but shown where PATH names it.
 WITH_PYTHON = {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', os.defpath)}"}
+
+#: Of a developer's own search path hooks see every installation, and what walks through that takes seconds.
+FEW_FILES = {"PATH": os.defpath}
 
 _PYPROJECT = """\
 [build-system]

@@ -21,6 +21,7 @@ import pyproject_hooks
 import pytest
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.world.processes import until
 
 __all__ = [
     "CLI",
@@ -254,11 +255,13 @@ def cannot_run(reason: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def nothing_left(directory: Path) -> Iterator[Path]:
+def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
     """Have temporary files made in a directory of its own, and check that no trace is left when the context ends.
 
     Traces are files there, descriptors of this process, and processes that name the directory in their command line: a
     launcher does, and a hook by its control directory.
+
+    :param at_once: processes have ended by then; otherwise they are given the time in which a kernel ends them
     """
     temporary = directory / "temporary files"
     temporary.mkdir()
@@ -272,6 +275,8 @@ def nothing_left(directory: Path) -> Iterator[Path]:
         tempfile.tempdir = directory_before
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         left = sorted(os.listdir(temporary))
+        if not at_once:
+            until(lambda: not running(temporary))
         processes = running(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
     gc.collect()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from isolated_hooks import Policy, SandboxUnavailableError
-from isolated_hooks.launchers import find_launcher
+from isolated_hooks.launchers import BUILT_IN, find_launcher
 from isolated_hooks.run.command import check_host
 
 # What is not so there is shown as in a test.
@@ -55,7 +55,7 @@ def bubblewrap() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["native", "bubblewrap"])
+@pytest.fixture(params=list(BUILT_IN))
 def launcher(request: pytest.FixtureRequest) -> str:
     """The name of each launcher of our own that works here."""
     if request.param == "bubblewrap":

@@ -1,4 +1,4 @@
-"""What the tests of the hostile backend share."""
+"""Fixtures for the tests that run the hostile backend."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from support.attacks.place import Place
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A place to run the backend in, whose TMPDIR holds every workspace."""
-    made = Place(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(made.tmp))
+    """A place to run the backend. Its TMPDIR holds every workspace."""
+    new_place = Place(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(new_place.tmp))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    return made
+    return new_place

@@ -15,6 +15,8 @@ from support.containers import table
 from support.containers.environments import ENVIRONMENTS
 from support.containers.places import Places
 
+from isolated_hooks import Protection
+
 pytestmark = pytest.mark.containers
 
 _NAMES = [environment.name for environment in ENVIRONMENTS]
@@ -57,7 +59,8 @@ def _has_namespaces(probes: Mapping[str, Any]) -> bool:
 
 def expected(probes: Mapping[str, Any], uid: int) -> dict[str, set[str]]:
     """Return the states that the doctor may report, derived only from the probes. This is docs/hosts.rst as code."""
-    active = dict.fromkeys("environment network syscalls terminal descriptors results".split(), _ACTIVE)
+    # Active wherever hooks run, except for those below, which depend on the host.
+    active = {protection.value: _ACTIVE for protection in Protection}
     keyring = _ACTIVE if probes["session keyring"] else _LESS
     if not _has_namespaces(probes):
         less = dict.fromkeys("filesystem temporary processes hostname".split(), _LESS)
@@ -67,7 +70,6 @@ def expected(probes: Mapping[str, Any], uid: int) -> dict[str, set[str]]:
         return {**active, **less, **either, "keyring": keyring}
     return {
         **active,
-        **dict.fromkeys("filesystem temporary ipc privileges".split(), _ACTIVE),
         "processes": _ACTIVE if probes["fresh /proc"] else _LESS,
         "hostname": _ACTIVE if probes["sethostname"] else _LESS,
         "identity": _ACTIVE if uid != 0 or probes["throw-away uid"] else _LESS,

@@ -1,4 +1,4 @@
-"""An index, projects and settings for fromager, all of the tests' own, and what runs it there."""
+"""An index, projects and settings for tests of fromager, and the code that runs fromager with them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SDISTS = ("markupsafe==3.0.2", "flit_core==3.12.0")
 #: Too long in the making to be built here.
 PREBUILT = ("setuptools==80.9.0", "cython==3.1.4")
 
-# In a .pth file a line that begins with "import" is run by every Python that starts there.
+# Every Python that starts in the environment runs those lines of a .pth file that begin with "import".
 _PTH = """import os; exec("try:\\n open({mark!r}, 'a').write('ran')\\nexcept OSError:\\n pass")\n"""
 _BACKEND = """\
 import base64, hashlib, json, os, zipfile
@@ -69,11 +69,11 @@ _PURE = {
 
 
 class World:
-    """An index that is served over loopback, the settings that lead fromager to it, and a planted host.
+    """An index on the loopback interface, the settings that make fromager use it, and a planted host.
 
-    :ivar host: what a build must not reach
-    :ivar mark: the file that the ``.pth`` file of a build requirement writes, where it can
-    :ivar served: the paths that the index was asked for
+    :ivar host: the planted host, which no build may reach
+    :ivar mark: the file that the ``.pth`` file of a build requirement tries to write
+    :ivar served: the paths of all requests to the index
     """
 
     def __init__(self, host: PlantedHost, index: Path) -> None:
@@ -86,7 +86,7 @@ class World:
         self.write_sdist("cyfast", _CYTHON)
         self.write_sdist("pure", _PURE)
         self.write_sdist("startup", startup)
-        # As that, and it is built where the other is installed.
+        # The same as "startup", which is installed in its build environment.
         pyproject, backend = (
             _IN_TREE.replace("requires = []", 'requires = ["startup"]'),
             _BACKEND.replace("startup", "needy"),
@@ -94,7 +94,7 @@ class World:
         self.write_sdist("needy", {"pyproject.toml": pyproject, "backend.py": backend, "needy.pth": ""})
 
     def write_sdist(self, name: str, files: Mapping[str, str]) -> None:
-        """Write an sdist of version 1.0 into the index."""
+        """Add an sdist of version 1.0 to the index."""
         info = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
         path = self.index / f"{name}-1.0.tar.gz"
         with tarfile.open(path, "w:gz") as sdist:
@@ -105,13 +105,13 @@ class World:
                 sdist.addfile(entry, io.BytesIO(data))
 
     def add_attack(self) -> None:
-        """Put fixtures/build-attack, told where things are, into the index."""
+        """Add fixtures/build-attack to the index, with the paths of the planted host filled in."""
         project = self.host.project(self.host.root / "build-attack")
         self.write_sdist("build_attack", {path.name: path.read_text() for path in project.iterdir() if path.is_file()})
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[World]:
-        """Serve the index for the time of the context, as PEP 503 says."""
+        """Serve the index for the duration of the context, according to PEP 503."""
         root = self.host.root / "index" / "simple"
         for path in self.index.iterdir():
             place = root / path.name.split("-")[0].replace("_", "-").lower()
@@ -136,9 +136,9 @@ class World:
                 thread.join()
 
     def settings(self, output: Path, **more: str) -> list[str]:
-        """Write fromager's settings into a directory, and return the options that name them.
+        """Write fromager's settings to a directory, and return the options that name them.
 
-        :param more: further lines, by package; ``settings`` for all packages
+        :param more: further lines of settings, by package; the key ``settings`` applies to all packages
         """
         directory = output / "settings"
         directory.mkdir(parents=True)
@@ -168,7 +168,7 @@ class World:
         environ: Mapping[str, str] | None = None,
         **more: str,
     ) -> Done:
-        """Run fromager to its end, all its files in ``output``."""
+        """Run fromager to its end, with all its files in ``output``."""
         options = self.settings(output, **more)
         log = output / "log.txt"
         done = subprocess.run(
@@ -185,7 +185,7 @@ class World:
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What came of one run of fromager."""
+    """The result of one run of fromager."""
 
     code: int
     stdout: str
@@ -195,18 +195,18 @@ class Done:
 
     @property
     def wheels(self) -> Path:
-        """The directory of its wheels."""
+        """The directory with the wheels of the run."""
         return self.output / "wheels-repo" / "downloads"
 
     @property
     def hooks(self) -> list[str]:
-        """The hooks that fromager's own runner has started, in its own words."""
+        """The hooks that fromager's own runner has started, according to its log lines."""
         starts = (line for line in self.log.splitlines() if "external_commands" in line and "running:" in line)
         return [found[1] for line in starts if (found := re.search(r"_in_process\.py ([a-z_]+)", line))]
 
     @property
     def sandboxed(self) -> list[str]:
-        """The hooks that our log lines tell of."""
+        """The hooks that our own log lines name."""
         return re.findall(r"([a-z_]+) ran in a sandbox", self.log)
 
     def contents(self, name: str) -> dict[str, bytes]:
@@ -222,7 +222,7 @@ class Done:
 
 
 def fill_index(directory: Path) -> Path:
-    """Fetch what is real from the index that pip knows."""
+    """Fetch the real packages from the index that pip is configured to use."""
     directory.mkdir()
     python = sys.executable
     fetch = [python, os.fspath(FETCH_SDISTS), os.fspath(directory), *SDISTS]

@@ -1,4 +1,4 @@
-"""A package index of the tests' own, on the loopback, behind a password, and the packages that are put into it."""
+"""A password-protected package index on the loopback interface for tests, and functions that write packages for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PASSWORD", "Index", "backend_sdist", "serve", "write_sdist", "write_
 
 PASSWORD = "index-password"
 
-# A backend for sdists that need nothing else, told apart by what "extra" adds to it.
+# A backend for sdists without dependencies. "extra" adds the code that differs from one sdist to the next.
 _BACKEND = """\
 import base64, hashlib, os, zipfile
 {extra}
@@ -42,8 +42,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 class Index:
     """The directory of an index, as PEP 503 lays it out.
 
-    :ivar url: with the name and the password in it
-    :ivar asked: the paths that were asked for, by whoever knew the password
+    :ivar url: the URL of the index, with the user name and the password
+    :ivar asked: the paths of all requests that came with the password
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,13 +52,13 @@ class Index:
         self.asked: list[str] = []
 
     def project(self, name: str) -> Path:
-        """Return the directory of a project's files."""
+        """Return the directory for the files of a project."""
         path = self.directory / "simple" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def environ(self) -> dict[str, str]:
-        """Return the variables that have pip and uv use this index, and no configuration of the host's."""
+        """Return the variables that make pip and uv use this index and ignore the host's configuration."""
         pip = {"PIP_INDEX_URL": self.url, "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_NO_CACHE_DIR": "1"}
         uv = {"UV_DEFAULT_INDEX": self.url, "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(self.directory / "uv-cache")}
         return {**pip, **uv, "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0", "PIP_DEFAULT_TIMEOUT": "10"}
@@ -88,7 +88,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve(directory: Path) -> Iterator[Index]:
-    """Serve an index from a directory, for the time of the context."""
+    """Serve an index from a directory for the duration of the context."""
     index = Index(directory)
     (directory / "simple").mkdir(parents=True)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, index=index))
@@ -111,7 +111,7 @@ def write_wheel(
     files: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
 ) -> Path:
-    """Write a pure wheel with a module of the distribution's name, and return its path."""
+    """Write a pure wheel with a module that has the distribution's name, and return its path."""
     distribution = name.replace("-", "_")
     info = f"{distribution}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
@@ -135,7 +135,7 @@ def write_wheel(
 
 
 def write_sdist(directory: Path, name: str, files: Mapping[str, str], version: str = "1.0") -> Path:
-    """Write an sdist of files and return its path."""
+    """Write an sdist with these files, and return its path."""
     distribution = name.replace("-", "_")
     path = directory / f"{distribution}-{version}.tar.gz"
     metadata = {"PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}

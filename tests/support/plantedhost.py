@@ -1,6 +1,6 @@
-"""A host of the tests' own for fixtures/build-attack to look for: a home, an environment, a process, a listener.
+"""A planted host for fixtures/build-attack to search: a home, an environment, a process, a listener.
 
-Everything lies in a directory of the test, or ends with it, so nothing of the user's is touched.
+All of it is in a directory of the test, or ends with the test, so no test touches the user's own files or processes.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _IPC_PRIVATE, _IPC_RMID = 0, 0
 
 
 class PlantedHost:
-    """A home with canaries and what else the fixture looks for.
+    """A home with canaries and the other targets of the fixture.
 
     :ivar home: the home directory
-    :ivar environ: what a build that is to be attacked is started with
+    :ivar environ: the environment in which a test starts the build under attack
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,7 +76,7 @@ class PlantedHost:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment: the canaries, and this process's own where a program needs it."""
+        """The environment: the canaries, and those variables of this process that a program needs."""
         kept = ("PATH", "LANG", "LD_LIBRARY_PATH", "PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE")
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
@@ -89,12 +89,12 @@ class PlantedHost:
         }
 
     def contents(self) -> dict[str, bytes]:
-        """Return what nobody but the test may change."""
+        """Return the state that only the test may change."""
         kept = [self.home / name for name in _HOME]
         return {os.fspath(path): path.read_bytes() for path in [*kept, self.sibling]}
 
     def project(self, directory: Path) -> Path:
-        """Copy the fixture, told where things are here, and return its directory."""
+        """Copy the fixture, fill in the paths of this host, and return its directory."""
         shutil.copytree(FIXTURE, directory, ignore=shutil.ignore_patterns("__pycache__", "dist"))
         places = {
             "home": os.fspath(self.home),
@@ -108,7 +108,7 @@ class PlantedHost:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[PlantedHost]:
-        """Have the process, the listener and the message queue for the time of the context."""
+        """Provide the process, the listener and the message queue for the duration of the context."""
         with _listener(self.connections) as self.address, _process(), _queue():
             yield self
 
@@ -164,5 +164,5 @@ def report_in(directory: Path) -> dict[str, dict[str, object]]:
 
 
 def vulnerable_in(directory: Path) -> dict[str, object]:
-    """Return the probes that got through, and what shows it."""
+    """Return the probes that succeeded, with their evidence."""
     return {name: found["evidence"] for name, found in report_in(directory).items() if found["vulnerable"]}

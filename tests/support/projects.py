@@ -1,6 +1,6 @@
-"""Tiny projects with a backend of their own, and what the tests of the callers and commands look at from outside.
+"""Tiny projects with an in-tree backend, and helpers with which tests observe callers and commands from outside.
 
-The backend's artefacts hold no time and no path, so two builds of one project are equal byte for byte.
+The backend's artefacts contain no time and no path, so two builds of one project are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CLI = (sys.executable, "-m", "isolated_hooks")
 #: For commands that use this interpreter: it is not among the system's own programs, but shown where PATH names it.
 WITH_PYTHON = {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', os.defpath)}"}
 
-#: Of a developer's own search path hooks see every installation, and what walks through that takes seconds.
+#: Hooks see every installation on PATH, and some calls visit all files that hooks see, so use a short PATH.
 FEW_FILES = {"PATH": os.defpath}
 
 _PYPROJECT = """\
@@ -155,9 +155,9 @@ def write_project(
 ) -> Path:
     """Write a project and return its directory.
 
-    :param extra: goes at the end of the backend, where it can define a hook again
-    :param without: hooks that the backend is not to have
-    :param files: more files, by relative path
+    :param extra: code for the end of the backend, where it can redefine a hook
+    :param without: the names of hooks that the backend lacks
+    :param files: the contents of further files, by relative path
     """
     root = Path(directory)
     root.mkdir(parents=True, exist_ok=True)
@@ -175,12 +175,12 @@ def caller(project: str | Path, policy: Policy | None = None, **options: Any) ->
 
 
 def plain_caller(project: str | Path, **options: Any) -> pyproject_hooks.BuildBackendHookCaller:
-    """Return pyproject_hooks' own, to compare with."""
+    """Return the caller of pyproject_hooks, for comparison."""
     return pyproject_hooks.BuildBackendHookCaller(os.fspath(project), "backend", ["."], **options)
 
 
 def facts(project: str | Path) -> list[dict[str, Any]]:
-    """Return what the backend told so far, and forget it."""
+    """Return the facts that the backend has recorded so far, and delete them."""
     path = Path(project) / "facts.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     path.unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def contents(directory: str | Path) -> dict[str, bytes | None]:
 
 
 def outcome(call: Any, *arguments: Any, **options: Any) -> Any:
-    """Return what a call returns, or the kind and the text of what it raises, to compare two of them."""
+    """Return the result of a call, or the type and the text of its exception, so that a test can compare two calls."""
     try:
         return call(*arguments, **options)
     except Exception as error:
@@ -203,7 +203,7 @@ def outcome(call: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def clean_environ(**changes: str) -> dict[str, str]:
-    """Return an environment for a command of its own, in which nothing colours or counts."""
+    """Return an environment for a command, without variables that change colour, width, imports or warnings."""
     dropped = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "PYTHONWARNINGS")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONHASHSEED": "0", **changes}
@@ -212,7 +212,7 @@ def clean_environ(**changes: str) -> dict[str, str]:
 def command(
     *arguments: str | Path, cwd: str | Path | None = None, environ: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``isolated-hooks`` with arguments and return what came of it, as text."""
+    """Run ``isolated-hooks`` with arguments, and return the completed process, with its output as text."""
     return run_text([*CLI, *(os.fspath(argument) for argument in arguments)], cwd, environ, **options)
 
 
@@ -222,7 +222,7 @@ def run_text(
     environ: Mapping[str, str] | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with nothing to read, and return what came of it, as text."""
+    """Run a command with an empty stdin, and return the completed process, with its output as text."""
     options = {"stdin": subprocess.DEVNULL, **options} if "input" not in options else options
     return subprocess.run(
         argv,
@@ -237,7 +237,7 @@ def run_text(
 
 
 def running(text: str | Path) -> list[int]:
-    """Return the processes of this host whose command line has ``text`` in it, but for this one."""
+    """Return all processes of this host, except this one, whose command line contains ``text``."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
@@ -248,7 +248,7 @@ def running(text: str | Path) -> list[int]:
 
 
 def cannot_run(reason: str) -> NoReturn:
-    """End a test that this host cannot run: by a skip, or a failure where everything is to be run."""
+    """Skip a test that this host cannot run, or fail it if this run must not skip any test."""
     if os.environ.get("ISOLATED_HOOKS_REQUIRE_SANDBOX") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -256,12 +256,12 @@ def cannot_run(reason: str) -> NoReturn:
 
 @contextlib.contextmanager
 def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
-    """Have temporary files made in a directory of its own, and check that no trace is left when the context ends.
+    """Redirect temporary files to a separate directory, and check that the context leaves no trace behind.
 
-    Traces are files there, descriptors of this process, and processes that name the directory in their command line: a
-    launcher does, and a hook by its control directory.
+    Traces are files there, descriptors of this process, and processes with the directory in their command line. A
+    launcher has it there, and so does a hook, because of its control directory.
 
-    :param at_once: processes have ended by then; otherwise they are given the time in which a kernel ends them
+    :param at_once: the processes have ended by then; otherwise they get the time that a kernel needs to end them
     """
     temporary = directory / "temporary files"
     temporary.mkdir()

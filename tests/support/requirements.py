@@ -1,4 +1,4 @@
-"""Projects that require something to be built, and packages that leave a mark wherever they run outside a sandbox."""
+"""Projects with build requirements, and packages that leave a mark if their code runs outside a sandbox."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if __name__ == "backend":
 
 
 def mark(canary: Path, what: str) -> str:
-    """Return one line of code that leaves a mark where it runs outside, and counts where it does not."""
+    """Return one line of code that leaves a mark outside a sandbox, and counts its runs inside one."""
     outside = f"open(os.path.join({str(canary)!r}, {what!r} + str(os.getpid())), 'w').close()"
     inside = "setattr(sys, 'hostile_marks', getattr(sys, 'hostile_marks', 0) + 1)"
     return f"import os, sys; {outside} if os.path.isdir({str(canary)!r}) else {inside}"
 
 
 def hostile_wheel(index: Index, canary: Path, name: str = "hostile", version: str = "1.0") -> None:
-    """Put a wheel into an index whose .pth file leaves a mark."""
+    """Add a wheel to an index. The wheel's .pth file leaves a mark."""
     pth = {f"{name}-{version}.pth": mark(canary, "pth-") + "\n"}
     write_wheel(index.project(name), name, version, files=pth)
 
 
 def write_needy(directory: Path, requires: Sequence[str], dynamic: Sequence[str] = (), *, extra: str = "") -> Path:
-    """Write a project that requires something, by its pyproject.toml and by its hook.
+    """Write a project with build requirements, in its pyproject.toml and from its hook.
 
-    Its backend tells what is installed when it is imported.
+    When the backend is imported, it records which distributions are installed.
     """
     hook = f"def get_requires_for_build_wheel(config_settings=None): return {[*dynamic]!r}\n"
     project = write_project(directory, extra=f"{_TELL}\n{hook}{extra}")

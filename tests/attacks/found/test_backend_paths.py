@@ -1,4 +1,4 @@
-"""A ``backend-path`` that leads out of the source tree loads nothing from there."""
+"""A ``backend-path`` that leads out of the source tree loads no module from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get_requires_for_build_wheel(config_settings=None):
 """
 
 
-def _asked(make: Callable[..., Any], place: Place, path: str) -> list[str]:
+def _requirements(make: Callable[..., Any], place: Place, path: str) -> list[str]:
     caller = make(str(place.tree), "evil", [path], quiet, str(place.python))
     requirements: list[str] = caller.get_requires_for_build_wheel()
     return requirements
@@ -28,7 +28,7 @@ def _asked(make: Callable[..., Any], place: Place, path: str) -> list[str]:
 
 @pytest.fixture
 def outside(place: Place) -> Path:
-    """A directory beside the source tree whose name begins alike, with a backend in it."""
+    """A directory beside the source tree, with a backend. Its name begins with the tree's name."""
     directory = place.base / f"{place.tree.name}-evil"
     directory.mkdir()
     (directory / "evil.py").write_text(_EVIL)
@@ -36,19 +36,19 @@ def outside(place: Place) -> Path:
 
 
 def test_a_neighbour_by_the_prefix_of_its_name_is_not_loaded(place: Place, outside: Path) -> None:
-    """B02: before 1.3 pyproject_hooks compares names by their characters and lets it pass; it is not visible."""
+    """B02: pyproject_hooks before 1.3 compares paths as text and accepts it, but the sandbox does not show it."""
     path = f"../{outside.name}"
     try:
-        assert _asked(pyproject_hooks.BuildBackendHookCaller, place, path) == ["loaded-from-outside"]
+        assert _requirements(pyproject_hooks.BuildBackendHookCaller, place, path) == ["loaded-from-outside"]
     except ValueError as error:
-        pytest.skip(f"this pyproject_hooks refuses it by itself: {error}")
+        pytest.skip(f"this pyproject_hooks refuses it too: {error}")
     with pytest.raises(pyproject_hooks.BackendUnavailable):
-        _asked(IsolatedHookCaller, place, path)
+        _requirements(IsolatedHookCaller, place, path)
 
 
 def test_a_link_out_of_the_tree_is_not_followed(place: Place, outside: Path) -> None:
-    """B04: what the link names does not exist in the sandbox."""
+    """B04: the target of the link does not exist in the sandbox."""
     (place.tree / "backend").symlink_to(outside)
-    assert _asked(pyproject_hooks.BuildBackendHookCaller, place, "backend") == ["loaded-from-outside"]
+    assert _requirements(pyproject_hooks.BuildBackendHookCaller, place, "backend") == ["loaded-from-outside"]
     with pytest.raises(pyproject_hooks.BackendUnavailable):
-        _asked(IsolatedHookCaller, place, "backend")
+        _requirements(IsolatedHookCaller, place, "backend")

@@ -1,4 +1,4 @@
-"""Every attack under the launcher bubblewrap: closed as under our own, and what is degraded is said."""
+"""Under the launcher bubblewrap every attack fails as under our own, and the report lists what is degraded."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from isolated_hooks.selftest.world.world import World
 
 pytestmark = pytest.mark.usefixtures("sandbox", "bubblewrap")
 
-# bwrap's own /dev has a link to /proc/kcore in it. That it leads nowhere is the attack F05-files.
+# bwrap's /dev contains a link to /proc/kcore. The attack F05-files tests that the link leads nowhere.
 _FOUND: dict[str, Any] = {"F07-devices": {"others": ["core"]}}
-# One owner: a throw-away uid; several: root's own.
+# A tree with one owner gets a throw-away uid. With several owners, the hook runs under root's own uid.
 _SHAPES = ("one-owner", "several-owners") if os.geteuid() == 0 else ("one-owner",)
 _HOOKS = ("get_requires_for_build_wheel", "build_wheel")
 
@@ -73,7 +73,7 @@ def test_no_protection_is_degraded_but_the_identity_of_root_with_files_of_severa
 
 @pytest.fixture
 def starting() -> Iterator[Path]:
-    """A program that stands for a bwrap which is just starting: its child waits, and has not asked to die with it."""
+    """A program that acts as a bwrap during its start: its child waits, and does not yet die with it."""
     directory = Path(tempfile.mkdtemp(dir="/tmp"))
     directory.chmod(0o755)
     program = directory / "bwrap"
@@ -84,7 +84,7 @@ def starting() -> Iterator[Path]:
 
 
 def test_nothing_stays_where_the_launcher_is_killed_while_bwrap_starts(place: Place, starting: Path) -> None:
-    """Unlike pid 1 of a sandbox that stands, its child would wait forever for a bwrap that is no more."""
+    """During the start, bwrap's child would wait forever for a dead bwrap. Later, pid 1 dies with it."""
     child = starting.with_name("child")
     options = {"launcher": "bubblewrap", "program": str(starting)}
     frontend = place.frontend({}, options=options, stderr=subprocess.DEVNULL)

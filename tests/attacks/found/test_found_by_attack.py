@@ -1,4 +1,4 @@
-"""Holes that an attack on this package found, now closed: each hook tries one, and it is judged from outside."""
+"""Holes that an attack on this package found, now closed. A hook tries each, and the test judges from outside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others and mirror its id map")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mirror its id map")
 
 _CANARY = "canary-of-this-test"
 _WITHOUT_IDMAPPED = frozenset((Identity.SINGLE, Identity.RANGE))
@@ -43,17 +43,17 @@ _BACKEND = """
 import errno, json, os
 
 def get_requires_for_build_wheel(config_settings=None):
-    said = {}
+    evidence = {}
 
     def attempt(name, do, *arguments):
         try:
-            said[name] = ["done", repr(do(*arguments))]
+            evidence[name] = ["done", repr(do(*arguments))]
         except OSError as error:
-            said[name] = [errno.errorcode.get(error.errno, "?")]
+            evidence[name] = [errno.errorcode.get(error.errno, "?")]
 
-    exec(config_settings["code"], {"attempt": attempt, "said": said, "os": os})
+    exec(config_settings["code"], {"attempt": attempt, "evidence": evidence, "os": os})
     with open("evidence.json", "w") as file:
-        json.dump(said, file)
+        json.dump(evidence, file)
     return []
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
@@ -62,7 +62,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     return "x-1-py3-none-any.whl"
 """
 
-# A frontend in a process of its own; its options are in its first argument.
+# A frontend in its own process. Its options are in its first argument.
 _FRONTEND = """
 import json, resource, sys
 from isolated_hooks import IsolatedHookCaller, Policy
@@ -82,7 +82,7 @@ caller.get_requires_for_build_wheel({"code": options["code"]})
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A source tree with a backend that runs what its config settings say."""
+    """A source tree with a backend that runs the code in its config settings."""
     return _make_tree(tmp_path / "tree")
 
 
@@ -102,13 +102,13 @@ def _evidence(tree: Path) -> dict[str, Any]:
 
 
 def _call(tree: Path, code: str, **named: Any) -> dict[str, Any]:
-    """Run code in a hook and return what it said."""
+    """Run code in a hook, and return the evidence."""
     _caller(tree, **named).get_requires_for_build_wheel({"code": code})
     return _evidence(tree)
 
 
 def _frontend(tree: Path, code: str, *, python: str = sys.executable, options: Any = None, **named: Any) -> None:
-    """Run code in a hook of a frontend that is a process of its own."""
+    """Run code in a hook of a frontend in its own process."""
     packages = (isolated_hooks, pyproject_hooks, packaging)
     path = os.pathsep.join(dict.fromkeys(str(Path(str(package.__file__)).parents[1]) for package in packages))
     described = json.dumps({"tree": str(tree), "code": code, **(options or {})})
@@ -122,7 +122,7 @@ def _failed(evidence: Mapping[str, Any], *names: str) -> bool:
 
 
 def test_the_frontends_own_environment_in_the_tree_stays_as_it_is(tree: Path) -> None:
-    """The hook can neither write into the virtual environment that runs the frontend, nor move it away."""
+    """The hook can neither write to the virtual environment that runs the frontend nor move it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tree / "a" / ".venv")], check=True)
     before = (tree / "a/.venv/pyvenv.cfg").read_bytes()
     code = """
@@ -138,7 +138,7 @@ attempt("rename its parent", os.rename, "a", "moved")
 
 
 def test_a_frontend_that_is_reached_by_a_link_in_the_tree_is_refused(tree: Path, tmp_path: Path) -> None:
-    """Otherwise the hook puts a directory of its own there, and the frontend imports from it what comes next."""
+    """Otherwise the hook could replace the link with its own directory, and the frontend would import from it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     (tree / ".venv").symlink_to(tmp_path / "env")
     code = 'attempt("rename", os.rename, ".venv", "moved")'
@@ -148,7 +148,9 @@ def test_a_frontend_that_is_reached_by_a_link_in_the_tree_is_refused(tree: Path,
     assert b"is reached by the link" in caught.value.stderr
     assert (tree / ".venv").is_symlink()
     _frontend(tree, code, python=str(tmp_path / "env/bin/python"))
-    assert not _failed(_evidence(tree), "rename"), "the attack is none"
+    assert not _failed(_evidence(tree), "rename"), (
+        "the hook could not rename the link even now, so the attack proves nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,27 +165,27 @@ def test_a_frontend_that_is_reached_by_a_link_in_the_tree_is_refused(tree: Path,
     ],
 )
 def test_the_linker_is_not_led_to_the_current_directory(environ: dict[str, str], changed: dict[str, str]) -> None:
-    """Empty and relative elements go, absolute ones stay."""
+    """Empty and relative elements are removed; absolute ones stay."""
     assert absolute_libraries(environ) == changed
 
 
 def test_the_launcher_loads_nothing_from_the_tree(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The frontend's runner gets a library path without the current directory, which is the source tree."""
-    given: list[Mapping[str, str]] = []
+    environs: list[Mapping[str, str]] = []
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-        given.append(extra_environ or {})
+        environs.append(extra_environ or {})
         quiet(cmd, cwd, extra_environ)
 
     monkeypatch.setenv("LD_LIBRARY_PATH", ":/nonexistent")
     _call(tree, "", runner=runner)
-    assert [environ["LD_LIBRARY_PATH"] for environ in given] == ["/nonexistent"]
+    assert [environ["LD_LIBRARY_PATH"] for environ in environs] == ["/nonexistent"]
 
 
 def test_a_link_beside_a_path_entry_in_the_tree_shows_nothing(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What belongs to a directory of programs is shown with it, but not where a link of the tree leads."""
+    """The sandbox shows the siblings of a directory on PATH, but not the targets of links in the tree."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text(_CANARY)
@@ -195,7 +197,7 @@ def test_a_link_beside_a_path_entry_in_the_tree_shows_nothing(
 
 
 def test_a_link_in_the_tree_to_a_metadata_directory_is_refused(tree: Path, tmp_path: Path) -> None:
-    """A link of the tree does not decide which directory outside is shown."""
+    """A link in the tree must not choose a directory outside that the sandbox shows."""
     (tmp_path / "outside/x-1.dist-info").mkdir(parents=True)
     (tree / "link").symlink_to(tmp_path / "outside")
     with pytest.raises(PolicyError, match="metadata directory"):
@@ -204,7 +206,7 @@ def test_a_link_in_the_tree_to_a_metadata_directory_is_refused(tree: Path, tmp_p
 
 @needs_root
 def test_a_home_directory_beneath_opt_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """/opt is of the system and is shown, but not a home directory in it; a project there builds all the same."""
+    """The sandbox shows /opt, but not a home directory in it. A project in that home still builds."""
     base = Path("/opt") / f"ih-canary-{secrets.token_hex(6)}"
     home = base / "home"
     try:
@@ -218,18 +220,18 @@ def test_a_home_directory_beneath_opt_is_not_shown(monkeypatch: pytest.MonkeyPat
 
 
 def test_no_workspace_is_in_the_tree(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where TMPDIR is in the source tree, the workspace, which the hook must not change, is elsewhere."""
+    """If TMPDIR is in the source tree, the workspace is elsewhere, because the hook must not change it."""
     (tree / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tree / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    code = 'said["names"] = [n for _, ds, fs in os.walk(".") for n in ds + fs]'
+    code = 'evidence["names"] = [n for _, ds, fs in os.walk(".") for n in ds + fs]'
     names = _call(tree, code)["names"]
     assert "tiny.py" in names
     assert not [name for name in names if "isolated-hooks-" in name]
 
 
 def test_what_is_hidden_cannot_be_moved_into_view(tree: Path) -> None:
-    """A hook that renames a parent of what is hidden would show it to the next hook."""
+    """A hook that renamed a parent of a hidden path would reveal the path to the next hook."""
     (tree / "a").mkdir()
     (tree / "a/secret").write_text(_CANARY)
     caller = _caller(tree, policy=Policy(hide=[str(tree / "a/secret")]))
@@ -243,7 +245,7 @@ def test_what_is_hidden_cannot_be_moved_into_view(tree: Path) -> None:
 
 
 def test_a_log_file_as_stdout_is_only_added_to(tree: Path, tmp_path: Path) -> None:
-    """The hook cannot read or cut off the earlier lines of a log that is the frontend's stdout."""
+    """If stdout is a log file, the hook cannot read or truncate its earlier lines."""
     log = tmp_path / "log"
     log.write_text(_CANARY + "\n")
     code = """
@@ -265,14 +267,14 @@ print("from the hook", flush=True)
 
 
 def test_a_terminal_as_stdout_is_not_the_hooks(tree: Path) -> None:
-    """The hook has a terminal, but reads nothing of what is typed at the frontend's and does not change its mode."""
+    """The hook gets a terminal, but cannot read the input of the frontend's terminal or change its mode."""
     ours, theirs = os.openpty()
     try:
         before = termios.tcgetattr(theirs)
         os.write(ours, _CANARY.encode() + b"\n")
         code = """
 import tty
-said["terminal"] = os.isatty(1)
+evidence["terminal"] = os.isatty(1)
 os.set_blocking(1, False)
 attempt("read", os.read, 1, 4096)
 attempt("raw", tty.setraw, 1)
@@ -289,8 +291,8 @@ os.set_blocking(1, True)
 
 
 def test_a_socket_in_the_tree_cannot_be_connected_to(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read-only mount does not close a socket, so there is nothing in its place."""
-    monkeypatch.chdir(tree)  # the name of a socket has at most 107 bytes
+    """A read-only mount does not stop connections to a socket, so the sandbox hides the socket."""
+    monkeypatch.chdir(tree)  # the path of a socket has at most 107 bytes
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("s")
         os.chmod("s", 0o777)
@@ -311,14 +313,14 @@ attempt("connect", connect)
 
 
 def test_git_is_read_only(tree: Path) -> None:
-    """The next git command obeys .git: a hook can read it, but neither write to it nor put another in its place."""
+    """The next git command obeys .git, so a hook can read it but neither write to it nor replace it."""
     (tree / ".git/hooks").mkdir(parents=True)
     (tree / ".git/config").write_text(_CANARY)
     code = """
 attempt("config", open, ".git/config", "a")
 attempt("hook", open, ".git/hooks/pre-commit", "w")
 attempt("rename", os.rename, ".git", "moved")
-said["read"] = open(".git/config").read()
+evidence["read"] = open(".git/config").read()
 """
     evidence = _call(tree, code)
     assert _failed(evidence, "config", "hook", "rename")
@@ -328,41 +330,41 @@ said["read"] = open(".git/config").read()
 
 
 def test_where_git_is_led_by_a_file_stays_as_it_is(tree: Path) -> None:
-    """In a worktree and in a submodule .git is a file that says where the repository is."""
+    """In a worktree or a submodule, .git is a file that names the repository."""
     (tree / ".git").write_text("gitdir: /elsewhere\n")
-    said = _call(tree, """
+    evidence = _call(tree, """
 attempt("write", open, ".git", "a")
 attempt("rename", os.rename, ".git", "moved")
 attempt("unlink", os.unlink, ".git")
 open("planted", "w").close()
 attempt("replace", os.replace, "planted", ".git")
 """)  # fmt: skip
-    assert _failed(said, "write", "rename", "unlink", "replace")
+    assert _failed(evidence, "write", "rename", "unlink", "replace")
     assert (tree / ".git").read_text() == "gitdir: /elsewhere\n"
 
 
 def test_the_root_itself_is_read_only(tree: Path) -> None:
-    """Not by its mode alone, which binds nobody who owns it or has CAP_DAC_OVERRIDE."""
-    evidence = _call(tree, 'said["flags"] = os.statvfs("/").f_flag\nattempt("made", os.mkdir, "/made")')
+    """Its mode would not be enough: it binds neither the owner nor a process with CAP_DAC_OVERRIDE."""
+    evidence = _call(tree, 'evidence["flags"] = os.statvfs("/").f_flag\nattempt("made", os.mkdir, "/made")')
     assert evidence["flags"] & os.ST_RDONLY
     assert _failed(evidence, "made")
 
 
-def test_a_link_to_itself_is_nothing(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not hang the planner, wherever a path is given."""
+def test_a_link_to_itself_leads_nowhere(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not hang the planner, whichever input contains it."""
     loop = tree / "loop"
     loop.symlink_to(loop)
     assert resolve(RealFilesystem(), str(loop))[0] is None
     assert resolve(RealFilesystem(), str(loop / "beneath"))[0] is None
     monkeypatch.setenv("PATH", f"{loop}{os.pathsep}{os.environ['PATH']}")
-    assert _call(tree, 'said["ran"] = True') == {"ran": True}
+    assert _call(tree, 'evidence["ran"] = True') == {"ran": True}
     with pytest.raises(PolicyError, match="does not exist"):
         _caller(tree).build_wheel(str(tmp_path / "out"), metadata_directory=str(loop))
 
 
 @needs_root
 def test_more_directories_than_descriptors_are_given_back(tree: Path, tmp_path: Path) -> None:
-    """New files in the tree and in what is writable are the caller's, however many directories there are."""
+    """New files in the tree and in writable paths go to the caller, even in more directories than descriptors."""
     writable = tmp_path / "writable"
     writable.mkdir()
     code = f"""
@@ -371,13 +373,13 @@ for number in range(1500):
 os.makedirs("/".join(["deep"] * 400))
 os.mkdir({str(writable / "new")!r})
 open({str(writable / "new/file")!r}, "w").close()
-said["made"] = len(os.listdir("wide"))
-said["uid"] = os.stat("wide").st_uid
+evidence["made"] = len(os.listdir("wide"))
+evidence["uid"] = os.stat("wide").st_uid
 """
     _frontend(tree, code, options={"mirror": True, "nofile": 256, "writable": [str(writable)]})
     evidence = _evidence(tree)
     assert evidence["made"] == 1500
-    assert evidence["uid"] != 0, "there was nothing to be given back"
+    assert evidence["uid"] != 0, "the hook ran as root, so there is nothing to give back"
     assert (writable / "new/file").exists()
     paths = [*tree.rglob("*"), *writable.rglob("*")]
     assert len(paths) > 3400
@@ -386,7 +388,7 @@ said["uid"] = os.stat("wide").st_uid
 
 @needs_root
 def test_a_large_owner_does_not_choose_the_identity(tree: Path) -> None:
-    """Whoever made the archive does not decide that the hook gets capabilities over the caller's own ids."""
+    """The author of an archive must not be able to get capabilities over the caller's ids for the hook."""
     (tree / "file").touch()
     os.chown(tree / "file", 70000, 70000)
     caller = _caller(tree)
@@ -396,7 +398,7 @@ def test_a_large_owner_does_not_choose_the_identity(tree: Path) -> None:
 
 
 def test_the_thread_that_starts_a_hook_may_end_before_it(tree: Path) -> None:
-    """The hook dies with the frontend's process, not with one thread of it as PR_SET_PDEATHSIG alone would have it."""
+    """The hook dies with the frontend's process. With PR_SET_PDEATHSIG alone it would die with a thread."""
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         started: list[subprocess.Popen[bytes]] = []
@@ -419,13 +421,13 @@ for _ in range(1000):
     if os.path.exists("go"):
         break
     time.sleep(0.02)
-said["went"] = os.path.exists("go")
+evidence["went"] = os.path.exists("go")
 """
     assert _call(tree, code, runner=runner) == {"went": True}
 
 
 def test_an_output_directory_by_another_name_of_the_tree(tree: Path, tmp_path: Path) -> None:
-    """A link in the tree does not decide where results are written, by whatever name the tree is called."""
+    """A link in the tree must not redirect results, even if the output path names the tree in another way."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "other").symlink_to(tree)
     (tree / "dist").symlink_to(tmp_path / "outside")
@@ -460,7 +462,7 @@ def _refused(identities: frozenset[Identity]) -> Iterator[None]:
     ],
 )
 def test_devices_keep_their_mode(tree: Path, prepare: Callable[[Path], None], refused: frozenset[Identity]) -> None:
-    """A device can be written to, but its mode is the host's: also for a hook that holds CAP_FOWNER."""
+    """The hook can write to a device, but not change its mode on the host, even with CAP_FOWNER."""
     prepare(tree)
     before = stat.S_IMODE(os.stat("/dev/null").st_mode)
     code = 'attempt("chmod", os.chmod, "/dev/null", 0o600); attempt("write", os.write, os.open("/dev/null", 1), b"x")'

@@ -1,4 +1,4 @@
-"""What a source tree or a build environment puts in Python's way never runs outside the sandbox."""
+"""Modules and programs that a source tree or a build environment plants never run outside the sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from isolated_hooks import IsolatedHookCaller
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-# Modules that the launcher imports, or that Python imports by itself, and that a backend has no need of.
+# Modules that the launcher or Python itself imports, and that a backend does not need.
 _TRAPS = ("sandbox", "isolated_hooks", "ctypes", "select", "resource", "fcntl", "sitecustomize", "usercustomize")
 _TRAP = """
 try:
@@ -31,13 +31,13 @@ _BACKEND = "def get_requires_for_build_wheel(config_settings=None):\n    return 
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """What every trap writes to, outside of all that a hook may write."""
+    """The file that every trap writes to. No hook can write there."""
     return tmp_path / "marker"
 
 
 @pytest.fixture
 def trapped(tmp_path: Path, marker: Path) -> Path:
-    """A source tree whose root is full of traps, with a harmless backend beneath it."""
+    """A source tree with traps at its root, and a harmless backend in a directory."""
     tree = tmp_path / "trapped"
     (tree / "backend").mkdir(parents=True)
     (tree / "backend" / "harmless.py").write_text(_BACKEND)
@@ -51,7 +51,7 @@ def _call(make: Callable[..., Any], tree: Path, python: Path | str, runner: Any 
 
 
 def test_modules_in_the_working_directory(trapped: Path, marker: Path, place: Place) -> None:
-    """B01: the launcher is started in the source tree and imports nothing from there."""
+    """B01: the launcher starts in the source tree and imports nothing from it."""
     _call(IsolatedHookCaller, trapped, place.python)
     assert not marker.exists()
     subprocess.run([sys.executable, "-c", "import sandbox, ctypes"], cwd=trapped, check=True)
@@ -59,7 +59,7 @@ def test_modules_in_the_working_directory(trapped: Path, marker: Path, place: Pl
 
 
 def test_modules_by_the_environment(trapped: Path, marker: Path, place: Place) -> None:
-    """B05: what the frontend's runner gives the hook by PYTHONPATH is for the hook."""
+    """B05: a PYTHONPATH that the frontend's runner sets reaches the hook, not the launcher."""
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         quiet(cmd, cwd, {**(extra_environ or {}), "PYTHONPATH": str(trapped)})
@@ -71,7 +71,7 @@ def test_modules_by_the_environment(trapped: Path, marker: Path, place: Place) -
 
 
 def test_path_files_of_the_build_environment(trapped: Path, marker: Path, place: Place) -> None:
-    """C01: a .pth file of a build requirement runs whenever that Python starts, so it starts inside only."""
+    """C01: a .pth file runs whenever the build environment's Python starts, so that Python starts only inside."""
     (site,) = (place.base / "env").glob("lib/*/site-packages")
     (site / "trap.pth").write_text(f"import sys; sys.path.append({str(trapped)!r})\nimport sandbox\n")
     _call(IsolatedHookCaller, trapped, place.python)
@@ -81,7 +81,7 @@ def test_path_files_of_the_build_environment(trapped: Path, marker: Path, place:
 
 
 def test_programs_in_the_search_path(trapped: Path, marker: Path, place: Place) -> None:
-    """B06: a program of the source tree is not started by the launcher, whatever PATH says."""
+    """B06: the launcher starts no program of the source tree, even if PATH names the tree."""
     for name in ("python", "python3", os.path.basename(sys.executable)):
         program = trapped / name
         program.write_text(f"#!/bin/sh\necho {name} >> '{marker}'\n")

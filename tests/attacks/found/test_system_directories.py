@@ -1,4 +1,4 @@
-"""What lies in the directories that every hook sees and is not for everybody: files that modes protect, sockets."""
+"""Private files and sockets in the directories that every hook sees."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ pytestmark = [
 _PROBE = """
 import socket, sys
 place = sys.argv[1]
-found = []
+results = []
 for name in ("open", "key", "private/key"):
     try:
-        found.append(name + ":" + open(f"{place}/{name}").read())
+        results.append(name + ":" + open(f"{place}/{name}").read())
     except OSError as error:
-        found.append(name + ":" + str(error.errno))
+        results.append(name + ":" + str(error.errno))
 for name in ("socket", "private/socket"):
     try:
         socket.socket(socket.AF_UNIX).connect(f"{place}/{name}")
-        found.append(name + ":connected")
+        results.append(name + ":connected")
     except OSError as error:
-        found.append(name + ":refused")
-print(*found)
+        results.append(name + ":refused")
+print(*results)
 """
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory of /opt with files that are root's alone, and two services that listen there."""
+    """A directory of /opt with files that only root can read, and two sockets that listen."""
     directory = Path(tempfile.mkdtemp(prefix="isolated-hooks-test-", dir="/opt"))
     directory.chmod(0o755)
-    filesystem._private.cache_clear()  # it is walked once in the life of a process
+    filesystem._private.cache_clear()  # the cache lives as long as the process
     try:
         (directory / "private").mkdir(mode=0o700)
         for name, mode in (("open", 0o644), ("key", 0o600), ("private/key", 0o600)):
@@ -74,18 +74,18 @@ def _inside(place: Path, source: Path) -> str:
 
 def test_without_the_sandbox_all_of_it_is_open(place: Path) -> None:
     argv = [sys.executable, "-I", "-c", _PROBE, os.fspath(place)]
-    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    assert said == "open:text key:text private/key:text socket:connected private/socket:connected\n"
+    output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert output == "open:text key:text private/key:text socket:connected private/socket:connected\n"
 
 
 @pytest.mark.parametrize("refused", [(), (Identity.SINGLE, Identity.RANGE)], ids=["idmapped", "mirror"])
 def test_a_hook_sees_what_is_for_everybody(
     place: Path, tmp_path: Path, refused: tuple[Identity, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the mirrored id map it holds CAP_DAC_OVERRIDE, so that modes keep it from nothing."""
+    """With the mirrored id map, the hook holds CAP_DAC_OVERRIDE, which overrides modes."""
     monkeypatch.setattr(trial, "refused_identities", lambda *_: frozenset(refused))
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
-    said = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
-    assert said.pop("open") == "text"
-    assert said.pop("socket") == said.pop("private/socket") == "refused"
-    assert "text" not in said.values(), said
+    results = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
+    assert results.pop("open") == "text"
+    assert results.pop("socket") == results.pop("private/socket") == "refused"
+    assert "text" not in results.values(), results

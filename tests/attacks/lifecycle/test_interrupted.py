@@ -1,6 +1,6 @@
-"""Whatever is killed, full or used up, at any moment: nothing runs on, nothing is mounted, no artefact is half there.
+"""Processes are killed, disks are full, resources are used up: no process, mount or half-written artefact stays.
 
-A wheel of an earlier build is in the output directory. It is either that one afterwards or the new one, whole.
+The output directory holds a wheel of an earlier build. Afterwards it holds either that wheel or the complete new one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _POINTS = int(os.environ.get("ISOLATED_HOOKS_KILL_POINTS", "8"))  # 50 at night
 
 @pytest.fixture
 def built(place: Place) -> Place:
-    """A place where the wheel has been built before."""
+    """A place whose output directory holds a wheel of an earlier build."""
     (place.out / WHEEL).write_bytes(_EARLIER)
     return place
 
@@ -46,7 +46,7 @@ def start(place: Place, options: dict[str, Any] | None = None, **named: Any) -> 
 
 
 def assert_nothing_half_done(place: Place) -> None:
-    """Check the output directory from outside, and that all is over."""
+    """Check the output directory from outside, and that no process or mount is left."""
     assert until(lambda: not processes_naming(place.tmp)), processes_naming(place.tmp)
     assert sandbox_mounts(Path("/proc/self"), place.tmp) == []
     names = sorted(os.listdir(place.out))
@@ -59,7 +59,7 @@ def assert_nothing_half_done(place: Place) -> None:
 
 
 def _throwaway(place: Place) -> set[int]:
-    """Return the owners that files may have until the next call gives them back."""
+    """Return the owners that files may have until the next call gives the files back."""
     return {path.lstat().st_uid for path in place.tree.rglob("*")} if any(place.tmp.iterdir()) else set()
 
 
@@ -103,13 +103,13 @@ def test_a_frontend_killed_at_any_moment(built: Place) -> None:
 
 
 def _launchers(place: Place) -> list[int]:
-    """Return the processes of our launcher that name the place, the eldest first."""
+    """Return the ids of the launcher's processes for this place, the oldest first."""
     return [pid for pid in processes_naming(place.tmp) if b"__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow
 def test_a_launcher_killed_at_any_moment(built: Place) -> None:
-    """Whichever process it is: the launcher, the one that watches, pid 1. The frontend gets an error, or a wheel."""
+    """The launcher, the watching process or pid 1 is killed. The frontend gets an error or a wheel."""
     chosen = random.Random(1)
     assert start(built).wait(60) == 0
     codes = []
@@ -131,7 +131,7 @@ def test_a_launcher_killed_at_any_moment(built: Place) -> None:
 
 @pytest.mark.parametrize("again", [1, 3])
 def test_an_interrupt_of_the_whole_process_group(built: Place, again: int) -> None:
-    """What a terminal does at Ctrl-C, once or by an impatient user."""
+    """As a terminal sends it at Ctrl-C, once or several times."""
     attacks = {"it": {"probe": "wait", "arguments": {"name": "ih-ctrl-c", "started": "started", "release": "never"}}}
     options = {"hook": "build_wheel"}
     frontend = built.frontend(attacks, options=options, start_new_session=True, stderr=subprocess.DEVNULL)
@@ -147,7 +147,7 @@ def test_an_interrupt_of_the_whole_process_group(built: Place, again: int) -> No
 
 
 def _shell(place: Place, script: str, **description: Any) -> subprocess.CompletedProcess[str]:
-    """Run a script in user and mount namespaces of its own; its ``frontend`` builds the wheel."""
+    """Run a script in its own user and mount namespaces; its arguments are the frontend's command."""
     described = {
         "tree": str(place.tree),
         "python": str(place.python),
@@ -169,7 +169,7 @@ def _room(size: str) -> str:
 
 
 def test_a_full_output_directory(place: Place) -> None:
-    """The wheel does not fit: the earlier one stays as it is, and no part of the new one is there."""
+    """The new wheel does not fit: the earlier one stays unchanged, and no part of the new one is left."""
     fill = 'head -c 100M /dev/zero > "$out/filler" 2>/dev/null || true; '
     check = f'"$@" || echo "code $?"; ls -A "$out"; head -c 7 "$out/{WHEEL}"'
     done = _shell(place, _room("64k") + fill + check)
@@ -181,7 +181,7 @@ def test_a_full_output_directory(place: Place) -> None:
 
 
 def test_a_full_directory_for_workspaces(place: Place) -> None:
-    """No workspace fits: an error that says so, before the hook is run, and nothing is left where there is no room."""
+    """No workspace fits: the call raises an error that says so, runs no hook and leaves nothing."""
     fill = 'mount -t tmpfs -o size=64k,nr_inodes=4 none "$tmp"; touch "$tmp/1" "$tmp/2"; '
     attacks = {"it": {"probe": "fill_disk", "arguments": {"where": "ran", "size": 2**20}}}
     done = _shell(place, fill + '"$@" || echo "code $?"; ls -A "$tmp"', attacks=attacks)
@@ -191,7 +191,7 @@ def test_a_full_directory_for_workspaces(place: Place) -> None:
 
 
 def test_no_more_user_namespaces(place: Place) -> None:
-    """In a user namespace of its own that may have none beneath it: refused, with what is missing and the remedy."""
+    """In a user namespace that may have no children, the call is refused, and the error has the remedy."""
     limit = "echo 0 > /proc/sys/user/max_user_namespaces; "
     unshare = "unshare --user --map-root-user sh -c "
     inner = f"'{limit}exec \"$@\"' sh "
@@ -205,7 +205,7 @@ def test_no_more_user_namespaces(place: Place) -> None:
 
 
 def test_no_more_processes(place: Place) -> None:
-    """RLIMIT_NPROC, around everything, as a user who has none left: an error that says so, and the next call works."""
+    """With RLIMIT_NPROC too low, the call raises an error that says so. With enough room, it works."""
     description = {
         "tree": str(place.tree),
         "python": str(place.python),
@@ -238,7 +238,7 @@ def test_no_more_processes(place: Place) -> None:
 
 
 def test_a_cgroup_of_a_killed_frontend_is_removed(built: Place) -> None:
-    """With its workspace, by the next call."""
+    """The next call removes it with its workspace."""
     attacks = {"it": {"probe": "wait", "arguments": {"name": "ih-cgroup", "started": "started", "release": "never"}}}
     frontend = built.frontend(attacks, options={"hook": "build_wheel", "limits": {"memory": 2**30}})
     try:
@@ -254,8 +254,8 @@ def test_a_cgroup_of_a_killed_frontend_is_removed(built: Place) -> None:
     assert_swept(built)
 
 
-def test_what_is_compared_here_tells_a_half_written_wheel(built: Place) -> None:
-    """The control of the checks above."""
+def test_the_checks_detect_a_half_written_wheel(built: Place) -> None:
+    """The control for the checks above."""
     assert start(built).wait(60) == 0
     data = (built.out / WHEEL).read_bytes()
     assert hashlib.sha256(data).digest() != hashlib.sha256(_EARLIER).digest()

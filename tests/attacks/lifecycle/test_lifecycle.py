@@ -1,4 +1,4 @@
-"""How a hook ends is what the frontend sees, and with either of them everything ends."""
+"""The frontend sees how a hook ends; when the hook or the frontend ends, all processes end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _FIRST_THROWAWAY_UID = 61184
 
 @pytest.fixture
 def place(place: Place, launcher: str) -> Place:
-    """The place, under each launcher."""
+    """The place, once with each launcher."""
     place.launcher = launcher
     return place
 
 
 @pytest.fixture
 def name() -> Iterator[str]:
-    """A process name for the backend to take; whatever still has it is ended."""
+    """A process name for the backend. The fixture kills processes that still have it at the end."""
     chosen = f"ih-{os.urandom(4).hex()}"
     yield chosen
     end_processes(chosen)
@@ -54,7 +54,7 @@ def _holding(place: Place, name: str) -> dict[str, Any]:
     ids=str,
 )
 def test_the_runner_sees_how_the_hook_ended(place: Place, how: dict[str, int]) -> None:
-    """Exit code and signal are those that the frontend would have seen without the sandbox, and so is the error."""
+    """The exit code, the signal and the error are the same as without the sandbox."""
     seen = []
     for sandboxed in (False, True):
         with pytest.raises(subprocess.CalledProcessError) as caught:
@@ -64,7 +64,7 @@ def test_the_runner_sees_how_the_hook_ended(place: Place, how: dict[str, int]) -
 
 
 def test_nothing_is_left_of_a_hook_that_failed(place: Place) -> None:
-    """The workspace goes with the call, however that ended."""
+    """The call removes the workspace, however the hook ends."""
     with pytest.raises(subprocess.CalledProcessError):
         place.call({"end": {"probe": "end", "arguments": {"number": 9}}})
     assert list(place.tmp.iterdir()) == []
@@ -72,7 +72,7 @@ def test_nothing_is_left_of_a_hook_that_failed(place: Place) -> None:
 
 
 def test_no_process_of_the_hook_is_the_callers(place: Place, name: str) -> None:
-    """Seen from the host: a throw-away uid where the caller is root, else the caller's own; and its own session."""
+    """Seen from the host: a throw-away uid if the caller is root, otherwise the caller's own uid."""
     thread = threading.Thread(target=place.call, args=(_waiting(place, name),))
     thread.start()
     try:
@@ -99,7 +99,7 @@ def test_a_process_that_keeps_output_open_does_not_block_the_caller(place: Place
     open_end.start()
     assert until(lambda: (place.tree / "evidence.json").exists() and any(processes(name_of_control)))
     open_end.join(1)
-    assert open_end.is_alive(), "it does not block without the sandbox either, so this proves nothing"
+    assert open_end.is_alive(), "it does not block even without the sandbox, so this proves nothing"
     (place.tree / "release").touch()
     open_end.join(60)
     (place.tree / "release").unlink()
@@ -112,7 +112,7 @@ def test_a_process_that_keeps_output_open_does_not_block_the_caller(place: Place
 
 
 def test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit(place: Place, name: str) -> None:
-    """SIGTERM asks, SIGKILL does not."""
+    """The hook ignores SIGTERM, but it cannot ignore SIGKILL."""
     policy = Policy(limits={"wall_time": 0.5})
     with pytest.raises(HookTimeoutError) as caught:
         place.call(_waiting(place, name, stubborn=True), policy=policy)
@@ -129,9 +129,9 @@ _SLOW = pytest.mark.slow
 def test_everything_ends_with_the_frontend(
     place: Place, name: str, number: signal.Signals, mirror: bool, shell: bool
 ) -> None:
-    """A frontend that dies takes the sandbox along, and a later one removes the workspace and gives new files back."""
+    """The sandbox dies with the frontend; a later call removes the workspace and gives new files back."""
     if mirror and os.geteuid() != 0:
-        pytest.skip("only root has another way to a user of its own")
+        pytest.skip("only root has a second identity")
     options = {"mirror": mirror, "shell": shell}
     frontend = place.frontend(_waiting(place, name, stubborn=True), options=options)
     try:
@@ -140,7 +140,7 @@ def test_everything_ends_with_the_frontend(
     finally:
         frontend.send_signal(number)
         frontend.wait(60)
-    # The command line goes first when a process ends, and the process a moment later.
+    # When a process ends, its command line disappears first and the process a moment later.
     assert until(lambda: not processes_naming(place.tmp) and not any(processes(name)))
     assert sandbox_mounts(Path("/proc/self"), place.tmp) == []
 
@@ -151,7 +151,7 @@ def test_everything_ends_with_the_frontend(
 
 
 def test_a_hook_without_the_sandbox_outlives_its_frontend(place: Place, name: str) -> None:
-    """The control of the one above."""
+    """The control for the test above."""
     frontend = place.frontend(_waiting(place, name), options={"sandboxed": False})
     assert until((place.tree / "started").exists)
     frontend.kill()
@@ -162,7 +162,7 @@ def test_a_hook_without_the_sandbox_outlives_its_frontend(place: Place, name: st
 
 
 def test_a_read_only_source_tree_stays_as_it_is(place: Place) -> None:
-    """``source = "read-only"``: the hook runs, and changes nothing in the tree; otherwise it does."""
+    """With ``source = "read-only"`` the hook runs and cannot change the tree; otherwise it can."""
     marker = place.tree / "marker"
     attacks = {"write": {"probe": "create", "arguments": {"paths": [str(marker)], "text": "x"}}}
     caller = place.caller(policy=Policy(source="read-only"))
@@ -174,5 +174,5 @@ def test_a_read_only_source_tree_stays_as_it_is(place: Place) -> None:
 
 
 def test_the_loopback_of_its_own_works(place: Place) -> None:
-    """Otherwise that no listener outside can be reached would only show that nothing can."""
+    """Otherwise, unreachable listeners outside would only show that nothing at all is reachable."""
     assert place.call({"loopback": {"probe": "own_loopback", "arguments": {}}}) == {"loopback": "done"}

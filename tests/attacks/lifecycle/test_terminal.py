@@ -1,4 +1,4 @@
-"""The terminal that the frontend was started from: a hook can neither write to it on the side nor type into it."""
+"""The frontend's terminal: a hook can neither write to it past the frontend nor type into it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPE = {"typed": {"probe": "typed", "arguments": {"text": _TEXT}}}
 
 
 def _shown(place: Place, attacks: Mapping[str, Any], *, sandboxed: bool) -> str:
-    """Run a frontend on a terminal and return what the terminal shows: what is written there, and the echo of input."""
+    """Run a frontend on a terminal, and return the terminal's output and the echo of its input."""
     ours, theirs = os.openpty()
     parts: list[bytes] = []
 
@@ -27,7 +27,7 @@ def _shown(place: Place, attacks: Mapping[str, Any], *, sandboxed: bool) -> str:
             while part := os.read(ours, 4096):
                 parts.append(part)
         except OSError:
-            pass  # EIO: nobody has the other end any more
+            pass  # EIO: no process has the other end open, pty(7)
 
     options = {"terminal": True, "sandboxed": sandboxed}
     frontend = place.frontend(attacks, options=options, stdin=theirs, stdout=theirs, stderr=theirs)
@@ -43,13 +43,13 @@ def _shown(place: Place, attacks: Mapping[str, Any], *, sandboxed: bool) -> str:
 
 
 def test_a_hook_cannot_write_to_the_controlling_terminal(place: Place) -> None:
-    """H07: there is none, while standard output, which the frontend may capture, stays its own matter."""
+    """H07: the hook has no controlling terminal. Standard output, which the frontend may capture, still works."""
     assert _TEXT not in _shown(place, _WRITE, sandboxed=True)
     assert _TEXT in _shown(place, _WRITE, sandboxed=False)
 
 
 def test_a_hook_cannot_type_into_the_terminal(place: Place) -> None:
-    """H05: TIOCSTI on the standard descriptors, which are that terminal where the frontend does not capture."""
+    """H05: TIOCSTI on the standard descriptors, which are the terminal if the frontend does not capture output."""
     assert _TEXT not in _shown(place, _TYPE, sandboxed=True)
     if _TEXT not in _shown(place, _TYPE, sandboxed=False):
         pytest.skip("this kernel forbids TIOCSTI altogether, so its failure inside proves nothing")

@@ -1,4 +1,4 @@
-"""What a hook leaves for the frontend to obey (H and I of the attacks): stock does, and ours refuses by one error.
+"""Hostile results of a hook (families H and I): stock pyproject_hooks accepts them, and our caller refuses them.
 
 Each attack is a function of ``project/attacks.py``, and replaces what a tiny backend answers or leaves. Stock has to
 fall for it first, in a process of its own where it hangs or uses up its memory.
@@ -174,7 +174,7 @@ def test_another_name_by_changing_what_it_is_compared_with(tree: Path) -> None:
     """I15: an earlier hook writes another name into pyproject.toml."""
     assert "must not change" in refused(tree, attack("renames_the_project")).rule
     (tree / "pyproject.toml").write_text('[project]\nname = "example"\n')
-    # A hook that changes it for itself alone is compared with what was there before.
+    # If a hook changes the name only for itself, its result is compared with the name before the hook.
     out = str(tree.parent / "out")
     with pytest.raises(UntrustedResultError, match=r"must not change|named after"):
         ours(tree).build_wheel(out, attack("renames_the_project_for_itself"))
@@ -200,7 +200,7 @@ def test_another_version_than_was_prepared(tree: Path) -> None:
 
 
 def test_a_stale_file_is_not_returned(tree: Path) -> None:
-    """I15: what lies in the output directory from before is not what this hook has made."""
+    """I15: a file that was already in the output directory is not a result of this hook."""
     out = tree.parent / "out"
     (out / "example-0.9-py3-none-any.whl").write_bytes(b"earlier")
     settings = attack("returns", value="example-0.9-py3-none-any.whl")
@@ -215,7 +215,7 @@ def test_a_stale_file_is_not_returned(tree: Path) -> None:
 
 
 def test_a_warning_that_quotes_a_file(tree: Path) -> None:
-    """I07: the warnings module prints that line of any file that the frontend can read."""
+    """I07: Python's warnings module prints the named line of any file that the frontend can read."""
     path = str(tree.parent / "netrc")
     settings = attack("answer_has", warnings=[{"message": "m", "filename": path, "lineno": 1}])
     shown = {}
@@ -227,11 +227,11 @@ def test_a_warning_that_quotes_a_file(tree: Path) -> None:
     if _forwards_warnings():
         assert SECRET in shown["stock"]
     assert SECRET not in shown["ours"]
-    assert path in shown["ours"] or not _forwards_warnings()  # said in words, and never opened
+    assert path in shown["ours"] or not _forwards_warnings()  # the message names the file, and nothing opens it
 
 
 def test_a_warning_whose_file_has_no_end(tree: Path) -> None:
-    """I07: and that is where it hangs, where the file is a FIFO."""
+    """I07: if the file is a FIFO, the warnings module hangs."""
     os.mkfifo(tree.parent / "fifo")
     settings = attack("answer_has", warnings=[{"message": "m", "filename": str(tree.parent / "fifo"), "lineno": 1}])
     if _forwards_warnings():
@@ -300,7 +300,7 @@ def test_flags_of_a_wrong_kind(tree: Path, flags: Mapping[str, Any]) -> None:
 
 
 def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
-    """H08, H09, I10: in what the frontend raises and logs."""
+    """H08, H09, I10: in errors that the frontend raises and logs."""
     text = "\x1b]0;title\x07\u202e\n::set-env name=A::b\n##vso[x]" + "x" * (1 << 20)
     settings = attack("answer_has", no_backend=True, return_val=None, traceback=text, backend_error=text)
     messages = []
@@ -308,9 +308,9 @@ def test_texts_that_steer_a_terminal_or_a_ci(tree: Path) -> None:
         with pytest.raises(pyproject_hooks.BackendUnavailable) as caught:
             caller.get_requires_for_build_wheel(settings)
         messages.append(str(caught.value) + caught.value.traceback)
-    for order in ("\x1b", "\u202e", "\n::set-env", "##vso["):
-        assert order in messages[0]
-        assert order not in messages[1]
+    for command in ("\x1b", "\u202e", "\n::set-env", "##vso["):
+        assert command in messages[0]
+        assert command not in messages[1]
     assert len(messages[1]) < 256 << 10 < len(messages[0])
 
 
@@ -343,7 +343,7 @@ def _secret(tree: Path, kind: str) -> dict[str, str]:
 
 
 def test_an_artefact_s_attributes_stay_behind(tree: Path) -> None:
-    """I11: modes and extended attributes are the hook's; the copy has the umask's and none."""
+    """I11: the copy gets its mode from the umask, and no extended attributes."""
     out = str(tree.parent / "out")
     name = ours(tree).build_wheel(out, attack("artefact_has_attributes"))
     assert os.listxattr(os.path.join(out, name)) == []
@@ -365,7 +365,9 @@ def test_an_artefact_is_not_changed_by_what_the_hook_left_running(tree: Path) ->
     name = stock(tree).build_wheel(out, settings)
     try:
         earlier = Path(out, name).read_bytes()
-        assert until(lambda: Path(out, name).read_bytes() != earlier), "stock has no process left that writes"
+        assert until(lambda: Path(out, name).read_bytes() != earlier), (
+            "with stock, no process goes on writing, so this proves nothing"
+        )
     finally:
         os.kill(int((tree / "pid").read_text()), signal.SIGKILL)
     (tree / "pid").unlink()
@@ -390,7 +392,7 @@ def test_prepared_metadata_that_are_no_plain_files(tree: Path, kind: str) -> Non
         ours(tree).prepare_metadata_for_build_wheel(out, settings)
 
 
-# I16, I17: archives, where the policy asks for the deep check.
+# I16, I17: archives, with the deep check.
 
 
 @pytest.mark.parametrize(
@@ -426,11 +428,11 @@ def test_hostile_metadata(tree: Path, kind: str) -> None:
         ours(tree, deep_check=True).prepare_metadata_for_build_wheel(out, settings)
 
 
-# I20: what is cleaned up.
+# I20: cleaning up.
 
 
 def test_cleaning_up_changes_nothing_outside(tree: Path) -> None:
-    """I20: TemporaryDirectory of older Pythons follows a link to give it a mode that can be removed (CVE-2023-6597)."""
+    """I20: in older Pythons, TemporaryDirectory follows links when it changes modes to remove files (CVE-2023-6597)."""
     victim = tree.parent / "victim"
     victim.mkdir(mode=0o500)
     os.chmod(victim, 0o500)

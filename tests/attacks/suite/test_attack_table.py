@@ -1,4 +1,4 @@
-"""The table of attacks in the documentation is what a run yields, here and now, as every kind of user."""
+"""The table of attacks in the documentation equals the results of a run on this host, for every kind of user."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def test_the_page_says_so(name: str, entries: dict[str, Entry]) -> None:
 
 
 def test_the_rest_of_the_page_is_what_the_command_makes_of_it() -> None:
-    """Names, numbers, kinds, tests and reasons; only what takes a run is taken from the page itself."""
+    """Names, numbers, kinds, tests and reasons. The results, which need a run, come from the page itself."""
     committed = page.committed()
     assert list(committed) == [attack.name for attack in ATTACKS], f"run: {page.COMMAND}"
-    made = page.page(committed, *page.made_with())
-    assert made == page.PAGE.read_text(encoding="utf-8"), f"run: {page.COMMAND}"
+    generated = page.page(committed, *page.made_with())
+    assert generated == page.PAGE.read_text(encoding="utf-8"), f"run: {page.COMMAND}"
 
 
 def test_names_are_unique_and_every_kind_is_covered_once() -> None:
-    """By an attack or, in the other table, by tests or a reason why it is none of ours."""
+    """Attacks cover a kind, or the other tables do, with tests or with a reason why it is out of scope."""
     names = [attack.name for attack in ATTACKS]
     assert len(set(names)) == len(names)
     covered = {attack.kind for attack in ATTACKS}
@@ -87,6 +87,6 @@ def test_every_test_that_is_named_exists() -> None:
     assert [test for row in ROWS.values() for test in row.tests if not exists(test)] == []
 
 
-def test_a_test_that_does_not_exist_would_be_noticed() -> None:
+def test_a_missing_test_is_detected() -> None:
     assert not exists("tests/attacks/suite/test_hostile_backend.py::test_nothing")
     assert not exists("tests/attacks/test_nothing.py::test_attack")

@@ -1,4 +1,4 @@
-"""Every attack, from every hook: closed in the sandbox, and open without it, as otherwise nothing would be proved."""
+"""Every attack, from every hook: it fails in the sandbox and works without it, because otherwise it proves nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_protection_is_active(hook: str, inside: Outcome) -> None:
 
 @pytest.mark.parametrize("hook", ["build_wheel", "build_sdist", "build_editable"])
 def test_nothing_is_smuggled_out_in_an_artefact(hook: str) -> None:
-    """A18: the backend puts all that it has found into what it builds, which needs no network; inside it is nothing."""
+    """A18: the backend puts everything it has found into the artefact. In the sandbox it has found no canary."""
     smuggled = {}
     for sandboxed in (True, False):
         with World(policy=Policy() if sandboxed else None) as world:
@@ -97,7 +97,7 @@ _SEEKING = ("A01", "A03", "A04", "A11", "A12", "A14", "C11")
 
 
 def _contents(artefact: Path) -> str:
-    """Return all that is in a wheel or an sdist."""
+    """Return the text of all files in a wheel or an sdist."""
     if artefact.suffix == ".whl":
         with zipfile.ZipFile(artefact) as wheel:
             return "\n".join(wheel.read(name).decode() for name in wheel.namelist())
@@ -107,10 +107,10 @@ def _contents(artefact: Path) -> str:
 
 
 def test_orphans_are_reaped(place: Place) -> None:
-    """D10: whoever is left over by a hook's processes is waited for while the hook still runs."""
+    """D10: pid 1 reaps the orphans of a hook's processes while the hook still runs."""
     assert place.call({"orphans": {"probe": "orphans", "arguments": {"count": 500}}}) == {"orphans": {"left": 0}}
 
 
 def test_semaphores_of_its_own_work(place: Place) -> None:
-    """E03: otherwise that no shared memory outside can be read would only show that there is none."""
+    """E03: IPC works in the sandbox, so an attack on shared memory outside fails for the right reason."""
     assert place.call({"own": {"probe": "own_semaphore", "arguments": {}}}) == {"own": "done"}

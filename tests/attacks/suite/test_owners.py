@@ -1,4 +1,4 @@
-"""Source trees of every kind of owner, where the caller is root: all attacks are closed, and builds work."""
+"""If the caller is root, all attacks fail and builds work in source trees of every kind of owner."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ _TWO_CAPABILITIES = "000000000000000a"
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Who owns a tree, and what is to come of it.
+    """The owners of a source tree, and the expected outcome.
 
-    :ivar everything: the one owner of all files, ``None`` where owners are mixed
-    :ivar mirror: the host refuses idmapped mounts
-    :ivar new: the owner of new files
-    :ivar capabilities: of the hook, in its own user namespace
+    :ivar everything: the uid and gid of all files, or ``None`` if the files have several owners
+    :ivar mirror: whether the host refuses idmapped mounts
+    :ivar new: the uid and gid of new files
+    :ivar capabilities: the hook's capabilities in its own user namespace, in hexadecimal
+    :ivar identity: the reason in the status of the identity protection
     """
 
     everything: tuple[int, int] | None
@@ -59,7 +60,7 @@ SHAPES = {
 
 
 def _prepare(shape: Shape) -> Callable[[World], None]:
-    """Return what gives a tree files to work on, and its owners. One directory is open to its owner alone."""
+    """Return a function that puts files into a tree and sets their owners. Only its owner can open one directory."""
 
     def prepare(world: World) -> None:
         for name, owner in _DIRECTORIES.items():
@@ -124,7 +125,7 @@ def attacked(name: str, shape: Shape, sandbox: None) -> Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class _Worked:
-    """What a build that does its chores left behind."""
+    """The outcome of a build that changes files of every owner."""
 
     failed: list[Any]
     before: dict[str, tuple[int, int]]

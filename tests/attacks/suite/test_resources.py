@@ -1,6 +1,6 @@
-"""What the host has to share: a hook that takes all it can get is stopped, and without the sandbox it is not (J01-J14).
+"""Shared resources (J01-J14): the sandbox stops a hook that takes as much as it can; nothing stops it without.
 
-Each attack is bounded by itself, so that its control, which runs without the sandbox, harms nobody.
+Each attack has bounds, so the control, which runs without the sandbox, does no harm.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _REFUSED = {
 # The fast lane tries what every host should give.
 @pytest.fixture(params=["namespaces", *(pytest.param(t, marks=pytest.mark.slow) for t in list(_REFUSED)[1:])])
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have the host refuse what it would have to refuse for this tier to be taken."""
+    """Make the host refuse the identities that come before those of this tier."""
     refused = _REFUSED[request.param]
     if request.param in ("shared", "confined") and os.geteuid() != 0:
-        pytest.skip("only root can be somebody else, or not")
+        pytest.skip("only root has this tier")
     if refused is not None:
         monkeypatch.setattr(trial, "refused_identities", lambda *_: refused)
         unshare = {"syscall": "unshare", "errno": 1, "stage": "identity"}
@@ -51,7 +51,7 @@ def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def attack(place: Place, probe: str, *, limits: dict[str, Any] | None = None, **arguments: Any) -> Any:
-    """Carry out one attack and return its evidence: without the sandbox where there are no limits."""
+    """Carry out one attack, without the sandbox if there are no limits, and return its evidence."""
     attacks = {"it": {"probe": probe, "arguments": arguments}}
     if limits is None:
         return place.call(attacks, sandboxed=False)["it"]
@@ -62,7 +62,7 @@ def attack(place: Place, probe: str, *, limits: dict[str, Any] | None = None, **
 
 
 def ended(place: Place, probe: str, *, limits: dict[str, Any], **arguments: Any) -> tuple[str, float]:
-    """Carry out one attack that a limit ends, and return that limit with its value; nothing is left of it."""
+    """Carry out one attack that a limit ends, check that it leaves nothing, and return the limit and its value."""
     before = traces(place.tmp)
     with pytest.raises((HookKilledError, HookTimeoutError)) as caught:
         attack(place, probe, limits=limits, **arguments)
@@ -73,10 +73,10 @@ def ended(place: Place, probe: str, *, limits: dict[str, Any], **arguments: Any)
 
 
 def _kernel_counts(tier: str) -> bool:
-    """Say whether RLIMIT_NPROC binds: any uid but root's.
+    """Return whether RLIMIT_NPROC applies: it binds any uid except root's.
 
-    Without namespaces an ordinary user's other processes are counted with the hook's, and there is room for them: only
-    where they become fewer meanwhile is it the watching process that finds too many.
+    Without namespaces, the limit counts an ordinary user's other processes too, so it is raised by their number. Only
+    if some of them end meanwhile does the watching process find too many processes of the hook.
     """
     return tier in ("namespaces", "no-namespaces")
 
@@ -85,11 +85,11 @@ def test_j01_processes(place: Place, tier: str) -> None:
     assert attack(place, "fork_many", most=300) == {"count": 300, "refused": ""}
     limits = {"processes": 100}
     if _kernel_counts(tier):
-        found = attack(place, "fork_many", limits=limits, most=300)
-        assert found["refused"] == "EAGAIN"
-        assert found["count"] < 100
+        evidence = attack(place, "fork_many", limits=limits, most=300)
+        assert evidence["refused"] == "EAGAIN"
+        assert evidence["count"] < 100
     else:
-        # The kernel does not count root's: they are looked at.
+        # RLIMIT_NPROC does not bind root; the watching process enforces the limit.
         assert ended(place, "fork_many", limits=limits, most=300) == ("processes", 100)
 
 
@@ -109,22 +109,22 @@ def test_j02_memory(place: Place, tier: str) -> None:
 
 
 def test_j03_temporary_files(place: Place, tier: str, tmp_path: Path) -> None:
-    found = attack(place, "fill_disk", where=str(tmp_path / "filled"), size=20 * _MIB)
-    assert found == {"refused": "", "number": 20}
+    evidence = attack(place, "fill_disk", where=str(tmp_path / "filled"), size=20 * _MIB)
+    assert evidence == {"refused": "", "number": 20}
     limits, arguments = {"temp_size": 10 * _MIB}, {"where": "${TMPDIR}/x", "size": 20 * _MIB, "pause": 0.1}
     if tier in ("no-namespaces", "confined"):
         assert ended(place, "fill_disk", limits=limits, **arguments) == ("temp_size", 10 * _MIB)
     else:
-        found = attack(place, "fill_disk", limits=limits, **arguments)
-        assert found["refused"] == "ENOSPC"
-        assert found["number"] <= 10
+        evidence = attack(place, "fill_disk", limits=limits, **arguments)
+        assert evidence["refused"] == "ENOSPC"
+        assert evidence["number"] <= 10
 
 
 def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run a frontend whose source tree is alone on a file system of 64 MiB, in a mount namespace of its own."""
+    """Run a frontend in its own mount namespace, with its source tree alone on a file system of 64 MiB."""
     disk = place.base / "disk"
     disk.mkdir(exist_ok=True)
-    described = {
+    full_description = {
         "tree": str(disk / "tree"),
         "python": str(place.python),
         "hook": "get_requires_for_build_wheel",
@@ -133,7 +133,7 @@ def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> 
     }
     shell = f'mount -t tmpfs -o size=64m none "$1" && cp -r "$2" "$1/tree" && {script}'
     options = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-    frontend = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(described)]
+    frontend = [sys.executable, "-B", str(HERE / "frontend.py"), json.dumps(full_description)]
     command = ["unshare", *options, "sh", "-c", shell, "sh", str(disk), str(place.tree), *frontend]
     environ = {**os.environ, "TMPDIR": str(place.tmp)}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
@@ -141,7 +141,7 @@ def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("sandboxed", [False, True])
 def test_j03_free_space(place: Place, sandboxed: bool) -> None:
-    """Where the source tree is, files can be written: not so many that the disk is full."""
+    """The hook can write to the disk of the source tree, but it is ended before that disk is full."""
     arguments = {"where": "filled", "size": 100 * _MIB, "pause": 0.01 if not sandboxed else 0.05}
     description = {"sandboxed": sandboxed, "attacks": {"it": {"probe": "fill_disk", "arguments": arguments}}}
     script = 'disk=$1; shift 2; "$@"; echo "code $?"; df --output=avail -k "$disk" | tail -n 1'
@@ -178,7 +178,7 @@ def test_j07_descriptors(place: Place, tier: str) -> None:
 
 
 def test_j07_terminals(place: Place) -> None:
-    """A limit of the sandbox's own /dev/pts: the host has one number for all."""
+    """The sandbox's own /dev/pts has a limit. On the host, all programs share one number of terminals."""
     assert attack(place, "hold_terminals", most=300) == 300
     assert attack(place, "hold_terminals", limits={}, most=300) == 256
 
@@ -192,12 +192,12 @@ def test_j09_what_is_hard_to_remove(place: Place, tier: str, depth: int, tmp_pat
         assert attack(place, "litter", depth=depth, where=str(tmp_path / "litter")) == "done"
         assert (tmp_path / "litter" / "d").exists()
     finally:
-        _remove(tmp_path / "litter")  # pytest cannot
+        _remove(tmp_path / "litter")  # pytest fails to remove it
     before = traces(place.tmp)
     for where in ("${TMPDIR}/x", "${HOME}/x"):
         assert attack(place, "litter", limits={}, where=where, depth=depth) == "done"
         assert traces(place.tmp).files == before.files
-    # In the control directory, and beside the artefact: what is handed over is looked at, the rest goes.
+    # In the control directory and beside the artefact: the call takes only the results, and removes the rest.
     for hook, where in (("get_requires_for_build_wheel", "@control/x"), ("build_wheel", "@output/x")):
         attacks = {"it": {"probe": "litter", "arguments": {"where": where, "depth": depth}}}
         policy = Policy(allow_degraded=frozenset(Protection))
@@ -215,7 +215,7 @@ def _remove(path: Path) -> None:
 
 @pytest.fixture
 def own_score() -> Iterator[int]:
-    """This process's own inclination to be killed; put back where an attack has changed it."""
+    """The oom_score_adj of this process. The fixture restores it if an attack has changed it."""
     path = Path("/proc/self/oom_score_adj")
     before = int(path.read_text())
     yield before
@@ -224,13 +224,13 @@ def own_score() -> Iterator[int]:
 
 
 def test_j14_the_frontend_is_not_what_runs_out_of_memory_first(place: Place, tier: str, own_score: int) -> None:
-    found = attack(place, "oom_score", pid=os.getpid())
-    assert found["self before"] == own_score, "without the sandbox both are alike"
+    evidence = attack(place, "oom_score", pid=os.getpid())
+    assert evidence["self before"] == own_score, "without the sandbox, the hook has the frontend's value"
     assert int(Path("/proc/self/oom_score_adj").read_text()) == 1000, "it can be raised without the sandbox"
     Path("/proc/self/oom_score_adj").write_text(str(own_score))
-    found = attack(place, "oom_score", limits={}, pid=os.getpid())
-    assert found["self before"] == 1000
-    assert found["self"] in ("EACCES", "EROFS", "EPERM")
-    assert found[str(os.getpid())] in ("ENOENT", "EACCES", "EROFS", "EPERM")
+    evidence = attack(place, "oom_score", limits={}, pid=os.getpid())
+    assert evidence["self before"] == 1000
+    assert evidence["self"] in ("EACCES", "EROFS", "EPERM")
+    assert evidence[str(os.getpid())] in ("ENOENT", "EACCES", "EROFS", "EPERM")
     assert int(Path("/proc/self/oom_score_adj").read_text()) == own_score
     assert until(lambda: processes_naming(place.tmp) == [])

@@ -1,4 +1,4 @@
-"""What a world plants goes, however its maker ends."""
+"""The targets of a world disappear, however its maker ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with World(harmless=True) as world:
     runner = world.inner_runner()
     for attack in ATTACKS:
         attack.arguments(world)
-    # A hook that runs without the sandbox, and has left a daemon.
+    # A hook runs without the sandbox, and leaves a daemon.
     from isolated_hooks.selftest.conduct import call_hook
     import pyproject_hooks
     caller = pyproject_hooks.BuildBackendHookCaller(str(world.tree), "hostile", ["."], runner, str(world.python))
@@ -47,7 +47,7 @@ with World(harmless=True) as world:
 
 @pytest.fixture
 def maker() -> Iterator[subprocess.Popen[str]]:
-    """A process that has made a world, and removes it when its input ends."""
+    """A process that has made a world, and fails when its input ends."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     command = [sys.executable, "-c", _MAKER, "fail"]
     with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as process:
@@ -55,53 +55,54 @@ def maker() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def _left(made: dict[str, Any]) -> list[str]:
-    """Return what is still there of a world."""
+def _remaining(planted: dict[str, Any]) -> list[str]:
+    """Return the kinds of targets of a world that still exist."""
     libc, buffer = library(), ctypes.create_string_buffer(256)
-    numbers = made["identifiers"]
+    numbers = planted["identifiers"]
     present = {
-        "base": os.path.lexists(made["base"]),
-        "victim": os.path.exists(f"/proc/{made['victim']}"),
-        "daemon": any(processes(made["daemon"])),
-        "files": any(os.path.lexists(path) for path in made["elsewhere"]),
-        "socket": os.path.lexists(f"/tmp/.isolated-hooks-socket-{made['random']}"),
+        "base": os.path.lexists(planted["base"]),
+        "victim": os.path.exists(f"/proc/{planted['victim']}"),
+        "daemon": any(processes(planted["daemon"])),
+        "files": any(os.path.lexists(path) for path in planted["elsewhere"]),
+        "socket": os.path.lexists(f"/tmp/.isolated-hooks-socket-{planted['random']}"),
         "segment": libc.shmctl(numbers["segment"], 2, buffer) == 0,
         "semaphore": libc.semctl(numbers["semaphore"], 0, 2, buffer) == 0,
         "queue": libc.msgctl(numbers["queue"], 2, buffer) == 0,
-        "key": f"isolated-hooks-{made['random']}" in Path("/proc/keys").read_text(),
+        "key": f"isolated-hooks-{planted['random']}" in Path("/proc/keys").read_text(),
     }
     return [name for name, there in present.items() if there]
 
 
-def _made(maker: subprocess.Popen[str]) -> dict[str, Any]:
+def _planted(maker: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the targets of the world that the maker has made, by its own description."""
     assert maker.stdout is not None
-    made: dict[str, Any] = json.loads(maker.stdout.readline())
+    planted: dict[str, Any] = json.loads(maker.stdout.readline())
     expected = ["base", "victim", "daemon", "files", "socket", "segment", "semaphore", "queue"]
-    assert set(expected) <= set(_left(made)), "there is nothing to be removed"
-    return made
+    assert set(expected) <= set(_remaining(planted)), "the world has nothing to remove"
+    return planted
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
 def test_nothing_is_left_of_a_world_whose_maker_is_killed(maker: subprocess.Popen[str], number: signal.Signals) -> None:
-    """An interrupt goes to the whole group, as a terminal sends it; the janitor is not in it."""
-    made = _made(maker)
+    """A terminal sends an interrupt to the whole process group, which does not include the janitor."""
+    planted = _planted(maker)
     if number is signal.SIGINT:
         os.killpg(maker.pid, number)
     else:
         maker.send_signal(number)
-    maker.wait(60)  # a session keyring of its own goes with a process that was waited for
-    assert until(lambda: not _left(made)), _left(made)
+    maker.wait(60)  # the kernel frees a session keyring of its own once the process is reaped
+    assert until(lambda: not _remaining(planted)), _remaining(planted)
 
 
 def test_nothing_is_left_of_a_world_whose_maker_fails(maker: subprocess.Popen[str]) -> None:
-    made = _made(maker)
+    planted = _planted(maker)
     assert maker.stdin is not None
     maker.stdin.close()
     assert maker.wait(60) == 1
-    assert until(lambda: not _left(made)), _left(made)  # the kernel collects keys in its own time
+    assert until(lambda: not _remaining(planted)), _remaining(planted)  # the kernel frees keys some time later
 
 
-def test_the_process_is_as_it_was(tmp_path: Path) -> None:
+def test_a_world_restores_the_state_of_the_process(tmp_path: Path) -> None:
     """Environment, handlers, umask, temporary directory and descriptors."""
     before = dict(os.environ), signal.getsignal(signal.SIGUSR2), len(os.listdir("/proc/self/fd"))
     with World() as world:
@@ -109,14 +110,14 @@ def test_the_process_is_as_it_was(tmp_path: Path) -> None:
     assert (dict(os.environ), signal.getsignal(signal.SIGUSR2), len(os.listdir("/proc/self/fd"))) == before
 
 
-def test_what_is_harmless_plants_nothing_where_it_might_be_noticed() -> None:
+def test_a_harmless_world_plants_nothing_in_system_directories() -> None:
     with World(harmless=True) as world:
         assert not {"etc", "srv"} & world.elsewhere.keys()
         assert not any(str(path).startswith(("/etc", "/srv", "/usr")) for path in world.elsewhere.values())
 
 
-def test_what_could_disturb_a_host_is_not_harmless() -> None:
-    """Whatever writes or opens what was not planted, may load a module of the kernel, or mounts on the host."""
+def test_attacks_that_could_disturb_a_host_are_not_harmless() -> None:
+    """They write to or open objects that were not planted, may load a kernel module, or mount on the host."""
     harmful = "A15-etc A15-srv A15-shadow C03-usr C03-etc C04-real-home C05-spool C14-immutable E09-host-name".split()
     harmful += "E10-vsock E11-packet F01-core-pattern F02-settings F03-helpers F04-control-groups F05-files".split()
     harmful += "F05-syslog F06-disks F08-node F09-formats G03-mount".split()
@@ -125,8 +126,8 @@ def test_what_could_disturb_a_host_is_not_harmless() -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_an_attack_that_was_not_tried_to_its_end_is_no_success_of_the_sandbox() -> None:
-    """A probe that fails by itself has shown nothing."""
+def test_a_probe_that_crashes_does_not_count_as_held() -> None:
+    """It shows nothing about the sandbox."""
     attack = Attack("A01-wrong", "do something", "read", fixed(nothing="of the kind"), done, harmless=True)
     with pytest.raises(UntriedError, match="A01-wrong was not tried to its end"):
         conduct("build_wheel", sandboxed=True, attacks=[attack])

@@ -263,14 +263,14 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 def places(tmp_path: Path) -> list[str]:
-    """Directories that a hook does not get to see by itself."""
+    """Directories that a hook cannot see by default."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     return [os.fspath(tmp_path / name) for name in ("one", "two")]
 
 
 def look(options: list[str], places: list[str], tmp_path: Path, **environ: str) -> dict[str, object]:
-    """Return what a hook sees under options."""
+    """Return the paths that a hook sees under these options."""
     project = write_project(tmp_path / "project", extra=_LOOK)
     settings = ["--config-json", json.dumps({"places": places})]
     done = command("build", "-nw", *settings, *options, "project", cwd=tmp_path, environ=environ)

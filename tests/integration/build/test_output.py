@@ -1,4 +1,4 @@
-"""What hooks print through ``isolated-hooks build``: filtered as it comes, and left to a frontend's own runner."""
+"""The output of hooks through ``isolated-hooks build``: filtered at once, and left alone by a frontend's own runner."""
 
 from __future__ import annotations
 

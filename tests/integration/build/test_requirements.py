@@ -1,4 +1,4 @@
-"""What is required to build is fetched, built and installed without running any of it outside of a sandbox."""
+"""The frontend fetches, builds and installs build requirements without running their code outside a sandbox."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_no_process_outside_a_sandbox_is_started_from_the_environment(
 
 
 def started(trace: str, directory: str) -> tuple[int, list[str]]:
-    """Count what was started from a directory beneath a launcher, and return the lines of what else was started."""
+    """Count the programs in a directory that a launcher started, and return the lines of all other program starts."""
     parents: dict[str, str] = {}
     launchers, starts = set(), []
     for line in trace.splitlines():

@@ -1,4 +1,4 @@
-"""IsolatedHookCaller gives what BuildBackendHookCaller gives, and the APIs of frontends get it too."""
+"""IsolatedHookCaller returns what BuildBackendHookCaller returns, directly and through the APIs of frontends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from isolated_hooks import IsolatedHookCaller, IsolatedHooksMixin, IsolatedRunne
 pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.filterwarnings("error::ResourceWarning")]
 
 SETTINGS = {"--global": "a b", "list": ["x", "ü\n"], "nested": {"empty": None, "yes": True}}
-# How each hook is called, with the directory that it may write its result into.
+# Calls each hook, with a directory for its result.
 CALLS: dict[str, Callable[[Any, str], Any]] = {
     "_supported_features": lambda hooks, _: hooks._supported_features(),
     "get_requires_for_build_wheel": lambda hooks, _: hooks.get_requires_for_build_wheel(SETTINGS),
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "build_editable": lambda hooks, out: hooks.build_editable(out, SETTINGS),
     "build_sdist": lambda hooks, out: hooks.build_sdist(out, SETTINGS),
 }
-# Sees, from inside, that this is the sandbox: pid 1 is ours, and the frontend's home is not there.
+# Reports facts that show, from inside, whether this is the sandbox: the visible processes, and the home directory.
 SANDBOXED = """
 def get_requires_for_build_sdist(config_settings=None):
     tell(pids=sorted(int(p) for p in os.listdir("/proc") if p.isdigit()), home=os.environ["HOME"])
@@ -43,7 +43,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 
 class Recorder:
-    """A frontend's runner that remembers its calls."""
+    """A frontend's runner that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Sequence[str], str | None, Mapping[str, str]]] = []
@@ -67,20 +67,21 @@ def out(tmp_path: Path) -> Path:
 
 
 def is_sandboxed(project: Path) -> bool:
-    """Say whether the one call of SANDBOXED since was in a sandbox."""
-    (told,) = facts(project)
-    return os.getpid() not in told["pids"] and 1 in told["pids"] and len(told["pids"]) < 5
+    """Return whether the only call of SANDBOXED since the last check ran in a sandbox."""
+    (hook_facts,) = facts(project)
+    pids = hook_facts["pids"]
+    return os.getpid() not in pids and 1 in pids and len(pids) < 5
 
 
 @pytest.mark.parametrize("hook", CALLS)
-def test_a_hook_gives_the_same(hook: str, project: Path, out: Path, tmp_path: Path) -> None:
+def test_a_hook_returns_the_same(hook: str, project: Path, out: Path, tmp_path: Path) -> None:
     plain_out = tmp_path / "plain"
     plain_out.mkdir()
-    expected, told = CALLS[hook](plain_caller(project), os.fspath(plain_out)), facts(project)
+    expected, plain_facts = CALLS[hook](plain_caller(project), os.fspath(plain_out)), facts(project)
     hooks = caller(project)
     with nothing_left(tmp_path):
         assert CALLS[hook](hooks, os.fspath(out)) == expected
-    assert facts(project) == told
+    assert facts(project) == plain_facts
     assert contents(out) == contents(plain_out)
     modes = [{p.name: oct(p.stat().st_mode) for p in d.rglob("*")} for d in (out, plain_out)]
     assert modes[0] == modes[1]
@@ -89,11 +90,11 @@ def test_a_hook_gives_the_same(hook: str, project: Path, out: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("hook", CALLS)
-def test_a_hook_is_started_by_the_runner_that_was_given(hook: str, project: Path, out: Path) -> None:
+def test_the_frontends_runner_starts_a_hook(hook: str, project: Path, out: Path) -> None:
     recorder = Recorder()
     CALLS[hook](caller(project, runner=recorder), os.fspath(out))
     ((command, cwd, extra),) = recorder.calls
-    assert command[0] == sys.executable  # the frontend's own interpreter sets the sandbox up
+    assert command[0] == sys.executable  # the frontend's own interpreter sets up the sandbox
     assert cwd == os.fspath(project)
     assert "backend" in extra.values()
 
@@ -125,19 +126,19 @@ def test_contexts_of_runners_nest_and_survive_errors(tmp_path: Path) -> None:
     assert [len(r.calls) for r in runners] == [1, 0, 1]
 
 
-def test_a_runner_given_as_ours_is_not_sandboxed_twice(tmp_path: Path) -> None:
+def test_an_isolated_runner_is_not_wrapped_twice(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=SANDBOXED)
     runner = IsolatedRunner(Policy())
     hooks = caller(project, runner=runner)
     hooks.get_requires_for_build_sdist()
     with hooks.subprocess_runner(IsolatedRunner()):
         hooks.get_requires_for_build_sdist()
-    assert [len(told["pids"]) < 5 for told in facts(project)] == [True, True]
+    assert [len(entry["pids"]) < 5 for entry in facts(project)] == [True, True]
     assert hooks.reports is runner.reports
     assert len(runner.reports) >= 1
 
 
-def test_arguments_are_taken_by_position_as_well(project: Path) -> None:
+def test_arguments_may_be_positional(project: Path) -> None:
     recorder = Recorder()
     hooks = IsolatedHookCaller(os.fspath(project), "backend", ["."], recorder, sys.executable)
     assert hooks.get_requires_for_build_wheel() == ["packaging>=1"]
@@ -155,7 +156,7 @@ def test_a_backend_path_out_of_the_tree_is_refused(path: str, project: Path) -> 
         IsolatedHookCaller(os.fspath(project), "backend", [path])
 
 
-def test_metadata_is_handed_back_to_the_backend(project: Path, out: Path, tmp_path: Path) -> None:
+def test_the_backend_gets_prepared_metadata(project: Path, out: Path, tmp_path: Path) -> None:
     prepared = tmp_path / "prepared"
     prepared.mkdir()
     hooks = caller(project)
@@ -173,8 +174,8 @@ def test_a_wheel_built_in_place_of_metadata_is_used_again(kind: str, tmp_path: P
     hooks = caller(project)
     name = getattr(hooks, f"prepare_metadata_for_build_{kind}")(os.fspath(prepared))
     assert name == INFO
-    assert [told["hook"] for told in facts(project)] == [f"build_{kind}"]
-    # Metadata and wheel are what an unsandboxed caller would have left.
+    assert [entry["hook"] for entry in facts(project)] == [f"build_{kind}"]
+    # Metadata and wheel are the same as from a caller without the sandbox.
     plain = tmp_path / "plain"
     plain.mkdir()
     getattr(plain_caller(project), f"prepare_metadata_for_build_{kind}")(os.fspath(plain))
@@ -186,7 +187,7 @@ def test_a_wheel_built_in_place_of_metadata_is_used_again(kind: str, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_without_fallback_a_missing_hook_is_said(kind: str, tmp_path: Path, out: Path) -> None:
+def test_without_fallback_a_missing_hook_raises_hook_missing(kind: str, tmp_path: Path, out: Path) -> None:
     hook = f"prepare_metadata_for_build_{kind}"
     project = write_project(tmp_path / "project", without=[hook])
     with pytest.raises(pyproject_hooks.HookMissing) as caught:
@@ -202,7 +203,7 @@ def test_an_editable_wheel_points_back_to_the_source(project: Path, out: Path) -
 
 
 @pytest.mark.parametrize("hook", ["build_wheel", "build_sdist"])
-def test_an_output_directory_within_the_source_is_made(hook: str, project: Path) -> None:
+def test_an_output_directory_in_the_source_tree_is_created(hook: str, project: Path) -> None:
     name = getattr(caller(project), hook)(os.fspath(project / "new" / "dist"))
     assert os.listdir(project / "new" / "dist") == [name]
 
@@ -215,7 +216,7 @@ def test_an_artefact_replaces_an_earlier_one(project: Path, out: Path) -> None:
     assert (out / "other.txt").read_bytes() == b"stays"
 
 
-def test_the_hook_that_the_policy_leaves_out_is_not_sandboxed_and_reported_so(tmp_path: Path) -> None:
+def test_a_hook_that_the_policy_leaves_out_runs_without_a_sandbox_and_the_report_says_so(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=SANDBOXED)
     hooks = caller(project, Policy(hooks=["build_wheel"]))
     hooks.get_requires_for_build_sdist()
@@ -223,7 +224,7 @@ def test_the_hook_that_the_policy_leaves_out_is_not_sandboxed_and_reported_so(tm
     assert {s.state.value for s in hooks.reports[0].protections} == {"disabled"}
 
 
-# Frontends' own ways to a caller.
+# The APIs of frontends.
 
 
 @pytest.fixture
@@ -283,7 +284,7 @@ def test_a_runner_call_by_position(tmp_path: Path) -> None:
     assert is_sandboxed(project)
 
 
-def test_the_mixin_wraps_a_subclass_with_a_constructor_of_its_own(tmp_path: Path) -> None:
+def test_the_mixin_wraps_a_subclass_with_its_own_constructor(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=SANDBOXED)
 
     class Theirs(pyproject_hooks.BuildBackendHookCaller):
@@ -300,8 +301,8 @@ def test_the_mixin_wraps_a_subclass_with_a_constructor_of_its_own(tmp_path: Path
     assert is_sandboxed(project)
 
 
-def test_a_mixin_that_would_do_nothing_is_refused() -> None:
-    """Behind the other class it is never asked."""
+def test_a_mixin_behind_the_other_class_is_refused() -> None:
+    """There it would have no effect."""
     with pytest.raises(TypeError, match="list IsolatedHooksMixin before BuildBackendHookCaller"):
 
         class Wrong(pyproject_hooks.BuildBackendHookCaller, IsolatedHooksMixin):

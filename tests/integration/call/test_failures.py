@@ -1,4 +1,4 @@
-"""Whatever is wrong is said by a typed error, with what, why and the remedy; no hook is run and nothing is left."""
+"""Every failure raises a typed error that names the problem and the remedy; no hook runs, and nothing is left."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOT = os.geteuid() == 0
 
 @pytest.fixture
 def control(tmp_path: Path) -> Path:
-    """A control directory as pyproject_hooks makes it."""
+    """A control directory as pyproject_hooks creates it."""
     directory = tmp_path / "control"
     directory.mkdir(mode=0o700)
     (directory / "input.json").write_text('{"kwargs": {"config_settings": null}}')
@@ -50,13 +50,13 @@ def run_hook(telling_project: Path, control: Path, *, hook: str = "", inner: Sub
     )
 
 
-def test_the_call_by_hand_works_so_that_the_rest_proves_something(telling_project: Path, control: Path) -> None:
+def test_the_direct_call_of_the_runner_works(telling_project: Path, control: Path) -> None:
     run_hook(telling_project, control)
     assert facts(telling_project)
     assert (control / "output.json").exists()
 
 
-# What is not a hook call, or does not fit.
+# Commands that are no hook call, or do not fit.
 
 
 @pytest.mark.usefixtures("asserts_not_run")
@@ -96,7 +96,7 @@ def test_a_broken_control_directory_is_refused(text: str, telling_project: Path,
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "dangling link"])
-def test_a_source_tree_that_is_none_is_refused(kind: str, tmp_path: Path) -> None:
+def test_a_source_tree_that_is_not_a_directory_is_refused(kind: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     if kind == "file":
         source.touch()
@@ -128,7 +128,7 @@ def test_a_source_tree_with_the_home_directory_in_it_is_refused(
 
 
 @pytest.mark.parametrize("source", ["/", "/tmp", "/proc", "/etc", "/var/tmp", "/dev/shm"])
-def test_a_source_tree_that_is_the_systems_is_refused(source: str, tmp_path: Path) -> None:
+def test_a_system_directory_as_source_tree_is_refused(source: str, tmp_path: Path) -> None:
     with nothing_left(tmp_path), pytest.raises(PolicyError, match="source tree") as caught:
         IsolatedHookCaller(source, "backend").get_requires_for_build_wheel()
     assert "choose a directory beneath it" in str(caught.value) or "move the project" in str(caught.value)
@@ -215,14 +215,14 @@ def test_an_output_directory_that_cannot_be_written(made: bool, telling_project:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 256 KiB."""
+    """A file system of 256 KiB."""
     place = tmp_path / "small"
     place.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)
     if not ROOT:
         pytest.skip("only root mounts filesystems")
     if libc.mount(b"tmpfs", os.fsencode(place), b"tmpfs", 0, b"size=256k,mode=0755"):
-        cannot_run(f"no tmpfs can be mounted: {os.strerror(ctypes.get_errno())}")
+        cannot_run(f"this host refuses to mount a tmpfs: {os.strerror(ctypes.get_errno())}")
     try:
         yield place
     finally:
@@ -241,7 +241,7 @@ def test_a_full_disk_under_the_staging(small_disk: Path, tmp_path: Path, monkeyp
     telling_project = write_project(tmp_path / "project", extra=LARGE)
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(small_disk))
-    policy = Policy(limits={"free_space": None})  # which may end the hook before it has heard of the disk
+    policy = Policy(limits={"free_space": None})  # this limit could end the hook before it gets the error
     hooks = caller(telling_project, policy, runner=pyproject_hooks.quiet_subprocess_runner)
     with pytest.raises(subprocess.CalledProcessError) as caught:
         hooks.build_sdist(os.fspath(tmp_path / "out"))
@@ -258,7 +258,7 @@ def test_a_full_disk_under_the_output_directory(small_disk: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "closed"])
-def test_temporary_files_are_made_elsewhere_where_they_cannot_be_made(
+def test_an_unusable_temporary_directory_is_replaced(
     kind: str, telling_project: Path, control: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "no temporary files"
@@ -281,7 +281,7 @@ def test_temporary_files_are_made_elsewhere_where_they_cannot_be_made(
     assert kind == "missing" or place.exists()
 
 
-def test_temporary_files_that_can_be_made_nowhere(
+def test_no_usable_temporary_directory_is_an_error(
     telling_project: Path, control: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
@@ -292,7 +292,7 @@ def test_temporary_files_that_can_be_made_nowhere(
     assert os.listdir(control) == ["input.json"]
 
 
-# The backend itself is broken.
+# Broken backends.
 
 
 def test_results_that_are_refused_leave_nothing(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_an_output_directory_that_the_hook_made_unreadable(tmp_path: Path) -> No
     extra = """
 def build_wheel(d, *_):
     _wheel(d, {}); os.chmod(d, 0); os.chmod(sys.argv[-1], 0o300)
-    time.sleep(0.5)  # it is looked at meanwhile
+    time.sleep(0.5)  # the watching process checks it meanwhile
     return WHEEL
 """
     telling_project = write_project(tmp_path / "project", extra=extra)
@@ -337,7 +337,7 @@ def build_wheel(d, *_):
     assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
-def test_files_that_cannot_be_removed_by_their_mode_are_removed(tmp_path: Path) -> None:
+def test_files_with_modes_that_prevent_removal_are_removed(tmp_path: Path) -> None:
     extra = """
 def build_wheel(d, *_):
     for place in (d, "/tmp", os.environ["HOME"]):

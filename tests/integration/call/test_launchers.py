@@ -1,4 +1,4 @@
-"""Launchers: chosen by name, listed by the doctor, brought by another distribution, never replaced by another one."""
+"""Launchers: chosen by name, listed by the doctor, installed by other distributions, never silently replaced."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from support.projects import caller, clean_environ, facts, write_project
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
+from isolated_hooks.launchers import BUILT_IN, find_launcher
 from isolated_hooks.launchers import bubblewrap as bubblewrap_launcher
-from isolated_hooks.launchers import find_launcher
 from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -27,7 +27,7 @@ Installer = Callable[[str], dict[str, str]]
 
 @pytest.fixture
 def install(tmp_path: Path) -> Installer:
-    """Return what makes a distribution of a module ``polite``, installs it, and gives an environment that finds it."""
+    """Return a function that installs the code as a distribution ``polite``, and returns an environment with it."""
 
     def install(code: str) -> dict[str, str]:
         target = tmp_path / "installed"
@@ -76,7 +76,7 @@ def test_every_way_to_choose_one_reaches_the_report(tmp_path: Path, launcher: st
         assert ("bubblewrap_inside" in done.stdout) == (launcher == "bubblewrap")
 
 
-def test_explain_and_the_doctor_work_with_either(tmp_path: Path, launcher: str) -> None:
+def test_explain_and_the_doctor_work_with_each_launcher(tmp_path: Path, launcher: str) -> None:
     project = write_project(tmp_path / "project")
     explained = _isolated_hooks("explain", "--launcher", launcher, os.fspath(project), cwd=tmp_path)
     assert explained.returncode == 0, explained.stderr
@@ -88,11 +88,11 @@ def test_explain_and_the_doctor_work_with_either(tmp_path: Path, launcher: str) 
     assert document["launchers"]["native"]["available"] is True
     assert document["launchers"]["bubblewrap"].keys() == {"available", "reason", "remedy"}
     table = _isolated_hooks("doctor", "--launcher", launcher, cwd=tmp_path).stdout
-    assert f"by the launcher {launcher}." in table
+    assert f"with the launcher {launcher}." in table
     assert re.search(r"^native +available", table, re.MULTILINE)
 
 
-def test_a_name_that_is_not_installed_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+def test_a_launcher_that_is_not_installed_is_a_configuration_error(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     with pytest.raises(PolicyError, match=r"'firecracker' is not installed; there are: native, bubblewrap"):
         caller(project, Policy(launcher="firecracker")).get_requires_for_build_wheel()
@@ -110,7 +110,7 @@ def test_a_name_that_is_not_installed_is_an_error_of_the_configuration(tmp_path:
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return what has bwrap looked for somewhere else."""
+    """Return a function that makes the launcher look for bwrap in other places."""
 
     def places(*paths: Path) -> None:
         monkeypatch.setattr(bubblewrap_launcher, "_PATHS", tuple(map(os.fspath, paths)))
@@ -121,14 +121,14 @@ def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     bubblewrap_launcher._examine.cache_clear()
 
 
-def _program(path: Path, says: str, mode: int = 0o755) -> Path:
-    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+def _program(path: Path, version: str, mode: int = 0o755) -> Path:
+    path.write_text(f"#!/bin/sh\necho '{version}'\n")
     path.chmod(mode)
     return path
 
 
 @pytest.mark.parametrize(
-    ("says", "mode", "reason"),
+    ("version", "mode", "reason"),
     [
         (None, 0, "there is no"),
         ("bubblewrap 0.8.0", 0o777, "others than its owner can change it"),
@@ -138,22 +138,22 @@ def _program(path: Path, says: str, mode: int = 0o755) -> Path:
         ("something else", 0o755, "does not say which version"),
     ],
 )
-def test_a_bwrap_that_cannot_be_used_is_refused_with_the_remedy(
-    tmp_path: Path, places: Callable[..., None], says: str | None, mode: int, reason: str
+def test_an_unusable_bwrap_is_refused_with_the_remedy(
+    tmp_path: Path, places: Callable[..., None], version: str | None, mode: int, reason: str
 ) -> None:
     path = tmp_path / "bwrap"
-    places(path if says is None else _program(path, says, mode))
+    places(path if version is None else _program(path, version, mode))
     project = write_project(tmp_path / "project")
     with pytest.raises(SandboxUnavailableError) as caught:
         caller(project, Policy(launcher="bubblewrap")).get_requires_for_build_wheel()
     assert reason in caught.value.missing[0]
     assert "the launcher native" in caught.value.remedy
-    assert says is None or mode != 0o755 or "apt-get install bubblewrap" in caught.value.remedy
+    assert version is None or mode != 0o755 or "apt-get install bubblewrap" in caught.value.remedy
     assert facts(project) == []
 
 
-def test_a_bwrap_in_path_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source tree may have an entry in PATH."""
+def test_a_bwrap_in_path_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of PATH may be in the source tree."""
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     program = _program(tmp_path / "bwrap", "bubblewrap 0.8.0")
     assert os.fspath(program) not in find_launcher("bubblewrap").availability().reason
@@ -161,15 +161,15 @@ def test_a_bwrap_in_path_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("bubblewrap")
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("echo 'bwrap: nothing works here' >&2; exit 1", "nothing works here"),
-        # It does nothing of what it is asked for, and starts the command.
+        # This program ignores all its options, and starts the command.
         ('while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "a look at what bubblewrap made"),
     ],
 )
-def test_a_bwrap_that_fails_or_does_less_than_it_should_does_not_get_to_the_hook(
-    tmp_path: Path, places: Callable[..., None], script: str, said: str
+def test_a_bwrap_that_fails_or_ignores_options_runs_no_hook(
+    tmp_path: Path, places: Callable[..., None], script: str, message: str
 ) -> None:
     path = tmp_path / "bwrap"
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo bubblewrap 0.8.0 && exit\n{script}\n')
@@ -177,16 +177,16 @@ def test_a_bwrap_that_fails_or_does_less_than_it_should_does_not_get_to_the_hook
     places(path)
     project = write_project(tmp_path / "project")
     if os.geteuid() == 0:
-        # So that it is started as root: it lies where no other user gets to.
+        # With a second owner, the launcher starts this program as root. No other user can reach its path.
         os.chown(project / "pyproject.toml", 1001, 1001)
     with pytest.raises((SandboxUnavailableError, isolated_hooks.SandboxSetupError)) as caught:
         caller(project, Policy(launcher="bubblewrap")).get_requires_for_build_wheel()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert facts(project) == []
 
 
 @pytest.mark.usefixtures("bubblewrap")
-def test_root_with_files_of_several_owners_is_refused_where_an_identity_is_required(tmp_path: Path) -> None:
+def test_a_tree_of_several_owners_is_refused_if_the_policy_requires_identity(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can have a tree of several owners")
     project = write_project(tmp_path / "project")
@@ -202,7 +202,7 @@ def test_root_with_files_of_several_owners_is_refused_where_an_identity_is_requi
     assert hooks.reports[-1].state(Protection.IDENTITY) is ProtectionState.DEGRADED
 
 
-def test_limits_and_the_way_a_command_fails_are_the_same(tmp_path: Path, launcher: str) -> None:
+def test_limits_and_exit_codes_are_the_same_with_each_launcher(tmp_path: Path, launcher: str) -> None:
     tree = _tree(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -220,7 +220,7 @@ def test_limits_and_the_way_a_command_fails_are_the_same(tmp_path: Path, launche
     assert run("--config", os.fspath(config), "--", "sh", "-c", "head -c 9000 /dev/zero > x")[0] != 0
 
 
-# Launchers of others.
+# Launchers from other distributions.
 
 _EXAMPLE = code_block("launchers.rst", "python", "import os")
 
@@ -234,7 +234,7 @@ def test_the_example_of_the_document_runs_hooks(tmp_path: Path, install: Install
     document = json.loads(_isolated_hooks("doctor", "--json", "--launcher", "polite", cwd=tree, env=env).stdout)
     assert document["runs"] is True
     assert document["launchers"]["polite"] == {"available": True, "reason": "native, by /usr/bin/nice", "remedy": ""}
-    assert list(document["launchers"]) == ["native", "bubblewrap", "polite"]
+    assert list(document["launchers"]) == [*BUILT_IN, "polite"]
 
 
 def test_a_launcher_that_is_not_available_says_so(tmp_path: Path, install: Installer) -> None:
@@ -246,14 +246,14 @@ def test_a_launcher_that_is_not_available_says_so(tmp_path: Path, install: Insta
 
 
 _DEGRADES = """
-        found = {status.protection: status for status in self.native.protections(plan)}
-        lost = Protection("network")
-        found[lost] = ProtectionStatus(lost, ProtectionState.DEGRADED, "it leaks", "do not use it")
-        return list(found.values())
+        statuses = {status.protection: status for status in self.native.protections(plan)}
+        network = Protection("network")
+        statuses[network] = ProtectionStatus(network, ProtectionState.DEGRADED, "it leaks", "do not use it")
+        return list(statuses.values())
 """
 
 
-def test_what_it_says_it_cannot_hold_is_refused_by_the_policy_and_stands_in_the_report(
+def test_the_policy_refuses_a_protection_that_a_launcher_degrades_and_the_report_lists_it(
     tmp_path: Path, install: Installer
 ) -> None:
     code = _EXAMPLE.replace("import ProtectionStatus", "import Protection, ProtectionState, ProtectionStatus")
@@ -270,7 +270,7 @@ def test_what_it_says_it_cannot_hold_is_refused_by_the_policy_and_stands_in_the_
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("import os\n", "import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
         ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
@@ -297,21 +297,21 @@ def test_what_it_says_it_cannot_hold_is_refused_by_the_policy_and_stands_in_the_
         ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
     ],
 )
-def test_one_that_does_not_fit_is_an_error_that_names_it_and_no_other_takes_its_place(
-    tmp_path: Path, install: Installer, old: str, new: str, said: str
+def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(
+    tmp_path: Path, install: Installer, old: str, new: str, message: str
 ) -> None:
     assert old in _EXAMPLE
     env = install(_EXAMPLE.replace(old, new, 1))
     tree = _tree(tmp_path)
     done = _isolated_hooks("run", "--launcher", "polite", "--", "touch", "ran", cwd=tree, env=env)
     assert done.returncode == 125, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tree / "ran").exists()
-    if said != "exit 1":
+    if message != "exit 1":
         assert "polite 1.0" in done.stderr
         assert "Remedy: repair or remove polite 1.0, or choose another launcher" in done.stderr
-    # The doctor lists it all the same, and a frontend that does not choose it is not touched.
+    # The doctor still lists it, and it does not affect frontends that choose another launcher.
     listed = json.loads(_isolated_hooks("doctor", "--json", cwd=tree, env=env).stdout)["launchers"]
-    assert list(listed) == ["native", "bubblewrap", "polite"]
+    assert list(listed) == [*BUILT_IN, "polite"]
     assert _isolated_hooks("run", "--", "true", cwd=tree, env=env).returncode == 0

@@ -1,4 +1,4 @@
-"""What a hook may use: each limit ends it or stops it there, says which limit it was, and leaves nothing."""
+"""Limits: each ends the hook or makes its call fail, the error names the limit, and nothing is left."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 def limited(
     code: str, tmp_path: Path, runner: Any = pyproject_hooks.quiet_subprocess_runner, **limits: Any
 ) -> IsolatedHookCaller:
-    """Return a caller of a project whose first hook runs that code under limits."""
+    """Return a caller of a project whose first hook runs some code under limits."""
     body = "\n".join(f"    {line}" for line in code.splitlines())
     extra = f"import errno, signal\ndef get_requires_for_build_wheel(_=None):\n{body}\n    return []\n"
     project = write_project(tmp_path / "project", extra=extra)
     return caller(project, Policy(limits=Limits(**limits)), runner=runner)
 
 
-def test_within_its_limits_a_hook_is_left_alone(tmp_path: Path) -> None:
+def test_a_hook_within_its_limits_is_not_disturbed(tmp_path: Path) -> None:
     limits = {"wall_time": 300, "cpu_time": 300, "file_size": 10**6, "open_files": 256, "processes": 100}
     hooks = limited("subprocess.run(['true'], check=True)", tmp_path, **limits, temp_size=10**7, output_size=10**6)
     assert hooks.get_requires_for_build_wheel() == []
@@ -50,7 +50,7 @@ def test_within_its_limits_a_hook_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_wall_time(tmp_path: Path) -> None:
-    # A child in a session of its own is asked, and ended, as well.
+    # A child in another session gets SIGTERM, and ends, too.
     code = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\ntime.sleep(600)"
     hooks = limited(code, tmp_path, wall_time=0.5)
     with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match=r"0\.5 seconds.*wall_time") as caught:
@@ -67,14 +67,14 @@ def test_wall_time_lets_a_hook_clean_up_first(tmp_path: Path) -> None:
     assert facts(tmp_path / "project") == [{"asked": True}]
 
 
-def test_wall_time_ends_what_does_not_want_to_end(tmp_path: Path) -> None:
+def test_wall_time_ends_processes_that_ignore_signals(tmp_path: Path) -> None:
     code = "for n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\nos.fork()\nwhile True: time.sleep(600)"
     hooks = limited(code, tmp_path, wall_time=0.5)
     with nothing_left(tmp_path), pytest.raises(HookTimeoutError):
         hooks.get_requires_for_build_wheel()
 
 
-def test_wall_time_that_a_hook_cannot_put_off_by_ending_well(tmp_path: Path) -> None:
+def test_wall_time_is_an_error_even_if_the_hook_then_succeeds(tmp_path: Path) -> None:
     code = "signal.signal(15, lambda *_: tell(asked=True))\ntime.sleep(1.5)"
     hooks = limited(code, tmp_path, wall_time=0.5)
     with nothing_left(tmp_path), pytest.raises(HookTimeoutError):
@@ -98,7 +98,7 @@ def test_cpu_time_of_a_process_that_ignores_its_signal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["HERE", "'/tmp'"])
 def test_file_size(place: str, tmp_path: Path) -> None:
-    # Python ignores the signal and gets an error instead; a compiler is ended.
+    # Python ignores SIGXFSZ and gets EFBIG instead; the signal would end a compiler.
     code = f"""
 path = os.path.join({place}, "large")
 try:
@@ -112,7 +112,7 @@ except OSError as error:
     assert facts(tmp_path / "project") == [{"errno": "EFBIG", "size": 1000}]
 
 
-def test_file_size_that_kills(tmp_path: Path) -> None:
+def test_file_size_kills_a_hook_that_does_not_ignore_the_signal(tmp_path: Path) -> None:
     code = "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nopen(HERE + '/large', 'wb').write(bytes(2000))"
     hooks = limited(code, tmp_path, file_size=1000)
     with nothing_left(tmp_path), pytest.raises(HookKilledError, match="file_size") as caught:
@@ -121,7 +121,7 @@ def test_file_size_that_kills(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["/tmp", "/var/tmp", "/dev/shm", "/run", "HOME"])
-def test_temp_size_is_one_for_all_places(place: str, tmp_path: Path) -> None:
+def test_all_temporary_directories_share_temp_size(place: str, tmp_path: Path) -> None:
     code = f"""
 place = os.environ.get({place!r}, {place!r})
 try:
@@ -133,9 +133,9 @@ except OSError as error:
 """
     hooks = limited(code, tmp_path, temp_size=4 * 2**20)
     hooks.get_requires_for_build_wheel()
-    (told,) = facts(tmp_path / "project")
-    assert told["errno"] == "ENOSPC"
-    assert 2 <= told["number"] <= 4
+    (hook_facts,) = facts(tmp_path / "project")
+    assert hook_facts["errno"] == "ENOSPC"
+    assert 2 <= hook_facts["number"] <= 4
 
 
 def test_output_size(tmp_path: Path) -> None:
@@ -179,23 +179,23 @@ except OSError as error:
 
 
 def test_a_core_is_never_dumped(tmp_path: Path) -> None:
-    # Whatever the caller's limit is: a handler that core_pattern names would run as the host's root.
+    # This holds for any limit of the caller, because a handler in core_pattern would run as the host's root.
     hooks = limited("import resource\ntell(core=resource.getrlimit(resource.RLIMIT_CORE))\nos.abort()", tmp_path)
     with pytest.raises(subprocess.CalledProcessError) as caught:
         hooks.get_requires_for_build_wheel()
     assert caught.value.returncode == -6
-    (told,) = facts(tmp_path / "project")
-    assert told["core"] in ([0, 0], [1, 1])  # soft and hard; -1 would be no limit
+    (hook_facts,) = facts(tmp_path / "project")
+    assert hook_facts["core"] in ([0, 0], [1, 1])  # soft and hard limit; -1 would be unlimited
 
 
 def captured(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-    """A frontend's runner that keeps what the hook prints on stdout and on stderr apart, as text of the error."""
+    """A frontend's runner that captures stdout and stderr separately, and puts them into its error."""
     environ = {**os.environ, **(extra_environ or {})}
     subprocess.run(cmd, cwd=cwd, env=environ, capture_output=True, check=True)
 
 
 def test_idle_time(tmp_path: Path) -> None:
-    # What it does is not what counts: it is busy all the time.
+    # Only output counts: the hook is busy all the time.
     hooks = limited("print('begun', flush=True)\nwhile True: pass", tmp_path, idle_time=1)
     with nothing_left(tmp_path), pytest.raises(HookTimeoutError, match=r"1 seconds.*idle_time") as caught:
         hooks.get_requires_for_build_wheel()
@@ -204,7 +204,7 @@ def test_idle_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", first_fast(["stdout", "stderr"]))
 @pytest.mark.parametrize("target", first_fast(["pipe", "file", "null"]))
-def test_a_hook_that_says_something_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
+def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
         with open(os.devnull if target == "null" else tmp_path / "log", "wb") as file:
@@ -217,7 +217,7 @@ def test_a_hook_that_says_something_now_and_then_is_not_idle(stream: str, target
 
 
 def test_a_hook_that_waits_for_its_reader_is_not_idle(tmp_path: Path) -> None:
-    """The frontend does not read for longer than the limit, while the hook has more to say than a pipe holds."""
+    """The frontend pauses for longer than the limit, while the hook prints more than a pipe holds."""
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
@@ -238,7 +238,7 @@ def test_a_hook_that_waits_for_its_reader_is_not_idle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [100, 65536, 65537, 1_000_000])
-def test_what_a_hook_says_arrives_byte_by_byte_before_it_has_ended(size: int, tmp_path: Path) -> None:
+def test_the_output_of_a_hook_arrives_unchanged(size: int, tmp_path: Path) -> None:
     code = f"""
 data = bytes(n * 7 % 256 for n in range({size}))
 for stream, step in ((sys.stdout, 1021), (sys.stderr, 17 if {size} < 10**5 else 40009)):
@@ -247,12 +247,12 @@ for stream, step in ((sys.stdout, 1021), (sys.stderr, 17 if {size} < 10**5 else 
         stream.buffer.flush()
     os.write(stream.fileno(), b"end")
 """
-    said: list[tuple[bytes, bytes]] = []
+    outputs: list[tuple[bytes, bytes]] = []
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
         done = subprocess.run(cmd, cwd=cwd, env=environ, capture_output=True, check=True)
-        said.append((done.stdout, done.stderr))
+        outputs.append((done.stdout, done.stderr))
 
     body = "\n".join(f"    {line}" for line in code.splitlines())
     project = write_project(
@@ -260,11 +260,11 @@ for stream, step in ((sys.stdout, 1021), (sys.stderr, 17 if {size} < 10**5 else 
     )
     caller(project, runner=runner).get_requires_for_build_wheel()
     data = bytes(n * 7 % 256 for n in range(size)) + b"end"
-    assert said == [(data, data)]
+    assert outputs == [(data, data)]
 
 
-def test_what_nobody_reads_before_the_end_fits_as_it_would_without_us(tmp_path: Path) -> None:
-    """A frontend that waits for the end first: sixty thousand bytes in lines of one are what a pipe holds."""
+def test_unread_output_fits_as_without_the_sandbox(tmp_path: Path) -> None:
+    """The frontend waits for the end before it reads. A pipe holds sixty thousand bytes in writes of one byte."""
 
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
@@ -280,7 +280,7 @@ def test_what_nobody_reads_before_the_end_fits_as_it_would_without_us(tmp_path: 
     assert read == [b"x" * 60000]
 
 
-def test_a_hook_whose_reader_has_gone_finds_out(tmp_path: Path) -> None:
+def test_a_hook_gets_sigpipe_if_its_reader_has_closed_the_pipe(tmp_path: Path) -> None:
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
         with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
@@ -298,7 +298,7 @@ def test_a_hook_whose_reader_has_gone_finds_out(tmp_path: Path) -> None:
     assert codes == [-13]
 
 
-def test_wall_time_holds_where_nobody_reads(tmp_path: Path) -> None:
+def test_wall_time_applies_if_nobody_reads_the_output(tmp_path: Path) -> None:
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}
         with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
@@ -319,7 +319,7 @@ def test_log_size(where: str, tmp_path: Path) -> None:
 
 
 def test_cpu_time_of_many_processes(tmp_path: Path) -> None:
-    """None of them comes near the limit, because each works for a moment only."""
+    """No single process comes near the limit, because each works only for a moment."""
     code = """
 while True:
     if os.fork() == 0:
@@ -360,7 +360,7 @@ def has_cgroup() -> bool:
 
 @pytest.mark.parametrize("eater", EATERS)
 def test_memory(eater: str, tmp_path: Path) -> None:
-    """By a cgroup the kernel kills a process, and the hook fails; without, RLIMIT_DATA refuses or a look finds it."""
+    """With a cgroup, the kernel kills a process. Without, RLIMIT_DATA refuses memory, or the watching process acts."""
     hooks = limited(EATERS[eater], tmp_path, memory=200 * 2**20)
     before = cgroups()
     with nothing_left(tmp_path), pytest.raises(subprocess.CalledProcessError) as caught:
@@ -387,7 +387,7 @@ for _ in range(8): os.wait()
 
 
 def cgroups() -> set[str]:
-    """Return the cgroups of ours that there are."""
+    """Return the cgroups that isolated-hooks has made on this host."""
     return {
         os.fsdecode(p)
         for parent, _ in cgroup.places()
@@ -430,13 +430,13 @@ def test_limits_on_the_command_line(option: str, tmp_path: Path) -> None:
     assert name in done.stderr
 
 
-def test_a_limit_that_does_not_exist_is_a_usage_error(tmp_path: Path) -> None:
+def test_an_unknown_limit_is_a_usage_error(tmp_path: Path) -> None:
     done = command("run", "--limit", "walltime=5", "--", "true", cwd=tmp_path)
     assert done.returncode == 2
     assert "wall-time" in done.stderr
 
 
-def test_the_doctor_says_by_what_each_limit_is_kept() -> None:
+def test_the_doctor_reports_how_each_limit_is_enforced() -> None:
     done = command("doctor", "--json", "--limit", "memory=1G", "--allow-degraded", "no-namespaces")
     limits = json.loads(done.stdout)["limits"]
     assert list(limits) == [field.name for field in dataclasses.fields(Limits)]

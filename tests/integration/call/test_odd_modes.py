@@ -1,4 +1,4 @@
-"""Modes and owners as they come: builds work all the same, and what they write is the caller's."""
+"""Builds work with unusual modes and owners, and the caller owns the files that they write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_umask_is_the_callers(umask: int, tmp_path: Path) -> None:
     assert (tmp_path / "out" / WHEEL).stat().st_mode == (plain / WHEEL).stat().st_mode
 
 
-def test_what_a_hook_writes_is_the_callers(tmp_path: Path) -> None:
+def test_the_caller_owns_the_files_that_a_hook_writes(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=WRITES)
     caller(project).build_wheel(os.fspath(tmp_path / "new" / "out"))
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in tmp_path.rglob("*")}
@@ -98,7 +98,7 @@ def test_a_private_source_tree(tmp_path: Path) -> None:
     assert stat.S_IMODE(private.stat().st_mode) == stat.S_IMODE(project.stat().st_mode) == 0o700
 
 
-# Calls the hook as a frontend that was started with the PATH that it has.
+# A frontend in its own process, which inherits PATH.
 FRONTEND = """
 import sys
 from isolated_hooks import IsolatedHookCaller
@@ -109,7 +109,7 @@ print(IsolatedHookCaller(project, "backend", ["."], python_executable=python).bu
 
 @pytest.mark.parametrize("activated", ["by the user", "by the frontend", "not at all"])
 def test_a_private_build_environment(activated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the umask of a hardened host makes it. The hook of a frontend that is root runs as a user of its own."""
+    """A hardened host's umask makes it private. If the frontend is root, the hook still runs as another user."""
     environment = tmp_path / "env"
     before = os.umask(0o077)
     try:
@@ -166,8 +166,8 @@ def test_a_source_tree_that_the_policy_makes_read_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["0", "1", "2", "12", "012"])
 def test_a_frontend_without_some_of_its_standard_streams(closed: str, tmp_path: Path) -> None:
-    """A daemon has closed them: what is opened next gets their numbers, and is not to be taken for the output."""
-    project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): print('said'); return _wheel(d, {})")
+    """A daemon has closed them. The next files get their numbers, and must not receive the output."""
+    project = write_project(tmp_path / "project", extra="def build_wheel(d, *_): print('text'); return _wheel(d, {})")
     (tmp_path / "out").mkdir()
     code = "import sys; from support.projects import caller; caller(sys.argv[1]).build_wheel(sys.argv[2])"
     close = " ".join(f"{number}>&-" for number in closed)
@@ -194,11 +194,11 @@ def test_a_read_only_filesystem(tmp_path: Path) -> None:
         pytest.skip("only root mounts filesystems")
     extra = "def build_wheel(d, *_): return _wheel(d, {})"
     write_project(tmp_path / "project", extra=extra)
-    # In a mount namespace of its own, so that nothing is mounted on this host.
+    # In a separate mount namespace, so this host gets no mount.
     script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 99; shift; exec "$@"'
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", f"{tmp_path}/project"]
     if not shutil.which("unshare") or run_text([*private, "true"]).returncode:
-        cannot_run("nothing can be mounted here")
+        cannot_run("this host refuses mounts")
     done = run_text([*private, *CLI, "build", "-nxw", "-o", tmp_path / "out", tmp_path / "project"])
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path / "out") == [WHEEL]
@@ -211,7 +211,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
 @pytest.mark.parametrize("owners", FOREIGN)
 def test_a_tree_of_foreign_owners(owners: str, tmp_path: Path) -> None:
     extra = """
@@ -230,6 +230,6 @@ open("made", "w").close()
     after = {path: (path.stat().st_uid, path.stat().st_gid) for path in before}
     assert after == before
     assert (project / "a").read_text() == "xappended"
-    # No file is left with an owner that nobody has.
+    # No file keeps a throw-away uid.
     known = {uid for uid, _ in before.values()} | {0}
     assert {path.stat().st_uid for path in tmp_path.rglob("*")} <= known

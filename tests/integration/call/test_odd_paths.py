@@ -1,4 +1,4 @@
-"""Paths as they come, with names of all kinds, over links, in odd places: builds work all the same."""
+"""Builds work with unusual paths: names of all kinds, links, and unusual places."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     try:
         project = write_project(directory / "project", extra="tell(cwd=os.fsencode(os.getcwd()).hex())")
     except OSError as error:
-        pytest.skip(f"this filesystem has no such names: {error}")
+        pytest.skip(f"this file system does not allow the name: {error}")
     out = directory / "out"
     out.mkdir()
     hooks = caller(project)
@@ -64,15 +64,15 @@ def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
         assert hooks.build_sdist(os.fspath(project / "dist")) == SDIST
         prepared = hooks.prepare_metadata_for_build_wheel(os.fspath(out))
         hooks.build_wheel(os.fspath(out / "again"), metadata_directory=os.fspath(out / prepared))
-    told = facts(project)
-    assert {entry["cwd"] for entry in told if "cwd" in entry} == {os.fsencode(project).hex()}
-    assert told[-1]["prepared"] == ["METADATA", "WHEEL"]
+    hook_facts = facts(project)
+    assert {entry["cwd"] for entry in hook_facts if "cwd" in entry} == {os.fsencode(project).hex()}
+    assert hook_facts[-1]["prepared"] == ["METADATA", "WHEEL"]
     assert set(os.listdir(out)) == {"again", INFO, WHEEL}
     assert os.listdir(project / "dist") == [SDIST]
 
 
 @pytest.mark.parametrize("name", first_fast(["newline", "spaces", "unicode", "not UTF-8"]))
-def test_names_for_the_commands(name: str, tmp_path: Path) -> None:
+def test_the_commands_work_with_odd_names(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     write_project(directory / "project")
     done = command("build", "-nw", "-o", "out", "project", cwd=directory)
@@ -96,7 +96,7 @@ def test_a_temporary_directory_with_an_odd_name(tmp_path: Path, monkeypatch: pyt
 # Links.
 
 
-def test_a_source_tree_over_links(tmp_path: Path) -> None:
+def test_a_source_tree_behind_links(tmp_path: Path) -> None:
     real = write_project(tmp_path / "real" / "project", extra="tell(cwd=os.getcwd())")
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "first").symlink_to("../real")
@@ -124,7 +124,7 @@ def test_links_within_the_tree(tmp_path: Path) -> None:
     assert facts(project)[0] == {"inner": "inside", "outer": False, "absolute": "inside"}
 
 
-def test_an_output_directory_over_links(tmp_path: Path) -> None:
+def test_an_output_directory_behind_links(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -134,7 +134,7 @@ def test_an_output_directory_over_links(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
-# Where the tree is.
+# The place of the tree.
 
 
 def test_a_source_tree_in_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_a_source_tree_in_the_home_directory(tmp_path: Path, monkeypatch: pytest
     assert os.listdir(home / "out") == [WHEEL]
 
 
-def test_a_home_directory_may_be_exposed_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_directory_may_be_exposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = write_project(tmp_path / "project")
     monkeypatch.setenv("HOME", os.fspath(project))
     assert caller(project, Policy(expose=[project])).build_wheel(os.fspath(tmp_path / "out")) == WHEEL
@@ -167,8 +167,8 @@ def test_temporary_files_within_the_source_tree(tmp_path: Path, monkeypatch: pyt
     assert hooks.build_wheel(os.fspath(project / "tmp" / "out")) == WHEEL
     assert hooks.build_sdist(os.fspath(project / "dist")) == SDIST
     assert contents(project / "tmp").keys() == {"out", f"out/{WHEEL}"}
-    # Where a hook can write is no place for what it must not change.
-    assert [told["temporary"] for told in facts(project) if "temporary" in told] == [[], []]
+    # The hook must not change the workspace, so the workspace is not in the source tree.
+    assert [entry["temporary"] for entry in facts(project) if "temporary" in entry] == [[], []]
 
 
 NEEDS = """[build-system]
@@ -180,7 +180,7 @@ backend-path = ["."]
 
 @pytest.mark.parametrize("frontend", [("build", "--wheel", "-o"), ("pip", "wheel", "-w")], ids=lambda f: str(f[0]))
 def test_temporary_files_and_a_source_tree_in_memory(frontend: tuple[str, ...], index: Index, tmp_path: Path) -> None:
-    """/dev/shm holds files, though it lies among devices."""
+    """/dev/shm holds ordinary files, although it is in /dev."""
     write_wheel(index.project("needed"), "needed")
     files, without = {"pyproject.toml": NEEDS}, ["get_requires_for_build_wheel"]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
@@ -231,7 +231,7 @@ def test_the_working_directory_of_the_frontend_is_gone(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("arguments", [["run", "--", "true"], ["explain"], ["build", "-n"]])
-def test_the_commands_say_that_their_directory_is_gone(arguments: list[str], tmp_path: Path) -> None:
+def test_the_commands_report_that_their_directory_is_gone(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     program = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     done = subprocess.run(
@@ -248,7 +248,7 @@ def test_the_commands_say_that_their_directory_is_gone(arguments: list[str], tmp
     assert "Traceback" not in done.stderr
 
 
-def test_hard_links_and_special_files_in_the_tree_are_no_matter(tmp_path: Path) -> None:
+def test_a_tree_with_hard_links_and_special_files_builds(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", files={"one": "text"})
     os.link(project / "one", project / "two")
     os.mkfifo(project / "fifo")
@@ -256,7 +256,7 @@ def test_hard_links_and_special_files_in_the_tree_are_no_matter(tmp_path: Path) 
 
 
 def test_a_deep_tree(tmp_path: Path) -> None:
-    # Deeper than a path can be long.
+    # The full path is longer than PATH_MAX.
     project = write_project(tmp_path / "project")
     extra = """
 def get_requires_for_build_wheel(_=None):
@@ -269,10 +269,10 @@ def get_requires_for_build_wheel(_=None):
     hooks = caller(project)
     hooks.get_requires_for_build_wheel()
     assert hooks.build_wheel(os.fspath(tmp_path / "out")) == WHEEL
-    subprocess.run(["rm", "-r", project / "deeper"], check=True)  # shutil.rmtree may recurse too deeply for it
+    subprocess.run(["rm", "-r", project / "deeper"], check=True)  # shutil.rmtree may exceed the recursion limit
 
 
-def test_the_report_of_build_names_files_that_are_there(tmp_path: Path) -> None:
+def test_the_report_of_build_names_existing_files(tmp_path: Path) -> None:
     write_project(tmp_path / "a b" / "project")
     done = command("build", "-n", "--report", "report.json", "project", cwd=tmp_path / "a b")
     assert done.returncode == 0, done.stderr

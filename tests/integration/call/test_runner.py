@@ -1,4 +1,4 @@
-"""What the frontend's own runner does and raises survives: the very errors, exit codes, output, and what it wraps."""
+"""The frontend's own runner works as before: its errors, exit codes, output, and the commands that it wraps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Variables = Mapping[str, str] | None
 
 
 def hook_that(code: str) -> str:
-    """Return a backend's hook with that code in it."""
+    """Return a hook that runs some code."""
     body = "\n".join(f"    {line}" for line in code.splitlines())
     return f"def get_requires_for_build_wheel(config_settings=None):\n{body}\n    return []\n"
 
@@ -46,7 +46,7 @@ CODES = {"exit 3": 3, "exit 255": 255, "segfault": -11, "abort": -6, "killed": -
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_the_error_of_the_inner_runner_is_the_one_that_is_raised(failure: str, tmp_path: Path) -> None:
+def test_an_error_of_the_inner_runner_passes_through(failure: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=hook_that(FAILURES[failure]))
     raised: list[subprocess.CalledProcessError] = []
 
@@ -69,7 +69,7 @@ def test_the_error_of_the_inner_runner_is_the_one_that_is_raised(failure: str, t
     assert hooks.reports[0].error
 
 
-def test_any_other_error_of_the_inner_runner_is_raised_as_well(tmp_path: Path) -> None:
+def test_an_error_of_any_other_class_passes_through(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     problem = LookupError("a runner of their own")
 
@@ -82,7 +82,7 @@ def test_any_other_error_of_the_inner_runner_is_raised_as_well(tmp_path: Path) -
     assert facts(project) == []
 
 
-def test_a_runner_that_raises_after_success_is_listened_to(tmp_path: Path) -> None:
+def test_an_error_of_the_runner_after_a_successful_hook_passes_through(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     problem = OSError("the log file is full")
 
@@ -107,7 +107,7 @@ def test_a_runner_that_does_not_raise_does_not_hide_a_failure(tmp_path: Path) ->
     assert caught.value.returncode == 7
 
 
-def test_a_keyboard_interrupt_in_the_runner_passes_and_ends_the_hook(tmp_path: Path) -> None:
+def test_a_keyboard_interrupt_in_the_runner_passes_through_and_ends_the_hook(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=hook_that("print('up', flush=True); time.sleep(600)"))
 
     def runner(cmd: Command, cwd: str | None = None, extra_environ: Variables = None) -> None:
@@ -115,7 +115,7 @@ def test_a_keyboard_interrupt_in_the_runner_passes_and_ends_the_hook(tmp_path: P
         with subprocess.Popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            process.kill()  # as subprocess.run does for whatever is raised
+            process.kill()  # as subprocess.run does for any exception
             raise KeyboardInterrupt
 
     with nothing_left(tmp_path), pytest.raises(KeyboardInterrupt):
@@ -130,14 +130,14 @@ def test_a_keyboard_interrupt_in_the_runner_passes_and_ends_the_hook(tmp_path: P
         ("del build_sdist", subprocess.CalledProcessError),
     ],
 )
-def test_what_pyproject_hooks_raises_is_the_same(code: str, kind: type[Exception] | None, tmp_path: Path) -> None:
+def test_pyproject_hooks_raises_the_same(code: str, kind: type[Exception] | None, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=code)
     plain, ours = (
         outcome(hooks.build_sdist, os.fspath(tmp_path / "out"))
         for hooks in (plain_caller(project), caller(project, runner=pyproject_hooks.quiet_subprocess_runner))
     )
     assert ours[0] is plain[0] is (kind or pyproject_hooks.UnsupportedOperation)
-    if kind is not subprocess.CalledProcessError:  # whose text is the command
+    if kind is not subprocess.CalledProcessError:  # its message contains the command
         assert ours[1] == plain[1]
 
 
@@ -205,14 +205,14 @@ def test_a_lot_of_output_passes(tmp_path: Path) -> None:
     assert sizes == [(4_000_000, 300_001)]
 
 
-def test_a_daemon_that_holds_stdout_does_not_keep_the_runner(tmp_path: Path) -> None:
+def test_a_daemon_that_holds_stdout_does_not_block_the_runner(tmp_path: Path) -> None:
     code = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)"
     project = write_project(tmp_path / "project", extra=hook_that(code))
     with nothing_left(tmp_path):
         caller(project, runner=pyproject_hooks.quiet_subprocess_runner).get_requires_for_build_wheel()
 
 
-# Something else stands between the runner and the hook.
+# Runners that wrap the command.
 
 WRAPPERS = {
     "env": lambda cmd: ["env", *cmd],
@@ -238,7 +238,7 @@ def test_a_runner_that_wraps_the_command(wrapper: str, tmp_path: Path) -> None:
     assert caught.value.returncode == 5
 
 
-def test_a_wrapper_that_is_killed_takes_the_hook_with_it(tmp_path: Path) -> None:
+def test_the_hook_ends_with_a_killed_wrapper(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=hook_that("print('up', flush=True); time.sleep(600)"))
 
     def runner(cmd: Command, cwd: str | None = None, extra_environ: Variables = None) -> None:
@@ -256,8 +256,8 @@ def test_a_wrapper_that_is_killed_takes_the_hook_with_it(tmp_path: Path) -> None
         caller(project, runner=runner).get_requires_for_build_wheel()
 
 
-def test_a_launcher_that_is_killed_is_no_success(tmp_path: Path) -> None:
-    # All that a hook leaves is there already, and the runner does not say that anything was wrong.
+def test_a_killed_launcher_is_a_failure(tmp_path: Path) -> None:
+    # The hook has already written its results, and the runner raises no error.
     code = """
 import json
 with open(sys.argv[2] + "/output.json", "w") as file:
@@ -288,7 +288,7 @@ def test_a_runner_may_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == [f"running {sys.executable} in {project}"]
 
 
-# The runner called by hand, many at once, and what is no hook call.
+# Many calls at once, a killed frontend, and a wrong answer.
 
 
 def test_sixteen_hooks_at_once_from_threads(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_sixteen_hooks_at_once_from_threads(tmp_path: Path) -> None:
     assert [len(facts(project)) for project in projects] == [4] * 4
 
 
-def test_the_frontend_is_killed_and_everything_goes(tmp_path: Path) -> None:
+def test_everything_ends_with_a_killed_frontend(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=hook_that("print('up', flush=True); time.sleep(600)"))
     code = (
         "import sys\nfrom isolated_hooks import IsolatedHookCaller\n"
@@ -327,7 +327,7 @@ def test_the_frontend_is_killed_and_everything_goes(tmp_path: Path) -> None:
         assert stdout.readline() == b"up\n"
         process.kill()
         process.wait()
-        assert stdout.read() == b""  # nobody holds the other end: the hook and the launcher are gone
+        assert stdout.read() == b""  # no process holds the other end: the hook and the launcher are dead
     assert running(temporary) == []
 
 

@@ -1,4 +1,4 @@
-"""The environment of a hook under runners that merge, copy or drop variables by themselves."""
+"""The environment of a hook under runners that merge, copy or drop variables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def secrets_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("secrets_around")
-def test_variables_that_a_runner_merges_by_itself_are_kept(tmp_path: Path) -> None:
+def test_variables_that_a_runner_adds_are_kept(tmp_path: Path) -> None:
     def runner(cmd: Command, cwd: str | None = None, extra_environ: Variables = None) -> None:
         environ = {
             **os.environ,
@@ -75,12 +75,12 @@ def test_a_whole_copy_of_the_environment_lets_nothing_through(tmp_path: Path) ->
     assert environ["PACKAGE_FLAG"] == "1"
     assert environ["CFLAGS"] == "-O1"
     assert environ.keys().isdisjoint({"SOME_TOKEN", "UNRELATED"})
-    assert "SOME_TOKEN" in inner_calls[0]  # it was there to be let through
+    assert "SOME_TOKEN" in inner_calls[0]  # so the filter had to remove it
     assert "SOME_TOKEN" in ours.reports[0].dropped
 
 
 @pytest.mark.usefixtures("secrets_around")
-def test_a_runner_that_starts_from_nothing(tmp_path: Path) -> None:
+def test_a_runner_that_starts_with_an_empty_environment(tmp_path: Path) -> None:
     def runner(cmd: Command, cwd: str | None = None, extra_environ: Variables = None) -> None:
         subprocess.run(cmd, cwd=cwd, env=dict(extra_environ or {}), check=True)
 
@@ -102,7 +102,7 @@ def test_a_frontend_that_changes_its_own_environment(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("secrets_around")
-def test_policy_decides_about_ambient_variables(tmp_path: Path) -> None:
+def test_the_policy_applies_to_ambient_variables(tmp_path: Path) -> None:
     policy = Policy(env_keep=["UNRELATED"], env_delete=["cflags"])
     environ = environ_under(pyproject_hooks.default_subprocess_runner, tmp_path, policy)
     assert environ["UNRELATED"] == "of the frontend"

@@ -1,4 +1,4 @@
-"""A runner that starts the launcher in a user namespace of its own, as fromager does to isolate the network."""
+"""A runner that starts the launcher in another user namespace, as fromager does to isolate the network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wrapped(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[s
     subprocess.run(["unshare", "--uts", "--net", "--map-root-user", *cmd], cwd=cwd, env=environ, check=True)
 
 
-def test_hooks_run_there_and_the_report_says_what_it_costs(tmp_path: Path) -> None:
+def test_hooks_run_there_and_the_report_says_what_is_degraded(tmp_path: Path) -> None:
     write_project(tmp_path / "project", extra=_TELL)
     with nothing_left(tmp_path):
         hooks = caller(tmp_path / "project", runner=wrapped)
@@ -46,16 +46,16 @@ def test_hooks_run_there_and_the_report_says_what_it_costs(tmp_path: Path) -> No
     assert owner == os.geteuid()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks have a user of their own to lose")
-def test_it_is_refused_where_the_policy_requires_an_identity(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks run as another user")
+def test_it_is_refused_if_the_policy_requires_identity(tmp_path: Path) -> None:
     write_project(tmp_path / "project")
     with nothing_left(tmp_path), pytest.raises(SandboxUnavailableError, match="identity is degraded"):
         caller(tmp_path / "project", Policy(require=["identity"]), runner=wrapped).get_requires_for_build_wheel()
     assert not (tmp_path / "project" / "facts.jsonl").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks have a user of their own to lose")
-def test_a_runner_without_a_wrapper_loses_nothing_by_it(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks run as another user")
+def test_a_later_runner_without_a_wrapper_is_not_affected(tmp_path: Path) -> None:
     write_project(tmp_path / "project")
     with pytest.warns(IsolationDegradedWarning):
         caller(tmp_path / "project", runner=wrapped).get_requires_for_build_wheel()

@@ -1,4 +1,4 @@
-"""swap() finds what a tool constructs by name, watches that nothing gets past it, and puts everything back."""
+"""swap() replaces the class that a tool constructs by name, detects callers that bypass it, and undoes the change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from isolated_hooks import IsolatedHookCaller, IsolatedHooksMixin, IsolatedRunne
 
 ORIGINAL = pyproject_hooks.BuildBackendHookCaller
 INIT = ORIGINAL.__init__
-# Sees, from inside, that this is the sandbox.
+# Reports a fact that shows, from inside, whether this is the sandbox.
 SANDBOXED = """
 def get_requires_for_build_wheel(config_settings=None):
     tell(home=os.environ["HOME"])
@@ -37,7 +37,7 @@ def asserts_everything_is_put_back() -> Iterator[None]:
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A tool that has taken the class into a namespace of its own."""
+    """A tool that has imported the class into its own namespace."""
     module = ModuleType("a_tool")
     module.Caller = ORIGINAL  # type: ignore[attr-defined]
     module.make = lambda path: module.Caller(path, "backend", ["."])  # type: ignore[attr-defined]
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("target", ["a_tool", "a_tool:Caller"])
-def test_what_a_tool_constructs_runs_its_hooks_in_a_sandbox(target: str, tool: Any, project: Path) -> None:
+def test_a_caller_that_a_tool_constructs_runs_hooks_in_a_sandbox(target: str, tool: Any, project: Path) -> None:
     with swap(target) as swapped:
         hooks = tool.make(project)
         assert hooks.get_requires_for_build_wheel() == []
@@ -65,14 +65,14 @@ def test_what_a_tool_constructs_runs_its_hooks_in_a_sandbox(target: str, tool: A
         == [report.hook for report in hooks.reports]
     )
     assert tool.Caller is ORIGINAL
-    # A caller that was made keeps its sandbox.
+    # A caller that exists keeps its sandbox.
     hooks.get_requires_for_build_wheel()
     assert facts(project) == [{"home": "/sandbox"}]
 
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize("target", ["build", "build._builder", "pyproject_hooks"])
-def test_build_by_its_own_name_or_that_of_the_library(target: str, project: Path, tmp_path: Path) -> None:
+def test_build_can_be_swapped_by_its_own_name_or_the_librarys(target: str, project: Path, tmp_path: Path) -> None:
     with swap(target, Policy(env_keep=["X"])) as swapped:
         assert Path(build.ProjectBuilder(project).build("wheel", tmp_path)).name == WHEEL
     assert "pyproject_hooks:BuildBackendHookCaller" in swapped.places
@@ -81,7 +81,7 @@ def test_build_by_its_own_name_or_that_of_the_library(target: str, project: Path
     assert [report.hook for report in swapped.reports][-1] == "build_wheel"
 
 
-def test_the_policy_or_the_runner_that_is_given_is_used(tool: Any, project: Path) -> None:
+def test_the_swap_uses_its_policy_or_its_runner(tool: Any, project: Path) -> None:
     policy = Policy(network=True)
     with swap("a_tool", policy):
         assert tool.make(project)._isolated_runner.policy is policy
@@ -91,29 +91,29 @@ def test_the_policy_or_the_runner_that_is_given_is_used(tool: Any, project: Path
 
     own = Own(policy)
     with swap("a_tool", runner=own) as swapped:
-        made = tool.make(project)._isolated_runner
-    assert isinstance(made, Own)
-    assert made.reports is swapped.reports is own.reports
+        runner = tool.make(project)._isolated_runner
+    assert isinstance(runner, Own)
+    assert runner.reports is swapped.reports is own.reports
     with pytest.raises(ValueError, match="not both"):
         swap("a_tool", policy, runner=own)
 
 
-def test_the_policy_of_the_swap_counts_over_that_of_a_runner_which_the_tool_has(tool: Any, project: Path) -> None:
+def test_the_policy_of_the_swap_overrides_that_of_the_tools_runner(tool: Any, project: Path) -> None:
     with swap("a_tool", Policy(source="read-only")):
         hooks = tool.Caller(project, "backend", ["."], runner=IsolatedRunner(Policy(network=True)))
     assert hooks._isolated_runner.policy == Policy(source="read-only")
 
 
-def test_it_is_refused_to_get_past_the_swap(tool: Any, project: Path) -> None:
+def test_a_caller_that_bypasses_the_swap_is_refused(tool: Any, project: Path) -> None:
     with pytest.raises(SwapError, match=r"pyproject_hooks.*swap of 'a_tool' does not reach"), swap("a_tool"):
         pyproject_hooks.BuildBackendHookCaller(project, "backend")
-    # But for our own, which need no swap.
+    # Our own callers need no swap.
     with swap("a_tool", unused_ok=True):
         assert IsolatedHookCaller(project, "backend", ["."]).reports == []
 
 
 def test_a_subclass_that_the_tool_defines_is_swapped_itself(tool: Any, project: Path) -> None:
-    class Configured(ORIGINAL):  # as pip has one, with an argument of its own in front
+    class Configured(ORIGINAL):  # like pip's class, which has an additional first argument
         def __init__(self, holder: object, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.holder = holder
@@ -129,7 +129,7 @@ def test_a_subclass_that_the_tool_defines_is_swapped_itself(tool: Any, project: 
     assert swapped.places == ("a_tool:Caller", "a_tool:Configured")
 
 
-def test_a_swap_that_was_not_used_is_an_error(tool: Any) -> None:
+def test_an_unused_swap_is_an_error(tool: Any) -> None:
     with pytest.raises(SwapError, match="no hook caller was made"), swap("a_tool"):
         pass
     with swap("a_tool", unused_ok=True) as swapped:
@@ -138,14 +138,14 @@ def test_a_swap_that_was_not_used_is_an_error(tool: Any) -> None:
 
 
 @pytest.mark.parametrize("code", [None, 0])
-def test_a_command_line_that_ends_well_without_having_used_it_is_an_error_too(code: int | None, tool: Any) -> None:
+def test_an_unused_swap_is_an_error_after_a_successful_exit_too(code: int | None, tool: Any) -> None:
     with pytest.raises(SwapError, match="no hook caller was made"), swap("a_tool"):
         raise SystemExit(code)
     with pytest.raises(SystemExit), swap("a_tool"):
         raise SystemExit(1)
 
 
-def test_the_error_of_the_block_is_not_covered(tool: Any) -> None:
+def test_an_error_of_the_block_is_not_replaced(tool: Any) -> None:
     with pytest.raises(ZeroDivisionError), swap("a_tool"):
         raise ZeroDivisionError
 
@@ -153,12 +153,12 @@ def test_the_error_of_the_block_is_not_covered(tool: Any) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("string", "neither the module nor what is loaded"),
+        ("string", "neither the module nor its loaded submodules"),
         ("no_such_module_at_all", "cannot be imported"),
         ("", "cannot be imported"),
         (".relative", "cannot be imported"),
         ("a_tool:Nothing", "does not exist"),
-        ("a_tool:make", "is no hook caller"),
+        ("a_tool:make", "is not a hook caller"),
         ("a_tool:", "does not exist"),
         ("isolated_hooks:IsolatedHookCaller", "is in a sandbox already"),
         ("isolated_hooks.caller:IsolatedHookCaller", "is in a sandbox already"),
@@ -169,7 +169,7 @@ def test_nothing_to_swap_is_an_error(target: str, reason: str, tool: Any) -> Non
         swap(target)
 
 
-def test_undo_by_hand_and_twice(tool: Any) -> None:
+def test_undo_may_be_called_twice(tool: Any) -> None:
     swapped = swap("a_tool")
     assert isinstance(swapped, Swap)
     assert tool.Caller is not ORIGINAL
@@ -179,7 +179,7 @@ def test_undo_by_hand_and_twice(tool: Any) -> None:
     assert tool.Caller is ORIGINAL
 
 
-def test_a_second_swap_is_undone_first(tool: Any) -> None:
+def test_a_second_swap_must_be_undone_first(tool: Any) -> None:
     first = swap("a_tool")
     with pytest.raises(SwapError, match="nothing to swap in 'a_tool': it is in a sandbox already"):
         swap("a_tool")

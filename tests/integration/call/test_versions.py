@@ -1,6 +1,6 @@
 """Every supported version of pyproject_hooks, copies of it under another name, and pip's subclass of its own copy.
 
-What is compared runs in a process of its own, with the version in question first on PYTHONPATH.
+Each comparison runs in its own process, with the version in question first on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ for place, Caller in (("plain", library.BuildBackendHookCaller), ("ours", Ours))
     shown[place + " opened"] = canary in opened
 print("RESULT" + json.dumps({**shown, "from": library.__file__}))
 """
-# A backend with nothing but what it must have.
+# A backend with only the mandatory hooks.
 _BARE = """
 from backend import build_wheel
 class UnsupportedOperation(Exception): pass
@@ -88,11 +88,11 @@ def get_requires_for_build_wheel(config_settings=None):
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return what installs a version of pyproject_hooks into a directory of its own."""
-    found: dict[str, Path] = {}
+    """Return a function that installs a version of pyproject_hooks into its own directory."""
+    directories: dict[str, Path] = {}
 
     def install(version: str) -> Path:
-        if version not in found:
+        if version not in directories:
             directory = tmp_path_factory.mktemp("hooks")
             requirement = "pyproject_hooks" + ("" if version == "newest" else f"=={version}")
             done = subprocess.run(
@@ -104,14 +104,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
             )
             if done.returncode != 0:
                 cannot_run(f"{requirement} could not be installed: {done.stderr.strip()[-300:]}")
-            found[version] = directory
-        return found[version]
+            directories[version] = directory
+        return directories[version]
 
     return install
 
 
 def compare(name: str, path: Path, tmp_path: Path) -> tuple[dict[str, Any], str]:
-    """Run the frontend above, check what holds for every version, and return what it found and wrote to stderr."""
+    """Run the frontend above, check the rules for all versions, and return its outcomes and its stderr."""
     canary = tmp_path / "canary.txt"
     canary.write_text("SECRET-OF-THE-FRONTEND\n")
     files = {"bare.py": _BARE, "warner.py": f"CANARY = {str(canary)!r}\n{_WARNER}"}
@@ -125,17 +125,18 @@ def compare(name: str, path: Path, tmp_path: Path) -> tuple[dict[str, Any], str]
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.rpartition("RESULT")[2])
-    assert found["from"].startswith(os.fspath(path))
-    assert found["ours"] == found["plain"]
+    outcomes: dict[str, Any] = json.loads(done.stdout.rpartition("RESULT")[2])
+    assert outcomes["from"].startswith(os.fspath(path))
+    assert outcomes["ours"] == outcomes["plain"]
     assert contents(tmp_path / "ours") == contents(tmp_path / "plain")
-    told = facts(project)
-    assert told[: len(told) // 2] == told[len(told) // 2 :]
-    return found, done.stderr
+    hook_facts = facts(project)
+    half = len(hook_facts) // 2
+    assert hook_facts[:half] == hook_facts[half:]
+    return outcomes, done.stderr
 
 
 def check_outcomes(ours: dict[str, Any]) -> None:
-    """Check that the comparison was one of something: every hook has worked, every error is the library's own."""
+    """Check that the comparison means something: every hook worked, and the library raised every error."""
     assert [ours[key] for key in ("features", "metadata", "wheel", "editable", "sdist")] == [
         ["build_editable"],
         INFO,
@@ -153,13 +154,13 @@ def check_outcomes(ours: dict[str, Any]) -> None:
 
 @pytest.mark.network
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_version_works_as_it_does_without_us(version: str, installed: Callable[[str], Path], tmp_path: Path) -> None:
-    found, stderr = compare("pyproject_hooks", installed(version), tmp_path)
-    check_outcomes(found["ours"])
-    assert not found["ours opened"]
+def test_a_version_works_as_without_the_sandbox(version: str, installed: Callable[[str], Path], tmp_path: Path) -> None:
+    outcomes, stderr = compare("pyproject_hooks", installed(version), tmp_path)
+    check_outcomes(outcomes["ours"])
+    assert not outcomes["ours opened"]
     if version == "newest":
-        # Its own caller prints a line of whatever file a warning names; ours says the warning alone.
-        assert found["plain opened"]
+        # The plain caller prints a line of the file that a warning names; our caller prints only the warning.
+        assert outcomes["plain opened"]
         assert stderr.count("SECRET-OF-THE-FRONTEND") == 1
         assert stderr.count("look into this") == 2
 
@@ -172,9 +173,9 @@ def test_a_vendored_copy_works(version: str, installed: Callable[[str], Path], t
     (vendor / "__init__.py").touch()
     (vendor / "hooks").symlink_to(installed(version) / "pyproject_hooks")
     # Its modules import each other relatively, as vendored code does.
-    found, _ = compare("vendor.hooks", tmp_path / "site", tmp_path)
-    check_outcomes(found["ours"])
-    assert not found["ours opened"]
+    outcomes, _ = compare("vendor.hooks", tmp_path / "site", tmp_path)
+    check_outcomes(outcomes["ours"])
+    assert not outcomes["ours opened"]
 
 
 _PIP = """\
@@ -211,7 +212,7 @@ def test_the_caller_of_pip_works(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [["packaging>=1"], ["get_requires_for_build_wheel"]]
-    told = facts(project)
-    assert [entry["config_settings"] for entry in told if "hook" in entry] == [{"from": "pip"}] * 2
-    assert [len(entry["pids"]) < 5 for entry in told if "pids" in entry] == [True, True]
+    hook_facts = facts(project)
+    assert [entry["config_settings"] for entry in hook_facts if "hook" in entry] == [{"from": "pip"}] * 2
+    assert [len(entry["pids"]) < 5 for entry in hook_facts if "pids" in entry] == [True, True]
     assert os.listdir(out) == [WHEEL]

@@ -1,4 +1,4 @@
-"""isolated-hooks doctor: protection by protection, for people and for programs."""
+"""``isolated-hooks doctor``: the table for people and the document for programs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_the_table_names_every_protection() -> None:
         assert f"\n{protection.value} " in done.stdout
 
 
-def test_a_host_without_user_namespaces_is_told_and_the_exit_code_is_3() -> None:
-    # In a user namespace whose own limit on further ones is 0.
+def test_a_host_without_user_namespaces_is_reported_with_exit_code_3() -> None:
+    # In a user namespace that allows no further ones.
     script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", *COMMAND, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "max_user_namespaces" in done.stderr:
-        pytest.skip(f"the limit of an own user namespace cannot be set here: {done.stderr.strip()}")
+        pytest.skip(f"this host does not let a user namespace set its limit: {done.stderr.strip()}")
     assert done.returncode == 3, done.stderr
     document = json.loads(done.stdout)
     assert document["runs"] is False

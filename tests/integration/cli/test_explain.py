@@ -1,4 +1,4 @@
-"""``isolated-hooks explain``: what a hook would get, in words and as JSON, without doing any of it."""
+"""``isolated-hooks explain``: the plan for a hook, in words and as JSON, with no change to anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.projects import caller, clean_environ, command, contents, facts, no
 from isolated_hooks.plan.view import SCRATCH
 from isolated_hooks.policy import HOOKS
 
-# Runs a command line where starting a process, connecting and changing anything on disk is an error.
+# Runs a command line, and fails if it starts a process, opens a connection or changes a file.
 _WATCHED = """\
 import os, sys
 
@@ -46,7 +46,7 @@ sys.exit(code)
 
 
 def explain(*arguments: str | Path, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run ``isolated-hooks explain`` under watch."""
+    """Run ``isolated-hooks explain`` with the audit hook."""
     return subprocess.run(
         [sys.executable, "-c", _WATCHED, "explain", *(os.fspath(argument) for argument in arguments)],
         cwd=cwd,
@@ -63,7 +63,7 @@ def project(tmp_path: Path) -> Path:
     return write_project(tmp_path / "project", extra="tell(imported=True)")
 
 
-def test_the_watch_notices() -> None:
+def test_the_audit_hook_detects_a_write() -> None:
     program = _WATCHED.replace("code = main(sys.argv[1:])", "code = open('/dev/null', 'w')")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 99
@@ -95,7 +95,7 @@ def test_each_hook_in_words_and_as_json(hook: str, project: Path, tmp_path: Path
     assert ("staging" in words.stdout) is (hook.startswith(("build_", "prepare_metadata_")))
 
 
-def test_it_works_where_there_is_no_source_directory_argument(project: Path) -> None:
+def test_the_default_source_tree_is_the_current_directory(project: Path) -> None:
     assert f"directory: {project}" in explain(cwd=project).stdout.splitlines()
 
 
@@ -134,7 +134,7 @@ def test_another_interpreter(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["missing"], "is not a directory"),
         (["project", "--hook", "no_such"], "no_such"),
@@ -145,14 +145,14 @@ def test_another_interpreter(project: Path, tmp_path: Path) -> None:
         (["/"], "source tree"),
     ],
 )
-def test_what_is_wrong_is_a_usage_error(arguments: list[str], said: str, project: Path) -> None:
+def test_invalid_arguments_are_a_usage_error(arguments: list[str], message: str, project: Path) -> None:
     done = explain(*arguments, cwd=project.parent)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_path_cannot_steer_the_terminal(tmp_path: Path) -> None:
+def test_a_path_cannot_control_the_terminal(tmp_path: Path) -> None:
     project = write_project(tmp_path / "a\x1b[31m\nb")
     done = explain(project, cwd=tmp_path)
     assert done.returncode == 0
@@ -163,22 +163,22 @@ def test_a_path_cannot_steer_the_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_what_is_explained_is_what_is_done(tmp_path: Path) -> None:
+def test_the_hook_gets_the_mounts_of_the_plan(tmp_path: Path) -> None:
     extra = "tell(mounts=[line.split()[4:6] for line in open('/proc/self/mountinfo')], uid=os.getuid())"
     project = write_project(tmp_path / "project", extra=extra)
     hooks = caller(project)
     hooks.get_requires_for_build_sdist()
-    told = facts(project)[0]
+    hook_facts = facts(project)[0]
     done = command("explain", project, "--hook", "get_requires_for_build_sdist", "--json")
     plan: dict[str, Any] = json.loads(done.stdout)
-    writable = {place for place, options in told["mounts"] if options.split(",")[0] == "rw"}
+    writable = {path for path, options in hook_facts["mounts"] if options.split(",")[0] == "rw"}
     binds = [o for o in plan["operations"] if o["operation"] == "Bind" and "(" not in o["target"] + o["source"]]
-    assert {o["target"] for o in binds} <= {place for place, _ in told["mounts"]}
-    assert {o["target"] for o in binds if o["writable"]} == {place for place in writable if not own(place)}
+    assert {o["target"] for o in binds} <= {path for path, _ in hook_facts["mounts"]}
+    assert {o["target"] for o in binds if o["writable"]} == {path for path in writable if not is_own(path)}
 
 
-def own(place: str) -> bool:
-    """Say whether a mount is of the sandbox's own making, or one of the call's directories."""
-    temporary = place.startswith(os.path.join(tempfile.gettempdir(), "tmp"))
+def is_own(target: str) -> bool:
+    """Return whether a mount is the sandbox's own, or a directory of the call."""
+    temporary = target.startswith(os.path.join(tempfile.gettempdir(), "tmp"))
     scratch = {path for path, _ in SCRATCH}
-    return place in {"/", "/dev/pts", "/proc", *scratch} or temporary or place.startswith(("/proc/", "/."))
+    return target in {"/", "/dev/pts", "/proc", *scratch} or temporary or target.startswith(("/proc/", "/."))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """The directory that commands run in, so their source tree."""
+    """The directory in which commands run, which is their source tree."""
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
@@ -67,7 +67,7 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ([], "CMD"),
         (["--"], "CMD"),
@@ -78,11 +78,11 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
         (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
     ],
 )
-def test_a_usage_error(options: list[str], said: str, work: Path, tmp_path: Path) -> None:
+def test_a_usage_error(options: list[str], message: str, work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path):
         done = run(*options, cwd=work)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(work) == []
 
@@ -105,7 +105,7 @@ def test_output_passes_on_its_own_descriptors(work: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "err\n")
 
 
-def test_a_reader_that_has_had_enough_ends_the_command(work: Path, tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_ends_the_command(work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path):
         argv = [*CLI, "run", "--", "yes"]
         with subprocess.Popen(argv, cwd=work, env=clean_environ(), stdout=subprocess.PIPE) as process:
@@ -115,7 +115,7 @@ def test_a_reader_that_has_had_enough_ends_the_command(work: Path, tmp_path: Pat
             assert process.wait(60) == 128 + signal.SIGPIPE
 
 
-def test_nothing_behind_the_dashes_is_taken(work: Path) -> None:
+def test_arguments_after_the_dashes_belong_to_the_command(work: Path) -> None:
     arguments = ["--network", "-v", "--help", "--", "--expose", "x", "--", "-q", "--time-limit=0"]
     done = run("--", "printf", "%s\\n", *arguments, cwd=work)
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, arguments, "")
@@ -125,8 +125,8 @@ def test_nothing_behind_the_dashes_is_taken(work: Path) -> None:
     assert "network" in done.stderr.partition("active: ")[2]
 
 
-def test_what_follows_the_command_is_its_own(work: Path) -> None:
-    """Without dashes too: nothing of it may give the command more than it had."""
+def test_arguments_after_the_command_belong_to_it(work: Path) -> None:
+    """This holds without dashes too: none of them may give the command more access."""
     arguments = ["--network", "-la", "--", "--bad", "-v"]
     done = run("printf", "%s\n", *arguments, cwd=work)
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, arguments, "")
@@ -143,7 +143,7 @@ def test_the_directory_is_the_source_tree(work: Path) -> None:
 # The options.
 
 
-def test_the_options_about_paths(work: Path, tmp_path: Path) -> None:
+def test_the_options_for_paths(work: Path, tmp_path: Path) -> None:
     for name in ("seen", "written"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(f"in {name}\n")
@@ -168,14 +168,14 @@ def test_a_hidden_path_within_the_source_tree_is_empty(work: Path) -> None:
     assert (work / "token").read_text() == "token"
 
 
-def test_a_source_tree_that_is_read_only(work: Path) -> None:
+def test_a_read_only_source_tree(work: Path) -> None:
     done = run("--source", "read-only", "--", "sh", "-c", "touch made", cwd=work)
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr
     assert os.listdir(work) == []
 
 
-def test_the_options_about_the_environment(work: Path) -> None:
+def test_the_options_for_the_environment(work: Path) -> None:
     environ = {"OURS_A": "1", "OURS_B": "2", "CFLAGS": "-O1"}
     script = 'echo "$OURS_A,$OURS_B,$CFLAGS"'
     for options, shown in (
@@ -200,7 +200,7 @@ def test_the_network(work: Path) -> None:
 
 @contextlib.contextmanager
 def started(script: str, work: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Start a shell script in the sandbox, and give it and its temporary files when it has said ``up``."""
+    """Start a shell script in the sandbox; when it has printed ``up``, yield its process and its TMPDIR."""
     temporary = tmp_path / "temporary"
     temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
@@ -230,15 +230,15 @@ def test_a_signal_to_the_program_ends_everything(number: int, work: Path, tmp_pa
         process.wait(60)
         assert process.returncode in (-number, 128 + number)
         assert process.stdout is not None
-        assert process.stdout.read() == ""  # whoever held the other end is dead
+        assert process.stdout.read() == ""  # all processes that held the other end are dead
         assert running(temporary) == []
-    # What a killed program cannot remove by itself the next one does.
+    # A killed program cannot remove its workspace; the next program does.
     done = run("--", "true", cwd=work, environ={"TMPDIR": os.fspath(temporary)})
     assert done.returncode == 0
     assert os.listdir(temporary) == []
 
 
-def test_a_launcher_that_is_killed_is_no_success(work: Path, tmp_path: Path) -> None:
+def test_a_killed_launcher_is_a_failure(work: Path, tmp_path: Path) -> None:
     with started("echo up; sleep 600", work, tmp_path) as (process, temporary):
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
             (launcher,) = map(int, file.read().split())
@@ -247,7 +247,7 @@ def test_a_launcher_that_is_killed_is_no_success(work: Path, tmp_path: Path) -> 
         assert os.listdir(temporary) == []
 
 
-def test_an_interrupt_reaches_the_command_and_its_answer_the_caller(work: Path, tmp_path: Path) -> None:
+def test_an_interrupt_reaches_the_command_and_its_exit_code_the_caller(work: Path, tmp_path: Path) -> None:
     script = "trap 'echo asked; exit 9' INT; echo up; while :; do sleep 0.1; done"
     with started(script, work, tmp_path) as (process, temporary):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -257,7 +257,7 @@ def test_an_interrupt_reaches_the_command_and_its_answer_the_caller(work: Path, 
         assert os.listdir(temporary) == []
 
 
-def test_an_interrupt_ends_a_command_that_does_nothing_about_it(work: Path, tmp_path: Path) -> None:
+def test_an_interrupt_ends_a_command_without_a_handler(work: Path, tmp_path: Path) -> None:
     with started("echo up; exec sleep 600", work, tmp_path) as (process, temporary):
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 128 + signal.SIGINT

@@ -1,4 +1,4 @@
-"""isolated-hooks selftest: attacks on this host, on what was planted for them alone."""
+"""``isolated-hooks selftest``: attacks on this host that use only planted targets."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ NO_NAMESPACES = [sys.executable, os.fspath(NARROW), "docker", "--"]
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory for temporary files, with a path that is short enough for sockets."""
-    made = Path(tempfile.mkdtemp(prefix="ih-test-", dir="/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+    """A temporary directory with a path that is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="ih-test-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _run(*options: str, prefix: tuple[str, ...] | list[str] = ()) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,7 @@ def test_everything_holds_and_the_document_says_so() -> None:
     assert all(set(attack) == keys for attack in document["attacks"])
 
 
-def test_the_table_says_attack_by_attack_what_held() -> None:
+def test_the_table_has_every_attack() -> None:
     done = _run()
     assert done.returncode == 0, done.stderr
     for attack in HARMLESS:
@@ -77,8 +77,8 @@ def test_the_table_says_attack_by_attack_what_held() -> None:
     assert "without the sandbox" in done.stderr
 
 
-def test_what_the_policy_allows_is_no_failure(directory: Path) -> None:
-    """The network is open as reported; a variable and a directory are given; a tree that is read-only is no matter."""
+def test_targets_that_the_policy_allows_are_no_failure(directory: Path) -> None:
+    """The network is open as reported, a variable and a directory are given, and a read-only tree changes nothing."""
     options = ["--network", "--env-keep", "TWINE_PASSWORD", "--source", "read-only", "--expose", "/srv"]
     done = _run("--json", *options)
     assert done.returncode == 0, done.stderr
@@ -88,8 +88,8 @@ def test_what_the_policy_allows_is_no_failure(directory: Path) -> None:
     assert results["C14-set-user-id"] == results["A01-home"] == "held"
 
 
-def test_without_namespaces_it_is_refused_or_says_what_is_open() -> None:
-    """The sandbox is unavailable: 3. Where it is allowed to be weaker the outcome is what the report says."""
+def test_without_namespaces_it_is_refused_or_reports_open_attacks() -> None:
+    """By default the exit code is 3. If the policy allows a weaker sandbox, the results agree with the report."""
     refused = _run(prefix=NO_NAMESPACES)
     assert refused.returncode == 3
     assert refused.stdout == ""
@@ -103,8 +103,10 @@ def test_without_namespaces_it_is_refused_or_says_what_is_open() -> None:
     assert "processes is degraded" in why
 
 
-def test_a_promise_that_does_not_hold_is_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The attack is real, by an open network; only that the report admits to it is taken away."""
+def test_a_broken_promise_gives_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The attack really works, over an open network; the patch hides that the report admits it."""
     attacks = tuple(attack for attack in HARMLESS if attack.name in ("E08-tcp", "A01-home"))
     monkeypatch.setattr(command, "HARMLESS", attacks)
     monkeypatch.setattr(findings, "inactive_protections", lambda _attack, _states: ())
@@ -116,7 +118,7 @@ def test_a_promise_that_does_not_hold_is_1(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--nothing"], "unrecognized arguments"),
         (["--expose", "/nonexistent/path"], "does not exist"),
@@ -125,14 +127,14 @@ def test_a_promise_that_does_not_hold_is_1(monkeypatch: pytest.MonkeyPatch, caps
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_usage_error_is_2(options: list[str], said: str) -> None:
+def test_a_usage_error_gives_exit_code_2(options: list[str], message: str) -> None:
     done = _run(*options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_one_hook_of_a_policy_is_enough(tmp_path: Path) -> None:
+def test_a_policy_with_one_sandboxed_hook_is_enough(tmp_path: Path) -> None:
     config = tmp_path / "policy.toml"
     config.write_text('hooks = ["build_sdist"]\n')
     done = _run("--json", "--config", os.fspath(config))
@@ -140,7 +142,7 @@ def test_one_hook_of_a_policy_is_enough(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["hook"] == "build_sdist"
 
 
-def test_what_would_be_tried_can_be_listed() -> None:
+def test_the_attacks_can_be_listed() -> None:
     done = _run("--list")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == len(HARMLESS)
@@ -149,17 +151,17 @@ def test_what_would_be_tried_can_be_listed() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", ["world", "without", "within"])
-def test_nothing_is_left_where_it_is_ended_at_any_moment(number: int, moment: str, directory: Path) -> None:
+def test_nothing_is_left_if_it_is_ended_at_any_moment(number: int, moment: str, directory: Path) -> None:
     environ = clean_environ(TMPDIR=os.fspath(directory), **FEW_FILES)
     pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(COMMAND, env=environ, start_new_session=True, text=True, **pipes) as process:
         assert until(lambda: _reached(moment, directory))
-        time.sleep({"world": 0.02, "without": 0.1, "within": 0.2}[moment])  # somewhere within
+        time.sleep({"world": 0.02, "without": 0.1, "within": 0.2}[moment])  # at some point within that stage
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode == (130 if number == signal.SIGINT else -number)
-        assert "Traceback" not in said
-    assert until(lambda: not _naming(directory)), _naming(directory)
+        assert "Traceback" not in stderr
+    assert until(lambda: not _commands_naming(directory)), _commands_naming(directory)
     assert until(lambda: not list(directory.glob("ih-*"))), list(directory.rglob("*"))[:5]
 
 
@@ -171,20 +173,21 @@ def _reached(moment: str, directory: Path) -> bool:
     return bool(list(directory.glob("ih-*/tmp/*isolated-hooks*/")))
 
 
-def _naming(path: Path) -> list[str]:
-    found = []
+def _commands_naming(path: Path) -> list[str]:
+    """Return the command lines of processes that contain a path."""
+    commands = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes()
         except OSError:
             continue
         if os.fsencode(path) in line:
-            found.append(line.decode(errors="replace"))
-    return found
+            commands.append(line.decode(errors="replace"))
+    return commands
 
 
 def test_the_wheel_has_the_backend(tmp_path: Path) -> None:
-    """It runs from an installed wheel, in which the backend is data."""
+    """The command runs from an installed wheel, where the backend is package data."""
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=not_sources)
     shutil.rmtree(copy / "tests")

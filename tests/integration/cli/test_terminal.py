@@ -1,4 +1,4 @@
-"""``isolated-hooks run`` on a terminal: an interactive shell on one of its own, and the caller's as it was."""
+"""``isolated-hooks run`` on a terminal: a shell gets its own terminal, and the caller's stays unchanged."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """The directory that commands run in, so their source tree."""
+    """The directory in which commands run, which is their source tree."""
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
 
 
 class Terminal:
-    """A terminal with ``isolated-hooks run`` on it, as a user has it."""
+    """A terminal that runs ``isolated-hooks run``, as a user would."""
 
     def __init__(self, argv: list[str], tmp_path: Path, *, rows: int = 31, columns: int = 101) -> None:
         self.temporary = tmp_path / "temporary"
@@ -55,24 +55,24 @@ class Terminal:
     def _more(self) -> bool:
         ready, _, _ = select.select([self.fd], [], [], 20)
         data = b""
-        with contextlib.suppress(OSError):  # EIO: nobody has it open any more, pty(7)
+        with contextlib.suppress(OSError):  # EIO: no process has the other end open, pty(7)
             data = os.read(self.fd, 65536) if ready else b""
         self.seen += data.decode(errors="replace").replace("\r\n", "\n")
         return bool(data)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Return the match of what is shown from here on, and go on behind it."""
-        while (found := re.search(pattern, self.seen)) is None:
-            assert self._more(), f"{pattern!r} did not come, but {self.seen!r}"
-        self.seen = self.seen[found.end() :]
-        return found
+        """Wait until the output contains a match, drop the output up to its end, and return it."""
+        while (match := re.search(pattern, self.seen)) is None:
+            assert self._more(), f"{pattern!r} did not appear in {self.seen!r}"
+        self.seen = self.seen[match.end() :]
+        return match
 
     def end(self) -> int:
         """Wait for the program to end, check that it left nothing, and return its exit code."""
         while self._more():
             pass
         self._reap()
-        assert self.code != -signal.SIGKILL, f"it has not ended, but shown {self.seen!r}"
+        assert self.code != -signal.SIGKILL, f"the program did not end; its output: {self.seen!r}"
         assert running(self.temporary) == []
         assert os.listdir(self.temporary) == []
         return self.code or 0
@@ -130,7 +130,7 @@ def test_a_shell_has_job_control(shell: Terminal) -> None:
     shell.type("jobs\n")
     shell.wait_for(r"Stopped +cat\n")
     shell.type("fg\ntwo\n")
-    for _ in range(2):  # it has the terminal again
+    for _ in range(2):  # in the foreground again
         shell.wait_for(r"two\n")
     shell.type("\x03")
     shell.wait_for(r"ready> $")
@@ -150,7 +150,7 @@ def test_a_shell_knows_the_size_of_the_window(shell: Terminal) -> None:
     assert shell.end() == 0
 
 
-def test_the_callers_terminal_is_as_it_was(work: Path, tmp_path: Path) -> None:
+def test_the_mode_of_the_callers_terminal_stays(work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path) as temporary:
         for script, code in (("stty raw -echo; exit 4", 4), ("stty -icanon; kill -KILL $$", 137)):
             master, slave = pty.openpty()
@@ -172,7 +172,7 @@ def test_the_callers_terminal_is_as_it_was(work: Path, tmp_path: Path) -> None:
 
 
 def test_the_callers_terminal_is_out_of_reach(work: Path) -> None:
-    # TIOCSTI types into a terminal: the caller's shell would read it after the command has ended.
+    # TIOCSTI types into a terminal. The caller's shell would read that text after the command has ended.
     code = """
 import fcntl
 for fd in (0, 1, 2):
@@ -196,7 +196,7 @@ def test_an_interrupt_on_a_terminal_goes_to_the_command(work: Path) -> None:
         assert terminal.end() == 9
 
 
-def test_what_a_command_has_left_on_the_terminal_is_no_process(work: Path) -> None:
+def test_a_background_process_on_the_terminal_ends_with_the_command(work: Path) -> None:
     with Terminal(["--", "sh", "-c", "sleep 600 & echo up; exit 5"], work.parent) as terminal:
         terminal.wait_for(r"up\n")
         assert terminal.end() == 5
@@ -205,11 +205,11 @@ def test_what_a_command_has_left_on_the_terminal_is_no_process(work: Path) -> No
 def test_a_terminal_that_hangs_up_ends_everything(work: Path) -> None:
     with Terminal(["--", "sh", "-c", "trap '' HUP; echo up; sleep 600"], work.parent) as terminal:
         terminal.wait_for(r"up\n")
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, terminal.fd)  # which closes the terminal, so it hangs up
-        os.close(nothing)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, terminal.fd)  # this closes the terminal, so it hangs up
+        os.close(null)
         terminal.code = os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1])
-    # Its death reaches the rest by signals, which nobody here is told of.
+    # Its death ends the others through signals, so poll for their end.
     for _ in range(200):
         if not running(terminal.temporary):
             break

@@ -61,7 +61,7 @@ def world(tmp_path: Path, index: Path) -> Iterator[World]:
 
 
 def bootstrap(world: World, program: tuple[str, ...], *arguments: str, **more: str) -> Done:
-    """Bootstrap the whole graph, always in the same directory, and return what came of it."""
+    """Bootstrap the whole graph, always in the same directory, and return the result."""
     output = world.host.root / "output"
     done = world.run(program, *arguments, "bootstrap", "pure", output=output, environ=ENVIRON, **{**SETTINGS, **more})
     assert done.code == 0, done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""``isolated-hooks fromager`` where there is no fromager, and what it makes of its arguments."""
+"""``isolated-hooks fromager`` without fromager installed, and its parsing of arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter for fromager's planned plug-ins, by the signature that its authors propose."""
+"""The adapter for fromager's planned plug-ins, with the signature that its authors propose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seams by which fromager's hooks come into a sandbox, one by one, in this process."""
+"""The changes that bring fromager's hooks into a sandbox, one by one, in this process."""
 
 from __future__ import annotations
 

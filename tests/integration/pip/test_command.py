@@ -103,7 +103,7 @@ def test_a_wheel_is_built_and_the_hooks_are_told_of(project: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("by_us", [True, False])
 def test_a_build_requirement_that_exists_as_hostile_sdist_alone(by_us: bool, tmp_path: Path) -> None:
-    """It is built by a pip that pip starts, and its .pth file lies in the build environment from then on."""
+    """A pip that pip starts builds it, and its .pth file is in the build environment from then on."""
     canary = tmp_path / "canary"
     links = tmp_path / "links"
     sdist(links, "evil", HOSTILE.format(canary=os.fspath(canary), name="evil"))
@@ -166,7 +166,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 def test_an_editable_install_into_another_environment(project: Path, environment: Path) -> None:
-    """pip runs itself again by that interpreter, which has nothing of ours, and the swap is not lost."""
+    """pip runs itself again with that interpreter, which has no package of ours, and keeps the swap."""
     (project / "example_module.py").write_text("ANSWER = 42\n")
     (project / "backend.py").write_text((project / "backend.py").read_text() + SANDBOXED.replace("_wheel", "_editable"))
     done = command("pip", "--python", environment, "install", "--no-index", "-e", project)
@@ -244,7 +244,7 @@ def test_what_builds_nothing_is_as_ever(arguments: Sequence[str], code: int, sai
 
 
 def fake_pip(directory: Path, files: Mapping[str, str]) -> Path:
-    """Write a package that calls itself pip."""
+    """Write a package with the name pip."""
     needed = ("__init__", "_internal/__init__", "_internal/cli/__init__", "_internal/commands/__init__")
     needed += ("_internal/req/__init__", "_internal/utils/__init__", "_internal/operations/__init__")
     for name, text in {**dict.fromkeys(needed, ""), **files}.items():
@@ -364,7 +364,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("end", ["pass", "raise SystemExit(3)"], ids=["verbose", "failing"])
 def test_what_a_hook_prints_steers_neither_terminal_nor_ci(end: str, raw: bool, tmp_path: Path) -> None:
-    """pip shows it with -v, and where the hook fails."""
+    """pip shows it with -v, and if the hook fails."""
     project = write_project(tmp_path / "project", extra=_TALKING.format(end=end))
     own = ["--raw-output"] if raw else []
     shown = ["-v"] if end == "pass" else []
@@ -430,7 +430,7 @@ def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(tmp_path: Path) -> No
 
 
 def test_a_link_where_a_wheel_of_a_dependency_goes_is_not_followed(tmp_path: Path) -> None:
-    """It leads to what does not exist; pip leaves what exists as it is."""
+    """The link leads to a file that does not exist; pip does not overwrite existing files."""
     (tmp_path / "links").mkdir()
     write_wheel(tmp_path / "links", "dependency")
     project = write_project(tmp_path / "project")

@@ -1,1 +1,1 @@
-"""The attacks of the suite on this host: a place to run a few of them in, and the page with what all came to."""
+"""Run attacks of the suite on this host: a few of them in a directory of a test, or all of them for the page."""

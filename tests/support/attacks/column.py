@@ -1,6 +1,6 @@
-"""One column of the table of attacks: what each comes to for one kind of user, with or without user namespaces.
+"""One column of the table of attacks: the results for one kind of user, with or without user namespaces.
 
-Run as a script it is a frontend in a process of its own, because the user and the filter are of the process:
+As a script, this file is a frontend in its own process, because the user and the filter apply to a whole process.
 ``python column.py without|within [ALLOWED]`` carries out every attack and prints the outcome.
 """
 
@@ -28,18 +28,18 @@ from isolated_hooks.selftest.conduct import conduct
 from isolated_hooks.selftest.findings import Result
 
 NARROW = Path(__file__).parents[1] / "narrow.py"
-_USER = 60999  # nobody's
-_PYTHON = "/usr/bin/python3"  # that any user can read
+_USER = 60999  # no account has this uid
+_PYTHON = "/usr/bin/python3"  # any user can read it
 _PACKAGES = ("isolated_hooks", "build", "packaging", "pyproject_hooks", "tomli")
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """Whose attacks, and where.
+    """One column.
 
     :ivar title: the heading
-    :ivar root: carried out by root, else by an ordinary user
-    :ivar namespaces: whether user namespaces can be had
+    :ivar root: whether root carries out the attacks; otherwise an ordinary user does
+    :ivar namespaces: whether the host allows user namespaces
     """
 
     title: str
@@ -47,13 +47,13 @@ class Column:
     namespaces: bool
 
     def unavailable(self) -> str:
-        """Say why there can be no such column here, or return an empty text."""
+        """Return why this host cannot produce the column, or an empty string."""
         if self.root:
-            return "" if os.geteuid() == 0 else "only root can do what root does"
+            return "" if os.geteuid() == 0 else "only root can produce this column"
         if os.geteuid() != 0:
             return ""
         if not shutil.which("setpriv") or not os.access(_PYTHON, os.X_OK):
-            return f"setpriv(1) and {_PYTHON} are needed to be an ordinary user"
+            return f"to become an ordinary user, this needs setpriv(1) and {_PYTHON}"
         version = subprocess.run([_PYTHON, "-c", _VERSION], capture_output=True, text=True, check=True).stdout
         return "" if version.strip() == "True" else f"{_PYTHON} is older than Python 3.10"
 
@@ -69,11 +69,11 @@ COLUMNS = {
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What came of one attack in one column.
+    """The result of one attack in one column.
 
-    :ivar without: whether it worked without the sandbox
-    :ivar within: whether it worked within
-    :ivar weak: the protections meant to stop it that the report says are not active
+    :ivar result: the result
+    :ivar weak: the protections that should stop the attack but are not active, according to the report
+    :ivar evidence: the backend's evidence, without the sandbox and within
     """
 
     result: Result
@@ -82,16 +82,16 @@ class Entry:
 
     @property
     def word(self) -> str:
-        """The entry as the table has it."""
+        """The text of the entry in the table."""
         return " ".join((f"{self.result.value}:", *(p.value for p in self.weak))) if self.weak else self.result.value
 
 
 @functools.cache
 def column(name: str) -> dict[str, Entry]:
-    """Carry out every attack, without the sandbox and within, and return what came of each, by its name."""
+    """Carry out every attack, without the sandbox and within, and return the entries by the attacks' names."""
     chosen = COLUMNS[name]
     with _frontend(chosen) as command:
-        # Nothing is refused to the control: what is shown is that an attack works, and that the sandbox stops it.
+        # The control runs without the filter: it shows that an attack works, so that the sandbox must stop it.
         without = _outcome([*command, "without"])
         refusing = [] if chosen.namespaces else [command[-2], _beside(command[-1], "narrow.py"), "docker", "--"]
         allowed = [] if chosen.namespaces else ["no-namespaces"]
@@ -100,7 +100,7 @@ def column(name: str) -> dict[str, Entry]:
 
 
 def _beside(script: Path, name: str) -> Path:
-    """Return another script: both are copied into one directory, and are in two here."""
+    """Return the path of another script. Copies are in one directory; here the scripts are in two."""
     return script.parent / name if (script.parent / name).exists() else NARROW
 
 
@@ -117,29 +117,29 @@ def _entry(attack: Attack, without: dict[str, Any], within: dict[str, Any]) -> E
 
 @contextmanager
 def _frontend(chosen: Column) -> Iterator[list[Any]]:
-    """Yield the command that is such a frontend: the last two parts are the interpreter and this script."""
+    """Yield the command of a frontend for a column. Its last two parts are the interpreter and this script."""
     with ExitStack() as stack:
         if chosen.root or os.geteuid() != 0:
             yield [sys.executable, Path(__file__)]
             return
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-column-")))
-        place.chmod(0o755)
+        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ih-column-")))
+        top.chmod(0o755)
         for package in _PACKAGES:
             spec = find_spec(package)
-            for found in spec.submodule_search_locations or () if spec else ():
-                shutil.copytree(found, place / "site" / package, ignore=shutil.ignore_patterns("__pycache__"))
+            for directory in spec.submodule_search_locations or () if spec else ():
+                shutil.copytree(directory, top / "site" / package, ignore=shutil.ignore_patterns("__pycache__"))
         for script in (Path(__file__), NARROW):
-            shutil.copy(script, place)
-        (place / "home").mkdir()
-        os.chown(place / "home", _USER, _USER)
+            shutil.copy(script, top)
+        (top / "home").mkdir()
+        os.chown(top / "home", _USER, _USER)
         become = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]
-        variables = {"HOME": place / "home", "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": place / "site"}
+        variables = {"HOME": top / "home", "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": top / "site"}
         environ = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-        yield [*become, *environ, _PYTHON, place / Path(__file__).name]
+        yield [*become, *environ, _PYTHON, top / Path(__file__).name]
 
 
 def _outcome(command: list[Any]) -> dict[str, Any]:
-    # Of a developer's own search path hooks see every installation, and the sweep walks through all of it.
+    # Hooks see every installation on PATH, and the sweep visits all of its files, so use a short PATH.
     environ = {**os.environ, "PATH": os.defpath}
     argv = [str(part) for part in command]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, cwd="/", timeout=300)

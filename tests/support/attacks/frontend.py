@@ -1,10 +1,10 @@
-"""A frontend in a process of its own, for what cannot be done to the one that runs the tests: to kill it, for instance.
+"""A frontend in its own process, for tests that, for instance, kill the frontend.
 
-``python frontend.py DESCRIPTION``, a JSON object: ``tree``, ``python``, ``hook``, ``out`` and ``attacks``, as the
-backend takes them; ``sandboxed``; ``launcher``; ``mirror``, to have the host refuse idmapped mounts; ``shell``, to have
-a shell stand between the frontend and what it starts; ``terminal``, to make descriptor 0 the controlling terminal;
-``limits``, of the policy; ``program``, to be taken for bwrap. An error of the sandbox goes to stderr, and 1 is the exit
-code.
+``python frontend.py DESCRIPTION``. The description is a JSON object. Required keys are ``tree``, ``python``, ``hook``,
+``out``, and ``attacks`` as the backend takes them. Optional keys are ``sandboxed``; ``launcher``; ``mirror``, the host
+refuses idmapped mounts; ``shell``, the frontend starts the hook through a shell; ``terminal``, descriptor 0 becomes the
+controlling terminal; ``limits`` of the policy; and ``program``, the path of a program to use as bwrap. An error of the
+sandbox goes to stderr, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ def _through_a_shell(
 
 def main(description: str) -> None:
     """Call one hook."""
-    given = json.loads(description)
-    # Whoever runs the tests in the background has it ignored, and that is inherited.
+    options = json.loads(description)
+    # A test run in the background ignores SIGINT, and this process inherits that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if given.get("terminal"):
+    if options.get("terminal"):
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    if given.get("mirror"):
+    if options.get("mirror"):
         trial.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
-    if "program" in given:
-        bubblewrap._examine = lambda: (given["program"], Availability(True, ""))
-    runner = _through_a_shell if given.get("shell") else None
-    arguments = (given["tree"], "hostile", ["."], runner, given["python"])
+    if "program" in options:
+        bubblewrap._examine = lambda: (options["program"], Availability(True, ""))
+    runner = _through_a_shell if options.get("shell") else None
+    arguments = (options["tree"], "hostile", ["."], runner, options["python"])
     caller: pyproject_hooks.BuildBackendHookCaller = pyproject_hooks.BuildBackendHookCaller(*arguments)
-    if given.get("sandboxed", True):
-        policy = Policy(launcher=given.get("launcher", "native"), limits=given.get("limits", {}))
+    if options.get("sandboxed", True):
+        policy = Policy(launcher=options.get("launcher", "native"), limits=options.get("limits", {}))
         caller = IsolatedHookCaller(*arguments, policy=policy)
-    call_hook(caller, given["hook"], given["out"], {"attacks": json.dumps(given["attacks"])})
+    call_hook(caller, options["hook"], options["out"], {"attacks": json.dumps(options["attacks"])})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The page of the documentation on the attacks, generated from a run.
+"""Generate the page of the documentation on the attacks from a run.
 
     python tests/support/attacks/page.py [--check]
 
-It has to be run by root, who can be an ordinary user as well. ``--check`` changes nothing, and says whether it would.
+Run it as root, because root can become an ordinary user for some columns. ``--check`` changes nothing; the exit code
+says whether the page would change.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-if __name__ == "__main__":  # where the package support is
+if __name__ == "__main__":  # the directory of the package "support"
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from isolated_hooks.protections import Protection
@@ -76,8 +77,8 @@ Out of scope
 """
 
 
-def ran() -> Words:
-    """Return the words of a run."""
+def words_of_run() -> Words:
+    """Run every attack, and return the entries of every column."""
     columns = {name: column(name) for name in COLUMNS}
     return {a.name: {name: columns[name][a.name].word for name in COLUMNS} for a in ATTACKS}
 
@@ -85,9 +86,9 @@ def ran() -> Words:
 def page(words: Words, kernel: str, abi: int) -> str:
     """Return the text of the page.
 
-    :param words: of every attack, and of every column
-    :param kernel: where it was run
-    :param abi: of Landlock there
+    :param words: the entries, by attack and column
+    :param kernel: the release of the kernel on which the attacks ran
+    :param abi: the Landlock ABI of that kernel
     """
     parts = [
         _BEGINNING.format(
@@ -109,14 +110,14 @@ def page(words: Words, kernel: str, abi: int) -> str:
 
 
 def made_with() -> tuple[str, int]:
-    """Return the kernel and the Landlock ABI that the page was made with, as it says."""
-    found = re.search(r"made on Linux (\S+) with Landlock ABI (\d+)\.", PAGE.read_text(encoding="utf-8"))
-    assert found is not None, "the page does not say where it was made"
-    return found[1], int(found[2])
+    """Return the kernel release and the Landlock ABI that the page names."""
+    match = re.search(r"made on Linux (\S+) with Landlock ABI (\d+)\.", PAGE.read_text(encoding="utf-8"))
+    assert match is not None, "the page does not name its kernel and Landlock ABI"
+    return match[1], int(match[2])
 
 
 def committed() -> dict[str, dict[str, str]]:
-    """Return the first table as it is in the page: the words of each column, by the attack's name."""
+    """Return the entries of the first table in the page, by attack and column."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(".. csv-table::"))
     end = lines.index("What each kind tests", start)
@@ -125,7 +126,7 @@ def committed() -> dict[str, dict[str, str]]:
 
 
 def landlock_abi() -> int:
-    """Return the version of Landlock here."""
+    """Return the Landlock ABI of this host."""
     return trial.facts()["Landlock ABI"][0]
 
 
@@ -171,9 +172,9 @@ def main(arguments: list[str]) -> int:
     """Write the page, or check it."""
     for chosen in COLUMNS.values():
         if why := chosen.unavailable():
-            print(f"{COMMAND}: there can be no column {chosen.title!r} here: {why}", file=sys.stderr)
+            print(f"{COMMAND}: cannot make the column {chosen.title!r} on this host: {why}", file=sys.stderr)
             return 2
-    text = page(ran(), platform.release().split("-")[0], landlock_abi())
+    text = page(words_of_run(), platform.release().split("-")[0], landlock_abi())
     if arguments == ["--check"]:
         return 0 if PAGE.read_text(encoding="utf-8") == text else 1
     PAGE.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A place to run the hostile backend in where only a few of its probes are wanted, and what is left behind there."""
+"""A directory in which a test runs a few probes of the hostile backend, and the traces that calls leave there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ Attacks = Mapping[str, Mapping[str, Any]]
 class Place:
     """A source tree with the hostile backend, a build environment, an output directory, and a TMPDIR of its own.
 
-    :param launcher: what sets the sandbox up
+    :param base: an existing directory for all of these
+    :param launcher: the name of the launcher that sets up the sandbox
     """
 
     def __init__(self, base: Path, launcher: str = "native") -> None:
@@ -97,13 +98,13 @@ class Traces:
     locks: frozenset[str]
 
     def new_since(self, earlier: Traces) -> dict[str, list[Any]]:
-        """Return what is here and was not there."""
+        """Return the traces that are not in an earlier set."""
         pairs = ((f.name, getattr(self, f.name) - getattr(earlier, f.name)) for f in dataclasses.fields(self))
         return {name: sorted(new) for name, new in pairs if new}
 
 
 def traces(tmp: Path) -> Traces:
-    """Return what there is now.
+    """Return the current traces.
 
     :param tmp: the TMPDIR of the calls, by which what is theirs is known: see :func:`processes_of`
     """
@@ -126,21 +127,21 @@ def processes_of(tmp: Path) -> list[int]:
 
 
 def processes_naming(path: Path) -> list[int]:
-    """Return the processes that have a path in their command line."""
-    found = []
+    """Return the ids of the processes that have a path in their command line."""
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if os.fsencode(path) in (directory / "cmdline").read_bytes():
-                found.append(int(directory.name))
-    return found
+                pids.append(int(directory.name))
+    return pids
 
 
 def sandbox_mounts(process: Path, tmp: Path) -> list[str]:
-    """Return the mounts that a process sees and that are of a sandbox: its root, and whatever is beneath ``tmp``.
+    """Return those mounts of a process that belong to a sandbox: the sandbox's root, and mounts below ``tmp``.
 
-    Not all of them, because other programs on this host mount things too.
+    Other mounts do not count, because other programs on this host mount things too.
 
-    :param process: its directory in /proc
+    :param process: the process's directory in /proc
     """
     return [line for line in _mountinfo(process) if " - tmpfs root " in line or _is_beneath(line, tmp)]
 
@@ -176,7 +177,7 @@ def locks(tmp: Path) -> list[str]:
 
     A uid is held by a socket, and that is there for as long as a process has it open.
     """
-    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    lines = [line.split() for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()]
     names = {fields[6]: fields[-1] for fields in lines if fields[-1].startswith("@isolated-hooks/uid")}
     held = [link for pid in (os.getpid(), *processes_of(tmp)) for link in _links(f"/proc/{pid}/fd/*")]
     return [names[inode] for link in held if (inode := link.removeprefix("socket:[").rstrip("]")) in names]
@@ -190,8 +191,8 @@ def cgroups(tmp: Path) -> set[Path]:
 
 
 def _links(pattern: str) -> list[str]:
-    found = []
+    targets = []
     for path in Path("/").glob(pattern[1:]):
         with contextlib.suppress(OSError):
-            found.append(os.readlink(path))
-    return found
+            targets.append(os.readlink(path))
+    return targets

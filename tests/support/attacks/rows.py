@@ -1,6 +1,6 @@
-"""What a hostile backend may try and no attack of the suite does: the tests that do, or why it is out of scope.
+"""Kinds of attack that the suite does not run: their tests, or the reason why they are out of scope.
 
-The ids are those of :data:`isolated_hooks.selftest.promises.KINDS`, which has the rest.
+The ids continue those of :data:`isolated_hooks.selftest.promises.KINDS`, which has the kinds that the suite runs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __all__ = ["ROWS", "Row"]
 class Row:
     """One kind.
 
-    :ivar tries: what the backend does
-    :ivar tests: the tests, as pytest names them; empty where it is out of scope
-    :ivar scope: why it is out of scope
+    :ivar tries: the aim of the backend, which completes a sentence that ends with *to*
+    :ivar tests: the ids of the tests, as in pytest; empty if the kind is out of scope
+    :ivar scope: the reason why the kind is out of scope
     """
 
     tries: str

@@ -1,4 +1,4 @@
-"""The shape of the code: which module may import which, what importing costs, and what makes no system call."""
+"""The structure of the code: permitted imports, the cost of importing, and modules that make no system call."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ PURE = """text outputfilter protections errors policy.checks policy.keys policy.
 
 @functools.cache
 def modules() -> list[str]:
-    """Return every module of the package, as dotted paths within it; the hostile backend is a source tree, and data."""
+    """Return every module of the package, as dotted paths in it, except the hostile backend, which is data."""
     paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
     return sorted(".".join(path.with_suffix("").parts) for path in paths if path.parent != BACKEND)
 
 
 def unit(module: str) -> str:
-    """Return what stands for a module in the table of layers."""
+    """Return the entry for a module in the table of layers."""
     return module.split(".")[0]
 
 
@@ -64,12 +64,12 @@ def tree_of(module: str) -> ast.Module:
 
 
 def never_run(tree: ast.Module) -> set[ast.AST]:
-    """Return what stands beneath ``if False:`` or ``if TYPE_CHECKING:``."""
-    found: set[ast.AST] = set()
+    """Return the statements below ``if False:`` or ``if TYPE_CHECKING:``."""
+    statements: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("False", "TYPE_CHECKING"):
-            found.update(child for statement in node.body for child in ast.walk(statement))
-    return found
+            statements.update(child for statement in node.body for child in ast.walk(statement))
+    return statements
 
 
 def imports_of(module: str, *, types: bool = False) -> Iterator[str]:
@@ -96,7 +96,7 @@ def imports_of(module: str, *, types: bool = False) -> Iterator[str]:
 
 
 def _module_part(parts: list[str]) -> list[str]:
-    """Leave out the name of something in a module."""
+    """Remove the name of a module's attribute."""
     known = modules()
     while parts and ".".join(parts) not in known and ".".join((*parts, "__init__")) not in known:
         parts = parts[:-1]
@@ -130,7 +130,7 @@ def _wrong_arrows(module: str) -> Iterator[tuple[str, str]]:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Not for their types either. Layers say nothing of the modules of one package."""
+    """This includes imports for types. The layers do not cover the modules of one package."""
     left = {m: {i[1:] for i in imports_of(m, types=True) if i.startswith(".")} - {m, *FACADE} for m in modules()}
     assert "sandbox.degradations" in left["sandbox.root"]
     while leaves := {module for module, imported in left.items() if not imported & left.keys()}:
@@ -138,7 +138,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert left == {}
 
 
-def test_the_table_of_layers_would_notice_an_arrow_that_runs_the_other_way() -> None:
+def test_the_table_of_layers_detects_an_upward_import() -> None:
     assert ".run.hook" in set(imports_of("runner"))
     assert ".plan.__init__" in set(imports_of("run.run"))
     assert ".sandbox.operations" in set(imports_of("plan.plan"))
@@ -155,7 +155,7 @@ def test_what_runs_in_the_child_imports_itself_alone() -> None:
     assert [arrow for arrow in imports if arrow[1].split(".")[0] in others] == []
 
 
-def test_the_core_does_not_know_frontends_or_the_command_line() -> None:
+def test_the_core_imports_no_frontend_and_no_command_line() -> None:
     for module in modules():
         if unit(module) in ("cli", "frontends", *FACADE):
             continue
@@ -163,18 +163,18 @@ def test_the_core_does_not_know_frontends_or_the_command_line() -> None:
         assert not tops & {"build", "pip", "fromager", "argparse"}, module
 
 
-# What importing costs, and does.
+# The cost and the effects of importing.
 
-#: What ``python -I -S`` has to import to set up a sandbox. Each module more costs every hook.
+#: The modules that ``python -I -S`` imports to set up a sandbox. Each additional module slows every hook.
 CHILD_MODULES = """__future__ _blake2 _collections_abc _ctypes _socket _stat _struct ctypes ctypes._endian errno fcntl
     genericpath os os.path posixpath resource select stat struct termios types""".split()
 
 
 def run(code: str, *options: str, cwd: pathlib.Path = TESTS, **variables: str) -> str:
-    """Run code in an interpreter of its own and return what it prints."""
-    # Whatever way this interpreter finds pyproject_hooks.
-    found = (str(PACKAGE.parent), str(TESTS), *(path for path in sys.path if path))
-    environ = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(found)), "PYTHONDONTWRITEBYTECODE": "1"}
+    """Run code in another interpreter, and return its output."""
+    # The other interpreter must find the same pyproject_hooks.
+    entries = (str(PACKAGE.parent), str(TESTS), *(path for path in sys.path if path))
+    environ = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(entries)), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(code)],
         cwd=cwd,
@@ -200,9 +200,9 @@ def test_the_child_imports_next_to_nothing() -> None:
         "-I",
         "-S",
     )
-    found = {name for name in printed.split() if name.split(".")[0] != "sandbox"}
-    assert "ctypes" in found
-    assert found <= set(CHILD_MODULES), f"new in the child: {sorted(found - set(CHILD_MODULES))}"
+    imported = {name for name in printed.split() if name.split(".")[0] != "sandbox"}
+    assert "ctypes" in imported
+    assert imported <= set(CHILD_MODULES), f"new in the child: {sorted(imported - set(CHILD_MODULES))}"
 
 
 AUDIT = """
@@ -234,7 +234,7 @@ AUDIT = """
         "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor, isolated_hooks.cli.selftest",
     ],
 )
-def test_to_import_and_to_ask_for_help_starts_nothing_changes_nothing_and_looks_at_nothing(code: str) -> None:
+def test_importing_and_help_start_no_process_and_touch_no_file(code: str) -> None:
     printed = run(
         AUDIT
         + f"""
@@ -262,7 +262,7 @@ def test_to_import_and_to_ask_for_help_starts_nothing_changes_nothing_and_looks_
     assert left == []
 
 
-def test_the_audit_of_these_tests_would_notice_a_process() -> None:
+def test_the_audit_detects_a_process() -> None:
     printed = run(
         AUDIT
         + """
@@ -286,7 +286,7 @@ FORBIDDEN = """
                     raise AssertionError(f"os.{name} was called with {args}")
                 setattr(module, name, refuse)
 
-    # stat(2) and the like raise no audit event.
+    # stat(2) and similar calls raise no audit event.
     QUIET = ("stat lstat fstat readlink access getcwd getcwdb statvfs uname getuid geteuid getgid getegid getpid "
              "getppid getgroups getlogin cpu_count sched_getaffinity urandom open read write close listdir scandir "
              "pipe").split()
@@ -294,8 +294,8 @@ FORBIDDEN = """
 
 
 @pytest.mark.parametrize("what", ["hook", "command", "confined", "refused"])
-def test_to_plan_makes_no_system_call(what: str) -> None:
-    """The planner is given a filesystem that is a dictionary, so whatever it did by itself would show."""
+def test_planning_makes_no_system_call(what: str) -> None:
+    """The planner gets a dictionary as its file system, so any access to the real one would show."""
     code = {
         "hook": "plans = [make_plan(call=hook_call(hook)) for hook in HOOKS]",
         "command": "plans = [plan_command(['sh'], SOURCE, Policy(), situation(), LAYOUT, stdin='null', terminal='')]",
@@ -314,7 +314,7 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
     from isolated_hooks.plan.planner import plan_command
     from isolated_hooks.policy import HOOKS, Policy
     bad = Policy(expose=("/none",))
-    make_plan()  # whatever is imported late
+    make_plan()  # the first call triggers late imports
     kept = {{name: getattr(os, name) for name in QUIET if hasattr(os, name)}}
     forbid(os, *QUIET)
     recording = True
@@ -325,7 +325,7 @@ def test_to_plan_makes_no_system_call(what: str) -> None:
     recording = False
     for name, function in kept.items():
         setattr(os, name, function)
-    # These two are of the interpreter alone.
+    # The interpreter itself causes these two.
     print(len(plans), *(event for event, _ in events if not event.startswith(("object.", "builtins.id"))))
     """
     )
@@ -347,7 +347,7 @@ def test_what_is_pure_imports_nothing_that_asks_the_system() -> None:
 
 MACOS = """
     import sys, os
-    # The standard library is that of this platform, so what it does at import must be over.
+    # The standard library is this platform's, so import it before the patch.
     import _ctypes, contextlib, ctypes, dataclasses, fcntl, functools, hashlib, importlib.metadata, inspect, json
     import logging, marshal, platform, pwd, resource, secrets, select, shutil, signal, socket, subprocess, tempfile
     import termios, typing
@@ -358,7 +358,7 @@ MACOS = """
     platform.machine = lambda: "arm64"
     os.uname = lambda: os.uname_result(("Darwin", "mac", "23.0.0", "Darwin Kernel Version 23.0.0", "arm64"))
     for name in dir(os):
-        # os.html names these as available on Linux alone.
+        # According to the documentation of os, these exist only on Linux.
         if name.startswith(("O_PATH", "O_TMPFILE", "SCHED_", "CLONE_", "MFD_", "GRND_", "RWF_", "PIDFD_", "EFD_")):
             delattr(os, name)
     for name in ("pidfd_open unshare setns memfd_create sched_setaffinity sched_getaffinity getrandom eventfd "
@@ -378,7 +378,7 @@ MACOS = """
 """
 
 
-def test_on_another_platform_it_can_be_imported_and_says_what_it_needs(tmp_path: pathlib.Path) -> None:
+def test_on_another_platform_the_package_imports_and_names_its_requirements(tmp_path: pathlib.Path) -> None:
     printed = run(
         MACOS
         + """
@@ -421,7 +421,7 @@ def test_on_another_platform_nothing_is_left_behind(tmp_path: pathlib.Path) -> N
     assert os.listdir(tmp_path) == []
 
 
-# What is public.
+# The public names.
 
 #: The names that the documentation promises.
 PROMISED = """IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Policy Protection ProtectionState IsolatedHooksError
@@ -433,7 +433,7 @@ def test_what_is_promised_is_exported() -> None:
     assert {*PROMISED} <= {*isolated_hooks.__all__}
 
 
-def test_the_errors_are_of_the_kinds_that_frontends_catch() -> None:
+def test_the_errors_are_subclasses_that_frontends_catch() -> None:
     base = isolated_hooks.IsolatedHooksError
     for name, kind in {
         "PolicyError": ValueError,
@@ -475,7 +475,7 @@ def test_a_module_says_what_it_is_for_and_what_is_public_in_it() -> None:
     each(modules(), check)
 
 
-def test_the_signature_of_the_caller_is_that_of_the_one_it_replaces() -> None:
+def test_the_signature_of_the_caller_is_that_of_the_original() -> None:
     import pyproject_hooks
 
     ours = inspect.signature(isolated_hooks.IsolatedHookCaller)

@@ -1,4 +1,4 @@
-"""The documents are plain reStructuredText, as code hosts and indexes show it, and what they name is there."""
+"""The documents are plain reStructuredText, which code hosts and indexes can show, and their links work."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def test_every_link_to_a_file_resolves(page: Path) -> None:
 
 
 @pages
-def test_every_path_that_is_named_exists(page: Path) -> None:
+def test_every_named_path_exists(page: Path) -> None:
     named = re.findall(r"``((?:benchmarks|docs|fixtures|src|tests)/[\w./-]+)", page.read_text(encoding="utf-8"))
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 @pages
-def test_nothing_is_used_that_only_sphinx_knows(page: Path) -> None:
+def test_no_page_uses_sphinx_roles_or_directives(page: Path) -> None:
     only = r":(?:doc|ref|class|func|mod|meth|attr|data|term):`|^\s*:caption:|^\.\. (?:literalinclude|toctree|auto\w+)::"
     assert re.findall(only, page.read_text(encoding="utf-8"), re.MULTILINE) == []
 
 
-def test_there_are_links_and_paths_to_look_for() -> None:
+def test_the_pages_contain_links_and_paths() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert "<docs/hosts.rst>`_" in text
     assert "``tests/attacks" in text

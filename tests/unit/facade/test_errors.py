@@ -1,4 +1,4 @@
-"""The errors as frontends pass them on: between processes, and into logs by their repr()."""
+"""Errors as frontends use them: they pass errors between processes, and log their repr()."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ERRORS = (
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_can_be_pickled_and_copied(error: IsolatedHooksError) -> None:
-    """A pool of processes, of which one raises what cannot be unpickled, is broken or waits for ever."""
+    """If an error cannot be unpickled, a pool of processes breaks or waits forever."""
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(other) is type(error)
         assert str(other) == str(error)
@@ -42,13 +42,13 @@ def test_an_error_can_be_pickled_and_copied(error: IsolatedHooksError) -> None:
 
 
 @pytest.mark.parametrize("text", ["##vso[task.setvariable]x", "a\n::add-mask::x", "\x1b]0;x\x07", "\u202e"])
-def test_the_repr_and_the_args_of_a_refusal_are_no_command(text: str) -> None:
+def test_the_repr_and_the_args_of_a_refusal_are_escaped(text: str) -> None:
     error = UntrustedResultError("a rule", text)
     assert text not in repr(error)
     assert text not in error.args
     assert "##vso[" not in repr(error)
 
 
-def test_what_build_prints_of_a_failed_setup_says_where() -> None:
+def test_the_repr_of_a_failed_setup_names_the_step_and_the_path() -> None:
     error = SandboxSetupError("mounts", syscall="mount", path="/x", errno=13)
     assert repr(error) == "SandboxSetupError('could not set up the sandbox: mounts: mount: /x: Permission denied')"

@@ -22,7 +22,7 @@ OUTPUT = {
 
 
 class World:
-    """A source tree, a hook script and a control directory as pyproject_hooks makes them."""
+    """A source tree, a hook script and a control directory, as pyproject_hooks creates them."""
 
     def __init__(self, top: pathlib.Path) -> None:
         self.top = top
@@ -99,12 +99,12 @@ def test_an_unknown_hook_is_refused_with_the_known_ones(world: World, hook: str)
     assert all(known in text for known in HOOKS)
 
 
-def test_a_source_tree_that_is_no_directory_is_refused(world: World) -> None:
+def test_a_source_tree_that_is_not_a_directory_is_refused(world: World) -> None:
     for bad in (world.script, world.top / "none"):
         assert world.refused(cwd=str(bad)) == f"the source tree {str(bad)!r} is not a directory"
 
 
-def test_a_script_that_is_no_file_is_refused(world: World) -> None:
+def test_a_script_that_is_not_a_file_is_refused(world: World) -> None:
     for bad in (world.source, world.top / "none"):
         command = ["python", str(bad), "build_wheel", str(world.control)]
         assert world.refused(command) == f"the hook script {str(bad)!r} does not exist"
@@ -132,7 +132,7 @@ def test_a_script_that_is_no_file_is_refused(world: World) -> None:
     ],
     ids=lambda document: repr(document[:20]),
 )
-def test_arguments_that_are_no_mapping_in_json_are_refused(world: World, document: bytes) -> None:
+def test_arguments_that_are_not_a_json_object_are_refused(world: World, document: bytes) -> None:
     world.write(document)
     text = world.refused()
     assert text.startswith("not a hook call: ")
@@ -154,8 +154,8 @@ def test_missing_arguments_are_refused(world: World) -> None:
 def test_a_hook_without_a_directory_for_its_output_is_refused(
     world: World, hook: str, name: str, value: object
 ) -> None:
-    given = value if isinstance(value, dict) and "x" not in value else {name: value}
-    world.write({"kwargs": given})
+    kwargs = value if isinstance(value, dict) and "x" not in value else {name: value}
+    world.write({"kwargs": kwargs})
     text = world.refused(world.command(hook))
     assert "not a hook call" in text
     assert name in text
@@ -169,7 +169,7 @@ def test_the_output_directory_is_the_one_that_the_hook_writes_to(world: World, h
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_only_what_builds_a_wheel_reads_prepared_metadata(world: World, hook: str) -> None:
+def test_only_hooks_that_build_a_wheel_read_prepared_metadata(world: World, hook: str) -> None:
     call = world.parse(hook, wheel_directory="/w", sdist_directory="/s", metadata_directory="/m/x.dist-info")
     builds = hook in ("build_wheel", "build_editable")
     assert call.metadata_directory == ("/m/x.dist-info" if builds else None)
@@ -177,7 +177,7 @@ def test_only_what_builds_a_wheel_reads_prepared_metadata(world: World, hook: st
     assert world.parse("build_wheel", wheel_directory="/w", metadata_directory=None).metadata_directory is None
 
 
-def test_paths_are_made_absolute_and_links_in_them_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_become_absolute_and_keep_their_links(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     os.symlink("source", world.top / "link")
     monkeypatch.chdir(world.top)
     world.write({"kwargs": {"wheel_directory": "a/../out", "metadata_directory": "./m/x.dist-info"}})
@@ -186,18 +186,16 @@ def test_paths_are_made_absolute_and_links_in_them_stay(world: World, monkeypatc
     assert call.source_dir == str(world.top / "link")
     assert call.output_directory == str(world.top / "out")
     assert call.metadata_directory == str(world.top / "m/x.dist-info")
-    assert call.python == "bin/python"  # found by the planner, in the PATH that the hook will have
+    assert call.python == "bin/python"  # the planner searches the hook's PATH for it
 
 
-def test_the_source_tree_is_the_working_directory_where_none_is_given(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_source_tree_is_the_working_directory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(world.source)
     assert HookCall.parse(world.command(), None).source_dir == str(world.source)
     assert HookCall.parse(world.command(), "").source_dir == str(world.source)
 
 
-def test_another_output_directory_changes_that_argument_alone(world: World) -> None:
+def test_another_output_directory_changes_only_that_argument(world: World) -> None:
     kwargs = {"wheel_directory": "/w", "config_settings": {"k": "v"}, "metadata_directory": None}
     call = world.parse("build_wheel", **kwargs)
     assert call.with_output_directory("/aside") == {**kwargs, "wheel_directory": "/aside"}

@@ -1,4 +1,4 @@
-"""What a hook prints: colours stay, and nothing else of it steers a terminal or a continuous integration system."""
+"""The output filter keeps colours, and nothing else in a hook's output controls a terminal or a CI service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one_by_one(data: bytes) -> bytes:
         "",
     ],
 )
-def test_what_builds_print_stays_as_it_is(text: str) -> None:
+def test_ordinary_build_output_stays_unchanged(text: str) -> None:
     assert filtered(text.encode()).decode() == text
     assert one_by_one(text.encode()).decode() == text
 
@@ -44,9 +44,9 @@ def test_what_builds_print_stays_as_it_is(text: str) -> None:
     [
         (b"\x1b]52;c;aGk=\x07", b"\\x1b]52;c;aGk=\\x07"),  # the clipboard
         (b"\x1b]8;;http://x\x1b\\", b"\\x1b]8;;http://x\\x1b\\"),  # a link
-        (b"\x1b[21t", b"\\x1b[21t"),  # a report of the title, which is typed into the shell
+        (b"\x1b[21t", b"\\x1b[21t"),  # asks for the title; the terminal types the answer into the shell
         (b"\x1b[2J\x1b[H", b"\\x1b[2J\\x1b[H"),
-        (b"\x1b[8mha:////\x1b[0m", b"\\x1b[8mha:////\x1b[0m"),  # concealed: what Jenkins takes for a note
+        (b"\x1b[8mha:////\x1b[0m", b"\\x1b[8mha:////\x1b[0m"),  # concealed text, which Jenkins treats as a console note
         (b"\x1b[0;08m", b"\\x1b[0;08m"),
         (b"\x1b[8:1m", b"\\x1b[8:1m"),
         (b"\x1b[38;5;8;8m", b"\\x1b[38;5;8;8m"),
@@ -62,7 +62,7 @@ def test_what_builds_print_stays_as_it_is(text: str) -> None:
         ("\u202egnp.exe\u2066\u200b".encode(), b"\\u202egnp.exe\\u2066\\u200b"),
         (b"\xff\xc3(", b"\\xff\\xc3("),
         (b"\xed\xa0\x80", b"\\xed\\xa0\\x80"),  # a surrogate
-        (b"\xf0\x9f\x90", b"\\xf0\\x9f\\x90"),  # the end is missing
+        (b"\xf0\x9f\x90", b"\\xf0\\x9f\\x90"),  # an incomplete character
     ],
 )
 def test_what_steers_a_terminal_is_written_as_an_escape(text: bytes, expected: bytes) -> None:
@@ -99,7 +99,7 @@ def test_a_command_may_be_written_in_pieces_of_any_length() -> None:
     )
 
 
-def test_what_is_known_is_shown_at_once() -> None:
+def test_unambiguous_output_is_shown_at_once() -> None:
     output = OutputFilter()
     assert output.feed(b"no line feed") == b"no line feed"
     assert output.feed("ü".encode()[:1]) == b""
@@ -109,7 +109,7 @@ def test_what_is_known_is_shown_at_once() -> None:
     assert output.feed(b"1m") == b"\x1b[31m"
 
 
-def test_at_the_end_the_colour_is_put_back_and_the_line_ended() -> None:
+def test_the_end_resets_the_colour_and_ends_the_line() -> None:
     assert filtered(b"\x1b[31mred") == b"\x1b[31mred\x1b[0m\n"
     assert filtered(b"\x1b[31mred\n") == b"\x1b[31mred\n\x1b[0m"
     assert filtered(b"50 %\r") == b"50 %\r\n"
@@ -123,7 +123,7 @@ def test_a_filter_can_be_used_again_after_the_end() -> None:
     assert output.feed(b"::") + output.finish() == b":\\x3a\n"
 
 
-def test_nothing_is_kept_of_a_line_however_long() -> None:
+def test_a_long_line_is_not_buffered() -> None:
     output = OutputFilter()
     for piece in (b"x" * 65536, b"\x1b[1" + b"1" * 65536, b"#" * 65536, b"\x1b" * 65536):
         assert len(output.feed(piece)) >= 65536 - MAX_COLOUR
@@ -141,14 +141,14 @@ _STREAM = st.one_of(st.binary(max_size=60), st.lists(_NASTY, max_size=30).map(b"
 
 @settings(deadline=None, database=None)
 @given(_STREAM, st.lists(st.integers(0, 60), max_size=6))
-def test_the_pieces_do_not_matter(data: bytes, cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_the_pieces(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(data)]
     assert filtered(*(data[a:b] for a, b in itertools.pairwise(edges))) == filtered(data)
 
 
 @settings(deadline=None, database=None, max_examples=500)
 @given(_STREAM)
-def test_what_comes_out_is_colours_and_text_that_nobody_obeys(data: bytes) -> None:
+def test_the_result_has_only_colours_and_harmless_text(data: bytes) -> None:
     shown = filtered(data).decode()
     plain = re.sub(r"\x1b\[[0-9;:]*m", "", shown)
     assert {c for c in plain if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}} <= set("\n\r\t")

@@ -1,4 +1,4 @@
-"""What an interrupt does while the command line is being imported."""
+"""Interrupts while the command line is imported, readers that have gone, and closed streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-# Interrupts itself when the module of a name is looked for.
+# Interrupts itself when Python looks for a named module.
 _START = """
 import os, signal, sys
 del sys.argv[0]
@@ -30,19 +30,19 @@ def _started_as(program: str, interrupted_at: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize("module", ["isolated_hooks.caller", "isolated_hooks.swapping", "isolated_hooks.cli"])
-def test_an_interrupt_while_it_is_imported_ends_the_command_without_a_word(module: str) -> None:
+def test_an_interrupt_during_the_import_ends_the_command_silently(module: str) -> None:
     done = _started_as("/usr/bin/isolated-hooks", module)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
-def test_an_interrupt_while_the_command_is_imported_is_told() -> None:
+def test_an_interrupt_during_the_import_of_a_command_is_reported() -> None:
     done = _started_as("/usr/bin/isolated-hooks", "isolated_hooks.cli.explain")
     assert done.returncode == 130
     assert "interrupted" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_another_program_s_interrupts_are_left_alone() -> None:
+def test_the_interrupts_of_another_program_stay_unchanged() -> None:
     assert "KeyboardInterrupt" in _started_as("/usr/bin/other", "isolated_hooks.caller").stderr
 
 
@@ -56,7 +56,7 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
 
 
 @pytest.mark.parametrize("command", ["--version", "--help", "nope"])
-def test_a_reader_that_is_gone_is_no_traceback(command: str) -> None:
+def test_a_closed_pipe_causes_no_traceback(command: str) -> None:
     read, write = os.pipe()
     os.close(read)
     argv = [sys.executable, "-m", "isolated_hooks", command]

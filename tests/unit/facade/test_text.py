@@ -33,19 +33,19 @@ from isolated_hooks.text import is_visible, visible
         ("a::b [#1] ## c[0] #a[1] std::vector", "a::b [#1] ## c[0] #a[1] std::vector"),
     ],
 )
-def test_what_could_steer_a_terminal_becomes_an_escape(text: str, expected: str) -> None:
+def test_text_that_could_control_a_terminal_or_a_ci_service_is_escaped(text: str, expected: str) -> None:
     assert visible(text) == expected
 
 
-def test_what_is_kept_is_kept_and_nothing_else() -> None:
+def test_only_the_characters_to_keep_stay_unescaped() -> None:
     assert visible("a\n\tb\r\x1b", keep="\n\t") == "a\n\tb\\x0d\\x1b"
 
 
-def test_a_line_that_is_kept_is_no_command_to_a_ci_either() -> None:
+def test_a_ci_command_after_a_kept_line_feed_is_escaped() -> None:
     assert visible("a\n\t::set-env name=A::b\n::", keep="\n\t") == "a\n\t:\\x3aset-env name=A::b\n:\\x3a"
 
 
-def test_a_text_is_cut_before_it_is_escaped_and_says_so() -> None:
+def test_a_text_is_cut_before_it_is_escaped_and_gets_an_ellipsis() -> None:
     assert visible("x" * 10, limit=10) == "x" * 10
     assert visible("x" * 11, limit=10) == "x" * 10 + "…"
     assert visible("\x1b" * 11, limit=10) == "\\x1b" * 10 + "…"
@@ -55,10 +55,10 @@ def test_a_text_is_cut_before_it_is_escaped_and_says_so() -> None:
 
 @settings(deadline=None, database=None)
 @given(st.text(st.characters(exclude_categories=())))
-def test_no_hidden_character_is_left_and_every_other_one_is(text: str) -> None:
+def test_no_hidden_character_is_left_and_all_others_stay(text: str) -> None:
     result = visible(text)
     assert not {unicodedata.category(c) for c in result} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-    result.encode()  # so it can be printed whatever it was
+    result.encode()  # so it can be printed
     assert is_visible(result)
     if is_visible(text) and "#" not in text and "::" not in text:
         assert result == text

@@ -17,7 +17,7 @@ NAMED = sorted(set(re.findall(r"``([A-Z]\d\d-[a-z0-9-]+)``", TEXT)))
 
 
 def promises() -> dict[str, str]:
-    """Return the paragraphs of each promise, by its sentence."""
+    """Return the text below each promise, by the promise's sentence."""
     section = TEXT.split("\nPromises\n", 1)[1].split("\nOut of scope\n", 1)[0]
     parts = re.split(r"^\*\*(.+?)\*\*", section, flags=re.MULTILINE | re.DOTALL)[1:]
     return {" ".join(name.split()): text for name, text in zip(parts[::2], parts[1::2], strict=True)}
@@ -56,7 +56,7 @@ def test_every_named_attack_exists_and_tests_its_promise() -> None:
     assert wrong == []
 
 
-def test_a_test_that_does_not_exist_would_be_noticed() -> None:
+def test_a_missing_test_is_detected() -> None:
     assert len(TESTS) > 30
     assert not exists("tests/unit/facade/test_text.py::test_nothing")
     assert not exists("tests/unit/test_nothing.py::test_nothing")

@@ -1,4 +1,4 @@
-"""What is set for the time of a context is put back as it was, whatever happens in between."""
+"""A context restores the attributes and items that it set, no matter how other code changes them meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed in an environment, and which requirements that meets."""
+"""The distributions in an environment, and the requirements that they meet."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_which_requirements_are_met(text: str, met: bool, tmp_path: Path) -> Non
 
 
 def test_what_has_no_proper_name_or_version_is_not_installed(tmp_path: Path) -> None:
-    """Both are put into a file that pip reads."""
+    """Both go into a file that pip reads."""
     put(tmp_path, "good", "1.0")
     put(tmp_path, "--index-url", "1.0", directory="bad-1.dist-info")
     put(tmp_path, "bad", "1.0 --index-url=x", directory="bad-2.dist-info")

@@ -1,4 +1,4 @@
-"""How wheels and trees are put into an environment. That it is done in a sandbox is for the integration tests."""
+"""Wheels and trees get into an environment. The integration tests check that this happens in a sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy of a build of fromager's: what its environment and its settings say, over ours."""
+"""The policy of a build of fromager's: its environment and settings, combined with our policy."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.index import Index, write_wheel
-from support.lanes import first_fast
+from support.lanes import fast, first_fast
 from support.projects import (
     INFO,
     SDIST,
@@ -49,7 +49,7 @@ NAMES = {
 _FAST = ("newline", "unicode", "not UTF-8", "colon and comma")
 
 
-@pytest.mark.parametrize("name", first_fast(sorted(NAMES, key=_FAST.__contains__, reverse=True), len(_FAST)))
+@pytest.mark.parametrize("name", fast(NAMES, _FAST))
 def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     try:

@@ -21,9 +21,11 @@ import pyproject_hooks
 import pytest
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.selftest.world.processes import until
 
 __all__ = [
     "CLI",
+    "FEW_FILES",
     "INFO",
     "SDIST",
     "WHEEL",
@@ -49,6 +51,9 @@ INFO = "example-1.0.dist-info"
 CLI = (sys.executable, "-m", "isolated_hooks")
 #: For commands that use this interpreter: it is not among the system's own programs, but shown where PATH names it.
 WITH_PYTHON = {"PATH": f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', os.defpath)}"}
+
+#: Hooks see every installation on PATH, and some calls visit all files that hooks see, so use a short PATH.
+FEW_FILES = {"PATH": os.defpath}
 
 _PYPROJECT = """\
 [build-system]
@@ -250,11 +255,13 @@ def cannot_run(reason: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def nothing_left(directory: Path) -> Iterator[Path]:
+def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
     """Redirect temporary files to a separate directory, and check that the context leaves no trace behind.
 
     Traces are files there, descriptors of this process, and processes with the directory in their command line. A
     launcher has it there, and so does a hook, because of its control directory.
+
+    :param at_once: the processes have ended by then; otherwise they get the time that a kernel needs to end them
     """
     temporary = directory / "temporary files"
     temporary.mkdir()
@@ -268,6 +275,8 @@ def nothing_left(directory: Path) -> Iterator[Path]:
         tempfile.tempdir = directory_before
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         left = sorted(os.listdir(temporary))
+        if not at_once:
+            until(lambda: not running(temporary))
         processes = running(temporary)
         shutil.rmtree(temporary, ignore_errors=True)
     gc.collect()

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.attacks.place import FEW_FILES, HERE, Place, cgroups, locks, processes_naming, sandbox_mounts
+from support.attacks.place import HERE, Place, cgroups, locks, processes_naming, sandbox_mounts
+from support.projects import FEW_FILES
 
 from isolated_hooks.selftest.world.processes import until
 

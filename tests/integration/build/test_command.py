@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.lanes import fast, first_fast
 from support.projects import (
     SDIST,
     WHEEL,
@@ -82,6 +83,8 @@ FAILING = {
     "a missing hook": "-n -s without-sdist",
     "a broken pyproject.toml": "-n broken-toml",
 }
+_WORKING_FAST = ("source directory", "settings", "output over a link", "an sdist", "quiet", "output of the backend")
+_FAILING_FAST = ("no such option", "missing requirements", "a failing backend", "no such backend")
 
 
 def write_base(base: Path) -> Path:
@@ -129,7 +132,7 @@ def both(arguments: list[str], tmp_path: Path) -> list[subprocess.CompletedProce
     return done
 
 
-@pytest.mark.parametrize("case", WORKING)
+@pytest.mark.parametrize("case", fast(WORKING, _WORKING_FAST))
 def test_what_works_is_the_same(case: str, tmp_path: Path) -> None:
     plain, ours = both([part.format(base=tmp_path / "base") for part in WORKING[case].split()], tmp_path)
     assert plain.returncode == 0, plain.stderr
@@ -144,7 +147,7 @@ def test_what_works_is_the_same(case: str, tmp_path: Path) -> None:
         assert "  active: filesystem," in added
 
 
-@pytest.mark.parametrize("case", FAILING)
+@pytest.mark.parametrize("case", fast(FAILING, _FAILING_FAST))
 def test_what_fails_is_the_same(case: str, tmp_path: Path) -> None:
     plain, ours = both(FAILING[case].split(), tmp_path)
     assert plain.returncode in (1, 2)
@@ -450,6 +453,7 @@ DEEP = "for _ in range(3000): os.mkdir('d'); os.chdir('d')\n    os.chdir('/')"
 CLOSED = "os.makedirs('closed/deep/er'); os.chmod('closed/deep', 0); os.chmod('closed', 0)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [DEEP, CLOSED], ids=["deep", "closed"])
 def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(made: str, tmp_path: Path) -> None:
     """build unpacks the sdist that it has built, and shutil.rmtree leaves some trees or fails."""
@@ -464,7 +468,7 @@ def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(made: str, tmp_path: 
 # Where it is started.
 
 
-@pytest.mark.parametrize("closed", ["1", "2", "012"])
+@pytest.mark.parametrize("closed", first_fast(["012", "1", "2"]))
 def test_it_builds_without_standard_streams(closed: str, tmp_path: Path) -> None:
     extra = "def build_wheel(d, *_): print('said'); return _wheel(d, {})"
     project = write_project(tmp_path / "project", extra=extra)

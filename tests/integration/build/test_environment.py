@@ -53,6 +53,7 @@ def test_an_environment_for_library_users(installer: str, indexed: Index, canary
     assert [len(entry["installed"]) for entry in facts(project) if "installed" in entry] == [1, 2]
 
 
+@pytest.mark.slow
 def test_an_environment_tells_what_its_sdists_were_built_by(indexed: Index, tmp_path: Path) -> None:
     backend_sdist(indexed.project("outer"), "outer")
     with nothing_left(tmp_path), SandboxedEnv() as env:
@@ -62,6 +63,7 @@ def test_an_environment_tells_what_its_sdists_were_built_by(indexed: Index, tmp_
         assert len([report for report in env.reports if report.hook == "build_wheel"]) == 1
 
 
+@pytest.mark.slow
 def test_the_metadata_of_a_wheel(indexed: Index, canary: Path, tmp_path: Path) -> None:
     hostile_wheel(indexed, canary)
     write_wheel(indexed.project("second"), "second")
@@ -79,6 +81,7 @@ def test_the_metadata_of_a_wheel(indexed: Index, canary: Path, tmp_path: Path) -
     assert os.listdir(canary) != []
 
 
+@pytest.mark.slow
 def test_the_option_metadata(index: Index, canary: Path, tmp_path: Path) -> None:
     if "--metadata" not in run_text([sys.executable, "-m", "build", "--help"]).stdout:
         pytest.skip("this version of build has no --metadata")
@@ -92,6 +95,7 @@ def test_the_option_metadata(index: Index, canary: Path, tmp_path: Path) -> None
     assert os.listdir(canary) == []
 
 
+@pytest.mark.slow
 def test_what_the_user_has_there_is_not_written_to(index: Index, tmp_path: Path) -> None:
     """The cache of pip is pip's own: what is built in a sandbox finds none."""
     look = "import os; os.makedirs(os.path.expanduser('~/.cache/pip/poisoned'))"
@@ -110,6 +114,7 @@ def test_what_the_user_has_there_is_not_written_to(index: Index, tmp_path: Path)
     assert len([path for path in index.asked if path.endswith(".tar.gz")]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("version", VERSIONS)
 def test_other_versions_of_build(version: str, index: Index, canary: Path, tmp_path: Path) -> None:
@@ -172,6 +177,7 @@ def test_an_environment_of_another_kind_is_refused_before_anything_is_installed(
     assert build.ProjectBuilder.__dict__["from_isolated_env"] is before
 
 
+@pytest.mark.slow
 def test_a_python_without_pip_is_told_so(indexed: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import isolated_hooks.frontends.pip.command as pip
 
@@ -182,6 +188,7 @@ def test_a_python_without_pip_is_told_so(indexed: Index, tmp_path: Path, monkeyp
     assert "ensurepip" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_limits_hold_for_sdists_of_requirements(indexed: Index, tmp_path: Path) -> None:
     backend_sdist(indexed.project("slow"), "slow", extra="import time; time.sleep(600)")
     policy = Policy(limits=Limits(wall_time=1))
@@ -195,6 +202,7 @@ def _made(directory: Path, name: str) -> bool:
     return any(name in files for _, _, files in os.walk(directory))
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> None:
     backend_sdist(index.project("slow"), "slow", extra="import time; open('started', 'w'); time.sleep(600)")
     project = write_needy(tmp_path / "project", ["slow"])
@@ -212,6 +220,7 @@ def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> No
         assert process.wait(60) != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "identity", [Identity.MIRROR, Identity.SHARED, Identity.SEPARATE, Identity.CONFINED], ids=lambda i: i.value
 )

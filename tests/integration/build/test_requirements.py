@@ -60,6 +60,7 @@ def test_a_pth_of_a_requirement_runs_in_sandboxes_alone(
     assert PASSWORD not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_a_pth_runs_outside_without_us(index: Index, canary: Path, tmp_path: Path) -> None:
     hostile_wheel(index, canary)
     write_wheel(index.project("second"), "second")
@@ -69,6 +70,7 @@ def test_a_pth_runs_outside_without_us(index: Index, canary: Path, tmp_path: Pat
     assert os.listdir(canary) != []
 
 
+@pytest.mark.slow
 def test_no_process_outside_a_sandbox_is_started_from_the_environment(
     installer: str, index: Index, canary: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def started(trace: str, directory: str) -> tuple[int, list[str]]:
     return inside, outside
 
 
+@pytest.mark.slow
 def test_a_requirement_that_takes_the_place_of_the_interpreter(index: Index, canary: Path, tmp_path: Path) -> None:
     program = f"#!{sys.executable}\n{mark(canary, 'python-')}\n"
     write_wheel(
@@ -151,6 +154,7 @@ def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_p
     assert facts(project) == []
 
 
+@pytest.mark.slow
 def test_a_requirement_takes_no_variables_of_the_callers(index: Index, tmp_path: Path) -> None:
     where = index.url.removesuffix("/simple")
     project = write_needy(tmp_path / "project", ["hostile @ " + where + "/${INDEX_TOKEN}/hostile-1.0-py3-none-any.whl"])
@@ -178,6 +182,7 @@ def test_what_exists_as_an_sdist_alone_is_built_in_a_sandbox(index: Index, canar
     assert {name.partition("-")[0] for name in os.listdir(canary)} == {"inner", "outer"}
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_uv_is_not_let_build_sdists(index: Index, canary: Path, uv: str, tmp_path: Path) -> None:
     backend_sdist(index.project("outer"), "outer", extra=mark(canary, "outer-"))
@@ -194,6 +199,7 @@ def test_uv_is_not_let_build_sdists(index: Index, canary: Path, uv: str, tmp_pat
     assert os.listdir(canary) != []
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_uv_takes_no_settings_from_the_tree(index: Index, canary: Path, uv: str, tmp_path: Path) -> None:
     write_wheel(index.project("needed"), "needed")
@@ -213,6 +219,7 @@ def test_uv_takes_no_settings_from_the_tree(index: Index, canary: Path, uv: str,
 # The same as build does.
 
 
+@pytest.mark.slow
 def test_further_requirements_may_replace_what_is_installed(installer: str, index: Index, tmp_path: Path) -> None:
     for version in ("1.0", "2.0"):
         files = {f"changing-{version}.data/scripts/changing{version}": "#!python\nprint('changing')\n"}
@@ -232,6 +239,7 @@ def test_further_requirements_may_replace_what_is_installed(installer: str, inde
     assert "changing1.0" not in built["scripts"]
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_for_what_is_there(installer: str, index: Index, tmp_path: Path) -> None:
     write_wheel(index.project("first"), "first", requires=["second>=1", "never; python_version < '3'"])
     write_wheel(index.project("second"), "second")
@@ -242,6 +250,7 @@ def test_nothing_is_asked_for_what_is_there(installer: str, index: Index, tmp_pa
     assert len([path for path in index.asked if path.endswith("/first/")]) == 1
 
 
+@pytest.mark.slow
 def test_scripts_run_in_the_environment(installer: str, index: Index, tmp_path: Path) -> None:
     files = {
         "tool-1.0.dist-info/entry_points.txt": "[console_scripts]\nentry = tool:main\n",
@@ -262,6 +271,7 @@ if sys.argv[1:2] == ["build_wheel"]:
     assert printed == [prefix, prefix]
 
 
+@pytest.mark.slow
 def test_configuration_of_pip_counts(index: Index, tmp_path: Path) -> None:
     links = tmp_path / "links"
     links.mkdir()
@@ -277,6 +287,7 @@ def test_configuration_of_pip_counts(index: Index, tmp_path: Path) -> None:
     assert index.asked == []
 
 
+@pytest.mark.slow
 def test_the_install_table_of_pips_configuration_counts(index: Index, tmp_path: Path) -> None:
     write_wheel(index.project("needed"), "needed")
     (tmp_path / "pip.conf").write_text(f"[install]\nindex-url = {index.url}\n")
@@ -287,6 +298,7 @@ def test_the_install_table_of_pips_configuration_counts(index: Index, tmp_path: 
     assert [path for path in index.asked if path.endswith("/needed/")] != []
 
 
+@pytest.mark.slow
 def test_constraints_count(installer: str, index: Index, tmp_path: Path) -> None:
     if not _has_option("--dependency-constraints-txt"):
         pytest.skip("this version of build takes no constraints")
@@ -309,6 +321,7 @@ def _has_option(option: str) -> bool:
     return option in run_text([sys.executable, "-m", "build", "--help"]).stdout
 
 
+@pytest.mark.slow
 def test_an_interpreter_that_was_given_by_a_relative_path(index: Index, tmp_path: Path) -> None:
     write_wheel(index.project("needed"), "needed")
     project = write_needy(tmp_path / "project", ["needed"])
@@ -324,6 +337,7 @@ def test_an_interpreter_that_was_given_by_a_relative_path(index: Index, tmp_path
 # What goes wrong.
 
 
+@pytest.mark.slow
 def test_a_requirement_that_does_not_exist(installer: str, index: Index, tmp_path: Path) -> None:
     project = write_needy(tmp_path / "project", ["no-such-requirement>=1"])
     with nothing_left(tmp_path):
@@ -334,6 +348,7 @@ def test_a_requirement_that_does_not_exist(installer: str, index: Index, tmp_pat
     assert facts(project) == []
 
 
+@pytest.mark.slow
 def test_an_index_that_is_not_there(installer: str, index: Index, tmp_path: Path) -> None:
     project = write_needy(tmp_path / "project", ["needed"])
     nowhere = "http://127.0.0.1:9/simple"
@@ -344,6 +359,7 @@ def test_an_index_that_is_not_there(installer: str, index: Index, tmp_path: Path
     assert "127.0.0.1" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_sdist_that_cannot_be_built(index: Index, tmp_path: Path) -> None:
     backend_sdist(index.project("broken"), "broken", extra="raise RuntimeError('not today')")
     project = write_needy(tmp_path / "project", ["broken"])
@@ -354,6 +370,7 @@ def test_an_sdist_that_cannot_be_built(index: Index, tmp_path: Path) -> None:
     assert "cannot obtain these build requirements: broken" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wheel_that_is_none(index: Index, tmp_path: Path) -> None:
     write_wheel(index.project("twofold"), "twofold", files={"other-1.0.dist-info/METADATA": "Name: other\n"})
     project = write_needy(tmp_path / "project", ["twofold"])

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,19 +30,14 @@ def install(tmp_path: Path) -> Installer:
     """Return a function that installs the code as a distribution ``polite``, and returns an environment with it."""
 
     def install(code: str) -> dict[str, str]:
-        wheel = tmp_path / "polite-1.0-py3-none-any.whl"
+        target = tmp_path / "installed"
+        info = target / "polite-1.0.dist-info"
+        info.mkdir(parents=True)
         entry = re.search(r"polite = \"(.*)\"", code_block("launchers.rst", "toml", "entry-points"))
         assert entry is not None
-        with zipfile.ZipFile(wheel, "w") as archive:
-            archive.writestr("polite.py", code)
-            info = "polite-1.0.dist-info"
-            archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: polite\nVersion: 1.0\n")
-            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            archive.writestr(f"{info}/entry_points.txt", f"[isolated_hooks.launchers]\npolite = {entry[1]}\n")
-            archive.writestr(f"{info}/RECORD", "")
-        target = tmp_path / "installed"
-        options = ["--quiet", "--no-deps", "--no-index", "--target", os.fspath(target)]
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True, env=clean_environ())
+        (target / "polite.py").write_text(code)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polite\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[isolated_hooks.launchers]\npolite = {entry[1]}\n")
         package = os.path.dirname(os.path.dirname(isolated_hooks.__file__))
         return clean_environ(PYTHONPATH=f"{target}{os.pathsep}{package}")
 

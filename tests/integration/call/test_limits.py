@@ -14,6 +14,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
+from support.lanes import first_fast
 from support.projects import WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, write_project
 
 from isolated_hooks import (
@@ -201,8 +202,8 @@ def test_idle_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("idle_time", 1.0, -15)
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-@pytest.mark.parametrize("target", ["pipe", "file", "null"])
+@pytest.mark.parametrize("stream", first_fast(["stdout", "stderr"]))
+@pytest.mark.parametrize("target", first_fast(["pipe", "file", "null"]))
 def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
     def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
         environ = {**os.environ, **(extra_environ or {})}

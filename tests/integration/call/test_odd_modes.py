@@ -131,6 +131,7 @@ def test_a_private_build_environment(activated: str, tmp_path: Path, monkeypatch
     assert caller(project, python_executable=python).build_wheel(out) == WHEEL
 
 
+@pytest.mark.slow
 def test_pip_makes_a_private_build_environment(umask: int, tmp_path: Path) -> None:
     links = tmp_path / "links"
     links.mkdir()

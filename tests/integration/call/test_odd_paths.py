@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.index import Index, write_wheel
+from support.lanes import fast, first_fast
 from support.projects import (
     INFO,
     SDIST,
@@ -45,9 +46,10 @@ NAMES = {
     "dots": "...",
     "long": "x" * 200,
 }
+_FAST = ("newline", "unicode", "not UTF-8", "colon and comma")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", fast(NAMES, _FAST))
 def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     try:
@@ -69,7 +71,7 @@ def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     assert os.listdir(project / "dist") == [SDIST]
 
 
-@pytest.mark.parametrize("name", ["spaces", "newline", "unicode", "not UTF-8"])
+@pytest.mark.parametrize("name", first_fast(["newline", "spaces", "unicode", "not UTF-8"]))
 def test_the_commands_work_with_odd_names(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     write_project(directory / "project")

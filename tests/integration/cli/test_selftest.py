@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.projects import clean_environ
+from support.projects import FEW_FILES, clean_environ
 from support.repository import NARROW, ROOT, not_sources
 
 from isolated_hooks import Protection
@@ -30,8 +30,6 @@ pytestmark = pytest.mark.usefixtures("sandbox")
 
 COMMAND = [sys.executable, "-m", "isolated_hooks", "selftest"]
 NO_NAMESPACES = [sys.executable, os.fspath(NARROW), "docker", "--"]
-#: The sweep visits all files that hooks see, which include every installation on PATH, so use a short PATH.
-FEW_FILES = {"PATH": os.defpath}
 
 
 @pytest.fixture
@@ -195,7 +193,7 @@ def test_the_wheel_has_the_backend(tmp_path: Path) -> None:
     shutil.rmtree(copy / "tests")
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     installed = tmp_path / "installed"
-    subprocess.run([*pip, "install", "--no-deps", "--target", installed, copy], check=True)
+    subprocess.run([*pip, "install", "--no-deps", "--no-build-isolation", "--target", installed, copy], check=True)
     names = sorted(path.name for path in (installed / "isolated_hooks/selftest/backend").glob("*.py"))
     assert names == sorted(path.name for path in BACKEND.glob("*.py"))
     environ = clean_environ(PYTHONPATH=os.fspath(installed), **FEW_FILES)

@@ -241,6 +241,7 @@ IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=policy).get_requires_fo
 
 
 @root_only
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["frontend", "both"])
 def test_after_a_kill_nothing_runs_on_and_the_next_call_gives_the_files_back(victim: str, tmp_path: Path) -> None:
     project = _foreign_tree(tmp_path)
@@ -319,6 +320,7 @@ def test_calls_that_landlock_does_not_confine_are_refused(
     assert caller.reports[-1].state(Protection.IPC) is ProtectionState.ACTIVE
 
 
+@pytest.mark.slow
 def test_before_landlock_confined_truncation_no_file_outside_is_emptied(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=_OUTSIDE)
     outside = tmp_path / "outside"
@@ -399,6 +401,7 @@ def get_requires_for_build_sdist(config_settings=None):
 
 
 @root_only
+@pytest.mark.slow
 def test_a_hook_cannot_stop_the_process_that_ends_it(tmp_path: Path) -> None:
     """Before Landlock confined signals, the hook can signal every process of the throw-away uid."""
     narrow = os.fspath(NARROW)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.projects import CLI, cannot_run, clean_environ, facts, run_text, write_project
+from support.lanes import first_fast
+from support.projects import CLI, FEW_FILES, cannot_run, clean_environ, facts, run_text, write_project
 from support.repository import NARROW
 
 import isolated_hooks
@@ -57,7 +58,7 @@ def call(
         names = ",".join(f"-{name}" for name in without)
         argv += ["setpriv", f"--bounding-set={names}", f"--inh-caps={names}"]
     argv += [sys.executable, os.fspath(NARROW), *what, "--", sys.executable, "-c", _CALL, os.fspath(project), *allowed]
-    environ = clean_environ(TMPDIR=os.fspath(tmp_path))
+    environ = clean_environ(TMPDIR=os.fspath(tmp_path), **FEW_FILES)
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     outcome: dict[str, Any] = json.loads(done.stdout)
@@ -70,21 +71,22 @@ NO_NAMESPACES = "no-namespaces"
 
 @pytest.mark.parametrize(
     "what",
-    [
-        *(("unshare=EPERM",), ("unshare=ENOSYS",), ("unshare=ENOSPC",), ("mount=EACCES",), ("mount=EPERM",)),
-        *(("move_mount=EPERM",), ("move_mount=EACCES",), ("umount2=EPERM",), ("umount2=ENOSYS",)),
-        # If the call is missing, the C library emulates it, but cannot tell on which mount a file is.
-        *(("statx=EPERM",), ("statx=ENOSYS",)),
-    ],
-    ids="-".join,
+    first_fast(
+        [
+            *("unshare=EPERM", "unshare=ENOSYS", "unshare=ENOSPC", "mount=EACCES", "mount=EPERM"),
+            *("move_mount=EPERM", "move_mount=EACCES", "umount2=EPERM", "umount2=ENOSYS"),
+            # If the call is missing, the C library emulates it, but cannot tell on which mount a file is.
+            *("statx=EPERM", "statx=ENOSYS"),
+        ]
+    ),
 )
-def test_refused_by_default_and_run_with_one_word(what: tuple[str, ...], tmp_path: Path) -> None:
+def test_refused_by_default_and_run_with_one_word(what: str, tmp_path: Path) -> None:
     """EPERM as in docker, ENOSYS as in CRI-O, ENOSPC as from the limit; mount calls refused as by AppArmor."""
-    refused = call(tmp_path / "1", *what)
+    refused = call(tmp_path / "1", what)
     assert refused["error"] == "SandboxUnavailableError"
-    assert what[0].partition("=")[0] in refused["missing"][0]
+    assert what.partition("=")[0] in refused["missing"][0]
     assert "--allow-degraded no-namespaces" in refused["remedy"]
-    states = call(tmp_path / "2", *what, allowed=(NO_NAMESPACES,))["states"]
+    states = call(tmp_path / "2", what, allowed=(NO_NAMESPACES,))["states"]
     degraded = {"filesystem", "temporary", "processes", "hostname"}
     degraded |= {"privileges"} if os.geteuid() == 0 else {"identity"}
     assert {name for name, state in states.items() if state == "degraded"} == degraded
@@ -97,7 +99,7 @@ def test_without_mount_setattr(tmp_path: Path) -> None:
     assert "mount_setattr" in " ".join(refused["missing"])
 
 
-@pytest.mark.parametrize("landlock", ["landlock_create_ruleset=ENOSYS", "landlock-abi=1"])
+@pytest.mark.parametrize("landlock", first_fast(["landlock_create_ruleset=ENOSYS", "landlock-abi=1"]))
 def test_nothing_runs_if_landlock_cannot_confine_a_build(landlock: str, tmp_path: Path) -> None:
     """Under ABI 1 no file can be renamed into another directory, which setuptools does."""
     refused = call(tmp_path, landlock, "unshare=EPERM", allowed=(NO_NAMESPACES,))
@@ -106,7 +108,7 @@ def test_nothing_runs_if_landlock_cannot_confine_a_build(landlock: str, tmp_path
     assert "lsm=" in refused["remedy"]
 
 
-@pytest.mark.parametrize("abi", [2, 3, 4, 5])
+@pytest.mark.parametrize("abi", first_fast([2, 3, 4, 5]))
 def test_an_older_landlock_confines_what_it_can(abi: int, tmp_path: Path) -> None:
     states = call(tmp_path, f"landlock-abi={abi}", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
     assert states["network"] == states["ipc"] == "active"
@@ -124,7 +126,7 @@ def test_the_default_policy_allows_what_a_host_cannot_give(what: str, name: str,
     assert {key for key, state in states.items() if state == "degraded"} == {name}
 
 
-@pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
+@pytest.mark.parametrize("error", first_fast(["EPERM", "EACCES", "ENOSYS"]))
 def test_without_pivot_root_the_new_root_is_moved(error: str, tmp_path: Path) -> None:
     """In docker with SYS_ADMIN, the seccomp profile refuses the call with EPERM, and AppArmor with EACCES."""
     assert set(call(tmp_path, f"pivot_root={error}")["states"].values()) == {"active"}
@@ -151,7 +153,7 @@ def test_a_process_may_end_while_the_old_proc_is_being_covered() -> None:
     assert (done.stdout.split(), done.stderr) == (["True", "False"], "")
 
 
-@pytest.mark.parametrize("what", ["close_range=EPERM", "close_range=ENOSYS", "prlimit64=EPERM"])
+@pytest.mark.parametrize("what", first_fast(["close_range=EPERM", "close_range=ENOSYS", "prlimit64=EPERM"]))
 @pytest.mark.parametrize("allowed", [(), (NO_NAMESPACES,)], ids=["default", "allowed"])
 def test_a_host_without_calls_that_every_tier_needs_is_refused_before_anything_runs(
     what: str, allowed: tuple[str, ...], tmp_path: Path
@@ -163,6 +165,7 @@ def test_a_host_without_calls_that_every_tier_needs_is_refused_before_anything_r
     assert refused["remedy"]
 
 
+@pytest.mark.slow
 def test_root_keeps_its_uid_if_setresuid_is_refused(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another uid")
@@ -172,6 +175,7 @@ def test_root_keeps_its_uid_if_setresuid_is_refused(tmp_path: Path) -> None:
     assert (states["identity"], states["privileges"]) == ("degraded", "active")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["chown", "dac_override"])
 def test_root_keeps_its_uid_if_it_could_not_take_new_files_back(capability: str, tmp_path: Path) -> None:
     """For example in podman with --cap-drop CHOWN: new files would keep the throw-away uid as their owner."""
@@ -186,7 +190,7 @@ def test_root_keeps_its_uid_if_it_could_not_take_new_files_back(capability: str,
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in files} == {(0, 0)}
 
 
-@pytest.mark.parametrize("capability", ["chown", "dac_override", "setpcap", "kill"])
+@pytest.mark.parametrize("capability", first_fast(["chown", "dac_override", "setpcap", "kill"]))
 def test_root_without_namespaces_keeps_its_uid_if_it_lacks_a_capability(capability: str, tmp_path: Path) -> None:
     """For example in docker with --cap-drop DAC_OVERRIDE."""
     if os.geteuid() != 0:
@@ -231,6 +235,7 @@ def test_the_error_explains_a_proc_without_this_process(how: str, tmp_path: Path
     assert "mount -t proc proc /proc" in refused["remedy"]
 
 
+@pytest.mark.slow
 def test_a_host_with_a_read_only_proc_has_no_user_namespaces(tmp_path: Path) -> None:
     """As in bwrap --ro-bind / / without --proc, where nobody can write an id map. The error's remedy works."""
     if run_text(["bwrap", "--version"]).returncode != 0:
@@ -246,6 +251,7 @@ def test_a_host_with_a_read_only_proc_has_no_user_namespaces(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+@pytest.mark.slow
 def test_proc_may_belong_to_a_pid_namespace_above(what: tuple[str, ...], tmp_path: Path) -> None:
     """As in unshare --pid --fork, or in a sandbox with the old /proc. We still end a hook's remaining processes."""
     outer = _root("--pid", "--fork")
@@ -259,6 +265,7 @@ def test_proc_may_belong_to_a_pid_namespace_above(what: tuple[str, ...], tmp_pat
         assert states["identity"] == "active"
 
 
+@pytest.mark.slow
 def test_limits_are_watched_if_proc_belongs_to_a_pid_namespace_above(tmp_path: Path) -> None:
     """No kernel adds up the processor time of all processes, so the watcher has to find the processes."""
     (tmp_path / "tree").mkdir()
@@ -270,6 +277,7 @@ def test_limits_are_watched_if_proc_belongs_to_a_pid_namespace_above(tmp_path: P
 
 
 @pytest.mark.parametrize("what", [(), ("unshare=EPERM",)], ids=["namespaces", "no-namespaces"])
+@pytest.mark.slow
 def test_a_frontend_may_ignore_sigchld(what: tuple[str, ...], tmp_path: Path) -> None:
     """Children inherit ignored signals, and ignoring SIGCHLD hides how a child ended. We report it all the same."""
     outer = (sys.executable, "-c", _NO_SIGCHLD)
@@ -285,6 +293,7 @@ def test_without_internet_sockets_hooks_need_no_loopback(tmp_path: Path) -> None
     assert set(call(tmp_path, "socket:2=EAFNOSUPPORT")["states"].values()) == {"active"}
 
 
+@pytest.mark.slow
 def test_without_proc_sys(tmp_path: Path) -> None:
     """As with systemd's ProcSubset=pid, or in a container that masks it. A fresh /proc would show the hidden files."""
     outer = _root("--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh")

@@ -156,6 +156,7 @@ def test_inside_itself_landlock_and_seccomp_still_protect(work: Path, launcher: 
 # Inside others.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outer", [_BWRAP, _BWRAP_USER, _WRAPPER], ids=["bwrap", "bwrap-user", "unshare"])
 def test_inside_others_every_protection_is_active_unless_reported(
     work: Path, outer: tuple[str, ...], launcher: str
@@ -186,6 +187,7 @@ def test_inside_others_every_protection_is_active_unless_reported(
     assert (work / "out" / outcome["wheel"]).stat().st_uid == os.geteuid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("require", [[], ["identity"]])
 def test_root_of_a_user_namespace_is_the_kernels_root_only_if_that_root_created_it(
     work: Path, launcher: str, require: list[str]

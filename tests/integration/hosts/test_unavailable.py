@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import caller, cannot_run, clean_environ, facts
 from support.repository import NARROW
 
@@ -88,7 +89,7 @@ except SandboxUnavailableError as error:
 
 
 @pytest.mark.usefixtures("asserts_not_run")
-@pytest.mark.parametrize("how", ["filter", "limit"])
+@pytest.mark.parametrize("how", first_fast(["filter", "limit"]))
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["-c", _CALL], 0), (["-m", "isolated_hooks", "build", "-n"], 3), (["-m", "isolated_hooks", "run", "touch"], 125)],

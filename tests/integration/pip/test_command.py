@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from support.index import write_wheel
+from support.lanes import first_fast
 from support.projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
 from support.repository import NARROW
 
@@ -101,6 +102,7 @@ def test_a_wheel_is_built_and_the_hooks_are_told_of(project: Path, tmp_path: Pat
     assert "Building wheel for example (pyproject.toml)" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_us", [True, False])
 def test_a_build_requirement_that_exists_as_hostile_sdist_alone(by_us: bool, tmp_path: Path) -> None:
     """A pip that pip starts builds it, and its .pth file is in the build environment from then on."""
@@ -128,6 +130,7 @@ def test_a_build_requirement_that_exists_as_hostile_sdist_alone(by_us: bool, tmp
         assert (tmp_path / "canary-pth").exists(), "the .pth file is none"
 
 
+@pytest.mark.slow
 def test_the_command_for_others(project: Path, tmp_path: Path) -> None:
     with Records() as records:
         argv = [*pip_command(Policy(env_keep=["KEPT"]), records=records), "wheel", *OFFLINE, "-w", tmp_path, project]
@@ -139,6 +142,7 @@ def test_the_command_for_others(project: Path, tmp_path: Path) -> None:
     assert record.problems == ()
 
 
+@pytest.mark.slow
 def test_pip_in_the_process_of_another_program(project: Path, tmp_path: Path) -> None:
     program = f"""
         import sys
@@ -165,6 +169,7 @@ def environment(tmp_path: Path) -> Path:
     return tmp_path / "environment" / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_an_editable_install_into_another_environment(project: Path, environment: Path) -> None:
     """pip runs itself again with that interpreter, which has no package of ours, and keeps the swap."""
     (project / "example_module.py").write_text("ANSWER = 42\n")
@@ -179,6 +184,7 @@ def test_an_editable_install_into_another_environment(project: Path, environment
     assert [entry["name"] for entry in installed] == ["example"]
 
 
+@pytest.mark.slow
 def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) -> None:
     done = command("pip", "install", "--no-index", "--target", tmp_path / "target", project)
     assert done.returncode == 0, done.stderr
@@ -188,24 +194,37 @@ def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("extra", "options", "code", "said"),
-    [
-        ("def build_wheel(d, c=None, m=None):\n    return '../x.whl'\n", (), 1, "one plain path component: ../x.whl"),
-        ("def build_wheel(d, c=None, m=None):\n    time.sleep(60)\n", ("--time-limit", "1"), 1, "ended after 1 second"),
-        ("def build_wheel(d, c=None, m=None):\n    raise ValueError('no')\n", (), 1, "Failed building wheel"),
-        ("def prepare_metadata_for_build_wheel(d, c=None):\n    return '..'\n", (), 1, "name must"),
-        (
-            "",
+    first_fast(
+        [
             (
-                "--env-keep",
-                "=",
+                "def build_wheel(d, c=None, m=None):\n    return '../x.whl'\n",
+                (),
+                1,
+                "one plain path component: ../x.whl",
             ),
-            2,
-            "env_keep",
-        ),
-        ("", ("--config", "/nonexistent"), 2, "cannot be read"),
-        ("", ("--pip", "/nonexistent"), 2, "there is no pip in"),
-        ("", ("--bogus",), 2, "no such option"),
-    ],
+            (
+                "def build_wheel(d, c=None, m=None):\n    time.sleep(60)\n",
+                ("--time-limit", "1"),
+                1,
+                "ended after 1 second",
+            ),
+            ("def build_wheel(d, c=None, m=None):\n    raise ValueError('no')\n", (), 1, "Failed building wheel"),
+            ("def prepare_metadata_for_build_wheel(d, c=None):\n    return '..'\n", (), 1, "name must"),
+            (
+                "",
+                (
+                    "--env-keep",
+                    "=",
+                ),
+                2,
+                "env_keep",
+            ),
+            ("", ("--config", "/nonexistent"), 2, "cannot be read"),
+            ("", ("--pip", "/nonexistent"), 2, "there is no pip in"),
+            ("", ("--bogus",), 2, "no such option"),
+        ],
+        3,
+    ),
 )
 def test_what_goes_wrong_is_told(extra: str, options: Sequence[str], code: int, said: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=SANDBOXED + extra)
@@ -215,6 +234,7 @@ def test_what_goes_wrong_is_told(extra: str, options: Sequence[str], code: int, 
     assert "Traceback" not in done.stderr.replace("Traceback (most recent call last):\n        File", "")
 
 
+@pytest.mark.slow
 def test_quiet_and_verbose(project: Path, tmp_path: Path) -> None:
     quiet = command("pip", "-q", "wheel", *OFFLINE, "-w", tmp_path, project)
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
@@ -226,16 +246,19 @@ def test_quiet_and_verbose(project: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    [
-        (("--version",), 0, "pip "),
-        (("--help",), 0, "sandbox options"),
-        (("help", "wheel"), 0, "isolated-hooks pip wheel"),
-        (("wheel", "--help"), 0, "isolated-hooks pip wheel"),
-        (("list",), 0, "pip"),
-        (("wheel",), 1, "You must give at least one requirement"),
-        (("wheel", "--bogus"), 2, "no such option"),
-        (("nothing",), 1, "unknown command"),
-    ],
+    first_fast(
+        [
+            (("--version",), 0, "pip "),
+            (("--help",), 0, "sandbox options"),
+            (("help", "wheel"), 0, "isolated-hooks pip wheel"),
+            (("wheel", "--help"), 0, "isolated-hooks pip wheel"),
+            (("list",), 0, "pip"),
+            (("wheel",), 1, "You must give at least one requirement"),
+            (("wheel", "--bogus"), 2, "no such option"),
+            (("nothing",), 1, "unknown command"),
+        ],
+        3,
+    ),
 )
 def test_what_builds_nothing_is_as_ever(arguments: Sequence[str], code: int, said: str) -> None:
     done = command("pip", *arguments)
@@ -284,18 +307,21 @@ FAKE = {
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [
-        (
-            {"_internal/req/req_install": "def load_pyproject_toml(): ...\n"},
-            "ConfiguredBuildBackendHookCaller' does not exist",
-        ),
-        ({"_internal/build_env": ""}, "does not support pip 99.0"),
-        ({"_internal/cli/main_parser": ""}, "starts further pips in an unknown way"),
-        ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in an unknown way"),
-        ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
-        ({"_internal/operations/prepare": ""}, "saves wheels in an unknown way"),
-        ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
-    ],
+    first_fast(
+        [
+            (
+                {"_internal/req/req_install": "def load_pyproject_toml(): ...\n"},
+                "ConfiguredBuildBackendHookCaller' does not exist",
+            ),
+            ({"_internal/build_env": ""}, "does not support pip 99.0"),
+            ({"_internal/cli/main_parser": ""}, "starts further pips in an unknown way"),
+            ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in an unknown way"),
+            ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
+            ({"_internal/operations/prepare": ""}, "saves wheels in an unknown way"),
+            ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
+        ],
+        2,
+    ),
 )
 def test_a_pip_in_which_there_is_nothing_to_swap_is_refused(changes: dict[str, str], said: str, tmp_path: Path) -> None:
     main = "print('it was run')\ndef main(args): print('it was run')\n"
@@ -309,14 +335,17 @@ def test_a_pip_in_which_there_is_nothing_to_swap_is_refused(changes: dict[str, s
 
 @pytest.mark.parametrize(
     ("main", "said"),
-    [
-        ("subprocess.run([sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
-        ("os.execv(sys.executable, [sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
-        (
-            "from pip._internal.caller import BuildBackendHookCaller; BuildBackendHookCaller('.', 'x')",
-            "without a sandbox",
-        ),
-    ],
+    first_fast(
+        [
+            ("subprocess.run([sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
+            ("os.execv(sys.executable, [sys.executable, '-c', 'print(\"outside\")'])", "outside of any known hook"),
+            (
+                "from pip._internal.caller import BuildBackendHookCaller; BuildBackendHookCaller('.', 'x')",
+                "without a sandbox",
+            ),
+        ],
+        1,
+    ),
 )
 def test_what_gets_past_the_swap_is_refused(main: str, said: str, tmp_path: Path) -> None:
     text = f"import os, subprocess, sys\ndef main(args):\n    {main}\n"
@@ -361,6 +390,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("end", ["pass", "raise SystemExit(3)"], ids=["verbose", "failing"])
 def test_what_a_hook_prints_steers_neither_terminal_nor_ci(end: str, raw: bool, tmp_path: Path) -> None:
@@ -391,7 +421,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 
 
-@pytest.mark.parametrize("directory", [".", "wheels"])
+@pytest.mark.parametrize("directory", first_fast([".", "wheels"]))
 def test_a_link_that_a_hook_makes_where_the_wheel_goes_is_not_followed(directory: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()
@@ -414,6 +444,7 @@ def test_a_link_that_a_hook_makes_where_the_wheel_goes_is_not_followed(directory
     assert contents(victim) != {"file": b"precious"}, "pip does not follow it either"
 
 
+@pytest.mark.slow
 def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(tmp_path: Path) -> None:
     """pip removes it by shutil.rmtree, which ends pip with a RecursionError on Python 3.12 and older."""
     deep = "for _ in range(3000): os.mkdir('d'); os.chdir('d')\n    os.chdir('/')"
@@ -429,6 +460,7 @@ def test_what_a_hook_makes_of_an_unpacked_sdist_is_removed(tmp_path: Path) -> No
     assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
+@pytest.mark.slow
 def test_a_link_where_a_wheel_of_a_dependency_goes_is_not_followed(tmp_path: Path) -> None:
     """The link leads to a file that does not exist; pip does not overwrite existing files."""
     (tmp_path / "links").mkdir()
@@ -453,6 +485,7 @@ def get_requires_for_build_wheel(config_settings=None):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -482,6 +515,7 @@ def test_what_else_pip_writes_goes_by_no_link_of_a_hook(arguments: tuple[str, ..
     assert contents(victim) != {"pylock.toml": b"precious"}, "pip does not follow it either"
 
 
+@pytest.mark.slow
 def test_a_program_with_pip_in_it_saves_by_no_link_of_a_hook(tmp_path: Path) -> None:
     """Whose directory for downloads lies in the source tree, as a cache of pip-tools may."""
     victim = tmp_path / "victim"
@@ -503,6 +537,7 @@ def test_a_program_with_pip_in_it_saves_by_no_link_of_a_hook(tmp_path: Path) -> 
     assert victim.exists(), "pip does not follow it either"
 
 
+@pytest.mark.slow
 def test_links_of_the_users_own_are_followed(project: Path, tmp_path: Path) -> None:
     """They lead to the source tree, or within it."""
     (project / "reports").mkdir()

@@ -19,11 +19,9 @@ from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.sandbox.status import read_status
 from isolated_hooks.selftest.conduct import call_hook
 from isolated_hooks.selftest.world.world import BACKEND, make_interpreter
+from support.projects import FEW_FILES
 
 HERE = Path(__file__).parent
-
-#: Of a developer's own search path hooks see every installation, and what walks through that takes seconds.
-FEW_FILES = {"PATH": os.defpath}
 
 Attacks = Mapping[str, Mapping[str, Any]]
 

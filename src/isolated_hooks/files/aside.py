@@ -1,4 +1,4 @@
-"""A hidden directory beside what is to be replaced, for what is half-written; swept where nobody holds it any more."""
+"""Hidden directories for half-written files, next to the files that they replace. We sweep those that nobody holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
 
 @contextlib.contextmanager
 def aside(parent: int) -> Iterator[int]:
-    """Make such a directory beneath an open one, give its descriptor, and remove it with all that is left in it."""
+    """Make a hidden directory beneath an open one and yield its descriptor. At the end, remove it and all its files."""
     name, fd = make_held(parent, temporary_name)
     try:
         yield fd
@@ -29,7 +29,7 @@ def aside(parent: int) -> Iterator[int]:
 
 
 def sweep_aside(parent: int) -> None:
-    """Remove what killed processes of this user have left in an open directory."""
+    """Remove the hidden directories that killed processes of this user left in an open directory."""
     with contextlib.suppress(OSError):
         for name in [name for name in os.listdir(parent) if _NAME.fullmatch(name)]:
             with contextlib.suppress(OSError), abandoned(parent, name):

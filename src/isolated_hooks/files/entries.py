@@ -1,7 +1,7 @@
-"""What a hostile directory holds, opened by descriptor: never through a link, never waiting, never trusting a name.
+"""Entries of a hostile directory, opened by descriptor: we follow no link, never wait, and trust no name.
 
-Everything here reads what a hook left behind, after every process of the sandbox is dead. An error of the operating
-system on that side is the hook's doing until shown otherwise, so it becomes :class:`UntrustedResultError`.
+These functions read the hook's results after every process of the sandbox is dead. We assume that the hook caused every
+error of the operating system there, so each becomes an :class:`UntrustedResultError`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 TEMPORARY_PREFIX = ".isolated-hooks-"
-"""How the names begin under which something half-written may stand for a moment. No artefact begins so."""
+"""The prefix of the names that half-written files have for a moment. No artefact's name begins with it."""
 
 NAME_MAX = 255
 
-# O_NONBLOCK: opening a FIFO for reading waits for a writer otherwise. O_NOCTTY: a terminal must not become ours.
+# O_NONBLOCK: otherwise open(2) of a FIFO waits for a writer. O_NOCTTY: no terminal may become our controlling terminal.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
@@ -40,11 +40,11 @@ _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 @dataclasses.dataclass(frozen=True)
 class OpenFile:
-    """A regular file that was opened from a hostile directory.
+    """An open regular file from a hostile directory.
 
     :ivar name: its name, for messages only
     :ivar fd: the descriptor, open for reading
-    :ivar size: what ``fstat`` said at opening, in bytes
+    :ivar size: its size in bytes when we opened it, from ``fstat``
     """
 
     name: str
@@ -54,7 +54,7 @@ class OpenFile:
     def read(self, count: int) -> bytes:
         """Read up to ``count`` bytes.
 
-        :raises UntrustedResultError: where the file cannot be read
+        :raises UntrustedResultError: we cannot read the file
         """
         try:
             return os.read(self.fd, count)
@@ -63,17 +63,17 @@ class OpenFile:
 
 
 def temporary_name() -> bytes:
-    """Return a name that nothing else has, and that nobody takes for an artefact."""
+    """Return a unique name that nobody takes for an artefact."""
     return f"{TEMPORARY_PREFIX}{secrets.token_hex(16)}".encode()
 
 
 def entry_name(name: str) -> bytes:
     """Vet one path component that a hook chose, and return it as the bytes to use in system calls.
 
-    The bytes are UTF-8 whatever the locale of the frontend is.
+    The bytes are UTF-8 in every locale of the frontend.
 
-    :raises UntrustedResultError: where it is empty, ``.`` or ``..``, contains a separator, a control, bidirectional or
-        otherwise invisible character, is longer than 255 bytes, or is one of our own temporary names
+    :raises UntrustedResultError: the name is empty, ``.`` or ``..``, contains a separator or a control, bidirectional
+        or otherwise invisible character, is longer than 255 bytes, or begins like our own temporary names
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise UntrustedResultError("a file name must be one plain path component", name[:NAME_MAX] or "(empty)")
@@ -83,14 +83,16 @@ def entry_name(name: str) -> bytes:
     if len(encoded) > NAME_MAX:
         raise UntrustedResultError(f"a file name must not be longer than {NAME_MAX} bytes", name[:NAME_MAX])
     if name.startswith(TEMPORARY_PREFIX):
-        raise UntrustedResultError("a file name must not be one of our own temporary names", name)
+        raise UntrustedResultError(
+            f"a file name must not begin with {TEMPORARY_PREFIX}, the prefix of our temporary names", name
+        )
     return encoded
 
 
 def entry_text(name: bytes) -> str:
-    """Return a name read from a hostile directory as text.
+    """Return as text a name that we read from a hostile directory.
 
-    :raises UntrustedResultError: where it is not UTF-8, or :func:`entry_name` refuses it
+    :raises UntrustedResultError: it is not UTF-8, or :func:`entry_name` refuses it
     """
     try:
         text = name.decode()
@@ -101,10 +103,10 @@ def entry_text(name: bytes) -> str:
 
 
 def entry_names(directory_fd: int, *, limit: int) -> list[bytes]:
-    """Return the names in a directory, sorted, whatever bytes they are made of.
+    """Return the names in a directory, sorted, as bytes of any encoding.
 
-    :param limit: the most entries to accept; reading stops there, so a flood of names costs nothing
-    :raises UntrustedResultError: where there are more, or the directory cannot be read
+    :param limit: the most entries to accept; we stop reading there, so a flood of names costs nothing
+    :raises UntrustedResultError: the directory has more entries, or we cannot read it
     """
     names: list[bytes] = []
     try:
@@ -122,8 +124,8 @@ def entry_names(directory_fd: int, *, limit: int) -> list[bytes]:
 def open_file(directory_fd: int, name: bytes, *, limit: int) -> Iterator[OpenFile]:
     """Open a regular file with one link and no special mode bits, without following a link and without waiting.
 
-    :param limit: the most bytes that it may have
-    :raises UntrustedResultError: where it is anything else, is longer, or cannot be opened
+    :param limit: the most bytes that the file may have
+    :raises UntrustedResultError: it is anything else, is larger, or we cannot open it
     """
     text = _for_message(name)
     try:
@@ -140,7 +142,7 @@ def open_file(directory_fd: int, name: bytes, *, limit: int) -> Iterator[OpenFil
 def open_vetted_directory(directory_fd: int, name: bytes) -> Iterator[int]:
     """Open a directory beneath another for reading, without following a link.
 
-    :raises UntrustedResultError: where it is not a directory, or cannot be opened
+    :raises UntrustedResultError: it is not a directory, or we cannot open it
     """
     try:
         fd = os.open(name, _DIRECTORY_FLAGS, dir_fd=directory_fd)
@@ -154,14 +156,16 @@ def open_vetted_directory(directory_fd: int, name: bytes) -> Iterator[int]:
 
 def _vetted_size(status: os.stat_result, text: str, limit: int) -> int:
     if not stat.S_ISREG(status.st_mode):
-        raise UntrustedResultError("only a regular file is accepted", text)
-    # A second link may be a file of the caller's: what is exported would not be what the hook made.
+        raise UntrustedResultError("a result must be a regular file", text)
+    # The second link may be a file of the caller: then we would export that file, not one that the hook made.
     if status.st_nlink != 1:
-        raise UntrustedResultError(f"a file must have one link, not {status.st_nlink}", text)
+        raise UntrustedResultError(f"a file must have exactly one link (got {status.st_nlink})", text)
     if status.st_mode & _SPECIAL_BITS:
         raise UntrustedResultError("a file must not have setuid, setgid or sticky bits", text)
     if status.st_size > limit:
-        raise UntrustedResultError(f"a file of {status.st_size} bytes is larger than the limit of {limit} bytes", text)
+        raise UntrustedResultError(
+            f"a file must not be larger than the limit of {limit} bytes (got {status.st_size})", text
+        )
     return status.st_size
 
 
@@ -170,4 +174,4 @@ def _for_message(name: bytes) -> str:
 
 
 def _unreadable(text: str, error: OSError) -> UntrustedResultError:
-    return UntrustedResultError(f"it cannot be opened and read as what it must be ({error.strerror})", text)
+    return UntrustedResultError(f"the hook's file or directory cannot be opened ({error.strerror})", text)

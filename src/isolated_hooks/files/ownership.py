@@ -1,4 +1,4 @@
-"""Who owns the files of a source tree: it decides how root hands it over, and who gets new files."""
+"""The owners of the files in a source tree: they decide how root hands it to the hook, and who gets new files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Owners", "give_back", "survey"]
 
 @dataclasses.dataclass(frozen=True)
 class Owners:
-    """The owners in some trees.
+    """The owners of the files in some trees.
 
-    :ivar single: user and group where every file has the same ones, else ``None``
-    :ivar largest: the largest id among them
+    :ivar single: user and group, if every file has the same ones, else ``None``
+    :ivar largest: the largest user or group id among them
     """
 
     single: tuple[int, int] | None
@@ -23,11 +23,11 @@ class Owners:
 
 
 def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
-    """Return the owners of all files beneath ``paths``, and the unix sockets there, by real path.
+    """Return the owners of all files beneath ``paths``, and the real paths of the unix sockets there.
 
-    Files that nobody may look at count as one more owner.
+    Files that we cannot look at count as one more owner.
     """
-    found: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     sockets: list[str] = []
     complete = True
     for top in paths:
@@ -35,11 +35,11 @@ def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
             if status is None:
                 complete = False
                 continue
-            found.add((status.st_uid, status.st_gid))
+            pairs.add((status.st_uid, status.st_gid))
             if stat.S_ISSOCK(status.st_mode):
                 sockets.append(path)
-    largest = max((max(pair) for pair in found), default=0)
-    return Owners(next(iter(found)) if len(found) == 1 and complete else None, largest), tuple(sockets)
+    largest = max((max(pair) for pair in pairs), default=0)
+    return Owners(next(iter(pairs)) if len(pairs) == 1 and complete else None, largest), tuple(sockets)
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
@@ -65,22 +65,22 @@ def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
 def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:
     """Give every file beneath a directory that belongs to ``uid`` to ``owner``.
 
-    By descriptor, never following a link, and with two of them open at any depth. To be called when every process that
-    runs under ``uid`` is dead: nobody is left who could exchange a name or move a directory meanwhile.
+    We go by descriptor, follow no link, and have two descriptors open at any depth. Call it when every process that
+    runs under ``uid`` is dead: then no process can exchange a name or move a directory meanwhile.
 
-    :param directory: an open directory
-    :raises OSError: something could not be looked at or given away
+    :param directory: the descriptor of an open directory
+    :raises OSError: we cannot look at a file, or cannot give it away
     """
     here = os.open(".", _DIRECTORY, dir_fd=directory)
     levels = [_give_entries(here, uid, owner)]
     try:
         while True:
             if levels[-1]:
-                here = _exchange(here, levels[-1].pop())
+                here = _step_into(here, levels[-1].pop())
                 levels.append(_give_entries(here, uid, owner))
             elif len(levels) > 1:
                 levels.pop()
-                here = _exchange(here, "..")
+                here = _step_into(here, "..")
             else:
                 return
     finally:
@@ -90,14 +90,14 @@ def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def _exchange(here: int, name: str) -> int:
+def _step_into(here: int, name: str) -> int:
     there = os.open(name, _DIRECTORY, dir_fd=here)
     os.close(here)
     return there
 
 
 def _give_entries(directory: int, uid: int, owner: tuple[int, int]) -> list[str]:
-    """Give what is in a directory, and return the names of the directories there."""
+    """Give away the entries of a directory, and return the names of the directories among them."""
     directories = []
     for name in os.listdir(directory):
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)

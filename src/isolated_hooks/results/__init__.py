@@ -1,1 +1,1 @@
-"""What a hook left behind, vetted before the frontend sees any of it."""
+"""The hook's results, which we vet before the frontend sees any of them."""

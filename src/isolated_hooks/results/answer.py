@@ -1,7 +1,7 @@
-"""What a hook answered: its ``output.json`` read as a hostile document, and a fresh one written for pyproject_hooks.
+"""The hook's answer: we read its ``output.json`` as a hostile document, and write a fresh one for pyproject_hooks.
 
-The shape is that of pyproject_hooks 1.0 to 1.3. A document is taken whole or refused: there is no guessing at what a
-hook may have meant. Texts for people are kept, cut and made visible; everything that a frontend acts on is vetted.
+The document has the shape that pyproject_hooks 1.0 to 1.3 write. We accept it whole or refuse it, and never guess what
+a hook meant. We keep texts for people, but cut them and make them visible; we vet every value that a frontend acts on.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from .strictjson import parse_object
 __all__ = ["Output", "read_output", "write_output"]
 
 OUTPUT = b"output.json"
-# pyproject_hooks writes a traceback and every warning whole, and each character that is not ASCII as six. Longer ones
-# than are shown must not make a failure of the backend one of its answer. json makes 40 bytes of each of these at most.
+# pyproject_hooks writes each traceback and warning whole, and each character outside ASCII as six. If a text is longer
+# than we show, the frontend must still see the backend's failure, not a refused answer. json takes at most 40 bytes of
+# memory for each of these bytes.
 MAX_OUTPUT = 4 << 20
 MAX_TEXT = 64 << 10
 MAX_NAME = 1024
 MAX_WARNINGS = 1000
-# Making a text visible takes a tenth of a microsecond for each character.
+# visible() takes a tenth of a microsecond for each character.
 MAX_WARNING_TEXT = 1 << 20
 MAX_ITEMS = 1000
 MAX_REQUIREMENT = 4096
-# The worst of them takes two microseconds for each character to be read.
+# packaging takes two microseconds for each character of the worst requirement.
 MAX_REQUIREMENTS = 128 << 10
 MAX_PARENTHESES = 32
 
-# linecache opens no name in angle brackets, and prints that line of any other file that the frontend can read.
+# linecache opens no name in angle brackets. Of any other file that the frontend can read, it prints that line.
 WARNING_FILENAME = "<build backend>"
 
 _FAILURES = ("unsupported", "no_backend", "backend_invalid", "hook_missing")
@@ -54,15 +55,15 @@ _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOE
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """A vetted answer of one hook.
+    """The vetted answer of one hook.
 
     :ivar hook: the hook's name
-    :ivar returned: what it returned, ``None`` if it failed; a list as a tuple
+    :ivar returned: its return value, with a list as a tuple, or ``None`` if it failed
     :ivar failure: empty, or one of ``unsupported``, ``no_backend``, ``backend_invalid``, ``hook_missing``
     :ivar traceback: the backend's traceback, made visible
     :ivar backend_error: why the backend could not be loaded, made visible
     :ivar missing_hook_name: the hook that is missing, made visible
-    :ivar warnings: the backend's warnings, made visible, each with the position that it reported
+    :ivar warnings: the backend's warnings, made visible, each with the position that the backend reported
     """
 
     hook: str
@@ -74,10 +75,10 @@ class Output:
     warnings: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return what any of pyproject_hooks 1.0 to 1.3 can read from an ``output.json``."""
+        """Return an ``output.json`` that every pyproject_hooks from 1.0 to 1.3 can read."""
         failures = {name: name == self.failure for name in _FAILURES}
-        # 1.0 alone knows backend_invalid, and looks at it before hook_missing. Later versions would take the null for
-        # what the hook returned, so they are told that there is no such hook.
+        # Only 1.0 knows backend_invalid, and checks it before hook_missing. Later versions would take the null for
+        # the hook's return value, so we tell them that the hook is missing.
         failures["hook_missing"] |= failures["backend_invalid"]
         return {
             **failures,
@@ -90,29 +91,29 @@ class Output:
 
 
 def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_url_requirements: bool = False) -> Output:
-    """Read and vet what a hook left in its control directory.
+    """Read and vet the hook's ``output.json`` in its control directory.
 
-    To be called when every process of the sandbox is dead.
+    Call it when every process of the sandbox is dead.
 
-    :param control_fd: the directory, opened by the caller
-    :param hook: the hook that was called, one of :data:`isolated_hooks.policy.HOOKS`
+    :param control_fd: the descriptor of the directory
+    :param hook: the hook that the frontend called, one of :data:`isolated_hooks.policy.HOOKS`
     :param limit: the most bytes that ``output.json`` may have
-    :param allow_url_requirements: take requirements such as ``name @ https://...`` (PEP 508)
-    :raises UntrustedResultError: where anything about the file or in it breaks a rule
-    :raises ValueError: where ``hook`` is not a hook
+    :param allow_url_requirements: accept requirements such as ``name @ https://...`` (PEP 508)
+    :raises UntrustedResultError: the file or its content breaks a rule
+    :raises ValueError: ``hook`` is not a hook
     """
     if hook not in HOOKS:
-        raise ValueError(f"not a hook: {hook!r}")
+        raise ValueError(f"not a hook: expected one of {list(HOOKS)}, got {hook!r}")
     document = parse_object(_read(control_fd, limit))
     unknown = sorted(set(document) - _KEYS)
     if unknown:
-        raise UntrustedResultError("output.json must not have keys that are not pyproject_hooks'", unknown[0][:99])
+        raise UntrustedResultError("output.json must have only the keys that pyproject_hooks writes", unknown[0][:99])
     failure = _failure(document)
     return Output(
         hook=hook,
         returned=None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements),
         failure=failure,
-        traceback=_ending(_text(document, "traceback")),
+        traceback=_end_of_traceback(_text(document, "traceback")),
         backend_error=visible(_text(document, "backend_error"), limit=MAX_TEXT, keep="\n\t"),
         missing_hook_name=visible(_text(document, "missing_hook_name"), limit=MAX_NAME),
         warnings=_warnings(document.get("warnings", [])),
@@ -120,10 +121,10 @@ def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_ur
 
 
 def write_output(directory: str | int, output: Output) -> None:
-    """Write a fresh ``output.json``, in place of whatever has that name.
+    """Write a fresh ``output.json``, and replace any file or directory of that name.
 
     :param directory: the control directory of the frontend, a path or a descriptor
-    :raises OSError: where it cannot be written; nothing half-written is left then
+    :raises OSError: we cannot write it; then we leave no half-written file
     """
     if isinstance(directory, str):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -132,7 +133,7 @@ def write_output(directory: str | int, output: Output) -> None:
         finally:
             os.close(fd)
     remove_tree(directory, OUTPUT)
-    # ASCII only: a lone surrogate could not be encoded.
+    # ASCII only: UTF-8 cannot encode a lone surrogate.
     text = json.dumps(output.document(), ensure_ascii=True, indent=2)
     created = os.open(OUTPUT, _CREATE_FLAGS, 0o600, dir_fd=directory)
     try:
@@ -164,24 +165,24 @@ def _failure(document: Mapping[str, Any]) -> str:
         if flag:
             failures.append(name)
     if len(failures) > 1:
-        raise UntrustedResultError("output.json must not tell two outcomes", ", ".join(failures))
+        raise UntrustedResultError("output.json must not report two outcomes", ", ".join(failures))
     if failures and document.get("return_val") is not None:
-        raise UntrustedResultError("output.json must not tell a failure and a return value", failures[0])
+        raise UntrustedResultError("output.json must not report both a failure and a return value", failures[0])
     return failures[0] if failures else ""
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
     if value is None:
-        # pyproject_hooks 1.2 and later have no traceback of a backend that backend-path does not hold.
+        # pyproject_hooks 1.2 and later write no traceback if backend-path does not hold the backend.
         return ""
     if not isinstance(value, str):
         raise UntrustedResultError("a text in output.json must be a string", key)
     return value
 
 
-def _ending(traceback: str) -> str:
-    """Cut a traceback at its front: what went wrong is at the end."""
+def _end_of_traceback(traceback: str) -> str:
+    """Cut a traceback at its front: the error itself is at the end."""
     cut = traceback if len(traceback) <= MAX_TEXT else "…" + traceback[-MAX_TEXT:]
     return visible(cut, keep="\n\t")
 
@@ -190,10 +191,10 @@ def _warnings(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UntrustedResultError("the warnings in output.json must be a list", type(value).__name__)
     texts: list[str] = []
-    left = MAX_WARNING_TEXT
+    characters_left = MAX_WARNING_TEXT
     for message, filename, lineno in [_vet_warning(item) for item in value]:
-        left -= min(len(message), MAX_TEXT) + min(len(filename), MAX_NAME)
-        if left < 0 or (len(texts) == MAX_WARNINGS - 1 and len(value) > MAX_WARNINGS):
+        characters_left -= min(len(message), MAX_TEXT) + min(len(filename), MAX_NAME)
+        if characters_left < 0 or (len(texts) == MAX_WARNINGS - 1 and len(value) > MAX_WARNINGS):
             texts.append(f"{len(value) - len(texts)} more warnings of the build backend were dropped")
             break
         position = f"{visible(filename, limit=MAX_NAME)}:{lineno}"
@@ -206,7 +207,7 @@ def _vet_warning(item: object) -> tuple[str, str, int]:
         raise UntrustedResultError("a warning in output.json must have a message, a file name and a line number")
     message, filename, lineno = item["message"], item["filename"], item["lineno"]
     if not (isinstance(message, str) and isinstance(filename, str) and type(lineno) is int):
-        raise UntrustedResultError("a warning in output.json must be two strings and an integer")
+        raise UntrustedResultError("a warning in output.json must hold two strings and an integer")
     return message, filename, lineno
 
 
@@ -236,15 +237,15 @@ def _vet_list(value: object, vet: Callable[[str], str]) -> tuple[str, ...]:
 
 
 def _vet_requirement(text: str, allow_urls: bool) -> str:
-    """Vet one requirement, which frontends write into a requirements file or pass as an argument to an installer."""
+    """Vet one requirement. Frontends write it into a requirements file, or pass it to an installer as an argument."""
     if len(text) > MAX_REQUIREMENT:
         raise UntrustedResultError(f"a requirement must not be longer than {MAX_REQUIREMENT} characters", text[:200])
     if not is_visible(text):
         raise UntrustedResultError("a requirement must not contain control or invisible characters", text)
-    # A marker may compare any two strings, and frontends print what they install.
+    # A marker may compare any two strings, and frontends print the requirements that they install.
     if visible(text) != text:
         raise UntrustedResultError("a requirement must not contain a command to a CI service", text)
-    # pip replaces ${NAME} in a requirements file by the frontend's environment, and joins lines at a backslash.
+    # In a requirements file, pip replaces ${NAME} from the frontend's environment, and joins lines at a backslash.
     if "${" in text or "\\" in text:
         raise UntrustedResultError("a requirement must not contain '${' or a backslash", text)
     # packaging reads the parentheses of a marker recursively.
@@ -253,13 +254,13 @@ def _vet_requirement(text: str, allow_urls: bool) -> str:
     try:
         url = Requirement(text).url
     except (InvalidRequirement, ValueError, RecursionError):
-        raise UntrustedResultError("a requirement must be one dependency specifier as PEP 508 says", text) from None
+        raise UntrustedResultError("a requirement must be one dependency specifier (PEP 508)", text) from None
     if url is not None and not allow_urls:
-        raise UntrustedResultError("a requirement must not name a URL, unless the policy allows that", text)
+        raise UntrustedResultError("a requirement must not name a URL unless the policy allows it", text)
     return text
 
 
 def _vet_feature(text: str) -> str:
     if not _FEATURE.fullmatch(text):
-        raise UntrustedResultError("a feature must be named as an identifier", text[:200])
+        raise UntrustedResultError("the name of a feature must be an identifier", text[:200])
     return text

@@ -1,8 +1,8 @@
-"""The files a hook has made: their names vetted, their bytes copied out of staging by descriptor.
+"""The export of a hook's artefacts: we vet their names, and copy their bytes out of staging by descriptor.
 
-A copy is hashed on its way and renamed into place when it is complete, so the destination holds the earlier artefact or
-the new one and never half of either. Modes come from the umask; owners, times, links and extended attributes stay
-behind. Errors of the destination (``OSError``, for instance a full disk) pass through and leave nothing there.
+We hash a copy while we write it, and rename it when it is complete, so the destination holds the earlier artefact or
+the new one and never half of either. Modes come from the umask; we do not copy owners, times, links and extended
+attributes. Errors of the destination (``OSError``, for instance a full disk) pass through and leave no file there.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ __all__ = [
 
 _BLOCK = 1 << 20
 _MAX_STAGED = 10_000
-# packaging asks for little of a project name or a tag: of spaces, quotes and shell characters it lets many through.
+# packaging hardly checks project names and tags: it accepts many spaces, quotes and shell characters.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
 _MARKER = re.compile(rb"[A-Z0-9_]+_ALREADY_BUILT_WHEEL")
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Check = Callable[[int, str], None]
-"""Looks at the content of an artefact, by a descriptor and its name, and raises what is wrong with it."""
+"""Checks the content of an artefact, given its descriptor and name. It raises :class:`UntrustedResultError`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """Something that was exported.
+    """An exported file or directory.
 
     :ivar name: its name in the destination
-    :ivar size: bytes of its contents
-    :ivar sha256: hexadecimal digest of its contents; for a directory, of what ``sha256sum`` prints for its files,
-        sorted by path
+    :ivar size: the size of its contents in bytes
+    :ivar sha256: the hexadecimal digest of its contents; for a directory, the digest of the lines that ``sha256sum``
+        prints for its files, sorted by path
     """
 
     name: str
@@ -72,15 +72,17 @@ class Artefact:
 def vet_wheel_name(name: str) -> str:
     """Return ``name`` if it is a wheel's file name (PEP 427, as packaging reads it).
 
-    :raises UntrustedResultError: where it is not
+    :raises UntrustedResultError: it is not
     """
-    return _vet("a wheel must be named as PEP 427 says", name, _is_wheel_name)
+    return _vet("a wheel must have a file name that PEP 427 allows", name, _is_wheel_name)
 
 
 def vet_sdist_name(name: str) -> str:
-    """Return ``name`` if it is an sdist's file name, ``.tar.gz`` or ``.zip`` (PEP 625, and what came before it).
+    """Return ``name`` if it is an sdist's file name, ``.tar.gz`` or ``.zip``.
 
-    :raises UntrustedResultError: where it is not
+    That is a name as PEP 625 defines it, or an older form that packaging reads.
+
+    :raises UntrustedResultError: it is not
     """
     return _vet("an sdist must be named NAME-VERSION.tar.gz", name, _is_sdist_name)
 
@@ -88,69 +90,70 @@ def vet_sdist_name(name: str) -> str:
 def vet_dist_info_name(name: str) -> str:
     """Return ``name`` if it is ``NAME-VERSION.dist-info`` (PEP 427), normalised or not.
 
-    :raises UntrustedResultError: where it is not
+    :raises UntrustedResultError: it is not
     """
     return _vet("a metadata directory must be named NAME-VERSION.dist-info", name, _is_dist_info_name)
 
 
 def export_file(staging_fd: int, name: str, destination_fd: int, *, limit: int, check: Check | None = None) -> Artefact:
-    """Copy one artefact from staging to the destination; an earlier one of that name is replaced in one step.
+    """Copy one artefact from staging to the destination, and replace an earlier one of that name in one step.
 
-    A link of that name in the destination is replaced too, and not followed.
+    If the destination has a link of that name, we replace it too, and do not follow it.
 
-    :param limit: the most bytes that it may have
-    :param check: called with a descriptor of the copy and its name, before it has that name
-    :raises UntrustedResultError: where it is not a regular file with one link and without special mode bits, is too
-        large, changes its size, or has an impossible name, or ``check`` refuses it
-    :raises OSError: of the destination; a directory of that name there is ``IsADirectoryError``
+    :param limit: the most bytes that the artefact may have
+    :param check: we call it with a descriptor of the copy and its name, before we rename the copy to that name
+    :raises UntrustedResultError: it is not a regular file with one link and without special mode bits, is too large,
+        changes its size, or has an impossible name, or ``check`` refuses it
+    :raises OSError: an error of the destination; if it has a directory of that name, ``IsADirectoryError``
     """
     entry = entry_name(name)
-    with aside(destination_fd) as place:
-        size, digest = _copy_file(staging_fd, entry, place, entry, limit=limit)
+    with aside(destination_fd) as copies:
+        size, digest = _copy_file(staging_fd, entry, copies, entry, limit=limit)
         if check is not None:
-            # The copy, which nothing but this process has ever had open.
-            with _opened(entry, place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
+            # We check the copy, because only this process has ever had it open.
+            with _opened(entry, copies, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC) as copied:
                 check(copied, name)
-        os.rename(entry, entry, src_dir_fd=place, dst_dir_fd=destination_fd)
+        os.rename(entry, entry, src_dir_fd=copies, dst_dir_fd=destination_fd)
     return Artefact(name, size, digest)
 
 
 def export_metadata(
     staging_fd: int, name: str, destination_fd: int, *, limit: int, max_files: int = 10_000, max_depth: int = 16
 ) -> Artefact:
-    """Copy a ``*.dist-info`` directory from staging to the destination; what has that name there is replaced.
+    """Copy a ``*.dist-info`` directory from staging to the destination, and replace any entry of that name.
 
     :param limit: the most bytes of all its files together
     :param max_files: the most files and directories in it
-    :param max_depth: the most directories inside each other, beneath it
-    :raises UntrustedResultError: where it holds anything but directories and files that :func:`export_file` would
-        take, or names that are not UTF-8 or not printable, or more than the limits allow
-    :raises OSError: of the destination
+    :param max_depth: the most levels of directories beneath it
+    :returns: the copy, with the size of all its files together
+    :raises UntrustedResultError: it holds anything except directories and files that :func:`export_file` accepts, or
+        names that are not UTF-8 or not printable, or more than the limits allow
+    :raises OSError: an error of the destination
     """
     entry = entry_name(vet_dist_info_name(name))
     copy = _TreeCopy(limit=limit, max_files=max_files, max_depth=max_depth)
-    with aside(destination_fd) as place:
+    with aside(destination_fd) as copies:
         with open_vetted_directory(staging_fd, entry) as source:
-            copy.directory(source, place, entry, prefix="")
-        _replace(destination_fd, place, entry)
+            copy.directory(source, copies, entry, prefix="")
+        _replace(destination_fd, copies, entry)
     return Artefact(name, copy.size, copy.digest())
 
 
 def export_fallback(
     staging_fd: int, destination_fd: int, *, metadata: str, limit: int, check: Check | None = None
 ) -> tuple[str, ...]:
-    """Export what pyproject_hooks leaves when it answers ``prepare_metadata_for_build_*`` by building a wheel.
+    """Export the two files that pyproject_hooks leaves when it builds a wheel for ``prepare_metadata_for_build_*``.
 
-    That is the wheel, and an empty marker file whose name begins as pyproject_hooks' version has it. Only exactly one
-    of each is exported, and only the wheel that the metadata are of: in the destination there may be the wheels and
-    files of others. Of anything else nothing is, and ``build_wheel`` builds again.
+    These are the wheel, and an empty marker file; the beginning of its name depends on pyproject_hooks' version. We
+    export them only if there is exactly one of each, and the metadata belong to the wheel: the destination may hold
+    wheels and files of other projects. Otherwise we export no file, and ``build_wheel`` builds again.
 
-    :param metadata: the name of the metadata directory that was returned, which was vetted
+    :param metadata: the vetted name of the metadata directory that the hook returned
     :param limit: the most bytes that the wheel may have
-    :param check: of the wheel, as for :func:`export_file`
-    :returns: the names that were exported
-    :raises UntrustedResultError: where the two are there and :func:`export_file` refuses one
-    :raises OSError: of the destination
+    :param check: the check of the wheel, as for :func:`export_file`
+    :returns: the names of the exported files
+    :raises UntrustedResultError: both files exist, and :func:`export_file` refuses one
+    :raises OSError: an error of the destination
     """
     wheels: list[str] = []
     markers: list[str] = []
@@ -165,19 +168,19 @@ def export_fallback(
     project = split_project(metadata, ending=DIST_INFO)
     if len(wheels) != 1 or len(markers) != 1 or parse_wheel_filename(wheels[0])[:2] != project:
         return ()
-    # The wheel first: without the marker nobody looks at it.
+    # We export the wheel first: pyproject_hooks looks at it only if it finds the marker.
     export_file(staging_fd, wheels[0], destination_fd, limit=limit, check=check)
     export_file(staging_fd, markers[0], destination_fd, limit=0)
     return wheels[0], markers[0]
 
 
 class _TreeCopy:
-    """The copy of one directory tree, and what it came to so far. Recurses, but no deeper than ``max_depth``."""
+    """The copy of one directory tree, with its size and digests so far. It recurses no deeper than ``max_depth``."""
 
     def __init__(self, *, limit: int, max_files: int, max_depth: int) -> None:
         self.size = 0
         self._limit = limit
-        self._left = max_files
+        self._entries_left = max_files
         self._depth_left = self._max_depth = max_depth
         self._digests: dict[str, str] = {}
 
@@ -186,8 +189,8 @@ class _TreeCopy:
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def directory(self, source: int, target_parent: int, target_name: bytes, *, prefix: str) -> None:
-        names = entry_names(source, limit=self._left)
-        self._left -= len(names)
+        names = entry_names(source, limit=self._entries_left)
+        self._entries_left -= len(names)
         os.mkdir(target_name, dir_fd=target_parent)
         with _opened(target_name, target_parent) as target:
             for name in names:
@@ -197,7 +200,7 @@ class _TreeCopy:
         status = _status(source, name)
         if status is not None and stat.S_ISDIR(status.st_mode):
             if not self._depth_left:
-                raise UntrustedResultError(f"directories must not be nested deeper than {self._max_depth}", path)
+                raise UntrustedResultError(f"directories must not be nested deeper than {self._max_depth} levels", path)
             self._depth_left -= 1
             with open_vetted_directory(source, name) as child:
                 self.directory(child, target, name, prefix=f"{path}/")
@@ -208,16 +211,16 @@ class _TreeCopy:
 
 
 def _copy_file(source: int, name: bytes, target: int, target_name: bytes, *, limit: int) -> tuple[int, str]:
-    """Copy one file to a name that does not exist yet; return its size and digest."""
+    """Copy one file to a new name, and return its size and digest."""
     with open_file(source, name, limit=limit) as opened:
-        # No mode is copied. The kernel applies the umask, which a threaded process cannot ask for without setting it.
+        # We copy no mode. The kernel applies the umask; a process with threads cannot read it without setting it.
         created = os.open(target_name, _CREATE_FLAGS, 0o666, dir_fd=target)
         try:
             result = _copy_bytes(opened, created)
         except BaseException:
             os.close(created)
             raise
-        # Some file systems report at close that the bytes did not arrive, so not in a finally clause.
+        # Not in a finally clause, because some file systems report only at close(2) that the write failed.
         os.close(created)
         return result
 
@@ -237,24 +240,25 @@ def _copy_bytes(source: OpenFile, target: int) -> tuple[int, str]:
 
 
 def _write(fd: int, block: bytes) -> None:
-    rest = memoryview(block)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    unwritten = memoryview(block)
+    while unwritten:
+        unwritten = unwritten[os.write(fd, unwritten) :]
 
 
-def _replace(directory: int, place: int, name: bytes) -> None:
-    """Rename a directory into place. What is there goes aside first: rename(2) replaces only an empty directory.
+def _replace(directory: int, copies: int, name: bytes) -> None:
+    """Rename the copy of a directory to its name, and move an earlier entry aside first.
 
-    Under a name that is swept, and not into ``place``: to get another parent a directory has to be writable.
+    rename(2) replaces only an empty directory. We give the earlier entry a name that we sweep, and do not move it into
+    ``copies``, because a directory must be writable to get another parent.
     """
     earlier = temporary_name()
     try:
         os.rename(name, earlier, src_dir_fd=directory, dst_dir_fd=directory)
     except FileNotFoundError:
-        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=copies, dst_dir_fd=directory)
         return
     try:
-        os.rename(name, name, src_dir_fd=place, dst_dir_fd=directory)
+        os.rename(name, name, src_dir_fd=copies, dst_dir_fd=directory)
     except BaseException:
         os.rename(earlier, name, src_dir_fd=directory, dst_dir_fd=directory)
         raise
@@ -274,7 +278,7 @@ def _status(directory: int, name: bytes) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:
-        # Whoever wants to open it gets the reason.
+        # The next open raises the reason.
         return None
 
 

@@ -16,9 +16,9 @@ Project = tuple[str, Version]
 def split_project(name: str, *, ending: str = "") -> Project:
     """Return the project that a file or directory is named after.
 
-    The last dash separates: an escaped version has none, while a name that was not normalised may have some.
+    The last dash separates them: an escaped version has no dash, while a name that is not normalised may have some.
 
-    :param ending: what follows the version, such as ``.dist-info``
+    :param ending: the text after the version, such as ``.dist-info``
     :raises ValueError: it is not ``NAME-VERSION`` with this ending
     """
     project, _, version = name.removesuffix(ending).rpartition("-")
@@ -28,7 +28,7 @@ def split_project(name: str, *, ending: str = "") -> Project:
 
 
 def is_named_after(project: Project, name: str, *, ending: str = "") -> bool:
-    """Say whether a file or directory is named after a project, in any spelling of both its parts."""
+    """Return whether a file or directory is named after a project, in any spelling of both its parts."""
     try:
         return split_project(name, ending=ending) == project
     except ValueError:

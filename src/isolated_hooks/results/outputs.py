@@ -1,4 +1,4 @@
-"""The caller's output directory, opened before the hook runs and used by descriptor after it."""
+"""The caller's output directory: we open it before the hook runs, and use its descriptor after that."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from ..files.paths import RealFilesystem, is_within, resolve
 
 __all__ = ["OutputDirectory"]
 
-_LINK = "a link within the source tree leads to the output directory; choose one outside of it"
+_LINK = "a link within the source tree leads to the output directory; choose a directory outside of the source tree"
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class OutputDirectory:
-    """An output directory, made where it does not exist, as a context manager that closes it.
+    """An output directory. We make it if it does not exist; as a context manager, the object closes it at the end.
 
-    Within the source tree no link is followed on the way to it, because an earlier hook may have put it there, and once
-    it is open a hook that moves it away changes nothing.
+    Within the source tree we follow no link on the way to it, because an earlier hook may have made the link. Once the
+    directory is open, a hook that moves it away changes nothing.
 
     :ivar fd: its descriptor
     :raises UntrustedResultError: a link within the source tree leads to it
-    :raises OSError: it cannot be made or opened
+    :raises OSError: we cannot make or open it, or may not write to it
     """
 
     def __init__(self, path: str, source: str) -> None:
         self._path = path
         self._made: list[str] = []
         os.stat(source)
-        start, rest = _trusted_start(path, os.path.realpath(source))
+        start, parts = _trusted_start(path, os.path.realpath(source))
         inside = start != "/"
         fd = os.open(start, _FLAGS)
         here = start
         try:
-            for part in rest:
+            for part in parts:
                 here = os.path.join(here, part)
                 fd = self._step(fd, part, here, follow=not inside)
         except BaseException:
             os.close(fd)
             self.remove_if_made()
             raise
-        # Found before the hook is run, and named: what is made in it later goes by descriptor.
+        # We check this before the hook runs, to name the path in the error: later we make files by descriptor.
         if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK):
             os.close(fd)
             raise PermissionError(EACCES, os.strerror(EACCES), path)
@@ -67,7 +67,7 @@ class OutputDirectory:
         return fd
 
     def remove_if_made(self) -> None:
-        """Remove what was made for it and is still empty."""
+        """Remove the directories that we made for it, if they are still empty."""
         for path in reversed(self._made):
             with contextlib.suppress(OSError):
                 os.rmdir(path)
@@ -84,16 +84,16 @@ class OutputDirectory:
 
 
 def _trusted_start(path: str, source: str) -> tuple[str, list[str]]:
-    """Return where to start, and the names to follow from there: the real source tree where ``path`` leads into it.
+    """Return where to start, and the names to follow from there: the real source tree if ``path`` leads into it.
 
     :raises UntrustedResultError: a link within the source tree is on the way
     """
     existing = path
     missing: list[str] = []
-    while (found := resolve(RealFilesystem(), existing))[0] is None and existing != "/":
+    while (resolved := resolve(RealFilesystem(), existing))[0] is None and existing != "/":
         existing, name = os.path.split(existing)
         missing.insert(0, name)
-    real, links = found
+    real, links = resolved
     if any(is_within(link, source) for link in links):
         raise UntrustedResultError(_LINK, path)
     if real is not None and is_within(real, source):

@@ -1,7 +1,7 @@
-"""Which project a hook is asked about, known before it runs: what it returns has to be named after that.
+"""The project that the frontend asks a hook about, known before the hook runs. Its results must be named after it.
 
-``[project].name`` of pyproject.toml, and the metadata that were prepared before, where the frontend hands them on. A
-project that gives its name in no such place is not known, and then nothing is compared.
+We know it from ``[project].name`` in pyproject.toml, and from the prepared metadata if the frontend hands them to the
+hook. If neither names the project, we do not know it, and compare no names.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ __all__ = ["Expected", "check_result", "check_unchanged", "declared_name", "expe
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAX_PYPROJECT = 512 << 10
-# A key of n parts costs the parser n squared. Nobody's line has so many, but for a line that was made to.
+# The parser takes n squared steps for a key of n parts. Only a hostile line has so many.
 _MAX_DOTS = 1000
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """What is known of a project before a hook runs.
+    """The project as we know it before a hook runs.
 
-    :ivar declared: the normalised name in pyproject.toml, ``None`` where it is not known
-    :ivar prepared: normalised name and version of the metadata that the hook is given, ``None`` likewise
+    :ivar declared: the normalised name in pyproject.toml, or ``None`` if we do not know it
+    :ivar prepared: the normalised name and version in the metadata that the hook gets, or ``None`` if we do not know
+        them
     """
 
     declared: str | None = None
@@ -45,10 +46,10 @@ class Expected:
 
 
 def expected_of(source: str, metadata_directory: str | None) -> Expected:
-    """Return what is known now.
+    """Return the project as we know it now.
 
     :param source: the source tree
-    :param metadata_directory: the ``.dist-info`` directory that the frontend hands to the hook
+    :param metadata_directory: the ``.dist-info`` directory that the frontend hands to the hook, if any
     """
     prepared = None
     if metadata_directory is not None:
@@ -56,14 +57,14 @@ def expected_of(source: str, metadata_directory: str | None) -> Expected:
         try:
             prepared = read_identity(document, "METADATA")
         except UntrustedResultError:
-            pass  # the frontend's own, so no refusal of what the hook is about to do
+            pass  # they are the frontend's own, so they are no reason to refuse the hook's results
     return Expected(declared_name(source), prepared)
 
 
 def declared_name(source: str) -> str | None:
-    """Return the normalised name that pyproject.toml gives the project, ``None`` where it gives none.
+    """Return the normalised name that pyproject.toml gives the project, or ``None`` if it gives none.
 
-    An earlier hook may have put anything there, so nothing is followed, waited for, or read without end.
+    An earlier hook may have put anything there, so we follow no link, wait for no FIFO, and bound the read.
     """
     text = _read(source, "pyproject.toml", _MAX_PYPROJECT)
     if max((line.count(b".") for line in text.splitlines()), default=0) > _MAX_DOTS:
@@ -77,16 +78,16 @@ def declared_name(source: str) -> str | None:
 
 
 def check_unchanged(expected: Expected, source: str) -> None:
-    """Check that a hook has not given the project another name, which the next one would be compared with.
+    """Check that a hook has not renamed the project: we compare the next hook's results with that name.
 
-    :raises UntrustedResultError: it has
+    :raises UntrustedResultError: it has renamed the project
     """
     if expected.declared is None:
         return
     now = declared_name(source)
     if now != expected.declared:
         raise UntrustedResultError(
-            f"a hook must not change [project].name in pyproject.toml, which was {expected.declared!r}, unless the "
+            f"a hook must not change [project].name in pyproject.toml (expected {expected.declared!r}) unless the "
             "policy allows other names",
             now or "(none)",
         )
@@ -95,16 +96,18 @@ def check_unchanged(expected: Expected, source: str) -> None:
 def check_result(hook: str, returned: str, expected: Expected) -> None:
     """Check that an artefact or a metadata directory is named after the project.
 
-    :param returned: its name, vetted as one of its kind
+    :param returned: its vetted name
     :raises UntrustedResultError: it is not
     """
     name, version = _parsed(hook, returned)
     allowed = "unless the policy allows other names"
     if expected.declared not in (None, name):
-        rule = f"it must be named after the project, which is {expected.declared!r} in pyproject.toml, {allowed}"
+        source = f"expected {expected.declared!r}, from pyproject.toml"
+        rule = f"the result must be named after the project ({source}) {allowed}"
         raise UntrustedResultError(rule, returned)
     if expected.prepared not in (None, (name, version)):
-        rule = f"it must have the name and version of its prepared metadata, {_told(expected)}, {allowed}"
+        prepared = _prepared_text(expected)
+        rule = f"the result must have the name and version of the prepared metadata (expected {prepared}) {allowed}"
         raise UntrustedResultError(rule, returned)
 
 
@@ -117,13 +120,13 @@ def _parsed(hook: str, returned: str) -> Project:
     return name, version
 
 
-def _told(expected: Expected) -> str:
+def _prepared_text(expected: Expected) -> str:
     name, version = expected.prepared or ("", "")
     return f"{name} {version}"
 
 
 def _read(directory: str, name: str, limit: int) -> bytes:
-    """Return what a file holds, or nothing where it is not a regular file of a sensible size that can be read."""
+    """Return the content of a regular file of at most ``limit`` bytes, or no bytes if it is another or unreadable."""
     try:
         fd = os.open(os.path.join(directory, name), _FLAGS)
     except OSError:

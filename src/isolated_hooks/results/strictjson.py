@@ -1,7 +1,7 @@
-"""JSON that an attacker wrote, parsed without surprises; whoever reads it bounds its size.
+"""A strict parser for JSON that an attacker wrote. The caller bounds the document's size.
 
-The standard parser recurses for each bracket, takes numbers of any length, lets the last of two equal keys win and
-accepts ``NaN``. Here each of these is refused, and so is every float: pyproject_hooks writes none.
+The standard parser recurses for each bracket, accepts numbers of any length, lets the last of two equal keys win and
+accepts ``NaN``. We refuse all of these, and every float, because pyproject_hooks writes none.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(_STEPS)))
 def parse_object(data: bytes) -> dict[str, Any]:
     """Parse a document whose top level is an object.
 
-    :raises UntrustedResultError: where it is not UTF-8, not JSON (RFC 8259), not an object, nested deeper than 64
+    :raises UntrustedResultError: it is not UTF-8, not JSON (RFC 8259), not an object, nested deeper than 64
         levels, or holds a float, an integer of more than 18 digits or the same key twice in one object
     """
-    # Exact up to the first byte that the parser refuses: before it, a backslash is inside a string.
+    # This count is exact up to the first byte that the parser refuses: before it, backslashes occur only in strings.
     outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     brackets = outside.translate(None, _NOT_BRACKETS)
     if max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
@@ -41,12 +41,12 @@ def parse_object(data: bytes) -> dict[str, Any]:
             object_pairs_hook=_unique,
         )
     except UnicodeDecodeError as error:
-        raise UntrustedResultError(f"output.json must be UTF-8, and is not at byte {error.start}") from None
+        raise UntrustedResultError(f"output.json must be UTF-8 (invalid at byte {error.start})") from None
     except json.JSONDecodeError as error:
-        # The error itself holds the whole document, so it is not passed on.
-        raise UntrustedResultError(f"output.json must be JSON, and is not at character {error.pos}") from None
+        # The error holds the whole document, so we do not pass it on.
+        raise UntrustedResultError(f"output.json must be JSON (invalid at character {error.pos})") from None
     except RecursionError:
-        raise UntrustedResultError("output.json is nested deeper than the stack of the frontend allows") from None
+        raise UntrustedResultError("output.json must not be nested deeper than the frontend's stack allows") from None
     if not isinstance(document, dict):
         raise UntrustedResultError("output.json must hold an object", type(document).__name__)
     return document
@@ -63,7 +63,7 @@ def _refuse_number(text: str) -> NoReturn:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    document = dict(pairs)
+    if len(document) != len(pairs):
         raise UntrustedResultError("an object in output.json must not have the same key twice")
-    return found
+    return document

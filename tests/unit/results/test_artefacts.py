@@ -205,7 +205,7 @@ def test_an_impossible_name_is_refused(place: Place, name: str) -> None:
 
 def test_the_size_limit_is_exact(place: Place) -> None:
     (place.staging / WHEEL).write_bytes(b"x" * 100)
-    with pytest.raises(UntrustedResultError, match="100 bytes is larger than the limit of 99"):
+    with pytest.raises(UntrustedResultError, match=r"must not be larger than the limit of 99 bytes \(got 100\)"):
         place.export(limit=99)
     assert place.export(limit=100).size == 100
 

@@ -114,11 +114,11 @@ def test_any_spelling_of_the_name_passes(hook: str, name: str) -> None:
 )
 def test_another_project_is_refused(hook: str, name: str) -> None:
     with pytest.raises(
-        UntrustedResultError, match=r"named after the project, which is 'foo-bar' in pyproject\.toml"
+        UntrustedResultError, match=r"named after the project \(expected 'foo-bar', from pyproject\.toml\)"
     ) as e:
         check_result(hook, name, Expected("foo-bar"))
     assert e.value.text == name
-    with pytest.raises(UntrustedResultError, match=r"prepared metadata, foo-bar 1\.0"):
+    with pytest.raises(UntrustedResultError, match=r"prepared metadata \(expected foo-bar 1\.0\)"):
         check_result(hook, name, Expected(None, ("foo-bar", Version("1.0"))))
 
 

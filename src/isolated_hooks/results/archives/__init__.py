@@ -1,1 +1,1 @@
-"""Wheels and sdists, read without being extracted."""
+"""The deep check of wheels and sdists, without extracting them."""

@@ -1,4 +1,4 @@
-"""The deep check of what a hook hands over, where the policy asks for it."""
+"""The deep check of artefacts and metadata, if the policy asks for it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ __all__ = ["check_artefact", "check_members", "check_metadata"]
 def check_artefact(fd: int, name: str, *, limit: int) -> None:
     """Check a wheel or an sdist.
 
-    :param fd: open for reading, of a regular file that nobody changes
-    :param name: its file name, which was vetted as one of its kind
+    :param fd: a descriptor open for reading, of a regular file that no process changes
+    :param name: its vetted file name
     :param limit: the most bytes that it may unpack to
-    :raises UntrustedResultError: which rule it breaks
+    :raises UntrustedResultError: it breaks a rule
     """
     (check_wheel if name.endswith(".whl") else check_sdist)(fd, name, limit=limit)
 
 
 def check_metadata(staging_fd: int, name: str) -> None:
-    """Check that a prepared metadata directory has METADATA of the project that its name says.
+    """Check that METADATA in a prepared metadata directory describes the project in the directory's name.
 
-    :param name: of the directory, which was vetted
-    :raises UntrustedResultError: it has not
+    :param staging_fd: the descriptor of the directory above it
+    :param name: the vetted name of the metadata directory
+    :raises UntrustedResultError: METADATA is missing, or describes another project
     """
     where = f"{name}/METADATA"
     document = b""

@@ -1,7 +1,7 @@
-"""What every archive has to keep to, of whatever format: names that stay within a directory, and bounds.
+"""The rules for archives of every format: their names stay within a directory, and their sizes within bounds.
 
-Nothing is ever extracted. An archive is read by descriptor, in pieces. ZIP files have a reader of our own that is
-stricter than the one of the standard library, and compared with it; tar files are read by the one that unpacks them.
+We never extract an archive: we read it by descriptor, in pieces. For ZIP files we have a reader of our own, stricter
+than the standard library's, and compare the two. For tar files we use ``tarfile``, as frontends do.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MAX_MEMBERS = 65_535
 MAX_PATH = 1024
 MAX_NAME = 255
 MAX_DOCUMENT = 16 << 20
-"""The most bytes of a file in an archive that is read as a whole, such as METADATA."""
+"""The most bytes of a file in an archive that we read as a whole, such as METADATA."""
 
-# Deflate makes a thousand out of one at most. Real artefacts stay below 50, and small ones may hold a file of zeros.
+# Deflate unpacks to at most 1000 times the size. Real artefacts stay below 50; small ones may hold a file of zeros.
 MAX_RATIO = 200
 RATIO_FROM = 64 << 20
 
@@ -44,10 +44,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class Budget:
-    """How much an archive may still unpack to.
+    """A count of the bytes that an archive unpacks to, with their limits.
 
-    :param packed: bytes of the archive
-    :param limit: the most bytes of all members together
+    :param packed: the size of the archive in bytes
+    :param limit: the most bytes that all members together may unpack to
     """
 
     def __init__(self, packed: int, limit: int) -> None:
@@ -56,9 +56,9 @@ class Budget:
         self._unpacked = 0
 
     def spend(self, size: int) -> None:
-        """Take a number of bytes.
+        """Count ``size`` more unpacked bytes.
 
-        :raises UntrustedResultError: that is more than there may be
+        :raises UntrustedResultError: the archive unpacks to more bytes than a limit allows
         """
         self._unpacked += size
         if self._unpacked > self._limit:
@@ -68,9 +68,9 @@ class Budget:
 
 
 class Names:
-    """The names of an archive's members: each once, and none that another replaces where it is unpacked.
+    """The names of an archive's members: each once, and no member replaces another when an installer unpacks them.
 
-    Two names are the same that a file system without case, or one that normalises Unicode, takes for the same.
+    Two names are the same if a file system that ignores case or normalises Unicode treats them as the same.
     """
 
     def __init__(self) -> None:
@@ -79,54 +79,54 @@ class Names:
         self._implied: set[str] = set()
 
     def add(self, path: str, *, directory: bool) -> None:
-        """Take the name of the next member.
+        """Add the name of the next member.
 
-        :raises UntrustedResultError: :func:`vet_path` refuses it, or it was there before
+        :raises UntrustedResultError: :func:`vet_path` refuses it, or an earlier member has it
         """
         vet_path(path)
         if len(self._files) + len(self._directories) >= MAX_MEMBERS:
             raise UntrustedResultError(f"an archive must not have more than {MAX_MEMBERS} members")
         folded = _folded(path)
-        above = _above(folded)
-        if not self._files.isdisjoint(above):
+        parents = _parents(folded)
+        if not self._files.isdisjoint(parents):
             raise UntrustedResultError("a member of an archive must not lie within a file", path)
         taken = folded in self._files or folded in self._directories or (not directory and folded in self._implied)
         if taken:
-            raise UntrustedResultError("a member's name must be there once, in whatever case", path)
+            raise UntrustedResultError("a member's name must be there once, in any case", path)
         (self._directories if directory else self._files).add(folded)
-        self._implied.update(above)
+        self._implied.update(parents)
 
 
 def vet_path(path: str) -> str:
-    """Return the relative path of a member.
+    """Return ``path``, the relative path of a member, if it keeps to the rules.
 
-    :raises UntrustedResultError: it is absolute, leads up or through ``.``, is not normalised, has a backslash or a
-        hidden character, is longer than 1024 bytes or has a component longer than 255
+    :raises UntrustedResultError: it is absolute, holds ``.`` or ``..``, is not normalised, has a backslash or an
+        invisible character, is longer than 1024 bytes or has a component longer than 255 bytes
     """
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts) or "\\" in path or _DRIVE.match(path):
-        raise UntrustedResultError("a member's name must be a relative path that leads nowhere else", path or "(empty)")
+        raise UntrustedResultError("a member's name must be a normalised relative path", path or "(empty)")
     if not is_visible(path):
         raise UntrustedResultError("a member's name must not contain control or invisible characters", path)
     if len(path.encode()) > MAX_PATH or any(len(part.encode()) > 255 for part in parts):
         raise UntrustedResultError(
-            f"a member's name must not be longer than {MAX_PATH} bytes, its parts than 255", path
+            f"a member's name must not be longer than {MAX_PATH} bytes, nor its parts longer than 255 bytes", path
         )
     return path
 
 
 def check_identity(document: bytes, expected: Project, where: str) -> None:
-    """Check that core metadata have the name and the version of the file that they came in.
+    """Check that core metadata have the name and the version in the name of their archive or directory.
 
     :param document: METADATA or PKG-INFO
-    :param where: what to call it in the error
-    :raises UntrustedResultError: they have not
+    :param where: its path, for the error
+    :raises UntrustedResultError: they have another name or version
     """
     name, version = read_identity(document, where)
     if name != expected[0]:
-        raise UntrustedResultError(f"{where} must have the name that the file name has, {expected[0]}", name)
+        raise UntrustedResultError(f"{where} must have the name in the file name (expected {expected[0]})", name)
     if version != expected[1]:
-        raise UntrustedResultError(f"{where} must have the version that the file name has, {expected[1]}", version)
+        raise UntrustedResultError(f"{where} must have the version in the file name (expected {expected[1]})", version)
 
 
 def read_identity(document: bytes, where: str) -> Project:
@@ -139,7 +139,7 @@ def read_identity(document: bytes, where: str) -> Project:
         names, versions = message.get_all("Name", []), message.get_all("Version", [])
         if len(names) == len(versions) == 1:
             name, version = str(names[0]).strip(), str(versions[0]).strip()
-            # Not only for the sake of the message: to read a number of many digits takes time without bounds.
+            # Not only to keep the message short: Version() takes unbounded time to read a number of many digits.
             if len(name) <= MAX_NAME and len(version) <= MAX_NAME:
                 return canonicalize_name(name, validate=True), Version(version)
     except (ValueError, LookupError, RecursionError, InvalidVersion):
@@ -148,15 +148,15 @@ def read_identity(document: bytes, where: str) -> Project:
 
 
 def read_exactly(fd: int, size: int, offset: int) -> bytes:
-    """Read bytes of a regular file at a place.
+    """Read ``size`` bytes of a regular file at ``offset``.
 
-    :raises UntrustedResultError: there are not that many
+    :raises UntrustedResultError: the file ends before that
     """
     data = bytearray()
     while len(data) < size:
         piece = os.pread(fd, size - len(data), offset + len(data))
         if not piece:
-            raise UntrustedResultError("an archive must not end before what it announces")
+            raise UntrustedResultError("an archive must not end before the data that it announces")
         data += piece
     return bytes(data)
 
@@ -165,6 +165,6 @@ def _folded(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
 
 
-def _above(path: str) -> list[str]:
+def _parents(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]

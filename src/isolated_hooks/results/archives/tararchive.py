@@ -1,8 +1,8 @@
-"""A ``.tar.gz`` as Python's :mod:`tarfile` reads it, in one pass and in pieces, with bounds on all that it reads.
+"""A ``.tar.gz`` as Python's :mod:`tarfile` reads it, in one pass and in pieces, with a bound on everything it reads.
 
 build, pip, fromager and this package unpack sdists with ``tarfile``, so the members that it sees are the ones that
-count. Its weaknesses count too: it reads as many bytes into memory as a header announces, and some releases go
-backwards, or take the square of the time. It gets a file that goes forwards only, with few bytes of headers a member.
+count. Its weaknesses count too: it reads as many bytes into memory as a header announces, and some releases seek
+backwards, or take quadratic time. So we give it a file that only goes forwards, with few bytes of headers per member.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from .rules import MAX_PATH, Budget, Names
 __all__ = ["read_tar"]
 
 _BLOCK = 1 << 18
-# Two names of 1024 bytes and all else that is said of a member, several times over. From pax records that overlap,
-# Python 3.12.3 and older makes the square of that.
+# Several times the size of two names of 1024 bytes and a member's other fields. If pax records overlap, Python 3.12.3
+# and older reads the square of that.
 _MAX_HEADERS = 8 << 10
-# In a row of digits, Python 3.12.5 and older takes the square of their number in steps (CVE-2024-6232).
+# For n digits in a row, Python 3.12.5 and older takes n squared steps (CVE-2024-6232).
 _LONG_NUMBER = re.compile(rb"[0-9]{128}")
-# No "size": there are readers that go by the one in the header itself (CVE-2025-62518).
+# No "size": some readers use the size in the header itself (CVE-2025-62518).
 _PAX_KEYS = frozenset("path linkpath mtime atime ctime uid gid uname gname comment".split())
 _PAX_GLOBAL_KEYS = frozenset(("comment", "mtime"))
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _KINDS = (*_FILES, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE)
 _SPECIAL_BITS, _SETGID = 0o7000, 0o2000
-# What tarfile raises for damaged files, some of it by mistake. OSError is the disk's.
+# tarfile raises these for damaged files, some of them by mistake. OSError comes from the disk, so it is not here.
 _ERRORS = (tarfile.TarError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def read_tar(fd: int, *, limit: int, wanted: Callable[[str], bool], largest: int) -> dict[str, bytes | None]:
-    """Return the path of each member of a ``.tar.gz``, with the content of each file that is wanted.
+    """Return the path of each member of a ``.tar.gz``, with the content of each wanted file.
 
-    :param fd: open for reading, of a regular file
+    :param fd: a descriptor open for reading, of a regular file
     :param limit: the most bytes that it may unpack to
-    :param wanted: says of a file's name whether its content is to be returned
-    :param largest: the most bytes of such a file
-    :raises UntrustedResultError: which rule it breaks
+    :param wanted: returns whether to return the content of the file with this name
+    :param largest: the most bytes that a wanted file may have
+    :raises UntrustedResultError: the file breaks a rule
     """
     file = _Unpacked(fd, limit)
-    found: dict[str, bytes | None] = {}
+    contents: dict[str, bytes | None] = {}
     names = Names()
     files: set[str] = set()
     links: dict[str, str] = {}
@@ -55,28 +55,28 @@ def read_tar(fd: int, *, limit: int, wanted: Callable[[str], bool], largest: int
             name = info.name.removesuffix("/") if info.isdir() else info.name
             names.add(name, directory=info.isdir())
             if info.islnk() and info.linkname not in files:
-                raise UntrustedResultError("a hard link in a tar file must name a file before it", name)
+                raise UntrustedResultError("a hard link in a tar file must name an earlier file", name)
             if info.issym():
                 links[name] = info.linkname
             elif not info.isdir():
                 files.add(name)
-            found[name] = file.content(info, largest) if info.type in _FILES and wanted(name) else None
+            contents[name] = file.content(info, largest) if info.type in _FILES and wanted(name) else None
     except _ERRORS as error:
-        raise UntrustedResultError("a .tar.gz must be one to Python", error) from None
+        raise UntrustedResultError("Python's tarfile must be able to read a .tar.gz", error) from None
     file.check_end()
     for name, target in links.items():
         _check_symlink(name, target, links.keys())
-    return found
+    return contents
 
 
 class _Unpacked:
-    """What a gzip file of one member unpacks to: a file for :mod:`tarfile`, read once from the beginning.
+    """The unpacked content of a gzip file of one member: a file that :mod:`tarfile` reads once from the beginning.
 
-    :ivar left: how many bytes tarfile may read before the next member: headers, as data are skipped
+    :ivar header_bytes_left: how many bytes tarfile may read before the next member; it skips data, so it reads headers
     """
 
     def __init__(self, fd: int, limit: int) -> None:
-        self.left = _MAX_HEADERS
+        self.header_bytes_left = _MAX_HEADERS
         self._fd = fd
         self._place = self._packed_place = 0
         self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -88,16 +88,16 @@ class _Unpacked:
         return self._place
 
     def seek(self, place: int) -> None:
-        """Go forwards, to the end at most."""
+        """Go forwards to ``place``, or to the end of the file if that comes first."""
         if place < self._place:
             raise UntrustedResultError("the members of a tar file must follow each other")
         while self._place < place and self._take(min(_BLOCK, place - self._place)):
             pass
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes of headers, or fewer at the end."""
-        self.left -= size
-        if size < 0 or self.left < 0:
+        """Return ``size`` bytes of headers, or fewer at the end."""
+        self.header_bytes_left -= size
+        if size < 0 or self.header_bytes_left < 0:
             raise UntrustedResultError(f"the headers of a tar member must not be larger than {_MAX_HEADERS} bytes")
         self._last = self._take(size)
         if _LONG_NUMBER.search(self._last):
@@ -105,18 +105,18 @@ class _Unpacked:
         return self._last
 
     def content(self, info: tarfile.TarInfo, largest: int) -> bytes:
-        """Return what the member holds whose header was just read; what is missing there is missed with the next."""
+        """Return the data of the member whose header tarfile just read. If any are missing, the next read fails."""
         if info.size > largest:
-            raise UntrustedResultError(f"this member must not be larger than {largest} bytes", info.name)
+            raise UntrustedResultError(f"a member must not be larger than {largest} bytes", info.name)
         return self._take(info.size)
 
     def check_end(self) -> None:
-        """Check that tarfile has found the end there, and not a header that it cannot read."""
+        """Check that tarfile stopped at the end of the archive, and not at a header that it cannot read."""
         if self._last != bytes(tarfile.BLOCKSIZE):
-            raise UntrustedResultError("a tar file must have an end, and valid checksums in front of it")
+            raise UntrustedResultError("a tar file must have valid checksums and an end of zeros")
         while block := self._take(_BLOCK):
             if any(block):
-                raise UntrustedResultError("a tar file must hold nothing behind its end")
+                raise UntrustedResultError("a tar file must hold no data behind its end")
 
     def _take(self, size: int) -> bytes:
         while len(self._ready) < size and (block := self._next()):
@@ -142,7 +142,7 @@ class _Unpacked:
                 self._budget.spend(len(block))
                 return block
         if self._inflate.unused_data or os.pread(self._fd, 1, self._packed_place):
-            raise UntrustedResultError("a gzip file must be one member with nothing behind it")
+            raise UntrustedResultError("a gzip file must hold one member, with nothing behind it")
         return b""
 
 
@@ -152,13 +152,13 @@ def _members(file: _Unpacked) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(**options) as archive:
         while (info := archive.next()) is not None:
             _check_member(info, archive.pax_headers.keys())
-            # One header may hide another from us that changes the size without the place of the next member.
+            # One header may hide another from us, which changes the size without moving the next member.
             if info.offset < place:
                 raise UntrustedResultError("the members of a tar file must follow each other", info.name)
             place = info.offset_data + info.size
             yield info
-            archive.members.clear()  # type: ignore[attr-defined]  # all of them, with all that their headers say
-            file.left = _MAX_HEADERS
+            archive.members.clear()  # type: ignore[attr-defined]  # every member, with its headers
+            file.header_bytes_left = _MAX_HEADERS
     if file.tell() < place + tarfile.BLOCKSIZE:
         raise UntrustedResultError("the members of a tar file must follow each other")
 
@@ -168,7 +168,7 @@ def _check_member(info: tarfile.TarInfo, global_keys: Set[str]) -> None:
         raise UntrustedResultError(f"an extended header must hold only {', '.join(sorted(_PAX_KEYS))}", info.name)
     if info.type not in _KINDS or info.issparse():
         raise UntrustedResultError("a member of an sdist must be a regular file, a directory or a link", info.name)
-    # Directories get the setgid bit from the directory that they are made in.
+    # A directory inherits the setgid bit from its parent (mkdir(2)).
     if info.mode & _SPECIAL_BITS & ~(_SETGID if info.isdir() else 0):
         raise UntrustedResultError("a member must not have setuid, setgid or sticky bits", info.name)
     if info.size < 0 or (info.size and info.type not in _FILES):
@@ -186,7 +186,7 @@ def _check_symlink(name: str, target: str, links: Set[str]) -> None:
             where = where.rpartition("/")[0]
         elif part != ".":
             where = f"{where}/{part}"
-        # Within what is a link itself, ".." leads to where that link leads.
+        # Beneath a link, ".." leads to the parent of that link's target.
         through = where in links and number < len(parts)
         if f"{where}/".partition("/")[0] != top or not part or through or not is_visible(part):
-            raise UntrustedResultError("a link in an sdist must lead to something within it", f"{name} -> {target}")
+            raise UntrustedResultError("the target of a link in an sdist must lie within it", f"{name} -> {target}")

@@ -1,7 +1,7 @@
-"""The deep check of a wheel: its structure, its names, and that it is what its file name and its RECORD say.
+"""The deep check of a wheel: its structure, its names, and whether it agrees with its file name and its RECORD.
 
-Rules of the binary distribution format (PEP 427, PEP 491, PEP 627) that an installer relies on, and that attacks on
-installers break. Whether the code in it is good is no question here.
+These are the rules of the binary distribution format (PEP 427, PEP 491, PEP 627) that an installer relies on, and that
+attacks on installers break. We do not ask whether the code in a wheel is good.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["check_wheel"]
 _DATA = ".data"
 _SCHEMES = frozenset(("purelib", "platlib", "headers", "scripts", "data"))
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
-# RECORD cannot hold its own digest, and a signature is made after it.
+# RECORD cannot hold its own digest, and signers sign it after it is complete.
 _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SCRIPT_SECTIONS = ("console_scripts", "gui_scripts", "DEFAULT")
 _SCRIPT = re.compile(r"[^/\\]+")
@@ -33,10 +33,10 @@ _SCRIPT = re.compile(r"[^/\\]+")
 def check_wheel(fd: int, name: str, *, limit: int) -> None:
     """Check a wheel.
 
-    :param fd: open for reading, of a regular file that nobody changes
+    :param fd: a descriptor open for reading, of a regular file that no process changes
     :param name: its file name
     :param limit: the most bytes that it may unpack to
-    :raises UntrustedResultError: which rule it breaks
+    :raises UntrustedResultError: the wheel breaks a rule
     """
     project, version, *_ = parse_wheel_filename(name)
     archive = ZipArchive(fd, limit=limit)
@@ -62,33 +62,33 @@ def _dist_info(archive: ZipArchive, expected: Project) -> str:
         if top.endswith(DIST_INFO):
             infos.add(top)
         elif top.endswith(_DATA) and rest and rest.split("/")[0] not in _SCHEMES:
-            raise UntrustedResultError(f"a .data directory must hold nothing but {', '.join(sorted(_SCHEMES))}", path)
+            raise UntrustedResultError(f"a .data directory must hold only {', '.join(sorted(_SCHEMES))}", path)
     if len(infos) != 1:
         raise UntrustedResultError("a wheel must have exactly one .dist-info directory", ", ".join(sorted(infos)))
     return infos.pop()
 
 
 def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -> None:
-    """Check that RECORD names every file once, with its digest and size, and reads them all for that.
+    """Check that RECORD names every file once, with its digest and size. This reads every file.
 
-    ``installer.sources.WheelFile.validate_record`` takes the last of two lines for a file, lines for files that are not
-    there, and any digest, such as MD5; it refuses lines without sizes, which installers take.
+    ``installer.sources.WheelFile.validate_record`` accepts the last of two lines for a file, lines for missing files,
+    and any digest, such as MD5; it refuses lines without sizes, which installers accept.
     """
     unrecorded = {f"{info}/{name}" for name in _UNRECORDED}
-    left = dict(files)
+    unlisted = dict(files)
     for path, digest, size in _rows(_text(archive, files[f"{info}/RECORD"])):
-        member = left.pop(path, None)
+        member = unlisted.pop(path, None)
         if member is None:
-            raise UntrustedResultError("RECORD must name the files that the wheel has, each once", path)
+            raise UntrustedResultError("RECORD must name only files of the wheel, each once", path)
         if path in unrecorded:
             if digest or size:
-                raise UntrustedResultError("RECORD must have no digest of itself or its signature", path)
+                raise UntrustedResultError("RECORD must not have a digest or size of itself or its signature", path)
             continue
         if size and size != str(member.size):
-            raise UntrustedResultError("RECORD must have the size that each file has", path)
+            raise UntrustedResultError("RECORD must have the size of each file", path)
         if digest != _digest(archive, member, digest.partition("=")[0]):
-            raise UntrustedResultError("RECORD must have the digest that each file has", path)
-    missing = sorted(left.keys() - unrecorded)
+            raise UntrustedResultError("RECORD must have the digest of each file", path)
+    missing = sorted(unlisted.keys() - unrecorded)
     if missing:
         raise UntrustedResultError("RECORD must name every file of the wheel", missing[0])
     for path in unrecorded & files.keys():
@@ -117,8 +117,8 @@ def _digest(archive: ZipArchive, member: ZipMember, algorithm: str) -> str:
 
 
 def _check_entry_points(text: str) -> None:
-    """Check that no script that an installer makes has a name that leads out of the directory of scripts."""
-    # Readers differ on where a section's name and an entry's name end, so both ends count, and so does every line.
+    """Check that the name of each script that an installer makes stays within the directory of scripts."""
+    # Readers differ on where the names of sections and entries end, so we check both ends, and every line.
     within = False
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
@@ -127,11 +127,11 @@ def _check_entry_points(text: str) -> None:
             name = line.partition("=")[0].strip()
             names = (name, name.partition(":")[0].strip())
             if not _SCRIPT.fullmatch(name) or not is_visible(name) or any(n in ("", ".", "..") for n in names):
-                raise UntrustedResultError("a script in entry_points.txt must have the name of a file", name)
+                raise UntrustedResultError("the name of a script in entry_points.txt must be the name of a file", name)
 
 
 def _text(archive: ZipArchive, member: ZipMember) -> str:
     try:
         return archive.read(member).decode()
     except UnicodeDecodeError:
-        raise UntrustedResultError("this member must be UTF-8", member.name) from None
+        raise UntrustedResultError("a text in a wheel must be UTF-8", member.name) from None

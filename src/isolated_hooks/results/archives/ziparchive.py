@@ -1,8 +1,9 @@
-"""A ZIP file read as strictly as it can be written: one way to read it, and no byte that is not accounted for.
+"""A strict reader of ZIP files: it accepts only a file that all readers read alike, and accounts for every byte.
 
-APPNOTE 6.3 lets a file begin with anything, have members that overlap or that the central directory does not name, and
-say two different things of each. Readers then disagree on what is in the file. Here the members follow each other from
-the first byte, the central directory names all of them with the same words, and the end record ends the file.
+APPNOTE 6.3 lets a file begin with any data, have members that overlap or that the central directory does not name, and
+describe a member in two different ways. Readers then disagree on the file's content. We require that the members follow
+each other from the first byte, that the central directory describes each just as its own header does, and that the end
+record ends the file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MAX_DIRECTORY = 64 << 20
 _BLOCK = 1 << 18
 
 _DESCRIPTOR_FOLLOWS, _UTF8 = 1 << 3, 1 << 11
-# The compression level of deflate besides those two. All others encrypt, patch, or mask the header.
+# The other two bits are the compression level of deflate. All other flags encrypt, patch, or mask the header.
 _FLAGS = _DESCRIPTOR_FOLLOWS | _UTF8 | 0b110
 _STORED, _DEFLATED = 0, 8
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
@@ -38,10 +39,17 @@ _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 @dataclasses.dataclass(frozen=True)
 class ZipMember:
-    """One member.
+    """One member, as the central directory describes it.
 
     :ivar name: its path, without the slash of a directory
-    :ivar size: bytes when unpacked
+    :ivar directory: whether it is a directory
+    :ivar size: its unpacked size in bytes
+    :ivar raw: the bytes of its path in the file
+    :ivar flags: its general purpose flags
+    :ivar method: its compression method
+    :ivar crc: the CRC-32 of its unpacked data
+    :ivar packed: its packed size in bytes
+    :ivar offset: the offset of its own header in the file, in bytes
     """
 
     name: str
@@ -56,12 +64,12 @@ class ZipMember:
 
 
 class ZipArchive:
-    """A ZIP file whose structure was found to be sound.
+    """A ZIP file with a sound structure.
 
-    :ivar members: in the order of the central directory
-    :param fd: open for reading, of a regular file
+    :ivar members: its members, in the order of the central directory
+    :param fd: a descriptor open for reading, of a regular file
     :param limit: the most bytes that all members may unpack to
-    :raises UntrustedResultError: which rule it breaks
+    :raises UntrustedResultError: the file breaks a rule
     """
 
     def __init__(self, fd: int, *, limit: int) -> None:
@@ -73,22 +81,22 @@ class ZipArchive:
         for member in self.members:
             names.add(member.name, directory=member.directory)
             budget.spend(member.size)
-        self._data = self._places_of_data(begin)
+        self._data = self._data_offsets(begin)
         self._compare()
 
     def read(self, member: ZipMember, *, limit: int = MAX_DOCUMENT) -> bytes:
-        """Return what a member holds.
+        """Return the data of a member.
 
         :raises UntrustedResultError: it is longer than ``limit``, or damaged
         """
         if member.size > limit:
-            raise UntrustedResultError(f"this member must not be larger than {limit} bytes", member.name)
+            raise UntrustedResultError(f"a member must not be larger than {limit} bytes", member.name)
         return b"".join(self.blocks(member))
 
     def blocks(self, member: ZipMember) -> Iterator[bytes]:
-        """Yield what a member holds, piece by piece.
+        """Yield the data of a member, piece by piece.
 
-        :raises UntrustedResultError: it does not unpack to exactly the size and checksum that it announces
+        :raises UntrustedResultError: the data do not have exactly the size and checksum that the member announces
         """
         size = crc = 0
         for block in self._unpacked(member):
@@ -111,7 +119,7 @@ class ZipArchive:
                 continue
             yield from _inflated(inflate, packed, member.name)
         if member.method == _DEFLATED and (not inflate.eof or inflate.unused_data):
-            raise UntrustedResultError("a member's data must end where it announces", member.name)
+            raise UntrustedResultError("a member's data must end at the announced size", member.name)
 
     def _central_directory(self) -> tuple[int, int, bytes]:
         if self._size < _END.size:
@@ -130,15 +138,15 @@ class ZipArchive:
             raise UntrustedResultError(f"a ZIP file's central directory must not be larger than {_MAX_DIRECTORY} bytes")
         return begin, count, read_exactly(self._fd, size, begin)
 
-    def _places_of_data(self, begin: int) -> dict[str, int]:
+    def _data_offsets(self, begin: int) -> dict[str, int]:
         """Return where each member's data begins, with every byte before the central directory accounted for."""
         ordered = sorted(self.members, key=lambda member: member.offset)
         starts = [*(member.offset for member in ordered), begin]
         if starts[0] != 0:
             raise UntrustedResultError("a ZIP file must begin with its first member")
-        return {m.name: self._place_of_data(m, end) for m, end in zip(ordered, starts[1:], strict=True)}
+        return {m.name: self._data_offset(m, end) for m, end in zip(ordered, starts[1:], strict=True)}
 
-    def _place_of_data(self, member: ZipMember, end: int) -> int:
+    def _data_offset(self, member: ZipMember, end: int) -> int:
         place = member.offset + _LOCAL.size
         header = _LOCAL.unpack(read_exactly(self._fd, _LOCAL.size, member.offset))
         signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = header
@@ -146,17 +154,19 @@ class ZipArchive:
         name, extra = extra[:name_length], extra[name_length:]
         place += len(name) + len(extra)
         same = (signature, flags, method, name) == (b"PK\3\4", member.flags, member.method, member.raw)
-        said = (crc, *_sizes(extra, size, packed, member.name))
-        true = (member.crc, member.size, member.packed)
-        # With a descriptor behind the data, the header's own three numbers may be left empty.
-        told = said == true or (
-            flags & _DESCRIPTOR_FOLLOWS and crc in (0, member.crc) and said[1:] in ((0, 0), true[1:])
+        header_numbers = (crc, *_sizes(extra, size, packed, member.name))
+        directory_numbers = (member.crc, member.size, member.packed)
+        # If a descriptor follows the data, the header's own three numbers may be zero.
+        same_numbers = header_numbers == directory_numbers or (
+            flags & _DESCRIPTOR_FOLLOWS
+            and crc in (0, member.crc)
+            and header_numbers[1:] in ((0, 0), directory_numbers[1:])
         )
-        if not same or not told:
-            raise UntrustedResultError("a member's own header must say what the central directory says", member.name)
-        rest = end - place - member.packed
-        descriptor = read_exactly(self._fd, rest, end - rest) if 0 < rest <= 24 else b""
-        if rest and descriptor not in _descriptors(member):
+        if not same or not same_numbers:
+            raise UntrustedResultError("a member's own header must agree with the central directory", member.name)
+        trailing = end - place - member.packed
+        descriptor = read_exactly(self._fd, trailing, end - trailing) if 0 < trailing <= 24 else b""
+        if trailing and descriptor not in _descriptors(member):
             raise UntrustedResultError("the members of a ZIP file must follow each other without a gap", member.name)
         return place
 
@@ -168,10 +178,10 @@ class ZipArchive:
                 with zipfile.ZipFile(file) as archive:
                     seen = [(i.filename, i.file_size, i.compress_size, i.header_offset) for i in archive.infolist()]
             except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-                raise UntrustedResultError("a ZIP file must be one to Python too", error) from None
+                raise UntrustedResultError("Python's zipfile must be able to read a ZIP file", error) from None
         own = [(m.name + "/" * m.directory, m.size, m.packed, m.offset) for m in self.members]
         if seen != own:
-            raise UntrustedResultError("a ZIP file must have the same members to every reader")
+            raise UntrustedResultError("Python's zipfile and our reader must see the same members in a ZIP file")
 
 
 def _inflated(inflate: zlib._Decompress, packed: bytes, name: str) -> Iterator[bytes]:
@@ -184,7 +194,7 @@ def _inflated(inflate: zlib._Decompress, packed: bytes, name: str) -> Iterator[b
         if block:
             yield block
     if packed:
-        raise UntrustedResultError("a member's data must end where it announces", name)
+        raise UntrustedResultError("a member's data must end at the announced size", name)
 
 
 def _central_members(data: bytes, count: int) -> Iterator[ZipMember]:
@@ -201,7 +211,7 @@ def _central_members(data: bytes, count: int) -> Iterator[ZipMember]:
         raw = data[begin : begin + lengths[0]]
         yield _central_member(entry, raw, data[begin + lengths[0] : begin + lengths[0] + lengths[1]])
     if place != len(data):
-        raise UntrustedResultError("a ZIP file's central directory must hold nothing but its members")
+        raise UntrustedResultError("a ZIP file's central directory must hold only its members")
 
 
 def _central_member(entry: tuple[Any, ...], raw: bytes, extra: bytes) -> ZipMember:
@@ -214,7 +224,7 @@ def _central_member(entry: tuple[Any, ...], raw: bytes, extra: bytes) -> ZipMemb
         raise UntrustedResultError("a member must be stored or deflated, and not encrypted", name)
     size, packed = _sizes(extra, size, packed, name)
     if method == _STORED and (size != packed or (size and flags & _DESCRIPTOR_FOLLOWS)):
-        raise UntrustedResultError("a stored member must say its size before its data", name)
+        raise UntrustedResultError("a stored member must announce its size before its data", name)
     directory = name.endswith("/")
     _check_mode(attributes >> 16, name, directory=directory)
     if directory and size:
@@ -227,7 +237,9 @@ def _decoded(raw: bytes, flags: int) -> str:
         return raw.decode("utf-8" if flags & _UTF8 else "ascii")
     except UnicodeDecodeError:
         # Without the flag, readers disagree on the encoding.
-        raise UntrustedResultError("a member's name must be ASCII, or be marked as UTF-8 and be that", raw) from None
+        raise UntrustedResultError(
+            "a member's name must be ASCII, or be valid UTF-8 and marked as UTF-8", raw
+        ) from None
 
 
 def _check_mode(mode: int, name: str, *, directory: bool) -> None:
@@ -239,25 +251,25 @@ def _check_mode(mode: int, name: str, *, directory: bool) -> None:
 
 
 def _sizes(extra: bytes, size: int, packed: int, name: str) -> tuple[int, int]:
-    """Return both sizes, from the ZIP64 field where they do not fit into the header."""
+    """Return both sizes, from the ZIP64 field if they do not fit into the header."""
     fields: dict[int, bytes] = {}
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         if kind in fields or len(extra) < 4 + length or kind == _UNICODE_PATH:
-            raise UntrustedResultError("a member's extra fields must be well-formed and give no second name", name)
+            raise UntrustedResultError("a member's extra fields must be well-formed and hold no second name", name)
         fields[kind], extra = extra[4 : 4 + length], extra[4 + length :]
     if extra.strip(b"\0"):
-        raise UntrustedResultError("a member's extra fields must be well-formed and give no second name", name)
+        raise UntrustedResultError("a member's extra fields must be well-formed and hold no second name", name)
     large = fields.get(_ZIP64, b"")
     numbers = [number for (number,) in struct.iter_unpack("<Q", large[: len(large) // 8 * 8])]
-    found = []
+    sizes = []
     for value in (size, packed):
-        found.append(numbers.pop(0) if value == _FULL and numbers else value)
-    return found[0], found[1]
+        sizes.append(numbers.pop(0) if value == _FULL and numbers else value)
+    return sizes[0], sizes[1]
 
 
 def _descriptors(member: ZipMember) -> list[bytes]:
-    """Return every form that the descriptor behind a member's data may have."""
+    """Return every form that the descriptor after a member's data may have."""
     if not member.flags & _DESCRIPTOR_FOLLOWS:
         return []
     numbers = (member.crc, member.packed, member.size)

@@ -234,7 +234,7 @@ def test_two_sizes_of_a_member_are_refused(refused: Refused, size: str) -> None:
     """CVE-2025-62518: one reader skips by one of them, another by the other; what lies between is a member or not."""
     data = make_sdist(pax("x", {"size": size}, b"x" * 512), format=tarfile.PAX_FORMAT)
     with no_hang():
-        assert "extended header" in (said := refused(data)) or "one to Python" in said
+        assert "extended header" in (said := refused(data)) or "Python's tarfile" in said
 
 
 def record(key: str, value: object) -> bytes:
@@ -345,7 +345,7 @@ def test_a_member_that_is_described_twice_has_the_name_that_tarfile_gives_it(
 
 
 def test_an_extended_header_without_a_member_is_refused(refused: Refused) -> None:
-    assert "one to Python" in refused(packed(raw(add(f"{TOP}/h", b"11 mtime=1\n", type=tarfile.XHDTYPE))))
+    assert "Python's tarfile" in refused(packed(raw(add(f"{TOP}/h", b"11 mtime=1\n", type=tarfile.XHDTYPE))))
 
 
 @pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"])

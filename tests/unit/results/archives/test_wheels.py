@@ -241,7 +241,7 @@ def test_a_directory_of_another_number_of_members_is_refused(refused: Refused, c
     data = make_wheel()
     assert len(wheel_files()) == 4
     assert "as many members" in (said := refused(data[:-14] + struct.pack("<HH", count, count) + data[-10:])) or (
-        "nothing but" in said
+        "only its members" in said
     )
 
 
@@ -331,7 +331,7 @@ def test_a_second_special_directory_is_refused(refused: Refused, info: str) -> N
 
 
 def test_an_unknown_scheme_is_refused(refused: Refused) -> None:
-    assert ".data directory must hold nothing but" in refused(make_wheel({"pkg-1.0.data/etc/passwd": "x"}))
+    assert ".data directory must hold only" in refused(make_wheel({"pkg-1.0.data/etc/passwd": "x"}))
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
     ("options", "said"),
     [
         (["--config", "missing.toml"], "missing.toml: cannot be read"),
-        (["--package", "example"], "name it by --config"),
+        (["--package", "example"], "add --config FILE"),
         (["--config", "wrong.toml"], "nettwork"),
         (["--config", "type.toml"], "network"),
         (["--config", "notes.txt"], "not valid TOML"),

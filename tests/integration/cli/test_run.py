@@ -73,8 +73,8 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
         (["--"], "CMD"),
         (["--no-such-option", "--", "touch", "ran"], "--no-such-option"),
         (["--expose", "missing", "--", "touch", "ran"], "does not exist"),
-        (["--expose", "", "--", "touch", "ran"], "--expose: an empty path"),
-        (["--writable=", "touch", "ran"], "--writable: an empty path"),
+        (["--expose", "", "--", "touch", "ran"], "--expose: expected a path"),
+        (["--writable=", "touch", "ran"], "--writable: expected a path"),
         (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
     ],
 )

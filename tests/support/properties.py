@@ -6,6 +6,7 @@ that it must not, where something does not hold.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -41,6 +42,7 @@ __all__ = [
     "output_holds",
     "plan_holds",
     "project_holds",
+    "remove_scratch",
     "repaired_tar",
     "requirement_holds",
 ]
@@ -48,8 +50,19 @@ __all__ = [
 WHEEL, SDIST, ZIP_SDIST = "pkg-1.0-py3-none-any.whl", "pkg-1.0.tar.gz", "pkg-1.0.zip"
 _LIMIT = 1 << 20
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY
-# One for the whole process: a new one for each input costs more than what is to be tried.
-_SCRATCH = tempfile.TemporaryDirectory(prefix="isolated-hooks-fuzz-")
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Make one directory for the whole process: a new one for each input costs more than the code under test."""
+    return tempfile.TemporaryDirectory(prefix="isolated-hooks-fuzz-")
+
+
+def remove_scratch() -> None:
+    """Remove the directory, if there is one: a worker of pytest-xdist ends without doing so."""
+    if _scratch.cache_info().currsize:
+        _scratch().cleanup()
+        _scratch.cache_clear()
 
 
 def output_holds(data: bytes) -> bool:
@@ -57,8 +70,8 @@ def output_holds(data: bytes) -> bool:
 
     What is taken is plain, and is what pyproject_hooks reads from the fresh document.
     """
-    Path(_SCRATCH.name, "output.json").write_bytes(data)
-    fd = os.open(_SCRATCH.name, _DIRECTORY_FLAGS)
+    Path(_scratch().name, "output.json").write_bytes(data)
+    fd = os.open(_scratch().name, _DIRECTORY_FLAGS)
     taken = False
     try:
         for hook in HOOKS:
@@ -73,7 +86,7 @@ def output_holds(data: bytes) -> bool:
             again = read_output(fd, hook, limit=_LIMIT * 8)
             assert again.returned == output.returned
             assert again.failure == output.failure or output.failure == "backend_invalid"
-            Path(_SCRATCH.name, "output.json").write_bytes(data)
+            Path(_scratch().name, "output.json").write_bytes(data)
     finally:
         os.close(fd)
     return taken
@@ -131,8 +144,8 @@ def names_hold(name: str) -> bool:
 def requirement_holds(text: str) -> bool:
     """Give a text as requirement; return whether it is one. What is one is one, to pip too, and never an option."""
     document = json.dumps({"return_val": [text]})
-    Path(_SCRATCH.name, "output.json").write_bytes(document.encode())
-    fd = os.open(_SCRATCH.name, _DIRECTORY_FLAGS)
+    Path(_scratch().name, "output.json").write_bytes(document.encode())
+    fd = os.open(_scratch().name, _DIRECTORY_FLAGS)
     taken = False
     try:
         for allowed in (False, True):
@@ -157,8 +170,8 @@ def requirement_holds(text: str) -> bool:
 
 def project_holds(data: bytes) -> str | None:
     """Give bytes as pyproject.toml and return the name that is found, which is a normalised one."""
-    Path(_SCRATCH.name, "pyproject.toml").write_bytes(data)
-    name = declared_name(_SCRATCH.name)
+    Path(_scratch().name, "pyproject.toml").write_bytes(data)
+    name = declared_name(_scratch().name)
     assert name is None or (name == name.lower() and name.isascii() and name.replace("-", "").isalnum())
     return name
 
@@ -183,7 +196,7 @@ def archive_holds(data: bytes, name: str) -> bool:
 
 
 def _check_zip(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=_SCRATCH.name) as directory, zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with tempfile.TemporaryDirectory(dir=_scratch().name) as directory, zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
         archive.extractall(directory)
         expected = {info.filename.rstrip("/") for info in archive.infolist()}
@@ -195,7 +208,7 @@ _FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 def _check_tar(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=_SCRATCH.name) as directory:
+    with tempfile.TemporaryDirectory(dir=_scratch().name) as directory:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
             members = archive.getmembers()
             archive.extractall(directory, **_FILTER)
@@ -214,7 +227,7 @@ def _walked(directory: str) -> Iterator[str]:
 
 @contextmanager
 def _file(data: bytes) -> Iterator[int]:
-    path = os.path.join(_SCRATCH.name, "artefact")
+    path = os.path.join(_scratch().name, "artefact")
     with open(path, "wb") as file:
         file.write(data)
     fd = os.open(path, os.O_RDONLY)

@@ -362,6 +362,7 @@ def test_a_link_to_itself_leads_nowhere(tree: Path, tmp_path: Path, monkeypatch:
         _caller(tree).build_wheel(str(tmp_path / "out"), metadata_directory=str(loop))
 
 
+@pytest.mark.slow
 @needs_root
 def test_more_directories_than_descriptors_are_given_back(tree: Path, tmp_path: Path) -> None:
     """New files in the tree and in writable paths go to the caller, even in more directories than descriptors."""

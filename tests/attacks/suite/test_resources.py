@@ -93,6 +93,7 @@ def test_j01_processes(place: Place, tier: str) -> None:
         assert ended(place, "fork_many", limits=limits, most=300) == ("processes", 100)
 
 
+@pytest.mark.slow
 def test_j01_a_fork_bomb_ends_with_its_time(place: Place, tier: str) -> None:
     limits = {"processes": 200, "wall_time": 2 if _kernel_counts(tier) else 60}
     limit, _ = ended(place, "bomb", limits=limits, seconds=60)

@@ -38,6 +38,7 @@ def indexed(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     yield index
 
 
+@pytest.mark.slow
 def test_an_environment_for_library_users(installer: str, indexed: Index, canary: Path, tmp_path: Path) -> None:
     hostile_wheel(indexed, canary)
     write_wheel(indexed.project("second"), "second")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.lanes import first_fast
 from support.projects import CLI, WHEEL, WITH_PYTHON, caller, clean_environ, command, plain_caller, write_project
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -172,7 +173,7 @@ def get_requires_for_build_wheel(config_settings=None):
     assert "32" in (project / "facts.jsonl").read_text()  # EPIPE, as without us
 
 
-@pytest.mark.parametrize("closed", ["1", "2"])
+@pytest.mark.parametrize("closed", first_fast(["1", "2"]))
 def test_a_stream_that_is_closed_changes_nothing_for_the_others(tmp_path: Path, closed: str) -> None:
     """It is built, as by any program of the system; ``python -m build`` fails where Python has no stdout."""
     project = write_project(tmp_path / "project", extra=_HOSTILE)
@@ -184,8 +185,8 @@ def test_a_stream_that_is_closed_changes_nothing_for_the_others(tmp_path: Path, 
     assert not any(order.encode() in done.stdout + done.stderr for order in _COMMANDS)
 
 
-@pytest.mark.parametrize("raw", [False, True])
-@pytest.mark.parametrize("key", ["requires", "build-backend"])
+@pytest.mark.parametrize("raw", first_fast([False, True]))
+@pytest.mark.parametrize("key", first_fast(["requires", "build-backend"]))
 def test_what_the_frontend_says_of_the_source_tree_is_no_command(tmp_path: Path, key: str, raw: bool) -> None:
     """build shows what pyproject.toml says, and the one that a wheel is built from is in an sdist that a hook made."""
     project = write_project(tmp_path / "project")

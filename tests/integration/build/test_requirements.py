@@ -169,6 +169,7 @@ def test_a_requirement_takes_no_variables_of_the_callers(index: Index, tmp_path:
 # sdists.
 
 
+@pytest.mark.slow
 def test_what_exists_as_an_sdist_alone_is_built_in_a_sandbox(index: Index, canary: Path, tmp_path: Path) -> None:
     backend_sdist(index.project("inner"), "inner", extra=mark(canary, "inner-"))
     backend_sdist(index.project("outer"), "outer", extra=mark(canary, "outer-"), requires=["inner"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.documents import code_block
+from support.lanes import first_fast
 from support.projects import caller, clean_environ, facts, write_project
 
 import isolated_hooks
@@ -202,6 +203,7 @@ def test_a_tree_of_several_owners_is_refused_if_the_policy_requires_identity(tmp
     assert hooks.reports[-1].state(Protection.IDENTITY) is ProtectionState.DEGRADED
 
 
+@pytest.mark.slow
 def test_limits_and_exit_codes_are_the_same_with_each_launcher(tmp_path: Path, launcher: str) -> None:
     tree = _tree(tmp_path)
 
@@ -253,6 +255,7 @@ _DEGRADES = """
 """
 
 
+@pytest.mark.slow
 def test_the_policy_refuses_a_protection_that_a_launcher_degrades_and_the_report_lists_it(
     tmp_path: Path, install: Installer
 ) -> None:
@@ -271,31 +274,38 @@ def test_the_policy_refuses_a_protection_that_a_launcher_degrades_and_the_report
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [
-        ("import os\n", "import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
-        ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
-        ("class Polite", "class Rude", "cannot be loaded: AttributeError"),
-        ("def __init__(self)", "def __init__(self, needed)", "cannot be loaded: TypeError"),
-        ('name = "polite"', 'name = "native"', "expected the name 'polite'"),
-        ('    name = "polite"\n', "", "is not a launcher: AttributeError: 'Polite' object has no attribute 'name'"),
-        ("= frozenset(Identity)", "= ['user']", "is not a launcher: ValueError: expected the name"),
-        ("= frozenset(Identity)", "= frozenset()", "members of Identity"),
-        ("...] = ()", "...] = ('bin',)", "absolute paths"),
-        ("return Availability(True", "return (True", "cannot report its availability: AttributeError: 'tuple'"),
-        ("def availability(self)", "def available(self)", "cannot report its availability: AttributeError"),
-        ("return self.native.protections(plan)", "return self.native.protections(plan)[1:]", "every protection once"),
-        ("return self.native.protections(plan)", "return ['all']", "report its protections: AttributeError: 'str'"),
-        (
-            "return self.native.protections(plan)",
-            "raise ValueError('odd')",
-            "cannot report its protections: ValueError: odd",
-        ),
-        ("return [NICE", "return ['nice'", "absolute path of a program"),
-        ("return [NICE", "return [7", "cannot make a command: TypeError"),
-        ("return [NICE", "return [] and [NICE", "absolute path of a program"),
-        ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
-        ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
-    ],
+    first_fast(
+        [
+            ("import os\n", "import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
+            ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
+            ("class Polite", "class Rude", "cannot be loaded: AttributeError"),
+            ("def __init__(self)", "def __init__(self, needed)", "cannot be loaded: TypeError"),
+            ('name = "polite"', 'name = "native"', "expected the name 'polite'"),
+            ('    name = "polite"\n', "", "is not a launcher: AttributeError: 'Polite' object has no attribute 'name'"),
+            ("= frozenset(Identity)", "= ['user']", "is not a launcher: ValueError: expected the name"),
+            ("= frozenset(Identity)", "= frozenset()", "members of Identity"),
+            ("...] = ()", "...] = ('bin',)", "absolute paths"),
+            ("return Availability(True", "return (True", "cannot report its availability: AttributeError: 'tuple'"),
+            ("def availability(self)", "def available(self)", "cannot report its availability: AttributeError"),
+            (
+                "return self.native.protections(plan)",
+                "return self.native.protections(plan)[1:]",
+                "every protection once",
+            ),
+            ("return self.native.protections(plan)", "return ['all']", "report its protections: AttributeError: 'str'"),
+            (
+                "return self.native.protections(plan)",
+                "raise ValueError('odd')",
+                "cannot report its protections: ValueError: odd",
+            ),
+            ("return [NICE", "return ['nice'", "absolute path of a program"),
+            ("return [NICE", "return [7", "cannot make a command: TypeError"),
+            ("return [NICE", "return [] and [NICE", "absolute path of a program"),
+            ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
+            ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
+        ],
+        4,
+    ),
 )
 def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(
     tmp_path: Path, install: Installer, old: str, new: str, message: str

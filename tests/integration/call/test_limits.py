@@ -67,6 +67,7 @@ def test_wall_time_lets_a_hook_clean_up_first(tmp_path: Path) -> None:
     assert facts(tmp_path / "project") == [{"asked": True}]
 
 
+@pytest.mark.slow
 def test_wall_time_ends_processes_that_ignore_signals(tmp_path: Path) -> None:
     code = "for n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\nos.fork()\nwhile True: time.sleep(600)"
     hooks = limited(code, tmp_path, wall_time=0.5)

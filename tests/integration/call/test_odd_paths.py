@@ -178,6 +178,7 @@ backend-path = ["."]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frontend", [("build", "--wheel", "-o"), ("pip", "wheel", "-w")], ids=lambda f: str(f[0]))
 def test_temporary_files_and_a_source_tree_in_memory(frontend: tuple[str, ...], index: Index, tmp_path: Path) -> None:
     """/dev/shm holds ordinary files, although it is in /dev."""
@@ -200,6 +201,7 @@ def test_an_environment_within_the_source_tree(tmp_path: Path) -> None:
     assert facts(project)[0] == {"prefix": os.fspath(project / ".venv")}
 
 
+@pytest.mark.slow
 def test_a_tree_within_a_tree(tmp_path: Path) -> None:
     outer = write_project(tmp_path / "outer")
     inner = write_project(outer / "packages" / "inner", extra="tell(above=os.listdir(os.path.dirname(HERE)))")
@@ -230,7 +232,7 @@ def test_the_working_directory_of_the_frontend_is_gone(tmp_path: Path, monkeypat
     assert facts(project)[0] == {"cwd": os.fspath(project)}
 
 
-@pytest.mark.parametrize("arguments", [["run", "--", "true"], ["explain"], ["build", "-n"]])
+@pytest.mark.parametrize("arguments", first_fast([["run", "--", "true"], ["explain"], ["build", "-n"]]))
 def test_the_commands_report_that_their_directory_is_gone(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     program = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -255,6 +257,7 @@ def test_a_tree_with_hard_links_and_special_files_builds(tmp_path: Path) -> None
     assert caller(project).build_wheel(os.fspath(tmp_path / "out")) == WHEEL
 
 
+@pytest.mark.slow
 def test_a_deep_tree(tmp_path: Path) -> None:
     # The full path is longer than PATH_MAX.
     project = write_project(tmp_path / "project")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
+from support.lanes import first_fast
 from support.projects import WHEEL, caller, facts, nothing_left, outcome, plain_caller, running, write_project
 
 from isolated_hooks import HookProcessError, UntrustedResultError
@@ -45,7 +46,7 @@ FAILURES = {
 CODES = {"exit 3": 3, "exit 255": 255, "segfault": -11, "abort": -6, "killed": -9, "terminated": -15, "interrupted": -2}
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", first_fast(FAILURES, 3))
 def test_an_error_of_the_inner_runner_passes_through(failure: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=hook_that(FAILURES[failure]))
     raised: list[subprocess.CalledProcessError] = []
@@ -224,7 +225,7 @@ WRAPPERS = {
 }
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("wrapper", first_fast(WRAPPERS, 2))
 def test_a_runner_that_wraps_the_command(wrapper: str, tmp_path: Path) -> None:
     def runner(cmd: Command, cwd: str | None = None, extra_environ: Variables = None) -> None:
         pyproject_hooks.quiet_subprocess_runner(WRAPPERS[wrapper](cmd), cwd, extra_environ)

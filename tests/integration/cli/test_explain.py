@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import caller, clean_environ, command, contents, facts, nothing_left, write_project
 
 from isolated_hooks.plan.view import SCRATCH
@@ -70,7 +71,7 @@ def test_the_audit_hook_detects_a_write() -> None:
     assert "FORBIDDEN open" in done.stderr
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", first_fast(HOOKS, 3))
 def test_each_hook_in_words_and_as_json(hook: str, project: Path, tmp_path: Path) -> None:
     before = contents(project)
     with nothing_left(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import CLI, WITH_PYTHON, clean_environ, command, contents, nothing_left, running
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -32,20 +33,23 @@ def run(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Complet
 
 @pytest.mark.parametrize(
     ("argv", "code"),
-    [
-        (["true"], 0),
-        (["false"], 1),
-        (["sh", "-c", "exit 77"], 77),
-        (["sh", "-c", "exit 255"], 255),
-        (["sh", "-c", "kill -TERM $$"], 143),
-        (["sh", "-c", "kill -KILL $$"], 137),
-        (["sh", "-c", "kill -SEGV $$"], 139),
-        (["no-such-program"], 127),
-        (["./no-such-program"], 127),
-        (["./notes.txt"], 126),
-        (["./sub"], 126),
-        ([""], 127),
-    ],
+    first_fast(
+        [
+            (["true"], 0),
+            (["false"], 1),
+            (["sh", "-c", "exit 77"], 77),
+            (["sh", "-c", "exit 255"], 255),
+            (["sh", "-c", "kill -TERM $$"], 143),
+            (["sh", "-c", "kill -KILL $$"], 137),
+            (["sh", "-c", "kill -SEGV $$"], 139),
+            (["no-such-program"], 127),
+            (["./no-such-program"], 127),
+            (["./notes.txt"], 126),
+            (["./sub"], 126),
+            ([""], 127),
+        ],
+        6,
+    ),
 )
 def test_the_exit_code(argv: list[str], code: int, work: Path, tmp_path: Path) -> None:
     (work / "notes.txt").write_text("not executable")
@@ -94,7 +98,7 @@ def test_the_home_directory_is_refused_as_source_tree(work: Path) -> None:
     assert os.listdir(work) == []
 
 
-@pytest.mark.parametrize("text", ["", "a line\n", "no end of line", "x" * 300_000])
+@pytest.mark.parametrize("text", first_fast(["", "a line\n", "no end of line", "x" * 300_000], 2))
 def test_input_passes(text: str, work: Path) -> None:
     done = run("--", "cat", cwd=work, input=text)
     assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
@@ -125,6 +129,7 @@ def test_arguments_after_the_dashes_belong_to_the_command(work: Path) -> None:
     assert "network" in done.stderr.partition("active: ")[2]
 
 
+@pytest.mark.slow
 def test_arguments_after_the_command_belong_to_it(work: Path) -> None:
     """This holds without dashes too: none of them may give the command more access."""
     arguments = ["--network", "-la", "--", "--bad", "-v"]
@@ -159,6 +164,7 @@ def test_the_options_for_paths(work: Path, tmp_path: Path) -> None:
     assert done.stdout == "in seen\n"
 
 
+@pytest.mark.slow
 def test_a_hidden_path_within_the_source_tree_is_empty(work: Path) -> None:
     (work / "secret").mkdir()
     (work / "secret" / "file").touch()
@@ -168,6 +174,7 @@ def test_a_hidden_path_within_the_source_tree_is_empty(work: Path) -> None:
     assert (work / "token").read_text() == "token"
 
 
+@pytest.mark.slow
 def test_a_read_only_source_tree(work: Path) -> None:
     done = run("--source", "read-only", "--", "sh", "-c", "touch made", cwd=work)
     assert done.returncode == 1
@@ -187,6 +194,7 @@ def test_the_options_for_the_environment(work: Path) -> None:
         assert done.stdout == shown + "\n"
 
 
+@pytest.mark.slow
 def test_the_network(work: Path) -> None:
     code = "import socket, sys; print(socket.socket().connect_ex(('127.0.0.1', int(sys.argv[1]))))"
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import FEW_FILES, clean_environ
 from support.repository import NARROW, ROOT, not_sources
 
@@ -68,6 +69,7 @@ def test_everything_holds_and_the_document_says_so() -> None:
     assert all(set(attack) == keys for attack in document["attacks"])
 
 
+@pytest.mark.slow
 def test_the_table_has_every_attack() -> None:
     done = _run()
     assert done.returncode == 0, done.stderr
@@ -77,6 +79,7 @@ def test_the_table_has_every_attack() -> None:
     assert "without the sandbox" in done.stderr
 
 
+@pytest.mark.slow
 def test_targets_that_the_policy_allows_are_no_failure(directory: Path) -> None:
     """The network is open as reported, a variable and a directory are given, and a read-only tree changes nothing."""
     options = ["--network", "--env-keep", "TWINE_PASSWORD", "--source", "read-only", "--expose", "/srv"]
@@ -88,6 +91,7 @@ def test_targets_that_the_policy_allows_are_no_failure(directory: Path) -> None:
     assert results["C14-set-user-id"] == results["A01-home"] == "held"
 
 
+@pytest.mark.slow
 def test_without_namespaces_it_is_refused_or_reports_open_attacks() -> None:
     """By default the exit code is 3. If the policy allows a weaker sandbox, the results agree with the report."""
     refused = _run(prefix=NO_NAMESPACES)
@@ -134,6 +138,7 @@ def test_a_usage_error_gives_exit_code_2(options: list[str], message: str) -> No
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_policy_with_one_sandboxed_hook_is_enough(tmp_path: Path) -> None:
     config = tmp_path / "policy.toml"
     config.write_text('hooks = ["build_sdist"]\n')
@@ -149,7 +154,9 @@ def test_the_attacks_can_be_listed() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", first_fast([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]), ids=lambda number: number.name
+)
 @pytest.mark.parametrize("moment", ["world", "without", "within"])
 def test_nothing_is_left_if_it_is_ended_at_any_moment(number: int, moment: str, directory: Path) -> None:
     environ = clean_environ(TMPDIR=os.fspath(directory), **FEW_FILES)
@@ -186,6 +193,7 @@ def _commands_naming(path: Path) -> list[str]:
     return commands
 
 
+@pytest.mark.slow
 def test_the_wheel_has_the_backend(tmp_path: Path) -> None:
     """The command runs from an installed wheel, where the backend is package data."""
     copy = tmp_path / "copy"

@@ -92,7 +92,13 @@ except SandboxUnavailableError as error:
 @pytest.mark.parametrize("how", first_fast(["filter", "limit"]))
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["-c", _CALL], 0), (["-m", "isolated_hooks", "build", "-n"], 3), (["-m", "isolated_hooks", "run", "touch"], 125)],
+    first_fast(
+        [
+            (["-c", _CALL], 0),
+            (["-m", "isolated_hooks", "build", "-n"], 3),
+            (["-m", "isolated_hooks", "run", "touch"], 125),
+        ]
+    ),
     ids=["caller", "build", "run"],
 )
 def test_no_user_namespaces(how: str, arguments: list[str], code: int, telling_project: Path) -> None:

@@ -549,6 +549,7 @@ def test_links_of_the_users_own_are_followed(project: Path, tmp_path: Path) -> N
     assert json.loads((project / "reports" / "report.json").read_text())["install"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "code"), [(["--bad-option"], 2), ([], 3)])
 def test_a_usage_error_is_one_on_any_host(options: list[str], code: int, project: Path) -> None:
     argv = [sys.executable, NARROW, "unshare=EPERM", "--", *CLI, "pip", *OFFLINE, "wheel", *options, project]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.attacks.place import Place, processes_naming, sandbox_mounts
+from support.lanes import first_fast
 
 from isolated_hooks import Policy
 from isolated_hooks.errors import HookTimeoutError
@@ -120,12 +121,25 @@ def test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit(place: Plac
     assert not any(processes(name))
 
 
-_SLOW = pytest.mark.slow
+# Each signal, and each pair of a signal, an identity and a way to start the launcher at least once.
+_ENDS = [
+    (signal.SIGKILL, False, False),
+    (signal.SIGTERM, False, False),
+    (signal.SIGINT, False, False),
+    (signal.SIGKILL, True, True),
+    (signal.SIGTERM, True, False),
+    (signal.SIGTERM, False, True),
+    (signal.SIGINT, True, True),
+    (signal.SIGKILL, True, False),
+    (signal.SIGKILL, False, True),
+]
 
 
-@pytest.mark.parametrize("shell", [False, pytest.param(True, marks=_SLOW)], ids=["direct", "through-a-shell"])
-@pytest.mark.parametrize("mirror", [False, pytest.param(True, marks=_SLOW)], ids=["", "mirrored"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "mirror", "shell"),
+    first_fast(_ENDS, 3),
+    ids=[f"{n.name}{'-mirrored' * mirror}{'-through-a-shell' * shell}" for n, mirror, shell in _ENDS],
+)
 def test_everything_ends_with_the_frontend(
     place: Place, name: str, number: signal.Signals, mirror: bool, shell: bool
 ) -> None:

@@ -20,15 +20,15 @@ settings.register_profile("suite", derandomize=True, database=None, deadline=Non
 settings.load_profile("suite")
 
 
-# nohup(1), a shell's background and some CI services have these signals ignored, and so would everything that a test
-# starts: exec(2) keeps what is ignored, and resets what is handled. So they are handled, by nothing, and ignored here.
+# nohup(1), background jobs of a shell and some CI services ignore these signals. Programs that a test starts would
+# ignore them too: exec(2) keeps ignored signals and resets handled ones. An empty handler ignores them here alone.
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many workers run the tests: more than four wait for each other, as most tests start processes."""
+    """Return the number of workers: more than four wait for each other, because most tests start processes."""
     return min(len(os.sched_getaffinity(0)), 4)
 
 
@@ -55,7 +55,7 @@ def bubblewrap() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=list(BUILT_IN))
+@pytest.fixture(params=[name if name == "native" else pytest.param(name, marks=pytest.mark.slow) for name in BUILT_IN])
 def launcher(request: pytest.FixtureRequest) -> str:
     """The name of each launcher of our own that works here."""
     if request.param == "bubblewrap":

@@ -1,4 +1,4 @@
-"""One test for many cases that a loop can try: what fails is named, all of it at once."""
+"""Test many cases in one test, and name every case that fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _Case = TypeVar("_Case")
 
 
 def each(cases: Iterable[_Case], check: Callable[[_Case], None]) -> None:
-    """Try a check on every case, and fail with all cases that fail it. There has to be one."""
+    """Run a check on every case, and fail with the list of the cases that failed it.
+
+    No cases at all are a failure too.
+    """
     tried, failed = 0, []
     for case in cases:
         tried += 1
@@ -21,6 +24,6 @@ def each(cases: Iterable[_Case], check: Callable[[_Case], None]) -> None:
             check(case)
         except Exception as error:
             failed.append(f"{case!r}: {type(error).__name__}: {error}")
-    assert tried, "there is nothing to try"
+    assert tried, "there are no cases"
     if failed:
         pytest.fail(f"{len(failed)} of {tried} fail:\n" + "\n".join(failed), pytrace=False)

@@ -2,7 +2,7 @@
 
     python tests/support/pages.py
 
-Prints what is wrong, a line each, and exits with 1 where there is anything. Needs docutils.
+Prints one line for each mistake, and exits with 1 if there is any. Needs docutils.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> int:
     anchors = {page: {name for node in tree.findall() for name in _ids(node)} for page, tree in parsed.items()}
     wrong = [line for page in PAGES for line in (*_mistakes(page, parsed[page]), *_dead(page, parsed[page], anchors))]
     print(*wrong, sep="\n", end="\n" if wrong else "")
-    print(f"{len(PAGES)} pages, {len(wrong)} of what is wrong", file=sys.stderr)
+    print(f"{len(PAGES)} pages, {len(wrong)} mistakes", file=sys.stderr)
     return 1 if wrong else 0
 
 
@@ -49,7 +49,7 @@ def _dead(page: Path, tree: nodes.document, anchors: dict[Path, set[str]]) -> It
     for node in tree.findall(nodes.reference):
         uri = node.get("refuri", "")
         if not uri or ":" in uri.partition("/")[0]:
-            continue  # within the page, which docutils has looked at, or to another host
+            continue  # docutils has checked links within a page; links to other hosts are not checked
         path, _, anchor = uri.partition("#")
         target = (page.parent / path).resolve()
         if not target.exists() or (anchor and anchor not in anchors.get(target, ())):

@@ -1,4 +1,4 @@
-"""Which tests there are, as the documentation names them."""
+"""Look up tests by the names that the documentation uses."""
 
 from __future__ import annotations
 

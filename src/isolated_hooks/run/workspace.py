@@ -137,7 +137,7 @@ class Workspace:
 def workspace_parent(avoid: Iterable[str]) -> str:
     """Return a directory for temporary files that none of the trees in ``avoid`` contains, without links on the way.
 
-    A hook that could write to its workspace could tell the frontend whatever it likes.
+    A hook that could write to its workspace could forge the status that the frontend reads.
     """
     trees = [os.path.realpath(path) for path in avoid]
     try:

@@ -93,7 +93,7 @@ def cgroups() -> set[Path]:
     """Return the cgroups of ours."""
     return {
         path
-        for parent, _ in cgroup.places()
+        for parent, _ in cgroup.parents()
         for path in Path(os.fsdecode(parent)).glob("isolated-hooks-" + "[0-9a-f]" * 12)
     }
 

@@ -153,7 +153,7 @@ def test_what_the_writable_directories_take_together_stays_within_the_limit(size
 
 
 def test_every_operation_has_words() -> None:
-    assert set(bubblewrap._WORDS) == set(OPERATIONS.values())
+    assert set(bubblewrap._OPTIONS) == set(OPERATIONS.values())
 
 
 @pytest.mark.parametrize(

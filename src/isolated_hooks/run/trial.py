@@ -134,7 +134,7 @@ def _worked(outcome: dict[str, Any]) -> bool:
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.place), path) for path in real))
+    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.mount_point), path) for path in real))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
 
 

@@ -34,7 +34,8 @@ from ..sandbox.status import read_status
 
 __all__ = ["NAME", "Workspace", "discard", "opened", "workspace_parent"]
 
-NAME = re.compile("isolated-hooks-[0-9a-f]{12}")
+# Earlier versions have names of twelve digits, and no lock.
+NAME = re.compile("isolated-hooks-[0-9a-f]{16}")
 _OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -137,7 +138,7 @@ class Workspace:
 def workspace_parent(avoid: Iterable[str]) -> str:
     """Return a directory for temporary files that none of the trees in ``avoid`` contains, without links on the way.
 
-    A hook that could write to its workspace could tell the frontend whatever it likes.
+    A hook that could write to its workspace could forge the status that the frontend reads.
     """
     trees = [os.path.realpath(path) for path in avoid]
     try:
@@ -169,7 +170,7 @@ def _remove(parent: str, name: str) -> None:
 
 
 def _new_name() -> bytes:
-    return f"isolated-hooks-{secrets.token_hex(6)}".encode()
+    return f"isolated-hooks-{secrets.token_hex(8)}".encode()
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ class Inside(Init):
     def _set_up(self) -> None:
         self.stage = "a look at what bubblewrap made"
         _check_status()
-        _check_mounts(self.job["shown"], {mount.place: mount.options for mount in mounts.mounted()})
+        _check_mounts(self.job["shown"], {mount.mount_point: mount.options for mount in mounts.mounted()})
         self._use_terminal()
         self._use_limits()
         if self.plan["scope"]:

@@ -1,10 +1,11 @@
-"""A memory cgroup of the hook's own, cgroups(7), where the host lets the caller make one.
+"""A memory cgroup for the hook, cgroups(7), if the host allows the caller to create one.
 
-The launcher makes it while it still has the caller's rights, is in it while it starts pid 1, and leaves it then. The
-frontend, whose rights stay, removes it by the path that the status file names, and a later one where it was killed.
+The launcher creates it while it still has the caller's rights, enters it to start pid 1, and then leaves it. The
+frontend, which keeps these rights, removes the cgroup by its path in the status file. If somebody kills the frontend,
+a later one does.
 
-Version 1 and version 2 alike: of the latter only where the caller's own cgroup hands the memory controller down. To
-arrange for that would be to move the caller's processes about, and that is for who manages this host.
+Both cgroup versions work. With version 2, the caller's own cgroup has to delegate the memory controller. We do not
+change that, because we would have to move the caller's processes, and only the administrator should do so.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ if False:
     from collections.abc import Iterator
 
 PREFIX = b"isolated-hooks-"
-# What holds the limit, what adds swap to it where the kernel counts that, and what counts the processes killed.
+# The files for the limit, for the limit on swap, if the kernel counts that, and for the number of killed processes.
 _V1 = (b"memory.limit_in_bytes", b"memory.memsw.limit_in_bytes", b"memory.oom_control")
 _V2 = (b"memory.max", b"memory.swap.max", b"memory.events")
-# The kernel lets go of a process a moment after it was waited for.
+# A process leaves its cgroup a moment after its parent has waited for it. The pause is in seconds.
 _TRIES, _PAUSE = 100, 0.02
 
 
 class Group:
     """A new memory cgroup.
 
+    :param parent: the directory of the cgroup above it
+    :param name: the name of its directory
+    :param limit: in bytes
+    :param files: the names of its files, ``_V1`` or ``_V2``
     :ivar path: its directory
-    :raises OSError: it cannot be made, or does not take the limit
+    :raises OSError: we cannot create it or set the limit
     """
 
     def __init__(self, parent: bytes, name: bytes, limit: int, files: tuple[bytes, bytes, bytes]) -> None:
@@ -52,25 +57,25 @@ class Group:
             raise
 
     def _open(self, directory: bytes, name: bytes, flags: int) -> int:
-        # Now: what may be written is decided by who opens it, and later this process is somebody else.
+        # Now, because the kernel checks the rights of the process that opens a file, and we soon lose the caller's.
         fd = os.open(os.path.join(directory, name), flags | os.O_CLOEXEC)
         self._descriptors.append(fd)
         return fd
 
     def open_counts(self) -> None:
-        """Open what :meth:`killed` reads: for a process that has closed all descriptors, again."""
+        """Open the file that :meth:`killed` reads, or open it again after closing all descriptors."""
         self._counts = self._open(self.path, self._events, os.O_RDONLY)
 
     def enter(self) -> None:
-        """Move this process into it, with all that it starts from here on."""
+        """Move this process into it. All processes that it starts from here on are in it too."""
         os.write(self._procs, b"0")
 
     def leave(self) -> None:
-        """Move this process back to where it came from."""
+        """Move this process back to its former cgroup."""
         os.write(self._back, b"0")
 
     def killed(self) -> int:
-        """Return how many processes in it the kernel has killed for want of memory."""
+        """Return the number of its processes that the kernel has killed for want of memory."""
         for line in os.pread(self._counts, 4096, 0).splitlines():
             if line.startswith(b"oom_kill "):
                 return int(line.split()[1])
@@ -83,12 +88,12 @@ class Group:
 
 
 def make(limit: int, name: bytes) -> Group | None:
-    """Return a new memory cgroup beneath this process's own, or ``None`` where the host does not allow one.
+    """Return a new memory cgroup beneath this process's own, or ``None`` if the host does not allow one.
 
-    :param limit: bytes
-    :param name: of its directory, beginning with :data:`PREFIX`
+    :param limit: in bytes
+    :param name: the name of its directory, which begins with :data:`PREFIX`
     """
-    for parent, files in places():
+    for parent, files in parents():
         try:
             return Group(parent, name, limit, files)
         except OSError:
@@ -96,38 +101,39 @@ def make(limit: int, name: bytes) -> Group | None:
     return None
 
 
-def places() -> Iterator[tuple[bytes, tuple[bytes, bytes, bytes]]]:
-    """Yield the directories of this process's own cgroups that may have a memory controller, and its files' names."""
+def parents() -> Iterator[tuple[bytes, tuple[bytes, bytes, bytes]]]:
+    """Yield the directories of this process's cgroups that may have a memory controller, and the names of its files."""
     with open("/proc/self/cgroup", "rb") as file:
         lines = [line.rstrip(b"\n").split(b":", 2) for line in file]
-    own = {controllers: path for _, controllers, path in lines}
+    paths = {controllers: path for _, controllers, path in lines}
     for mount in mounts.mounted():
         if mount.kind == b"cgroup" and b"memory" in mount.settings:
-            path = next((own[names] for names in own if b"memory" in names.split(b",")), None)
+            path = next((paths[names] for names in paths if b"memory" in names.split(b",")), None)
             files = _V1
         elif mount.kind == b"cgroup2":
-            path, files = own.get(b""), _V2
+            path, files = paths.get(b""), _V2
         else:
             continue
         root = mount.root.rstrip(b"/")
         if path is not None and (path + b"/").startswith(root + b"/"):
-            yield mount.place + path[len(root) :].rstrip(b"/"), files
+            yield mount.mount_point + path[len(root) :].rstrip(b"/"), files
 
 
 def remove(path: bytes) -> None:
-    """Remove a cgroup that :func:`make` has made, when every process in it is dead. What is not there is no error.
+    """Remove a cgroup from :func:`make` as soon as all its processes are dead. Do nothing if it does not exist.
 
-    :raises OSError: it cannot be removed
+    :raises OSError: we cannot remove it
+    :raises ValueError: the path does not belong to a cgroup from :func:`make`
     """
     if not os.path.basename(path).startswith(PREFIX):
-        raise ValueError(f"not a cgroup of ours: {path!r}")
-    for left in reversed(range(_TRIES)):
+        raise ValueError(f"not a cgroup of ours: expected a name that begins with {PREFIX!r}, got {path!r}")
+    for remaining in reversed(range(_TRIES)):
         try:
             os.rmdir(path)
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != EBUSY or not left:
+            if error.errno != EBUSY or not remaining:
                 raise
             time.sleep(_PAUSE)
         else:

@@ -1,14 +1,14 @@
-"""Who the hook is: the one mapped user of an ordinary caller, or a throw-away uid where the caller is root.
+"""The hook's user: the caller's own user, the only mapped one, or a throw-away uid if the caller is root.
 
-A process of kuid 0 can write /proc/sys/kernel/core_pattern without any capability and so own the host, so root's
-hooks run as a uid that nothing else has. It is taken by binding an abstract unix socket, which the kernel releases
-with the last process that holds it: no file, no account, no trace. Abstract names are one set per network namespace, so
-a uid that any visible process runs under is passed over as well.
+A process with kuid 0 can write /proc/sys/kernel/core_pattern without any capability, and so take over the host. So
+root's hooks run under a uid that nothing else has. We reserve the uid by binding an abstract unix socket, which the
+kernel releases with the last process that holds it: no file, no account, no trace. Each network namespace has abstract
+names of its own, so we also skip the uids of all visible processes.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import _socket
 import os
 from errno import EADDRINUSE, EPERM
@@ -21,10 +21,10 @@ if False:
 
     from .operations import Operation
 
-FIRST_UID = 61184  # systemd's range for DynamicUser: no account has one of these
+FIRST_UID = 61184  # systemd's range for DynamicUser, in which no account has a uid
 LAST_UID = 65519
-SANDBOX_UID = 1000  # what the hook sees where only one id is mapped
-# A block of 65536 ids for each throw-away uid, in the range that systemd's UIDS-GIDS.md lists as used by nobody.
+SANDBOX_UID = 1000  # the hook's uid as the sandbox sees it, if only one id is mapped
+# Each throw-away uid has a block of 65536 ids, in a range that nobody uses according to systemd's UIDS-GIDS.md.
 RANGE_BASE = 0x70000000
 RANGE_SIZE = 65536
 
@@ -36,11 +36,14 @@ def main(arguments: list[str]) -> int:
 
 
 class NoUidLeftError(Exception):
-    """Every throw-away uid is taken."""
+    """All throw-away uids are in use."""
 
 
 def take_uid() -> tuple[int, _socket.socket]:
-    """Return a uid that nobody has, and the lock that keeps it: keep it open as long as any process runs under it."""
+    """Return a uid that nobody has, and its lock. Keep the lock open as long as a process runs under the uid.
+
+    :raises NoUidLeftError: all of them are in use
+    """
     count = LAST_UID - FIRST_UID + 1
     start = int.from_bytes(os.urandom(4), "little") % count
     used = _uids_in_use()
@@ -61,19 +64,20 @@ def take_uid() -> tuple[int, _socket.socket]:
 
 
 def range_base(uid: int) -> int:
-    """Return the first of the block of ids that belongs to a throw-away uid."""
+    """Return the first id of the block that belongs to a throw-away uid."""
     return RANGE_BASE + (uid - FIRST_UID) * RANGE_SIZE
 
 
 def range_map(uid: int) -> bytes:
-    """Return the map of a user namespace of that block, in which the caller's files show as the sandbox's own.
+    """Return the id map of a user namespace for that block, in which the caller's files look like the sandbox's own.
 
-    The idmapped mount shows id N on disk as BASE+N. The hook is BASE+0, so what it makes is root's on disk, and it sees
-    itself as :data:`SANDBOX_UID`: the two change places, every other id keeps its number.
+    The idmapped mount shows id N on disk as BASE+N. The hook is BASE+0, so root owns its new files on disk. It sees
+    itself as :data:`SANDBOX_UID`: the map swaps these two ids, and every other id keeps its number.
     """
     base = range_base(uid)
-    me = SANDBOX_UID
-    lines = ((0, base + me, 1), (1, base + 1, me - 1), (me, base, 1), (me + 1, base + me + 1, RANGE_SIZE - me - 1))
+    own = SANDBOX_UID
+    above = own + 1
+    lines = ((0, base + own, 1), (1, base + 1, own - 1), (own, base, 1), (above, base + above, RANGE_SIZE - above))
     return b"".join(b"%d %d %d\n" % line for line in lines)
 
 
@@ -84,14 +88,14 @@ def _uids_in_use() -> set[int]:
             try:
                 used.add(os.stat(f"/proc/{name}").st_uid)
             except OSError:
-                continue  # it has just ended
+                continue  # the process has just ended
     return used
 
 
 def become(uid: int, gid: int, *, effective: int | None = None) -> None:
     """Change every user and group id of this process and drop its supplementary groups.
 
-    :param effective: the effective uid, where it is to be another one
+    :param effective: the effective uid, if it differs from ``uid``
     """
     try:
         os.setgroups([])
@@ -104,8 +108,8 @@ def become(uid: int, gid: int, *, effective: int | None = None) -> None:
 def end_all(uid: int) -> None:
     """Kill every process that runs under a throw-away uid, in one step that no fork can outrun, kill(2) of -1.
 
-    By a process of that effective uid: it reaches no other one, and root itself may lack CAP_KILL. Whom a signal may
-    reach is up to the real and the saved uid, credentials(7), and those are of nobody: a hook could stop it otherwise.
+    A process with that effective uid does it, because it reaches no other process, and root may lack CAP_KILL. Its real
+    and its saved uid belong to nobody: the hook could signal it otherwise, and stop it, credentials(7).
     """
     pid = os.fork()
     if pid == 0:
@@ -113,16 +117,17 @@ def end_all(uid: int) -> None:
             _become_unreachable(uid)
             os.kill(-1, _signal.SIGKILL)
         except ProcessLookupError:
-            pass  # there is none
+            pass  # no such process exists
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
 
 
 def _become_unreachable(uid: int) -> None:
-    """Have a uid in effect, and really be nobody: an id of the block that comes with it or, if none is mapped, another.
+    """Take a uid as the effective one only, so that processes under it cannot signal us.
 
-    A hook may have taken the name of every other one; then this process can only be as quick as it is.
+    The real uid is an id of the block that belongs to the uid or, if that is not mapped, another throw-away uid. A hook
+    may have taken the names of all the others. Then it can signal us, and we can only try to be faster.
     """
     try:
         become(range_base(uid), range_base(uid), effective=uid)
@@ -135,11 +140,11 @@ def _become_unreachable(uid: int) -> None:
 
 
 class Entered:
-    """What came of taking on an identity.
+    """An identity that the launcher has taken.
 
-    :ivar uid: who the hook is, user and group alike, as the sandbox sees it
-    :ivar trees: mount trees that were opened before, by target
-    :ivar mapped: the user namespace has a map
+    :ivar uid: the uid of the hook, and its gid, as the sandbox sees them
+    :ivar trees: the detached mount trees that the launcher has opened as the caller, by target
+    :ivar mapped: the user namespace has an id map
     """
 
     def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True) -> None:
@@ -148,18 +153,18 @@ class Entered:
         self.mapped = mapped
 
 
-# What the hook leaves under a throw-away uid has to become the caller's, also in directories that are closed to others.
+# The caller needs these to take over the hook's files from the throw-away uid, even in directories of mode 0700.
 _TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
 
 
 def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """Map the caller's own user, and no other."""
+    """Map only the caller's own user."""
     _map_one(plan, uid, os.getegid())
     return Entered(SANDBOX_UID, {})
 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
-    """One owner: idmapped mounts show its files as the throw-away uid's, and that is the one uid that is mapped."""
+    """One owner: idmapped mounts show its files as the throw-away uid's, and we map only that uid."""
     trees = mounts.open_trees(operations, single_spaces(plan, uid))
     become(uid, uid)
     _map_one(plan, uid, uid)
@@ -167,7 +172,7 @@ def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: in
 
 
 def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
-    """Return the user namespaces by which the caller's files, and those of the tree, show as a throw-away uid's."""
+    """Return user namespaces for idmapped mounts that show the caller's and the tree's files as the hook's."""
 
     def namespace(owner: tuple[int, int]) -> int:
         return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
@@ -182,7 +187,7 @@ def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:
 
 
 def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
-    """Many owners: a block of ids of its own, and two capabilities that reach only inodes shown in that block."""
+    """Many owners: a block of ids for this hook, and two capabilities that reach only inodes shown in that block."""
     line = b"0 %d %d" % (range_base(uid), RANGE_SIZE)
     space = namespaces.UserNamespace(line, line).fd
     trees = mounts.open_trees(operations, {b"caller": space, b"tree": space})
@@ -194,7 +199,7 @@ def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int
 
 
 def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """No idmapped mounts: the caller's own map again, and two capabilities over what the read-only view shows."""
+    """No idmapped mounts: a copy of the caller's own map, and two capabilities, for which the view is read-only."""
     privileges.require(*_TO_GIVE_BACK)
     maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
@@ -204,12 +209,12 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
 
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """Root that may not become anybody else: its own uid, mapped to another number where the host lets us."""
+    """Root that may not become another user: its own uid, mapped to another number if the host allows that."""
     try:
         _map_one(plan, uid, os.getegid())
     except syscalls.SyscallError as error:
-        # Mapping uid 0 of the parent needs CAP_SETFCAP there, user_namespaces(7). Without a map all goes on under the
-        # overflow uid.
+        # To map uid 0 of the parent, we need CAP_SETFCAP there, user_namespaces(7). Without a map, everything goes on
+        # under the overflow uid.
         if error.syscall != "write" or error.errno != EPERM:
             raise
         return Entered(os.getuid(), {}, mapped=False)
@@ -217,9 +222,9 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
 
 
 def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """No namespaces, root: pid 1 takes on the uid, and this process stays root, out of the hook's reach."""
-    # The supervisor ends what it watches. And without CAP_SETPCAP there are no securebits with which access(2) counts
-    # the capability of the hook, so it would take nothing of the tree for writable.
+    """No namespaces, root: pid 1 takes the uid, and this process stays root, out of the hook's reach."""
+    # CAP_KILL, because the supervisor ends the hook. CAP_SETPCAP, because access(2) counts the hook's capability only
+    # with certain securebits: without it, the hook would think that it cannot write to the tree.
     privileges.require(*_TO_GIVE_BACK, privileges.CAP_KILL, privileges.CAP_SETPCAP)
     return Entered(uid, {}, mapped=False)
 

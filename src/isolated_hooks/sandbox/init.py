@@ -1,8 +1,8 @@
-"""Pid 1 of the sandbox: builds it from inside, starts the hook, reaps, and ends everything with the hook."""
+"""Pid 1 builds the sandbox from inside, starts the hook, reaps processes, and ends everything with the hook."""
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
@@ -20,15 +20,29 @@ _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Init:
-    """Everything that pid 1 does, in order. ``stage`` says how far it got. What others do otherwise, they override."""
+    """The work of pid 1, in order. Other kinds of pid 1 override some steps.
+
+    :param plan: the plan, as the parent sends it
+    :param operations: the steps that build the root filesystem
+    :param entered: the identity that the launcher has taken
+    :param root_path: the directory to mount the new root at
+    :param report: the descriptor to write reports to
+    :ivar stage: the step that pid 1 has reached, for reports of a failure
+    :ivar trial: there is no command, so pid 1 sets up and runs nothing
+    """
 
     def __init__(
-        self, plan: dict[str, Any], operations: list[Operation], entered: identity.Entered, place: bytes, report: int
+        self,
+        plan: dict[str, Any],
+        operations: list[Operation],
+        entered: identity.Entered,
+        root_path: bytes,
+        report: int,
     ) -> None:
         self.plan = plan
         self.operations = operations
         self.entered = entered
-        self.place = place
+        self.root_path = root_path
         self.report = report
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
@@ -38,8 +52,8 @@ class Init:
     def run(self, argv: list[bytes], leash: int) -> None:
         """Set up, run the hook, report how it ended, and end, which ends all other processes of the PID namespace.
 
-        :param argv: the command; nothing is run where it is empty
-        :param leash: read end of a pipe whose other end only the launcher holds
+        :param argv: the command, or empty for a trial
+        :param leash: the read end of a pipe; only the launcher holds the other end
         """
         try:
             die_with_parent(leash)
@@ -58,7 +72,7 @@ class Init:
         variables = self._environment()
         if self.trial:
             self.stage = "descriptors"
-            syscalls.close_on_exec_from(3)  # the last that a hook's process does before it is the hook
+            syscalls.close_on_exec_from(3)  # the last step before a hook's process becomes the hook
             pipes.send(self.report, "exited", 0)
             return
         hook = self._start(argv, variables)
@@ -82,7 +96,7 @@ class Init:
         self._give_up_privileges()
 
     def _end_rest(self) -> None:
-        """End what the hook has left, where that does not end with this process."""
+        """End the processes of the hook that do not end with this process."""
 
     def _use_terminal(self) -> None:
         if self.plan["terminal"] and not self.trial:  # a trial has no terminal to take
@@ -111,17 +125,17 @@ class Init:
         try:
             syscalls.sethostname(plan["hostname"])
         except syscalls.SyscallError:
-            # The seccomp profiles of containers look at CAP_SYS_ADMIN of the container, not at that of our namespace.
+            # The seccomp profiles of containers check CAP_SYS_ADMIN in the container, not in our namespace.
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             self._bring_loopback_up()
         self.stage = "mounts"
         umask = os.umask(0o022)
-        mounts.mount_root(self.place, on_disk=not self.entered.mapped)
+        mounts.mount_root(self.root_path, on_disk=not self.entered.mapped)
         self.stage = "root filesystem"
         entered = self.entered
         root = Root(
-            self.place,
+            self.root_path,
             trees=entered.trees,
             uid=entered.uid,
             mapped=entered.mapped,
@@ -134,7 +148,7 @@ class Init:
         try:
             namespaces.loopback_up()
         except syscalls.SyscallError as error:
-            # A filter that lets nobody have an internet socket is the hook's too: it could not use a loopback.
+            # A filter that forbids internet sockets here applies to the hook too, which could not use a loopback then.
             if error.syscall != "socket" or error.errno not in (EPERM, EACCES, ENOSYS, EAFNOSUPPORT):
                 raise
 
@@ -142,7 +156,7 @@ class Init:
         try:
             syscalls.join_new_session_keyring()
         except syscalls.SyscallError:
-            # Where keyctl(2) is refused to us it is refused to the hook, by the same filter and by ours.
+            # If the host refuses us keyctl(2), the same filter refuses it to the hook, and so does ours.
             self.degradations.allow("keyring", "the host refuses keyctl(2), to the hook as well")
 
     def _scope(self) -> None:
@@ -163,7 +177,7 @@ class Init:
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         self.stage = "starting the command"
-        # Pid 1 holds the caller's environment in its memory: nobody may trace it or read its /proc files, prctl(2).
+        # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         read, write = os.pipe()
         hook = os.fork()
@@ -171,7 +185,7 @@ class Init:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             _execute(argv, variables, write)
         os.close(write)
-        # Signals were held back since before the fork: from here on they have somewhere to go.
+        # Signals have been blocked since before the fork. From here on, the hook can get them.
         for number in _FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -187,14 +201,14 @@ class Init:
 
 
 def die_with_parent(leash: int) -> None:
-    """Arm the parent-death signal, and end at once if the parent had gone before it was armed, prctl(2)."""
+    """Arm the parent-death signal. End at once if the parent has ended before that, prctl(2)."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
     if not is_held(leash):
         os._exit(1)
 
 
 def is_held(fd: int) -> bool:
-    """Say whether somebody holds the other end of a pipe into which nothing is written."""
+    """Return whether a process holds the other end of a pipe. Nobody writes to that pipe."""
     os.set_blocking(fd, False)
     try:
         return os.read(fd, 1) != b""
@@ -203,14 +217,14 @@ def is_held(fd: int) -> bool:
 
 
 def _take_terminal() -> None:
-    # tty_ioctl(2): TIOCSCTTY. This is the pseudo-terminal that `isolated-hooks run` made, never the caller's own.
+    # tty_ioctl(2): TIOCSCTTY. This is the pseudo-terminal of `isolated-hooks run`, never the caller's own terminal.
     fcntl.ioctl(0, 0x540E, 0)
 
 
 def _forward(number: int, _frame: object) -> None:
     try:
         if os.getpid() == 1:
-            os.kill(-1, number)  # every process of the namespace but pid 1, kill(2)
+            os.kill(-1, number)  # every process of the namespace except pid 1, kill(2)
         else:
             for pid in _children():
                 os.kill(pid, number)
@@ -224,18 +238,18 @@ def _children() -> list[int]:
 
 
 def end_scoped() -> None:
-    """Kill all that this process may signal but itself, in one step that no fork can outrun, kill(2) of -1.
+    """Kill every process that this process may signal, except itself, in one step that no fork can outrun, kill(2).
 
-    Only for who may signal nothing beyond the sandbox: by Landlock, where there is no PID namespace.
+    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace.
     """
     try:
         os.kill(-1, _signal.SIGKILL)
     except ProcessLookupError:
-        pass  # there is nothing left
+        pass  # no process is left
 
 
 def end_children() -> None:
-    """Kill and reap until there is none: this process is a subreaper, so whoever loses its parent becomes its child."""
+    """Kill and reap children until none is left. This process is a subreaper, so it inherits every orphaned process."""
     while True:
         for pid in _children():
             os.kill(pid, _signal.SIGKILL)
@@ -246,7 +260,7 @@ def end_children() -> None:
 
 
 def _reap(hook: int) -> int:
-    """Wait for every child until the hook ends, and return its exit code, or minus its signal."""
+    """Wait for every child until the hook ends. Return the hook's exit code, or the negative number of its signal."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == hook:
@@ -254,10 +268,10 @@ def _reap(hook: int) -> int:
 
 
 def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> NoReturn:
-    """Become the hook. Only a failure comes back, through the pipe, as an errno."""
+    """Become the hook. If that fails, write the errno to the pipe ``report`` and end."""
     number = 0
     try:
-        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores them, a build expects the default
+        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):  # Python ignores them, but a build expects the default
             _signal.signal(ignored, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         syscalls.close_on_exec_from(3)
@@ -270,7 +284,7 @@ def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> N
 
 
 def _exec(argv: list[bytes], variables: dict[bytes, bytes]) -> None:
-    """Execute a command, looked for in PATH as execvp(3) does; os.execvpe() imports a module, out of sight by now."""
+    """Execute a command. Search PATH as execvp(3) does: os.execvpe() imports a module, which is out of sight by now."""
     name = argv[0]
     if not name:
         raise OSError(ENOENT, "")

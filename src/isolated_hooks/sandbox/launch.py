@@ -1,13 +1,13 @@
-"""The launcher: outside the PID namespace, between the frontend's runner and pid 1.
+"""The launcher runs between the frontend's runner and pid 1, outside the PID namespace.
 
 It sets the limits, takes the identity, enters the namespaces, starts pid 1, forwards signals, and ends as the hook did.
-It lives and dies with the frontend: by the parent-death signal, and by a FIFO that only the frontend holds open for
-writing, for where another process stands between the two.
+It ends when the frontend does: the parent-death signal tells it, or, if another process stands between the two, a FIFO
+that only the frontend holds open for writing.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself imports enum: ten milliseconds
+import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import marshal
 import os
 
@@ -29,12 +29,12 @@ _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``WORKSPACE -- COMMAND...`` in namespaces of our own making, or in none, and return its exit code."""
+    """Run ``WORKSPACE -- COMMAND...`` in namespaces that we create, or without any. Return its exit code."""
     return launch(Launch, arguments)
 
 
 def launch(kind: Callable[[dict[str, Any], bytes, int], Launch], arguments: list[str]) -> int:
-    """Run ``WORKSPACE -- COMMAND...`` by a kind of launch, and return its exit code."""
+    """Run ``WORKSPACE -- COMMAND...`` with this kind of launch. Return its exit code."""
     workspace, argv = os.fsencode(arguments[0]), [os.fsencode(a) for a in arguments[2:]]
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     with open(workspace + b"/plan", "rb") as file:
@@ -44,7 +44,7 @@ def launch(kind: Callable[[dict[str, Any], bytes, int], Launch], arguments: list
 
 
 class Launch:
-    """One launch of one plan. Another kind of launcher overrides :meth:`start`, and what else it does otherwise."""
+    """One launch of one plan. Another kind of launcher overrides :meth:`start`, and other methods as needed."""
 
     def __init__(self, plan: dict[str, Any], workspace: bytes, alive: int) -> None:
         self.plan = plan
@@ -61,7 +61,7 @@ class Launch:
         self.scoped = False
 
     def run(self, argv: list[bytes]) -> int:
-        """Set up, start pid 1, and stay until it has ended. Return the exit code of the hook."""
+        """Set up, start pid 1 and wait for its end. Return the exit code of the hook."""
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
@@ -79,28 +79,28 @@ class Launch:
         self._stop_watcher()
         self.end_rest()
         supervisor.drain()
-        self._look_at_memory(outcome)
+        self._check_memory(outcome)
         return self._finish(outcome)
 
     def start(self, operations: list[Operation], argv: list[bytes]) -> int:
-        """Enter namespaces of our own making, or confine this process, and start pid 1.
+        """Enter new namespaces, or confine this process, and start pid 1.
 
-        :return: the descriptor that pid 1 reports through
+        :return: the descriptor for the reports of pid 1
         """
         init = self._init()
-        entered, place = self._enter(operations)
-        report = self.fork(lambda report: init(self.plan, operations, entered, place, report), argv)
+        entered, root_path = self._enter(operations)
+        report = self.fork(lambda report: init(self.plan, operations, entered, root_path, report), argv)
         for tree in entered.trees.values():
             os.close(tree)
         self.follow(self.pid)
         return report
 
     def supervisor(self, report: int) -> Supervisor:
-        """Return who stays with pid 1 until it has ended."""
+        """Return the supervisor, which stays with pid 1 until it has ended."""
         return Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
 
     def end_rest(self) -> None:
-        """End what pid 1 could not, where no PID namespace has ended with it."""
+        """End the processes that pid 1 could not end, if no PID namespace has ended with it."""
         if not self.plan["confined"]:
             return
         if self.plan["identity"]["throw_away"]:
@@ -118,7 +118,7 @@ class Launch:
         return 125
 
     def _limit(self) -> None:
-        """Set up what keeps the limits from outside, while this process has the caller's rights and sees the host."""
+        """Set up the limits that we enforce from outside, while this process has the caller's rights and view."""
         self.stage = "limits"
         limits, watched = self.plan["limits"], self.plan["watched"]
         memory = watched.get("memory")
@@ -139,28 +139,31 @@ class Launch:
 
     def _make_group(self, memory: int) -> bool:
         name = cgroup.PREFIX + os.urandom(6).hex().encode()
-        # Said before it is made: whoever finds this workspace later is to remove it.
-        self.status.write(cgroups=[os.path.join(parent, name) for parent, _ in cgroup.places()])
+        # We write the path before we create the cgroup. If we are killed, the next frontend finds it and removes it.
+        self.status.write(cgroups=[os.path.join(parent, name) for parent, _ in cgroup.parents()])
         self.group = cgroup.make(memory, name)
         return self.group is not None
 
-    def _look_at_memory(self, outcome: dict[str, Any]) -> None:
-        """Say that it was the memory, where the hook failed and the kernel has killed one of its processes for it."""
+    def _check_memory(self, outcome: dict[str, Any]) -> None:
+        """Blame the memory limit if the hook failed and the kernel has killed one of its processes for that limit."""
         if self.group is not None and outcome.get("code") and not outcome["limit"] and self.group.killed():
             outcome["limit"] = "memory"
 
     def _enter(self, operations: list[Operation]) -> tuple[identity.Entered, bytes]:
-        """Take on the identity that the plan asks for, enter the namespaces, and say where the root can be mounted."""
+        """Take the identity of the plan and enter the namespaces.
+
+        :return: the identity as it is now, and the directory to mount the new root at
+        """
         entered = identity.ENTER[self.plan["identity"]["enter"]](self.plan, operations, self.take_uid())
         self.uid = entered.uid
         if self.plan["confined"]:
             self._confine()
         self._watch_parent()  # changes of credentials have disarmed the signal, prctl(2)
-        # Where everything was opened before, the workspace itself is out of reach by now.
-        return entered, mounts.reachable_place() if entered.trees else self.workspace + b"/root"
+        # If we have opened the trees as the caller, this process can no longer reach the workspace.
+        return entered, mounts.reachable_directory() if entered.trees else self.workspace + b"/root"
 
     def _confine(self) -> None:
-        # There is no PID namespace that ends with us: whoever is left over is to be ours to end.
+        # No PID namespace ends with us, so orphaned processes of the hook have to become our children: we end them.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         if not self.plan["identity"]["throw_away"]:
             syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
@@ -174,21 +177,21 @@ class Launch:
         return Init
 
     def take_uid(self) -> int:
-        """Return the uid that the hook is to have, its own where the plan says so."""
+        """Return the uid of the hook: a throw-away uid if the plan has one, otherwise the caller's."""
         self.stage = "identity"
-        who = self.plan["identity"]
-        if not who["throw_away"]:
+        traits = self.plan["identity"]
+        if not traits["throw_away"]:
             return os.geteuid()
-        # Held until the last process of the sandbox is gone.
+        # The lock stays open until the last process of the sandbox has ended.
         uid, self.lock = identity.take_uid()
-        if who["leaves_files"]:
+        if traits["leaves_files"]:
             self.status.write(files_of=uid, confined=self.plan["confined"])
         return uid
 
     def _watch_parent(self) -> None:
-        """End, with all that was started, when the parent or the frontend does.
+        """End, with all our processes, when the parent or the frontend ends.
 
-        The signal comes when the *thread* ends that started us, prctl(2), so the handler looks whether the process has.
+        The signal comes when the *thread* that started us ends, prctl(2), so the handler checks the process.
         """
         _signal.signal(_signal.SIGUSR1, lambda *_: self._end_if_orphaned())
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGUSR1)
@@ -206,9 +209,13 @@ class Launch:
         kill(self.pid, _signal.SIGKILL)
 
     def fork(self, init: Callable[[int], Init], argv: list[bytes]) -> int:
-        """Fork what is, or becomes, pid 1, and return the descriptor that it reports through. Signals are held back."""
+        """Fork the process that is or becomes pid 1. Block signals until :meth:`follow`.
+
+        :param init: returns pid 1 for the descriptor that it writes reports to
+        :return: the descriptor to read its reports from
+        """
         self.stage = "starting pid 1"
-        leash, held = os.pipe()
+        leash, leash_write = os.pipe()
         report, write = os.pipe()
         if not self.plan["terminal"] and argv:
             self.streams = Streams()
@@ -216,7 +223,7 @@ class Launch:
         self.pid = os.fork()
         if self.pid == 0:
             _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
-            os.close(held)
+            os.close(leash_write)
             os.close(report)
             if self.streams is not None:
                 self.streams.take()
@@ -229,13 +236,13 @@ class Launch:
         os.close(leash)
         if self.streams is not None:
             self.streams.release()
-        self.held = held
+        self.leash_write = leash_write  # stays open as long as this process lives
         if self.group is not None:
             self.group.leave()
         return report
 
     def follow(self, pid: int) -> None:
-        """Tell who pid 1 is, if there is one, and forward signals to it from now on."""
+        """Record pid 1, if it exists, and forward signals to it from now on."""
         if pid:
             self.pid = pid
             self.status.write(pid=pid, born=start_time(pid))
@@ -251,7 +258,7 @@ class Launch:
             return 125
         code: int = outcome["code"]
         if code < 0:
-            # End by the same signal, so the frontend's runner sees what it would have seen; without a second core dump.
+            # End by the same signal, as the frontend's runner would see it without us. Do not dump core a second time.
             privileges.limit({})
             _signal.signal(-code, _signal.SIG_DFL) if -code not in (_signal.SIGKILL, _signal.SIGSTOP) else None
             os.kill(os.getpid(), -code)
@@ -259,7 +266,7 @@ class Launch:
 
 
 def _raise_oom_score() -> None:
-    """Have the kernel, where memory runs out, end the sandbox before anything else, proc_pid_oom_score_adj(5)."""
+    """Make the sandbox the first victim of the kernel when memory runs out, proc_pid_oom_score_adj(5)."""
     try:
         fd = os.open(b"/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -267,4 +274,4 @@ def _raise_oom_score() -> None:
         finally:
             os.close(fd)
     except OSError:
-        pass  # within another sandbox, behind a read-only /proc: there it has been raised already
+        pass  # in another sandbox, behind a read-only /proc: the score is raised there already

@@ -1,4 +1,4 @@
-"""The mounts of this process, and a root of its own: an empty directory, filled by operations, entered, then sealed."""
+"""The mounts of this process, and the new root: we mount it empty, fill it by operations, seal it and enter it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if False:
     from .operations import Operation
     from .root import Root
 
-# Where a root can be mounted while its final path is not reachable: the directory is hidden only in the new namespace.
-_PLACES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
+# Directories to mount the root at if this process cannot reach the workspace. Only the new namespace sees that mount.
+_DIRECTORIES = (b"/mnt", b"/srv", b"/media", b"/tmp", b"/var/tmp", b"/run")
 
 
 class OperationError(Exception):
-    """An operation failed: ``operation`` and, as the cause, the OSError."""
+    """An operation failed.
+
+    :ivar operation: the operation; the cause of the exception is its ``OSError``
+    """
 
     def __init__(self, operation: Operation) -> None:
         super().__init__(operation)
@@ -30,47 +33,50 @@ class OperationError(Exception):
 class Mount:
     """One line of proc_pid_mountinfo(5).
 
-    :ivar place: where it is
-    :ivar root: which directory of its filesystem is shown there
-    :ivar options: of this mount, such as ``ro``
-    :ivar kind: of its filesystem, such as ``tmpfs``
-    :ivar settings: of its filesystem, whatever mount shows it
+    :ivar mount_point: its path
+    :ivar root: the directory of its filesystem that it shows
+    :ivar options: the options of this mount, such as ``ro``
+    :ivar kind: the type of its filesystem, such as ``tmpfs``
+    :ivar settings: the options of its filesystem, the same for all mounts that show it
     """
 
     def __init__(self, line: bytes) -> None:
-        # Some optional fields, a separator, and three fields more.
-        fields, _, rest = line.rstrip(b"\n").partition(b" - ")
-        _, _, self._device, root, place, options, *_ = fields.split(b" ")
-        self.place = _unescaped(place)
+        # A few optional fields, a separator, and three more fields.
+        fields, _, filesystem = line.rstrip(b"\n").partition(b" - ")
+        _, _, self._device, root, mount_point, options, *_ = fields.split(b" ")
+        self.mount_point = _unescaped(mount_point)
         self.root = _unescaped(root)
         self.options = options.split(b",")
-        self.kind, _, rest = rest.partition(b" ")
-        self.settings = rest.rpartition(b" ")[2].split(b",")
+        self.kind, _, source_and_settings = filesystem.partition(b" ")
+        self.settings = source_and_settings.rpartition(b" ")[2].split(b",")
 
     @property
     def device(self) -> int:
-        """The number of its filesystem, as stat(2) has it."""
+        """The number of its filesystem, as in ``st_dev`` of stat(2)."""
         major, _, minor = self._device.partition(b":")
         return os.makedev(int(major), int(minor))
 
 
 def _unescaped(field: bytes) -> bytes:
-    first, *rest = field.split(b"\\")
-    return first + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in rest)
+    first, *escaped = field.split(b"\\")
+    return first + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in escaped)
 
 
 def mounted() -> Iterator[Mount]:
-    """Yield every mount that this process sees; of two at one place the upper one last."""
+    """Yield every mount that this process sees. If two have the same path, the upper one comes later."""
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             yield Mount(line)
 
 
 def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) -> dict[bytes, int]:
-    """Return detached trees of every bind, by target, the owned ones idmapped by the user namespace of their owner.
+    """Return a detached tree of every bind, by target. Trees with an owner are idmapped.
 
-    This needs the privileges of the caller, over the filesystems and over directories such as a home of mode 0700, so
-    it comes before the change of identity.
+    This needs the caller's privileges, over the filesystems and over directories such as a home of mode 0700, so do it
+    before the change of identity.
+
+    :param namespaces: the user namespace to map the files of each owner with
+    :raises OperationError: we cannot open or idmap a tree
     """
     trees = {}
     for operation in operations:
@@ -91,62 +97,68 @@ def _open_tree(operation: Bind, namespaces: dict[bytes, int]) -> int:
     return tree
 
 
-def reachable_place() -> bytes:
-    """Return a directory that every user can reach, to mount over in a mount namespace of our own."""
-    for place in _PLACES:
+def reachable_directory() -> bytes:
+    """Return a directory that every user can reach, to mount over in a new mount namespace.
+
+    :raises SyscallError: this host has none
+    """
+    for path in _DIRECTORIES:
         try:
-            mode = os.stat(place).st_mode
+            mode = os.stat(path).st_mode
         except OSError:
             continue
         if stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
-            return place
-    raise syscalls.SyscallError(2, "stat", _PLACES[0])
+            return path
+    raise syscalls.SyscallError(2, "stat", _DIRECTORIES[0])
 
 
-def mount_root(place: bytes, *, on_disk: bool) -> None:
-    """Mount an empty new root at ``place``.
+def mount_root(path: bytes, *, on_disk: bool) -> None:
+    """Mount an empty new root at ``path``.
 
-    The first mount of all, so what a host refuses to namespaces as a whole, it refuses here.
+    This is the first mount, so a host that refuses mounts in namespaces altogether refuses it here.
 
-    :param on_disk: the user namespace has no map
+    :param on_disk: show the directory ``path`` itself, because the user namespace has no id map
     """
     syscalls.make_private()
     if not on_disk:
-        syscalls.mount(b"root", place, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
+        syscalls.mount(b"root", path, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
         return
-    # On a tmpfs of a user namespace without a map nothing can be made (EOVERFLOW); in the workspace it can.
-    tree = syscalls.clone_tree(place)
-    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV, recursive=True, path=place)
-    target = syscalls.open_path(place)
-    syscalls.move_mount(tree, target, path=place)
+    # If the user namespace has no map, we cannot create files on its tmpfs (EOVERFLOW), but we can in the workspace.
+    tree = syscalls.clone_tree(path)
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV, recursive=True, path=path)
+    target = syscalls.open_path(path)
+    syscalls.move_mount(tree, target, path=path)
     os.close(tree)
     os.close(target)
 
 
 def build_root(root: Root, operations: Sequence[Operation]) -> None:
-    """Run the operations beneath a new root, make it the only root, and read-only."""
+    """Execute the operations beneath a new root, make the root read-only, and make it the only one.
+
+    :raises OperationError: an operation failed
+    """
     for operation in operations:
         try:
             operation.execute(root)
         except OSError as error:
             raise OperationError(operation) from error
-    # The attributes go on the root mount alone: scratch directories beneath it stay writable.
+    # Only the root mount becomes read-only. The scratch directories beneath it stay writable.
     syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)
     os.close(root.fd)
     _enter_root(root.path)
 
 
-def _enter_root(place: bytes) -> None:
-    os.chdir(place)
+def _enter_root(path: bytes) -> None:
+    os.chdir(path)
     try:
-        # pivot_root(".", ".") stacks the old root on the new one, pivot_root(2), NOTES; detached, it is gone.
+        # pivot_root(".", ".") stacks the old root on the new one, pivot_root(2), NOTES. Then we detach the old one.
         syscalls.pivot_root(b".", b".")
         syscalls.umount(b".")
     except syscalls.SyscallError as error:
         if error.errno not in (EPERM, EACCES, ENOSYS) or error.syscall != "pivot_root":
             raise
-        # Docker's profiles refuse pivot_root alone, seccomp's by EPERM and AppArmor's by EACCES. The new root moves
-        # over the old one, which no path leads to any more, and no process has a directory of it open.
+        # Docker's profiles refuse only pivot_root, seccomp's with EPERM and AppArmor's with EACCES. So we move the new
+        # root over the old one. Then no path leads to the old root, and no process has a directory of it open.
         syscalls.mount(b".", b"/", b"", syscalls.MS_MOVE)
         os.chroot(".")
     os.chdir("/")

@@ -1,7 +1,8 @@
-"""The operations that a root filesystem is made of: each can execute itself, describe itself and travel to the child.
+"""The operations that build a root filesystem. Each can execute itself and describe itself.
 
-``plan.py`` builds them with text paths, the child executes them with byte paths; :meth:`Operation.to_wire` is the way
-between. Not dataclasses: importing :mod:`dataclasses` costs a hook more than its whole sandbox.
+The parent creates operations with text paths. :meth:`Operation.to_wire` packs them for the child, which executes them
+with byte paths. They are not dataclasses, because importing :mod:`dataclasses` takes longer
+than the whole sandbox.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ if False:  # typing costs an import too
 
 
 class Operation:
-    """One step in building the root. Immutable; ``fields`` names the arguments in their order."""
+    """One step that builds the root filesystem. Immutable.
+
+    :ivar fields: the names of the arguments, in order
+    :ivar target: the path in the sandbox
+    """
 
     fields: ClassVar[tuple[str, ...]] = ()
     target: str
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        given = dict(zip(self.fields, values, strict=False), **named)
-        unknown = [name for name in given if name not in self.fields]
+        arguments = dict(zip(self.fields, values, strict=False), **named)
+        unknown = [name for name in arguments if name not in self.fields]
         if unknown or len(values) > len(self.fields):
-            raise TypeError(f"{type(self).__name__} takes {', '.join(self.fields)}")
+            names = [*map(repr, values), *named]
+            raise TypeError(f"{type(self).__name__}: expected {', '.join(self.fields)}, got {', '.join(names)}")
         for name in self.fields:
-            object.__setattr__(self, name, given[name] if name in given else getattr(type(self), name))
+            object.__setattr__(self, name, arguments[name] if name in arguments else getattr(type(self), name))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable")
@@ -49,7 +55,7 @@ class Operation:
 
     @property
     def at(self) -> bytes:
-        """The target as the kernel sees it."""
+        """The target in bytes, for the kernel."""
         return os.fsencode(self.target)
 
     def values(self) -> dict[str, Any]:
@@ -57,28 +63,33 @@ class Operation:
         return {name: getattr(self, name) for name in self.fields}
 
     def to_wire(self) -> tuple[str, dict[str, Any]]:
-        """Return the operation as what :mod:`marshal` can carry, every text as the bytes the kernel sees."""
+        """Return the operation in types that :mod:`marshal` supports, with every text as bytes for the kernel."""
         return type(self).__name__, {k: os.fsencode(v) if isinstance(v, str) else v for k, v in self.values().items()}
 
     def describe(self) -> str:
-        """Say in words what the operation does."""
+        """Return a line that describes the operation."""
         raise NotImplementedError
 
     def execute(self, root: Root) -> None:
-        """Do it, beneath the new root."""
+        """Execute the operation beneath the new root.
+
+        :raises OSError: it failed
+        """
         raise NotImplementedError
 
 
 def from_wire(name: str, values: dict[str, Any]) -> Operation:
-    """Return the operation that :meth:`Operation.to_wire` packed."""
+    """Return the operation that :meth:`Operation.to_wire` has packed."""
     return OPERATIONS[name](**values)
 
 
 class Bind(Operation):
-    """Show a file or directory of the host, with the mounts beneath it, never with set-user-ID bits.
+    """Show a file or directory of the host, with the mounts beneath it, and ignore set-user-ID bits.
 
-    :ivar owned: whose files these are, ``"caller"`` or ``"tree"`` (the owner of the source tree): where the caller is
-        root they show as the sandbox's own, by an idmapped mount; empty for the system's
+    :ivar source: the path outside
+    :ivar writable: the hook can write there
+    :ivar owned: the owner of the files, ``"caller"`` or ``"tree"`` (the owner of the source tree): if the caller is
+        root, an idmapped mount shows them as the sandbox's own; empty for files of the system
     :ivar device: the device node works
     """
 
@@ -108,9 +119,9 @@ class Bind(Operation):
 
 
 class Cover(Bind):
-    """Put something empty of the caller's over a path that is not to be reached.
+    """Mount an empty file or directory of the caller's over a path, to hide it.
 
-    What cannot be reached from here, which is with no fewer rights than the hook will have, or is gone, needs no cover.
+    If the path does not exist or we cannot reach it, it needs no cover, because the hook has no more rights than we.
     """
 
     owned: str = "caller"
@@ -129,7 +140,10 @@ class Cover(Bind):
 
 
 class File(Operation):
-    """Write a small file of our own."""
+    """Create a small file.
+
+    :ivar content: its content
+    """
 
     fields = ("target", "content")
     content: str = ""
@@ -142,7 +156,11 @@ class File(Operation):
 
 
 class Accounts(Operation):
-    """Write /etc/passwd and /etc/group with just the sandbox's own user, whose number is known only in the child."""
+    """Create /etc/passwd and /etc/group with only the sandbox's own user. Only the child knows the uid of that user.
+
+    :ivar name: the user's name
+    :ivar home: the user's home directory
+    """
 
     fields = ("target", "name", "home")
     target = "/etc"
@@ -150,10 +168,10 @@ class Accounts(Operation):
     home: str
 
     def describe(self) -> str:
-        return f"synthetic   {os.fsdecode(self.target)}/passwd and group with the user {os.fsdecode(self.name)} alone"
+        return f"synthetic   {os.fsdecode(self.target)}/passwd and group, only with the user {os.fsdecode(self.name)}"
 
     def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
-        """Return the name and the content of each file."""
+        """Return the name and the content of each of the two files."""
         name, home = map(os.fsencode, (self.name, self.home))
         user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -165,7 +183,10 @@ class Accounts(Operation):
 
 
 class Symlink(Operation):
-    """Make a symbolic link."""
+    """Create a symbolic link.
+
+    :ivar destination: the path that the link contains
+    """
 
     fields = ("target", "destination")
     destination: str
@@ -182,10 +203,11 @@ class Symlink(Operation):
 
 
 class Scratch(Operation):
-    """Mount one empty tmpfs of limited size and show it as several writable directories: one limit for them all.
+    """Mount an empty tmpfs and show parts of it as several writable directories, which share one size limit.
 
-    :ivar targets: pairs of directory and mode
-    :ivar size: bytes; :ivar inodes: the largest number of files
+    :ivar targets: pairs of a directory and its mode
+    :ivar size: the size limit, in bytes
+    :ivar inodes: the largest number of files
     """
 
     fields = ("target", "targets", "size", "inodes")
@@ -207,7 +229,7 @@ class Scratch(Operation):
             return
         options = b"mode=755,size=%d,nr_inodes=%d" % (self.size, self.inodes)
         whole = root.mount(b"tmpfs", self.at, syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
-        # The sticky bits are wanted whatever the umask says, and mkdir(2) ignores neither.
+        # chmod(2) sets the whole mode, with the sticky bit. mkdir(2) would apply the umask.
         for number, (path, mode) in enumerate(self.targets):
             part = b"%d" % number
             os.mkdir(part, dir_fd=whole)
@@ -220,7 +242,7 @@ class Scratch(Operation):
         root.unmount(self.at)
 
     def _show_disk(self, root: Root) -> None:
-        """Show directories of the workspace, without the limit: a tmpfs of ours takes no files without a map."""
+        """Show directories of the workspace instead, without the limit: without an id map, a tmpfs accepts no files."""
         for number, (path, mode) in enumerate(self.targets):
             source = b"%b/scratch/%d" % (os.path.dirname(root.path), number)
             os.mkdir(source)
@@ -246,8 +268,8 @@ class Proc(Operation):
         except syscalls.SyscallError as error:
             if error.errno not in (EPERM, EACCES):
                 raise
-            # The /proc of this place has mounts over parts of it, as in every unprivileged container, and a fresh one
-            # would show what they hide, mount_namespaces(7). Or AppArmor allows one at /proc alone.
+            # Mounts hide parts of the present /proc, as in every unprivileged container, and a fresh one would show
+            # these parts, mount_namespaces(7). Or AppArmor allows a fresh one only at /proc.
             root.degradations.allow("processes", _OLD_PROC)
             self._show_old(root)
             return
@@ -255,7 +277,7 @@ class Proc(Operation):
         os.close(fd)
 
     def _show_old(self, root: Root) -> None:
-        """Show the old /proc, read-only with all beneath it, and nothing of the processes that are there now."""
+        """Show the old /proc, read-only with all mounts beneath it. Cover the directories of all present processes."""
         tree = syscalls.clone_tree(b"/proc")
         attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
         syscalls.mount_setattr(tree, attributes, recursive=True, path=self.target)
@@ -269,9 +291,9 @@ class Proc(Operation):
 
 
 class Devpts(Operation):
-    """Mount a /dev/pts of its own, devpts is private to each mount since Linux 4.7, with a few of the host's terminals.
+    """Mount a new /dev/pts with room for a few terminals. Since Linux 4.7, each mount of devpts has its own terminals.
 
-    How many there can be at all, kernel.pty.max, is one number for the whole host.
+    The whole host shares one limit on the number of terminals, kernel.pty.max.
     """
 
     fields = ("target",)
@@ -285,7 +307,7 @@ class Devpts(Operation):
         os.close(root.mount(b"devpts", self.at, flags, options))
 
 
-# What the report says where /proc cannot be mounted afresh.
+# The reason in reports if the host refuses a fresh /proc.
 _OLD_PROC = (
     "the host refuses a fresh /proc, so the old one is shown read-only: the command lines of processes that are "
     "started later can be read there"

@@ -1,7 +1,7 @@
-"""What this host offers, fact by fact, for the doctor: each is tried in a child of its own, so none spoils another.
+"""The facts about this host, for the doctor. We try each in a child of its own, so that none affects another.
 
-Run as ``python -I -S .../sandbox/__main__.py probe``; prints a marshalled dictionary of name to ``(value, text)``:
-the value is ``True``, ``False`` or a number, the text is the system call and the error, or empty.
+Run it as ``python -I -S .../sandbox/__main__.py probe``. It prints a marshalled dictionary of name -> ``(value,
+text)``. The value is ``True``, ``False`` or a number; the text is the system call and its error, or empty.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if False:
 
 _USER = syscalls.CLONE_NEWUSER
 _MOUNT = _USER | syscalls.CLONE_NEWNS
-# An ordinary directory that can be mounted over within a mount namespace of our own.
-_PLACE = b"/usr"
+# An ordinary directory, to mount over in a new mount namespace.
+_DIRECTORY = b"/usr"
 
 
 def facts() -> dict[str, tuple[int, str]]:
-    """Return every fact."""
+    """Return all facts, by name."""
     return {name: _in_child(probe) for name, probe in _PROBES.items()}
 
 
 def main(_arguments: list[str]) -> int:
-    """Write the facts to stdout, and return the exit code."""
+    """Write the facts to stdout. Return the exit code."""
     os.write(1, marshal.dumps(facts()))
     return 0
 
@@ -49,8 +49,8 @@ def _in_child(probe: Callable[[], int | None]) -> tuple[int, str]:
     data = os.read(read, 4096)
     os.close(read)
     os.waitpid(pid, 0)
-    found: tuple[int, str] = marshal.loads(data) if data else (False, "the probe was killed")
-    return found
+    fact: tuple[int, str] = marshal.loads(data) if data else (False, "somebody killed the probe")
+    return fact
 
 
 def _unshare(flags: int) -> Callable[[], None]:
@@ -58,14 +58,14 @@ def _unshare(flags: int) -> Callable[[], None]:
 
 
 def _enter(flags: int) -> None:
-    """Enter namespaces, mapped as an ordinary user is, or without a map where none can be written."""
+    """Enter namespaces with the id map for an ordinary user, or without a map if the host refuses it."""
     uid, gid = os.geteuid(), os.getegid()
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     syscalls.unshare(flags)
     try:
         _map(uid, gid)
     except syscalls.SyscallError:
-        pass  # what is tried next does not need it
+        pass  # the next step does not need the map
 
 
 def _map(uid: int, gid: int) -> None:
@@ -83,20 +83,20 @@ def _uid_map() -> None:
 def _tmpfs() -> None:
     _enter(_MOUNT)
     syscalls.make_private()
-    syscalls.mount(b"probe", _PLACE, b"tmpfs", 0)
+    syscalls.mount(b"probe", _DIRECTORY, b"tmpfs", 0)
 
 
 def _bind() -> None:
     _enter(_MOUNT)
-    tree = syscalls.clone_tree(_PLACE)
-    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=True, path=_PLACE)
-    target = syscalls.open_path(_PLACE)
-    syscalls.move_mount(tree, target, path=_PLACE)
+    tree = syscalls.clone_tree(_DIRECTORY)
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=True, path=_DIRECTORY)
+    target = syscalls.open_path(_DIRECTORY)
+    syscalls.move_mount(tree, target, path=_DIRECTORY)
 
 
 def _pivot_root() -> None:
     _tmpfs()
-    os.chdir(_PLACE)
+    os.chdir(_DIRECTORY)
     syscalls.pivot_root(b".", b".")
 
 
@@ -119,9 +119,9 @@ def _fresh_proc() -> None:
 
 def _idmapped() -> None:
     line = b"0 %d 1" % identity.FIRST_UID
-    tree = syscalls.clone_tree(_PLACE)
+    tree = syscalls.clone_tree(_DIRECTORY)
     userns = namespaces.UserNamespace(line, line).fd
-    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_IDMAP, recursive=False, userns=userns, path=_PLACE)
+    syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_IDMAP, recursive=False, userns=userns, path=_DIRECTORY)
 
 
 def _hostname() -> None:
@@ -148,7 +148,7 @@ def _limits() -> None:
 
 
 def _memory_cgroup() -> None:
-    """Make a memory cgroup as one hook gets, and take it away again."""
+    """Create a memory cgroup like that of a hook, and remove it."""
     group = cgroup.make(2**30, cgroup.PREFIX + b"probe-%d" % os.getpid())
     if group is None:
         raise syscalls.SyscallError(1, "mkdir")

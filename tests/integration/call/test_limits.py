@@ -391,7 +391,7 @@ def cgroups() -> set[str]:
     """Return the cgroups that isolated-hooks has made on this host."""
     return {
         os.fsdecode(p)
-        for parent, _ in cgroup.places()
+        for parent, _ in cgroup.parents()
         for p in Path(os.fsdecode(parent)).glob("isolated-hooks-" + "[0-9a-f]" * 12)
     }
 

@@ -41,7 +41,7 @@ def mode(path: str | pathlib.Path) -> int:
     return stat.S_IMODE(os.lstat(path).st_mode)
 
 
-def abandon(place: pathlib.Path, name: str = "isolated-hooks-0123456789ab", **status: Any) -> pathlib.Path:
+def abandon(place: pathlib.Path, name: str = "isolated-hooks-0123456789abcdef", **status: Any) -> pathlib.Path:
     """Leave a workspace as a frontend does that is killed."""
     workspace = Workspace()
     if status:
@@ -402,7 +402,7 @@ def test_what_is_being_swept_by_another_process_is_not_waited_for(place: pathlib
     assert os.listdir(place) == []
 
 
-@pytest.mark.parametrize("found", ["empty", "no alive", "a file for alive", "from an earlier version"])
+@pytest.mark.parametrize("found", ["empty", "no alive", "a file for alive", "a FIFO of nobody"])
 def test_a_workspace_that_nobody_holds_is_removed_whatever_is_in_it(place: pathlib.Path, found: str) -> None:
     left = abandon(place)
     (left / "alive").unlink()
@@ -411,7 +411,7 @@ def test_a_workspace_that_nobody_holds_is_removed_whatever_is_in_it(place: pathl
         left.mkdir()
     elif found == "a file for alive":
         (left / "alive").touch()
-    elif found == "from an earlier version":
+    elif found == "a FIFO of nobody":
         os.mkfifo(left / "alive")
     with no_hang():
         sweep(str(place))
@@ -419,10 +419,11 @@ def test_a_workspace_that_nobody_holds_is_removed_whatever_is_in_it(place: pathl
 
 
 @pytest.mark.parametrize(
-    "name", ["isolated-hooks-main", "isolated-hooks-0123456789abc", "isolated-hooks-0123456789AB", ".isolated-hooks-0"]
+    "name",
+    ["isolated-hooks-main", "isolated-hooks-0123456789ab", "isolated-hooks-0123456789ABCDEF", ".isolated-hooks-0"],
 )
 def test_a_directory_of_another_name_is_kept(place: pathlib.Path, name: str) -> None:
-    """As of somebody who works on this package there."""
+    """One of somebody who works on this package there, or of an earlier version, which holds its FIFO and no lock."""
     (place / name).mkdir()
     os.mkfifo(place / name / "alive")
     sweep(str(place))
@@ -431,7 +432,7 @@ def test_a_directory_of_another_name_is_kept(place: pathlib.Path, name: str) -> 
 
 @pytest.mark.parametrize("shape", ["file", "link", "fifo"])
 def test_what_only_looks_like_a_workspace_is_kept(place: pathlib.Path, shape: str, tmp_path: pathlib.Path) -> None:
-    path = place / "isolated-hooks-0123456789ab"
+    path = place / "isolated-hooks-0123456789abcdef"
     outside = tmp_path / "outside"
     outside.mkdir()
     os.mkfifo(outside / "alive")
@@ -508,9 +509,9 @@ def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
     from isolated_hooks.run import leftovers
 
     discard = leftovers.discard
-    stuck = abandon(place, "isolated-hooks-000000000000").name
+    stuck = abandon(place, "isolated-hooks-0000000000000000").name
     for number in range(1, 4):
-        abandon(place, f"isolated-hooks-{number:012}")
+        abandon(place, f"isolated-hooks-{number:016}")
 
     def refuse(path: str) -> None:
         if os.path.basename(path) == stuck:

@@ -153,7 +153,7 @@ def test_the_sizes_of_the_writable_directories_add_up_to_the_limit_at_most(size:
 
 
 def test_every_operation_has_arguments() -> None:
-    assert set(bubblewrap._WORDS) == set(OPERATIONS.values())
+    assert set(bubblewrap._OPTIONS) == set(OPERATIONS.values())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from isolated_hooks.sandbox.mounts import Mount, mounted
 
 def test_a_line_is_parsed() -> None:
     mount = Mount(b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 propagate_from:2 - ext3 /dev/root rw,errors=continue\n")
-    assert (mount.device, mount.root, mount.place) == (os.makedev(98, 0), b"/mnt1", b"/mnt2")
+    assert (mount.device, mount.root, mount.mount_point) == (os.makedev(98, 0), b"/mnt1", b"/mnt2")
     assert (mount.options, mount.kind) == ([b"rw", b"noatime"], b"ext3")
     assert mount.settings == [b"rw", b"errors=continue"]
 
@@ -36,7 +36,7 @@ def test_optional_fields_and_odd_sources_do_not_shift_other_fields(fields: str, 
 )
 def test_escaped_names_are_decoded(written: bytes, name: bytes) -> None:
     mount = Mount(b"1 2 0:3 %b %b rw - tmpfs none rw\n" % (written, written))
-    assert (mount.place, mount.root) == (name, name)
+    assert (mount.mount_point, mount.root) == (name, name)
 
 
 def test_the_mounts_agree_with_findmnt() -> None:
@@ -49,4 +49,4 @@ def test_the_mounts_agree_with_findmnt() -> None:
     theirs = [tuple(line.split()) for line in done.stdout.splitlines()]
     ours = [(m.kind.decode(), f"{os.major(m.device)}:{os.minor(m.device)}") for m in mounted()]
     assert sorted(ours) == sorted(theirs)
-    assert any(mount.place == b"/" for mount in mounted())
+    assert any(mount.mount_point == b"/" for mount in mounted())

@@ -99,8 +99,8 @@ def test_two_kinds_with_the_same_values_differ() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Bind("/a", "/b", colour="red"), "Bind takes source, target, writable"),
-        (lambda: Proc("/proc", "more"), "Proc takes target"),
+        (lambda: Bind("/a", "/b", colour="red"), "Bind: expected source, target, writable"),
+        (lambda: Proc("/proc", "more"), "Proc: expected target, got '/proc', 'more'"),
     ],
 )
 def test_an_unknown_argument_of_an_operation_is_refused(make: Any, text: str) -> None:

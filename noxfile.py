@@ -3,12 +3,12 @@
     $ .venv/bin/python -m pip install --editable '.[dev]'
     $ .venv/bin/nox -s full
 
-The fast lane is ``pytest`` alone. What runs at night only is one command, an hour or more::
+The fast lane is ``pytest`` alone. One command runs the nightly tests, for an hour or more::
 
     $ .venv/bin/nox -s soak corpora
 
-No session makes an environment of its own but ``fuzz``, and none needs more of the network than the package index that
-pip is configured for. Arguments after ``--`` go to pytest.
+The sessions use the current environment; only ``fuzz`` creates another one. They connect to no host but the package
+index that pip is configured for. Arguments after ``--`` go to pytest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _pytest(session: nox.Session, *arguments: str, markers: str = "", **environ:
 
 
 def _together_and_alone(session: nox.Session, markers: str, *runner: str, **environ: str) -> None:
-    """Run tests side by side, and after them those that can bear nothing beside them."""
+    """Run tests in parallel, and then alone those that change the whole host."""
     command = (sys.executable, "-m", *(runner or ("pytest",)))
     for more, options in ((_STANDING, ()), ("host_global", ("--numprocesses=0",))):
         arguments = (*options, "-m", f"({markers}) and {more}", *session.posargs)
@@ -44,25 +44,25 @@ def _together_and_alone(session: nox.Session, markers: str, *runner: str, **envi
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """Run what a change breaks most often: the same as ``pytest``."""
+    """Run the tests that changes break most often: the same as ``pytest``."""
     session.run(sys.executable, "-m", "pytest", *session.posargs, external=True)
 
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Run every test that one machine can run as this user, and measure and gate the coverage of lines and branches.
+    """Run every test that one machine can run as this user, and gate the coverage of lines and branches.
 
-    Frontends that tests start in processes of their own are measured too. The sandbox is not: it loads only itself.
+    The coverage includes frontends that tests start as processes, but not the sandbox, which loads only itself.
     """
     session.run(*_COVERAGE, "erase", external=True)
     _together_and_alone(session, _ELSEWHERE, "coverage", "run", "-m", "pytest")
-    if not session.posargs:  # otherwise some tests were run, so some of the code was
+    if not session.posargs:  # some tests cover some of the code
         gate(session)
 
 
 @nox.session
 def gate(session: nox.Session) -> None:
-    """Report the coverage that was measured, room by room, and fail if any of it has become lower."""
+    """Report the coverage by room, and fail if it has become lower."""
     session.run(*_COVERAGE, "combine", "--quiet", external=True)
     session.run(*_COVERAGE, "report", external=True)
     session.run(sys.executable, "tests/support/rooms.py", external=True)
@@ -70,13 +70,13 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def rest(session: nox.Session) -> None:
-    """Run what ``full`` runs and ``fast`` does not: after ``fast``, as in ``.ci/run``."""
+    """Run the tests of ``full`` that ``fast`` leaves out, as ``.ci/run`` does after ``fast``."""
     _together_and_alone(session, f"(slow or network or host_global) and {_ELSEWHERE}")
 
 
 @nox.session
 def corpora(session: nox.Session) -> None:
-    """Build real packages with and without the sandbox. Needs a package index, compilers, and most of an hour."""
+    """Build real packages with and without the sandbox, at night. Needs an index, compilers, and most of an hour."""
     _pytest(session, "--numprocesses=0", markers="corpus", ISOLATED_HOOKS_REQUIRE_SANDBOX="1")
 
 
@@ -94,7 +94,7 @@ def containers(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run 1,000 hooks in a row, 32 at once, and kill a frontend at 50 points and a launcher at 25."""
+    """Run 1,000 hooks in a row, 32 at once, and kill a frontend at 50 points and a launcher at 25, at night."""
     _pytest(
         session,
         "--numprocesses=0",
@@ -106,9 +106,9 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try the properties with more examples, at random, then guided by coverage where atheris can be installed.
+    """Test the properties with more examples, at random, and then guided by coverage, if pip can install atheris.
 
-    ``nox -s fuzz -- SECONDS`` is how long each of the four targets is tried, 60 by default.
+    ``nox -s fuzz -- SECONDS`` sets the time for each of the four targets; the default is 60.
     """
     seconds = session.posargs[0] if session.posargs else "60"
     examples = {"ISOLATED_HOOKS_EXAMPLES": "2000"}

@@ -1,9 +1,9 @@
-"""Print the coverage of each room, from the data that ``nox -s full`` has combined, and fail beneath the floors.
+"""Print the coverage of each room, from the data that ``nox -s gate`` has combined, and fail below the floors.
 
     python tests/support/rooms.py
 
 A room is a folder of the package; the modules beside the folders are the facade. Lines and branches count alike.
-``sandbox`` is not measured: it runs in children that load nothing else, and attacks and real hooks test it.
+``sandbox`` is left out: it runs in children that load nothing else, and attacks and real hooks test it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLOORS = {
 
 
 def main() -> int:
-    """Print the table and return 1 where a room is beneath its floor."""
+    """Print the table, and return 1 if a room is below its floor."""
     counted: dict[str, list[int]] = {}
     for path, covered, all_ in _files():
         inside = path.partition("isolated_hooks/")[2].split("/")
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _files() -> list[tuple[str, int, int]]:
-    """Return each measured file, with how many lines and branches were run, and how many there are."""
+    """Return each measured file, with the number of its lines and branches that ran, and of all of them."""
     measured = coverage.Coverage()
     measured.load()
     with tempfile.NamedTemporaryFile(suffix=".json") as report:

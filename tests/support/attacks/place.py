@@ -153,7 +153,7 @@ def _is_beneath(line: str, tmp: Path) -> bool:
 
 def _mountinfo(process: Path) -> list[str]:
     try:
-        return (process / "mountinfo").read_text().splitlines()
+        return (process / "mountinfo").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return []
 

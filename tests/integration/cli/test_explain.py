@@ -39,9 +39,11 @@ sys.dont_write_bytecode = True
 sys.addaudithook(hook)
 from isolated_hooks.cli import main
 armed = True
-code = main(sys.argv[1:])
-sys.stdout.flush()
-armed = False
+try:
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+finally:
+    armed = False  # a measurement of coverage writes its file at the end
 sys.exit(code)
 """
 

@@ -1,4 +1,4 @@
-"""Print the coverage of each room, from the data that ``nox -s gate`` has combined, and fail below the floors.
+"""Print the coverage of each room, from data that is combined, and fail below the floors.
 
     python tests/support/rooms.py
 
@@ -15,18 +15,19 @@ from pathlib import Path
 
 import coverage
 
-#: What each room has as root, rounded down. Raise a number once it is higher; the goal is 95 for the last five.
+#: The least that each room has as root from the tests that ``.ci/run`` measures: the units, what results are vetted
+#: with, and the caller. Raise a number once it is higher. ``nox -s full`` measures every test, so it has more.
 FLOORS = {
-    "facade": 0,
-    "cli": 0,
-    "frontends": 0,
-    "selftest": 0,
-    "launchers": 0,
-    "run": 0,
-    "results": 0,
-    "policy": 0,
-    "plan": 0,
-    "files": 0,
+    "facade": 76,
+    "cli": 40,
+    "frontends": 40,
+    "selftest": 50,
+    "launchers": 50,
+    "run": 84,
+    "results": 97,
+    "policy": 98,
+    "plan": 95,
+    "files": 91,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import BUILT_IN
 from ..protections import ROWS
+from ..sandbox import bubblewrap_guard
 from ..text import visible
 
 __all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
@@ -34,6 +35,9 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    if syscall == bubblewrap_guard.CVE:
+        advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
+        return SandboxUnavailableError([f"the launcher {stage}: {bubblewrap_guard.UNGUARDED}"], advice)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.
         missing = f"the launcher {stage} does not work here: {said or error}"

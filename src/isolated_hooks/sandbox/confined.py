@@ -5,6 +5,9 @@ from __future__ import annotations
 from . import identity, landlock, pipes, privileges, syscalls
 from .init import Init, end_children, end_scoped
 
+# The devices that every hook sees. They and the descriptors of a hook take no other requests than those for terminals.
+_DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/console")
+
 
 class Confined(Init):
     """What takes the place of pid 1: a subreaper that confines itself, and ends by hand what the hook has left."""
@@ -30,7 +33,8 @@ class Confined(Init):
             reason = "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
             pipes.send(self.report, "degraded", "processes", reason)
         self.stage = "system call filter"
-        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation)
+        devices = any(kind == landlock.DEVICE and path not in _DEVICES for path, kind in self.plan["rules"])
+        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation, devices=devices)
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

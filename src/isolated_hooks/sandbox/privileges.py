@@ -86,12 +86,14 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
+def forbid(*, namespaces: bool, network: bool, truncation: bool = True, devices: bool = False) -> None:
     """Install the seccomp filter for this process and its descendants. The process needs no_new_privs, seccomp(2).
 
-    :param namespaces, network, truncation: as for :func:`seccomp.rules`
+    :param namespaces, network, truncation, devices: as for :func:`seccomp.rules`
     """
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation)
+    program = seccomp.filter_program(
+        syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation, devices=devices
+    )
     syscalls.seccomp_filter(program)
 
 

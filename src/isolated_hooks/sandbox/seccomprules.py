@@ -19,6 +19,7 @@ KILL = 0x80000000
 _ERRNO = 0x00050000
 PRETEND = _ERRNO
 EPERM = _ERRNO | 1
+ENOTTY = _ERRNO | 25
 ENOSYS = _ERRNO | 38
 EOPNOTSUPP = _ERRNO | 95
 EAFNOSUPPORT = _ERRNO | 97
@@ -26,6 +27,7 @@ ACTIONS = {
     KILL: "the process is killed",
     PRETEND: "success without effect",
     EPERM: "EPERM",
+    ENOTTY: "ENOTTY",
     ENOSYS: "ENOSYS",
     EOPNOTSUPP: "EOPNOTSUPP",
     EAFNOSUPPORT: "EAFNOSUPPORT",
@@ -65,6 +67,19 @@ _S_IFMT, _S_IFCHR, _S_IFBLK = 0o170000, 0o020000, 0o060000
 _O_CREAT, _O_TMPFILE_ALONE = 0o100, 0o20000000
 _O_RDONLY, _O_ACCMODE, _O_TRUNC = 0, 0o3, 0o1000
 _RLIMIT_CORE = 4
+_PRIO_USER, _IOPRIO_WHO_USER = 2, 3
+# The type of a request is its second byte, ioctl(2): of terminals (all of asm-generic/ioctls.h: pipes and descriptors
+# too), and of sockets.
+_TYPE, _TERMINALS, _SOCKET_REQUESTS = 0xFF00, 0x5400, 0x8900
+# Requests to files that change nothing but a file that is open for writing, linux/fs.h, linux/fiemap.h, linux/random.h:
+# FIGETBSZ, FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, FICLONE, FICLONERANGE, FIDEDUPERANGE,
+# RNDGETENTCNT.
+_HARMLESS_REQUESTS = (
+    0x2, 0x80086601, 0x80087601, 0x801C581F, 0xC020660B, 0x40049409, 0x4020940D, 0xC0189436, 0x80045200
+)  # fmt: skip
+# The types of the requests that filesystems take, Documentation/userspace-api/ioctl/ioctl-number.rst: X and f of
+# linux/fs.h (flags, fscrypt, fs-verity, ext4, xfs), v (versions), r (FAT), of btrfs, ceph, bcachefs, cifs and f2fs.
+_FILESYSTEM_TYPES = (0x5800, 0x6600, 0x7600, 0x7200, 0x9400, 0x9700, 0xBC00, 0xCF00, 0xF500)
 # PER_LINUX32 and ADDR_NO_RANDOMIZE. PER_LINUX is 0.
 _PERSONALITY_QUERY, _PERSONALITIES = 0xFFFFFFFF, 0x8 | 0x40000
 
@@ -158,6 +173,11 @@ RULES: tuple[Rule, ...] = (
         _REFUSED,
         "the clock and the names belong to the host",
     ),
+    (
+        "lsm_set_self_attr",
+        _REFUSED,
+        "the hook's security context is the operator's choice; the files in /proc that change it are read-only too",
+    ),
     # Only 16-bit code and Wine's 32-bit code need it, and this filter refuses 32-bit system calls anyway.
     ("modify_ldt", _REFUSED, "a large part of the kernel, often exploited, that no build needs"),
     # Callers expect ENOSYS: an administrator can switch the call off, and before Linux 6.5 it was off by default.
@@ -202,6 +222,40 @@ def _truncating(flags: int) -> tuple[Row, ...]:
     return (((reading, _bits(flags, _O_TRUNC)), EPERM, "if it empties a file that it opens for reading"),)
 
 
+_TYPING = (_is(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),)
+_REQUESTS_REASON = (
+    "Landlock confines requests to devices alone: where the hook may only read, its owner could change a file's flags"
+)
+_REQUESTS: tuple[Row, ...] = (
+    (_TYPING, EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),
+    ((_is(1, *_HARMLESS_REQUESTS),), ALLOW, ""),
+)
+# If the policy exposes a device, its requests may have any other type.
+REQUESTS: Rule = (
+    "ioctl",
+    (
+        *_REQUESTS,
+        ((_is(1, _TERMINALS, _SOCKET_REQUESTS, mask=_TYPE),), ALLOW, ""),
+        ((), ENOTTY, "for any request that is not for terminals, sockets or pipes, and may change a file"),
+    ),
+    _REQUESTS_REASON,
+)
+REQUESTS_OF_DEVICES: Rule = (
+    "ioctl",
+    (*_REQUESTS, ((_is(1, *_FILESYSTEM_TYPES, mask=_TYPE),), ENOTTY, "for a request that may change a file")),
+    _REQUESTS_REASON,
+)
+_OF_ANOTHER: tuple[Row, ...] = (((_bits(0, WORD),), EPERM, "for a process given by number"),)
+
+
+def _priority(of_user: int) -> tuple[Row, ...]:
+    """Return the rows for a call whose first argument says what kind of number the second one is."""
+    return (
+        ((_is(0, of_user),), EPERM, "for all processes of a user"),
+        ((_bits(1, WORD),), EPERM, "for a process given by number"),
+    )
+
+
 # For hosts without user namespaces: these calls reach parts of the host that namespaces would hide.
 WITHOUT_NAMESPACES: tuple[Rule, ...] = (
     (
@@ -212,10 +266,24 @@ WITHOUT_NAMESPACES: tuple[Rule, ...] = (
     ("mq_open mq_unlink", _REFUSED, "it would reach the host's POSIX message queues"),
     # The same error as on a filesystem without extended attributes, which cp, tar and install expect.
     (
-        "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat",
+        "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat"
+        " getxattr lgetxattr getxattrat listxattr llistxattr listxattrat",
         (((), EOPNOTSUPP, ""),),
-        "Landlock does not confine extended attributes: the mode of the file alone decides who may set them",
+        "Landlock does not confine extended attributes: the mode of the file alone decides who may use them",
     ),
+    (
+        "file_getattr file_setattr",
+        (((), EOPNOTSUPP, ""),),
+        "Landlock does not confine the flags of a file: its owner alone decides, by any path",
+    ),
+    (
+        "inotify_init inotify_init1",
+        _MISSING,
+        "Landlock does not confine it: it tells the names in directories that the hook may not list",
+    ),
+    ("setpriority", _priority(_PRIO_USER), _OTHER_PROCESS),
+    ("ioprio_set", _priority(_IOPRIO_WHO_USER), _OTHER_PROCESS),
+    ("sched_setaffinity sched_setattr sched_setparam sched_setscheduler", _OF_ANOTHER, _OTHER_PROCESS),
 )
 # Landlock confines truncate(2) only since ABI 3. ftruncate(2) needs a file that is open for writing, and every ABI
 # confines that.
@@ -239,6 +307,7 @@ WITHOUT_NETWORK: tuple[Rule, ...] = (
     _PAIRS,
     ("socket", _PAIRS[1], "as socketpair"),
     ("connect", _REFUSED, "as socketpair; a pair of sockets needs none"),
+    ("listen", _REFUSED, "as connect: only a process outside could connect to it"),
     ("sendto", ((_null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
 )
 # If the policy allows the caller's network, we cannot refuse connect(2). So we allow a unix socket only as one of a
@@ -253,16 +322,20 @@ WITH_NETWORK: tuple[Rule, ...] = (
 )
 
 
-def rules(*, namespaces: bool = True, network: bool = False, truncation: bool = True) -> tuple[Rule, ...]:
+def rules(
+    *, namespaces: bool = True, network: bool = False, truncation: bool = True, devices: bool = False
+) -> tuple[Rule, ...]:
     """Return the rules that apply.
 
     :param namespaces: the hook has its own namespaces; without them the filter refuses more
     :param network: allow internet sockets even without namespaces
     :param truncation: Landlock confines truncate(2), so the filter need not; matters only without namespaces
+    :param devices: the hook may open a device of the policy's, whose requests we do not know; matters only without
+        namespaces
     """
     if namespaces:
         return RULES
     more = (*WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
-    more += () if truncation else WITHOUT_TRUNCATION
+    more += (REQUESTS_OF_DEVICES if devices else REQUESTS, *(() if truncation else WITHOUT_TRUNCATION))
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)

@@ -16,12 +16,13 @@ from support.bpfinterpreter import Interpreter
 from support.each import each
 
 from isolated_hooks.sandbox import seccomp, seccomprules, syscalls
-from isolated_hooks.sandbox.numbers import NUMBERS
+from isolated_hooks.sandbox.numbers import KNOWN, NUMBERS
 
 ALLOW = 0x7FFF0000
 KILL = 0x80000000
 PRETEND = 0x00050000
 EPERM = PRETEND | errno.EPERM
+ENOTTY = PRETEND | errno.ENOTTY
 ENOSYS = PRETEND | errno.ENOSYS
 EAFNOSUPPORT = PRETEND | errno.EAFNOSUPPORT
 EOPNOTSUPP = PRETEND | errno.EOPNOTSUPP
@@ -41,7 +42,7 @@ ALWAYS_EPERM = [
     "quotactl", "quotactl_fd", "swapon", "swapoff", "reboot", "kexec_load", "kexec_file_load", "init_module",
     "finit_module", "delete_module", "acct", "syslog", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
     "sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "lookup_dcookie", "nfsservctl", "uselib",
-    "modify_ldt", "fanotify_init",
+    "modify_ldt", "fanotify_init", "lsm_set_self_attr",
 ]
 # fmt: on
 ALWAYS_ENOSYS = ["clone3", "openat2", "memfd_secret"]
@@ -214,7 +215,8 @@ def test_the_kernel_accepts_the_program(interpreter: Interpreter) -> None:
 
 
 def test_every_number_without_arguments(interpreter: Interpreter, machine: str) -> None:
-    expected = dict.fromkeys(range(470), ALLOW)
+    known = {number for first, last in KNOWN[machine] for number in range(first, last + 1)}
+    expected = {number: ALLOW if number in known else ENOSYS for number in range(470)}
     column = MACHINES.index(machine)
     for names, action in (
         (ALWAYS_EPERM, EPERM),
@@ -310,7 +312,10 @@ def test_description_names_each_call_and_each_action() -> None:
     assert any("architecture" in sentence and "killed" in sentence for sentence in sentences)
 
 
-_XATTRS = "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat".split()
+_XATTRS = """setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat getxattr
+    lgetxattr getxattrat listxattr llistxattr listxattrat file_getattr file_setattr""".split()
+_SCHEDULING = "sched_setaffinity sched_setattr sched_setparam sched_setscheduler".split()
+_FLAGS = (0x40086602, 0x401C5820, 0x40087602, 0x5000940E, 0x40047211, 0x4004F50E, 0x40806685)
 
 
 @pytest.mark.parametrize(
@@ -329,6 +334,22 @@ _XATTRS = "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr frem
         ("sendto", (3, 1, 1, 0, 0), ALLOW, ALLOW),
         ("sendto", (3, 1, 1, 0, 1 << 32), EPERM, ALLOW),
         *((name, (), EOPNOTSUPP, EOPNOTSUPP) for name in _XATTRS),
+        ("listen", (3,), EPERM, ALLOW),
+        ("inotify_init", (), ENOSYS, ENOSYS),
+        ("inotify_init1", (), ENOSYS, ENOSYS),
+        *((name, (0,), ALLOW, ALLOW) for name in _SCHEDULING),
+        *((name, (77,), EPERM, EPERM) for name in _SCHEDULING),
+        ("setpriority", (0, 0, 19), ALLOW, ALLOW),
+        ("setpriority", (1, 0, 19), ALLOW, ALLOW),
+        ("setpriority", (0, 77, 19), EPERM, EPERM),
+        ("setpriority", (2, 0, 19), EPERM, EPERM),
+        ("ioprio_set", (1, 0), ALLOW, ALLOW),
+        ("ioprio_set", (1, 77), EPERM, EPERM),
+        ("ioprio_set", (3, 0), EPERM, EPERM),
+        *(("ioctl", (0, request), EPERM, EPERM) for request in (0x5412, 0x541C, 0x5423)),
+        *(("ioctl", (0, request), ENOTTY, ENOTTY) for request in (*_FLAGS, 0xC0044501, 1, 0xFFFFFFFF)),
+        *(("ioctl", (0, request), ALLOW, ALLOW) for request in (0x5401, 0x541B, 0x80045430, 0x8912, 2)),
+        *(("ioctl", (0, request), ALLOW, ALLOW) for request in (0x80086601, 0x40049409, 0x4020940D, 0xC020660B)),
         ("truncate", (), ALLOW, ALLOW),
         ("openat", (0, 0, 0o1000, 0), ALLOW, ALLOW),
     ],
@@ -362,8 +383,21 @@ def test_truncation_is_refused_if_landlock_does_not_confine_it(
         assert interpreter.run(number, AUDIT_ARCH[machine], arguments) == expected, machine
 
 
+def test_a_device_of_the_policys_takes_any_request_but_files_take_none_that_changes_them() -> None:
+    for machine, number in numbers_of("ioctl"):
+        interpreter = Interpreter(seccomp.filter_program(machine, namespaces=False, devices=True))
+        answers = {}
+        for request in (0x5412, *_FLAGS, 0xC0044501, 0x5401, 0x80086601):
+            answers[request] = interpreter.run(number, AUDIT_ARCH[machine], (0, request))
+        assert answers == {
+            0x5412: EPERM,
+            **dict.fromkeys(_FLAGS, ENOTTY),
+            **dict.fromkeys((0xC0044501, 0x5401, 0x80086601), ALLOW),
+        }
+
+
 def test_each_conditional_refusal_has_a_description() -> None:
-    for names, rows, reason in seccomprules.RULES:
+    for names, rows, reason in (*seccomprules.RULES, *seccomprules.rules(namespaces=False)):
         assert reason, names
         for conditions, action, words in rows:
             assert bool(words) == (action != ALLOW and rows != (((), action, ""),)), (names, conditions)

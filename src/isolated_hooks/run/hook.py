@@ -15,8 +15,8 @@ from ..plan.planner import plan_hook
 from ..policy import Policy
 from ..report import HookReport
 from ..results.answer import Output, read_output, write_output
-from ..results.archives.deepcheck import check_artefact, check_members, check_metadata
-from ..results.artefacts import Artefact, export_fallback, export_file, export_metadata
+from ..results.archives.deepcheck import check_artefact, check_members, check_metadata, check_weight
+from ..results.artefacts import Artefact, Check, export_fallback, export_file, export_metadata
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
@@ -83,13 +83,12 @@ class HookRun(Run):
     def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
         name, limit = str(output.returned), self.policy.limits.output_size
         check_result(self.call.hook, name, self.expected)
-        check = None
+        check: Check | None = check_weight if self.call.hook != "build_sdist" else None
         if self.policy.deep_check or self.unpacked:
             check = functools.partial(check_artefact if self.policy.deep_check else check_members, limit=limit)
         if not self.call.hook.startswith("prepare_metadata"):
             return [export_file(staging, name, destination, limit=limit, check=check)]
-        if self.policy.deep_check:
-            check_metadata(staging, name)
+        check_metadata(staging, name, deep=self.policy.deep_check)
         metadata = export_metadata(staging, name, destination, limit=limit)
         export_fallback(staging, destination, metadata=name, limit=limit, check=check)
         return [metadata]

@@ -18,6 +18,7 @@ from support.fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.results.archives import rules as archives
+from isolated_hooks.results.archives import tararchive
 from isolated_hooks.results.archives.sdists import check_sdist
 
 #: Returns what tarfile, as build calls it, makes of a .tar.gz: the content of each file, by path.
@@ -501,3 +502,10 @@ def test_metadata_of_another_project_are_refused(refused: Refused) -> None:
 def test_large_metadata_are_refused_unread(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isolated_hooks.results.archives.sdists.MAX_DOCUMENT", 10)
     assert "larger than 10" in refused(make_sdist())
+
+
+def test_the_headers_of_all_members_together_are_bounded(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tarfile keeps them all: 65,535 members with 8 KiB each pack into three megabytes."""
+    monkeypatch.setattr(tararchive, "_MAX_ALL_HEADERS", 64 << 10)
+    members = [add(f"{TOP}/{number}", pax_headers={"comment": "x" * 6000}) for number in range(20)]
+    assert "all headers" in refused(make_sdist(*members))

@@ -53,6 +53,7 @@ class Situation:
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
+    :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
     """
 
     filesystem: Filesystem
@@ -66,6 +67,7 @@ class Situation:
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""
+    exported: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

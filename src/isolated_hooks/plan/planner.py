@@ -289,6 +289,8 @@ class _Planner:
             self.view.stage(self.layout.staging, f"{_ASIDE}/output", writable=True)
             return Stage(directory, f"{_ASIDE}/output", self.layout.staging)
         self.view.place(directory)
+        # The frontend opens the artefact by this path, so the hook must not rename a part of it.
+        self._pin(real)
         self.view.stage(self.layout.staging, real, writable=True)
         return Stage(directory, directory, self.layout.staging)
 
@@ -319,11 +321,29 @@ class _Planner:
             for path in (*wheels, *markers):
                 view.show(path, owned="caller")
 
+    def _pin(self, real: str) -> None:
+        """Keep the hook from renaming a part of a real path, in each tree that it may write to."""
+        for tree in (self.real_source, *self.policy.writable):
+            if is_within(real, tree):
+                self.view.pin(real, tree, writable=tree != self.real_source or self.policy.source == "read-write")
+
+    def _keep_exported(self, stage: Stage | None) -> None:
+        """Show what earlier hooks have built read-only: the frontend opens it by its path after this hook.
+
+        The staging directory covers what is in the present output directory.
+        """
+        covered = (
+            resolve(self.situation.filesystem, stage.target)[0] if stage and stage.inside == stage.target else None
+        )
+        for path in self.situation.exported:
+            if covered is None or not is_within(path, covered):
+                self._pin(path)
+                self.view.show(path, owned="tree")
+
     def _pin_hidden(self, path: str) -> None:
         real, _ = resolve(self.situation.filesystem, path)
-        for tree in (self.real_source, *self.policy.writable):
-            if real is not None and is_within(real, tree):
-                self.view.pin(real, tree, writable=tree != self.real_source or self.policy.source == "read-write")
+        if real is not None:
+            self._pin(real)
 
     def _check_hide(self) -> None:
         for path in self.policy.hide:
@@ -343,6 +363,7 @@ class _Planner:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
         else:
+            self._keep_exported(fields.get("stage"))
             self._cover()
         for path in self.policy.hide:
             self._pin_hidden(path)

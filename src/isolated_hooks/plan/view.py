@@ -72,10 +72,14 @@ class View:
         """Make the directories between ``beneath`` and ``path`` (real paths) mount points, which nobody can rename.
 
         The hook may write to the directory around a bind mount. If it could move a parent of the mount point away, the
-        bind mount would protect nothing in a later call.
+        bind mount would protect nothing in a later call. A mount point itself cannot be renamed or removed in its mount
+        namespace, rename(2), EBUSY. A pin never makes writable what is shown read-only.
         """
         for parent in _parents(path, beneath):
-            self._bind(Bind(parent, parent, writable=writable, owned="tree"))
+            above = [target for target in self._binds if is_within(parent, target)]
+            allowed = not above or self._binds[max(above, key=len)].writable
+            if parent not in self._binds:
+                self._bind(Bind(parent, parent, writable=writable and allowed, owned="tree"))
             self._pinned.add(parent)
 
     def stage(self, source: str, target: str, *, writable: bool, owned: str = "caller") -> None:

@@ -17,9 +17,11 @@ from ..report import HookReport
 from ..results.answer import Output, read_output, write_output
 from ..results.archives.deepcheck import check_artefact, check_members, check_metadata, check_weight
 from ..results.artefacts import Artefact, Check, export_fallback, export_file, export_metadata
+from ..results.exported import State, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
+from .situation import written_trees
 from .workspace import Workspace
 
 __all__ = ["HookRun"]
@@ -42,15 +44,18 @@ class HookRun(Run):
         self.extra = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
+        self.earlier: Mapping[str, Mapping[str, State]] = {}
         self.unpacked = False
 
     def execute(self) -> None:
         if not self.policy.allow_other_names:
             # Read the expected names before the hook runs, because the hook may change the files that hold them.
             self.expected = expected_of(self.source, self.call.metadata_directory)
+        self.earlier = snapshot(written_trees(self.source, self.policy))
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
-                self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
+                output = OutputDirectory(self.call.output_directory, self.source, self.policy.writable)
+                self.output = stack.enter_context(output)
             super().execute()
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
@@ -69,26 +74,31 @@ class HookRun(Run):
 
     def after_failure(self) -> None:
         check_unchanged(self.expected, self.source)
+        check_kept(self.earlier)
 
     def collect(self, workspace: Workspace) -> None:
         allow_urls = self.policy.allow_url_requirements
-        check_unchanged(self.expected, self.source)
+        self.after_failure()
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
-                self.artefacts = tuple(self._export(staging, self.output.fd, output))
+                self.output.check()
+                self.artefacts = tuple(self._export(staging, self.output, output))
         write_output(self.call.control_dir, output)
 
-    def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
-        name, limit = str(output.returned), self.policy.limits.output_size
+    def _export(self, staging: int, directory: OutputDirectory, output: Output) -> Sequence[Artefact]:
+        name, limit, destination = str(output.returned), self.policy.limits.output_size, directory.fd
         check_result(self.call.hook, name, self.expected)
         check: Check | None = check_weight if self.call.hook != "build_sdist" else None
         if self.policy.deep_check or self.unpacked:
             check = functools.partial(check_artefact if self.policy.deep_check else check_members, limit=limit)
         if not self.call.hook.startswith("prepare_metadata"):
-            return [export_file(staging, name, destination, limit=limit, check=check)]
+            artefact = export_file(staging, name, destination, limit=limit, check=check)
+            directory.keep([name])
+            return [artefact]
         check_metadata(staging, name, deep=self.policy.deep_check)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, metadata=name, limit=limit, check=check)
+        fallback = export_fallback(staging, destination, metadata=name, limit=limit, check=check)
+        directory.keep([name, *fallback])
         return [metadata]

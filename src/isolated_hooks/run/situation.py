@@ -14,9 +14,10 @@ from ..plan import Identity, Situation
 from ..plan.planner import refuse_source
 from ..plan.view import refuse_reserved
 from ..policy import Policy
+from ..results.exported import exported_in
 from .remedies import remedy
 
-__all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
+__all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with", "written_trees"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -43,7 +44,14 @@ def situation_of(source: str, policy: Policy) -> Situation:
         inside=launcher.paths,
         root=is_kernel_root(),
         remedy=remedy(),
+        exported=exported_in(written_trees(source, policy)),
     )
+
+
+def written_trees(source: str, policy: Policy) -> tuple[str, ...]:
+    """Return the real paths of the trees that a hook may write to."""
+    trees = (source, *policy.writable) if policy.source == "read-write" else policy.writable
+    return tuple(map(os.path.realpath, trees))
 
 
 def _home() -> str:

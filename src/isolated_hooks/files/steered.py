@@ -106,16 +106,21 @@ def _trusted() -> tuple[str, ...]:
 
 
 _recorded: dict[str, None] = {}
+_latest: list[Trees] = []
 
 
 def record_trees(paths: Iterable[str]) -> None:
     """Remember, for the life of this process, that hooks can write to some trees."""
+    real = [os.path.realpath(path) for path in paths]
+    if _recorded.keys() >= {*real}:
+        return
     if len(_recorded) >= _MANY:
         for path in [path for path in _recorded if not os.path.lexists(path)]:
             _recorded.pop(path, None)
-    _recorded.update(dict.fromkeys(os.path.realpath(path) for path in paths))
+    _recorded.update(dict.fromkeys(real))
+    _latest[:] = [Trees(tuple(_recorded))]
 
 
-def recorded_trees(*more: str) -> Trees:
-    """Return the trees that hooks of this process can write to, as far as it has run any, and some more."""
-    return Trees((*_recorded, *more))
+def recorded_trees() -> Trees:
+    """Return the trees that hooks of this process can write to, as far as it has run any."""
+    return _latest[0] if _latest else Trees(())

@@ -16,6 +16,8 @@ import termios
 import tty
 from collections.abc import Iterator
 
+from ..launchers.child import child_environ
+
 __all__ = ["PseudoTerminal"]
 
 
@@ -38,7 +40,9 @@ class PseudoTerminal:
 
     def run(self, command: list[str]) -> None:
         """Run a command on the pseudo-terminal, and copy between it and the terminal at descriptors 0 and 1."""
-        process = subprocess.Popen(command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs)
+        process = subprocess.Popen(
+            command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs, env=child_environ()
+        )
         os.close(self._theirs)
         try:
             with _raw_terminal(), _following_size(self._ours):

@@ -6,8 +6,10 @@ import os
 import sys
 
 from ..errors import SandboxUnavailableError
+from ..files.steered import recorded_trees
+from .linker_variables import trusted_libraries
 
-__all__ = ["child_command"]
+__all__ = ["child_command", "child_environ"]
 
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
@@ -31,3 +33,8 @@ def child_command(module: str, *arguments: str) -> list[str]:
             "install it with pip instead of running it from a zip archive",
         )
     return [sys.executable, "-I", "-S", _ENTRY, module, *arguments]
+
+
+def child_environ() -> dict[str, str]:
+    """Return our own environment for such a command, in which the linker loads nothing that a hook could have made."""
+    return {**os.environ, **trusted_libraries(os.environ, recorded_trees())}

@@ -8,8 +8,9 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from ..files.steered import recorded_trees
 from ..hookcall import HookCall, SubprocessRunner
-from ..launchers.linker_variables import absolute_libraries
+from ..launchers.linker_variables import trusted_libraries
 from ..plan import Layout, Plan, Situation
 from ..plan.planner import plan_hook
 from ..policy import Policy
@@ -69,8 +70,8 @@ class HookRun(Run):
 
     def start(self, command: list[str]) -> None:
         # The launcher starts in the source tree, as every hook does, and must not load libraries from the tree.
-        absolute = absolute_libraries({**os.environ, **self.extra})
-        self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
+        libraries = trusted_libraries({**os.environ, **self.extra}, recorded_trees())
+        self.inner(command, cwd=self.source, extra_environ={**self.extra, **libraries})
 
     def after_failure(self) -> None:
         check_unchanged(self.expected, self.source)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..files.held import abandoned
 from ..files.ownership import give_back
-from ..launchers.child import child_command
+from ..launchers.child import child_command, child_environ
 from ..sandbox import cgroup
 from ..sandbox.status import read_status
 from .waiting import wait_for_end
@@ -73,7 +73,9 @@ def _take_back(status: Mapping[str, Any], trees: Iterable[str]) -> None:
         return
     if status["confined"] and "state" not in status:
         # The launcher was killed, and there was no PID namespace to end with it.
-        subprocess.run(child_command("identity", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/")
+        subprocess.run(
+            child_command("identity", str(uid)), stdin=subprocess.DEVNULL, check=True, cwd="/", env=child_environ()
+        )
     for tree in trees:
         fd = os.open(tree, _DIRECTORY)
         try:

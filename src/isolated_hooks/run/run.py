@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import IsolationDegradedWarning, SandboxUnavailableError
 from ..files.paths import RealFilesystem
+from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.holds import with_degradations
@@ -63,6 +64,7 @@ class Run:
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         avoid = (self.source, *self.policy.writable)
+        record_trees(avoid)
         sweep_once(workspace_parent(avoid))
         began = time.monotonic()
         plan, error = None, ""

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..files.paths import is_within
 from ..launchers import Launcher
-from ..launchers.child import child_command
+from ..launchers.child import child_command, child_environ
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
 from ..sandbox import mounts
@@ -97,7 +97,9 @@ def working_identity() -> Identity | None:
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return the facts of this host by name: whether a feature works, or a number; and the error if it does not."""
-    done = subprocess.run(child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
+    done = subprocess.run(
+        child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/", env=child_environ()
+    )
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
 
@@ -116,6 +118,7 @@ def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
             check=False,
             timeout=60,
             cwd="/",  # the current directory may be a tree, and nothing of it may be loaded
+            env=child_environ(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error

@@ -149,7 +149,7 @@ def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_p
     with nothing_left(tmp_path):
         done = build(project, index)
     assert done.returncode == 1
-    assert "not a build requirement as PEP 508 defines it: " in done.stderr
+    assert "not a build requirement of an accepted form: " in done.stderr
     assert index.asked == []
     assert facts(project) == []
 

@@ -445,7 +445,7 @@ def test_lists_are_bounded(tmp_path: Path) -> None:
 def test_requirements_are_bounded_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading one of 4,096 characters takes milliseconds, so none is read where there are too many."""
     assert len(answer(tmp_path, {"return_val": ["a" * 4096] * 32}, GET_REQUIRES).returned or ()) == 32
-    monkeypatch.setattr("isolated_hooks.results.answer.Requirement", None)
+    monkeypatch.setattr("isolated_hooks.results.requirements.Requirement", None)
     assert "more than 131072 characters" in refused(tmp_path, {"return_val": ["a" * 4096] * 33}, GET_REQUIRES)
     assert "4096" in refused(tmp_path, {"return_val": ["a" * 4097]}, GET_REQUIRES)
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import installer
 from build import BuildException
 
+from ...launchers.child import child_environ
 from ...policy import Policy
 from ...run.command import run_command
 from ...text import visible
@@ -54,7 +55,14 @@ def install(directory: str, environment: str, policy: Policy) -> None:
     errors: list[bytes] = []
 
     def start(command: list[str]) -> None:
-        process = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=child_environ(),
+            cwd="/",
+        )
         errors.append(process.stderr)
 
     report = run_command(argv, environment, inside, start, stdin="null", python=sys.executable)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.metadata import Distribution, distributions
-from urllib.parse import urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from ...errors import UntrustedResultError
+from ...results.requirements import FILE, WEB, vet_requirement
 from ...text import visible
 from .installation import RequirementsError, scheme_of
 
 __all__ = ["installed_in", "is_met", "parsed"]
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_REFUSED = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def installed_in(prefix: str) -> dict[str, Distribution]:
@@ -42,22 +42,18 @@ def parsed(text: str, *, local: bool = False) -> Requirement:
     """Parse a requirement of a project or of its backend.
 
     :param local: whether the requirement may refer to a file on this host
-    :raises RequirementsError: the text is not a requirement, but an option or a path for instance; or it refers to a
-        file on this host and ``local`` is false
+    :raises RequirementsError: the text has none of the forms that :mod:`...results.requirements` lists: it is an option
+        or a path, for instance; or it refers to a file on this host and ``local`` is false
     """
     try:
-        # packaging accepts line ends within the URL of a requirement.
-        requirement = None if _REFUSED.search(text) else Requirement(text)
-    except InvalidRequirement:
-        requirement = None
-    if requirement is None:
-        raise RequirementsError(f"not a build requirement as PEP 508 defines it: {visible(text, limit=200)!r}")
-    if requirement.url and urlsplit(requirement.url).scheme.endswith("file") and not local:
+        return Requirement(vet_requirement(text, schemes=WEB | FILE if local else WEB))
+    except UntrustedResultError as problem:
+        remedy = ""
+        if "file on this host" in problem.rule and not local:
+            remedy = ". Remedy: if you trust it, set allow-url-requirements = true in the policy"
         raise RequirementsError(
-            f"the build requirement {visible(text, limit=200)!r} refers to a file on this host. Remedy: if you trust "
-            "it, set allow-url-requirements = true in the policy"
-        )
-    return requirement
+            f"not a build requirement of an accepted form: {visible(text, limit=200)!r} ({problem.rule}){remedy}"
+        ) from problem
 
 
 def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> bool:

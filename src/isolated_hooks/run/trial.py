@@ -35,8 +35,8 @@ __all__ = [
     "working_identity",
 ]
 
-# If one of these calls fails with one of these errors, another identity is tried. Not after any other error, such as one
-# that load causes.
+# If one of these calls fails with one of these errors, another identity is tried. Not after any other error, such as
+# one that load causes.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
 # The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.

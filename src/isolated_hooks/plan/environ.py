@@ -14,7 +14,7 @@ For each ambient variable, the first of these rules that applies decides:
 4. ``env_keep`` names it: kept.
 5. ``env_delete`` names it: dropped, even if the frontend injected it.
 6. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
-7. Its name or its value looks like a credential: dropped.
+7. Its name looks like a credential, or its value contains something that does, see ``credentials.py``: dropped.
 8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
 9. It is in ``NEVER``: dropped.
 10. It is in one of the other tables: kept. Anything else: dropped.
@@ -35,6 +35,7 @@ from types import MappingProxyType
 
 from ..policy import Policy
 from ..sandbox.environ import digest, matches
+from .credentials import holds_credentials
 from .environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
@@ -47,12 +48,9 @@ from .environtables import (
     STRUCTURAL,
 )
 
-__all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "plan_environ"]
+__all__ = ["Decision", "EnvironRules", "looks_secret", "plan_environ"]
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
-# The part before an "@" in the authority of a URL (RFC 3986, 3.2.1). Even a user name alone may be a token. People also
-# write proxies without a scheme, as user:password@host, with or without two slashes before it.
-_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 
@@ -60,11 +58,6 @@ def looks_secret(name: str) -> bool:
     """Return whether a variable's name suggests that its value is a credential."""
     upper = name.upper()
     return any(part in upper for part in SECRET_PARTS) or not SECRET_WORDS.isdisjoint(_NOT_A_WORD.split(upper))
-
-
-def holds_credentials(value: str) -> bool:
-    """Return whether a value contains a URL or a proxy's address with a user name in it."""
-    return _USERINFO.search(value) is not None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ It is pure: nothing here makes a system call. The facts about this host come in 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -25,7 +26,7 @@ from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
 
-__all__ = ["plan_command", "plan_hook", "refuse_source"]
+__all__ = ["plan_command", "plan_hook", "plan_trial", "refuse_source"]
 
 # The path of a hook's output if its own directory contains something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
@@ -81,6 +82,22 @@ def plan_command(
         # As bubblewrap does: ttyname(3) finds no name for a terminal unless some path of it can be opened.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
     return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=bool(terminal))
+
+
+def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: Sequence[str]) -> Plan:
+    """Return the plan of a trial of this host: no command, and nothing in it that a hook can change.
+
+    It has the identity that a plan for this situation has. The trees appear only if the identity needs idmapped mounts,
+    which some file systems do not support, and then only their top directories.
+
+    :param trees: the source tree and the writable paths
+    """
+    bare = dataclasses.replace(situation, environ={}, started_with={}, trusted=(), sockets=())
+    identity, _ = choose_identity(situation.owners, situation.refused)
+    idmapped = trees if identity.traits.idmapped else ()
+    writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
+    without = dataclasses.replace(policy, source="read-write", expose=(), writable=writable, hide=())
+    return plan_command((), layout.staging, without, bare, layout, stdin="null", terminal="")
 
 
 def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:

@@ -14,7 +14,7 @@ from ..protections import ROWS
 from ..sandbox import bubblewrap_guard
 from ..text import visible
 
-__all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
+__all__ = ["HOST_CALLS", "REFUSALS", "is_load", "refusal", "remedy", "remedy_of"]
 
 # The stages of the child in which only the host can be at fault: those of each protection, and that of the limits.
 _HOST_STAGES = frozenset(("limits", *(stage for row in ROWS.values() for stage in row.stages)))
@@ -24,8 +24,25 @@ HOST_CALLS = frozenset(
 )
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
-# Errors of things that run out, or that the policy or the caller limits. They say nothing of what the host allows.
-_SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+# Errors of things that run out, that the policy or the caller limits, or that a path causes. A hook can cause most of
+# them on purpose, so they say nothing of what the host allows.
+_SCARCE = frozenset(
+    getattr(errno, name)
+    for name in "EAGAIN EBUSY EDQUOT EINTR ELOOP EMFILE ENAMETOOLONG ENFILE ENOMEM ENOSPC ETIMEDOUT EUSERS".split()
+)
+# A host may set one of these to 0. unshare(2) then fails with ENOSPC, namespaces(7), as it does if too many exist.
+_NUMBERS = tuple(f"/proc/sys/user/max_{kind}_namespaces" for kind in "user mnt pid net ipc uts cgroup".split())
+
+
+def is_load(syscall: str, number: int) -> bool:
+    """Return whether load, or a hook, may have caused an error of the set-up, so that it says nothing about the host.
+
+    :param syscall: the name of the call that failed
+    :param number: its errno
+    """
+    if syscall == "unshare" and number == errno.ENOSPC:
+        return not any(_read(path) == "0" for path in _NUMBERS)
+    return number in _SCARCE
 
 
 def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
@@ -43,9 +60,10 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
         missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
-    if syscall in _LANDLOCK_CALLS:
+    load = is_load(syscall, number)
+    if syscall in _LANDLOCK_CALLS and not load:
         return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
-    if number in _SCARCE or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
+    if load or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
         return error
     return SandboxUnavailableError([missing], remedy())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import subprocess
 import time
@@ -10,12 +11,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import IsolationDegradedWarning, SandboxUnavailableError
+from ..errors import IsolationDegradedWarning, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import RealFilesystem
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.holds import with_degradations
+from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
@@ -121,8 +123,11 @@ class Run:
                 refused |= {plan.identity}
                 continue
             self._check(plan)
-            workspace.write_plan(plan)
-            if trial.require_sandbox(plan, workspace, mapped, self.launcher):
+            now = dataclasses.replace(situation, refused=refused)
+            bare = functools.partial(plan_trial, self.policy, now, workspace.layout, trees=mapped[:-1])
+            if trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
+                _check_owners(plan, situation)
+                workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
 
@@ -177,6 +182,18 @@ class Run:
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
         return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+
+
+def _check_owners(plan: Plan, situation: Situation) -> None:
+    """Refuse a tree of which we do not know all owners, where the hook may get more or fewer rights for that."""
+    owners = situation.owners
+    if owners is not None and owners.single is not None and owners.unread and plan.identity.traits.idmapped:
+        raise SandboxSetupError(
+            "finding the owners of the source tree",
+            path=owners.unread,
+            reason="this process may not look into it, so it cannot tell which owners the sandbox has to map: change "
+            "its mode, or remove it",
+        )
 
 
 def _sentence(status: ProtectionStatus) -> str:

@@ -7,7 +7,8 @@ import os
 import pwd
 import sys
 
-from ..files.ownership import survey
+from ..errors import SandboxSetupError
+from ..files.ownership import Owners, sockets_within, survey
 from ..files.paths import RealFilesystem
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
@@ -25,21 +26,22 @@ def situation_of(source: str, policy: Policy) -> Situation:
 
     :raises PolicyError: no plan can show the tree, or a path that the policy makes writable: the whole file system, for
         instance, which is refused before it is walked
+    :raises SandboxSetupError: load kept us from finding the owners of the files
     """
     filesystem, home = RealFilesystem(), _home()
     refuse_source(source, policy, home=home, filesystem=filesystem)
     for path in policy.writable:
         refuse_reserved(path, "the path", filesystem=filesystem)
-    owners, sockets = survey((source, *policy.writable))
+    trees = (source, *policy.writable)
     launcher = find_launcher(policy.launcher)
     return Situation(
         filesystem=filesystem,
         home=home,
         environ=dict(os.environ),
         started_with=started_with(),
-        owners=owners if os.geteuid() == 0 else None,
+        owners=_owners(trees) if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        sockets=(*sockets, *bound_sockets()),
+        sockets=(*sockets_within(trees), *bound_sockets()),
         refused=frozenset(Identity) - launcher.identities,
         inside=launcher.paths,
         root=is_kernel_root(),
@@ -52,6 +54,14 @@ def written_trees(source: str, policy: Policy) -> tuple[str, ...]:
     """Return the real paths of the trees that a hook may write to."""
     trees = (source, *policy.writable) if policy.source == "read-write" else policy.writable
     return tuple(map(os.path.realpath, trees))
+
+
+def _owners(trees: tuple[str, ...]) -> Owners:
+    try:
+        return survey(trees)
+    except OSError as error:
+        path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else trees[0]
+        raise SandboxSetupError("finding the owners of the source tree", path=path, errno=error.errno or 0) from error
 
 
 def _home() -> str:

@@ -12,7 +12,8 @@ from support.each import each
 
 import isolated_hooks.sandbox.environ as child
 from isolated_hooks.frontends.pip.program import STATE
-from isolated_hooks.plan.environ import EnvironRules, holds_credentials, looks_secret, plan_environ
+from isolated_hooks.plan.credentials import holds_credentials
+from isolated_hooks.plan.environ import EnvironRules, looks_secret, plan_environ
 from isolated_hooks.plan.environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,

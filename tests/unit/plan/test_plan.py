@@ -34,12 +34,12 @@ KEPT = {"MAX_JOBS": "12", "LANG": "C.UTF-8"}
 
 
 def root(**changes: Any) -> Plan:
-    return make_plan(owners=Owners((0, 0), 0), **changes)
+    return make_plan(owners=Owners((0, 0)), **changes)
 
 
 def plans() -> dict[str, Plan]:
     """Return one plan for each kind."""
-    big = Owners(None, 5)
+    big = Owners(None)
     mapped = frozenset((Identity.SINGLE, Identity.RANGE))
     return {
         "user": make_plan(),
@@ -176,7 +176,7 @@ def test_the_plan_names_every_tree_with_new_files() -> None:
 
 
 def test_the_single_owner_of_the_tree_is_sent() -> None:
-    plan = make_plan(owners=Owners((1001, 105), 1001))
+    plan = make_plan(owners=Owners((1001, 105)))
     assert wire(plan)["owner"] == (1001, 105)
 
 

@@ -15,7 +15,7 @@ from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .init import Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
-from .streams import Streams
+from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
 from .watcher import Watcher, tasks_of
 
@@ -54,6 +54,7 @@ class Launch:
         self.stage = "reading the plan"
         self.pid = 0
         self.parent = os.getppid()
+        self.targets: list[Target] = []
         self.streams: Streams | None = None
         self.watcher: Watcher | None = None
         self.group: cgroup.Group | None = None
@@ -67,6 +68,7 @@ class Launch:
         try:
             if argv:
                 self._limit()
+                self.targets = [] if self.plan["terminal"] else targets()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
@@ -218,7 +220,7 @@ class Launch:
         leash, leash_write = os.pipe()
         report, write = os.pipe()
         if not self.plan["terminal"] and argv:
-            self.streams = Streams()
+            self.streams = Streams(self.targets)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
         self.pid = os.fork()
         if self.pid == 0:

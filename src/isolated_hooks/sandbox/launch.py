@@ -17,7 +17,7 @@ from .operations import from_wire
 from .status import StatusFile, start_time
 from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
-from .watcher import Watcher, tasks_of
+from .watcher import Watcher
 
 if False:
     from collections.abc import Callable
@@ -127,6 +127,8 @@ class Launch:
         if memory is not None and not self._make_group(memory):
             limits["DATA"] = memory
         if self.plan["identity"]["counts_callers"] and "NPROC" in limits:
+            from .measures import tasks_of
+
             limits["NPROC"] += tasks_of(os.geteuid())
         if watched:
             self.watcher = Watcher(watched, self.workspace, self.plan["writes"], self.group)

@@ -23,44 +23,89 @@ from isolated_hooks.plan import Identity
 from isolated_hooks.run import trial
 from isolated_hooks.selftest.world.processes import until
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = [
+    pytest.mark.usefixtures("sandbox"),
+    pytest.mark.filterwarnings("ignore::isolated_hooks.IsolationDegradedWarning"),
+]
 
 _NAMESPACES = frozenset((Identity.USER, Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED))
 _REFUSED = {"namespaces": frozenset(), "no-namespaces": _NAMESPACES, "confined": _NAMESPACES | {Identity.SEPARATE}}
 
-# For a number of seconds, four processes write bytes to descriptors 1 and 2 and take them back, discard what a terminal
-# has taken in, resize the pipe, and set its flags. Nothing is left of what they have written.
+# For half of the time, three processes write bytes to descriptors 1 and 2 and take them back, discard what a terminal has
+# taken in, resize the pipe, and set its flags; nothing is left of what they have written. Then one process takes a byte
+# back from descriptor 1 at a time of its choice, and looks whether anybody still reads descriptor 2. If not, it has won.
 _STEAL = """
-import fcntl, os, signal, sys, termios, time
+import array, fcntl, os, random, signal, sys, termios, time
 
-def steal(seconds):
-    end = time.monotonic() + seconds
-    fds = [os.open(f"/proc/self/fd/{n}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY) for n in (1, 2)]
-    for fd in fds:
-        os.set_blocking(fd, False)
+FDS = []
+
+def take_back(fd):
+    try:
+        if os.isatty(fd):
+            termios.tcflush(fd, termios.TCIOFLUSH)
+        else:
+            os.read(fd, 1)
+    except OSError:
+        pass
+
+def put(fd):
+    try:
+        os.write(fd, b"x")
+    except OSError:
+        pass
+
+def make_noise(end):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     rounds = 0
     while time.monotonic() < end:
         rounds += 1
-        for fd in fds:
+        for fd in FDS:
+            put(fd)
+            take_back(fd)
             try:
-                os.write(fd, b"x")
-                if os.isatty(fd):
-                    termios.tcflush(fd, termios.TCIOFLUSH)
-                else:
-                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096 << rounds % 3)
-                    os.read(fd, 1)
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096 << rounds % 3)
             except OSError:
                 pass
-            os.sched_yield()
+
+def is_read(fd):
+    unread = array.array("i", [0])
+    for _ in range(100):
+        fcntl.ioctl(fd, termios.FIONREAD, unread)
+        if not unread[0]:
+            return True
+        time.sleep(0.005)
+    return False
+
+def steal(end):
+    while time.monotonic() < end:
+        put(FDS[0])
+        late = time.perf_counter() + random.random() * 0.0005
+        while time.perf_counter() < late:
+            pass
+        take_back(FDS[0])
+        time.sleep(0.002)
+        if not os.isatty(FDS[1]):
+            put(FDS[1])
+            if not is_read(FDS[1]):
+                open("won", "w").close()
+                return
 
 def steal_from_all(seconds):
+    for n in (1, 2):
+        fd = os.open(f"/proc/self/fd/{n}", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+        os.set_blocking(fd, False)
+        FDS.append(fd)
+    start = time.monotonic()
+    noisy = []
     for _ in range(3):
-        if os.fork() == 0:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
-            steal(seconds)
+        noisy.append(os.fork())
+        if not noisy[-1]:
+            make_noise(start + seconds / 2)
             os._exit(0)
-    steal(seconds)
+    for pid in noisy:
+        os.waitpid(pid, 0)
+    steal(start + seconds)
 """
 
 
@@ -80,7 +125,9 @@ def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def attacked(code: str, tmp_path: Path, runner: Any = None, **limits: Any) -> None:
     """Call a hook that runs some code under limits."""
     body = "\n".join(f"    {line}" for line in code.splitlines())
-    extra = f"{_STEAL}\ndef build_wheel(out, config_settings=None, metadata_directory=None):\n{body}\n    return WHEEL\n"
+    extra = (
+        f"{_STEAL}\ndef build_wheel(out, config_settings=None, metadata_directory=None):\n{body}\n    return WHEEL\n"
+    )
     project = write_project(tmp_path / "project", extra=extra)
     (tmp_path / "out").mkdir()
     policy = Policy(limits=Limits(**limits), allow_degraded=frozenset(Protection))
@@ -115,19 +162,16 @@ class _Runner:
 
 
 class Piped(_Runner):
-    """It reads the output from a pipe."""
+    """It reads the output from two pipes."""
 
     def start(self, cmd: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
-        assert process.stdout is not None
-        self.reader = threading.Thread(target=process.stdout.read)
+        process = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        self.reader = threading.Thread(target=process.communicate)
         self.reader.start()
         return process
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         self.reader.join()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 class Unread(_Runner):
@@ -219,7 +263,10 @@ def test_no_hook_holds_up_a_limit_through_its_output(limit: str, runner: str, ti
 @pytest.mark.parametrize("runner", ["pipe", "terminal"])
 def test_no_hook_holds_up_a_limit_in_a_minute(limit: str, runner: str, tmp_path: Path) -> None:
     limits, code, error = _CASES[limit]
-    longer = {**limits, **({"wall_time": 61} if limit == "wall_time" else {"idle_time": 62} if limit == "idle_time" else {})}
+    longer = {
+        **limits,
+        **({"wall_time": 61} if limit == "wall_time" else {"idle_time": 62} if limit == "idle_time" else {}),
+    }
     if limit == "cpu_time":
         longer["cpu_time"] = 100
         code = "for _ in range(3): os.fork()\nwhile True: pass"
@@ -244,7 +291,9 @@ IsolatedHookCaller(sys.argv[1], "backend", ["."], policy=policy).build_wheel(sys
 def frontend(code: str, tmp_path: Path, tier: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a frontend in a process of its own, whose hook runs some code."""
     body = "\n".join(f"    {line}" for line in code.splitlines())
-    extra = f"{_STEAL}\ndef build_wheel(out, config_settings=None, metadata_directory=None):\n{body}\n    return WHEEL\n"
+    extra = (
+        f"{_STEAL}\ndef build_wheel(out, config_settings=None, metadata_directory=None):\n{body}\n    return WHEEL\n"
+    )
     project = write_project(tmp_path / "project", extra=extra)
     (tmp_path / "out").mkdir()
     (tmp_path / "tmp").mkdir()
@@ -254,10 +303,63 @@ def frontend(code: str, tmp_path: Path, tier: str, **options: Any) -> subprocess
 
 
 @pytest.mark.parametrize("seconds", first_fast([1, 60]))
-def test_everything_ends_with_a_frontend_whose_hook_holds_up_its_output(seconds: int, tier: str, tmp_path: Path) -> None:
+def test_everything_ends_with_a_frontend_whose_hook_holds_up_its_output(
+    seconds: int, tier: str, tmp_path: Path
+) -> None:
     code = f"open('begun', 'w').close()\nsteal_from_all({seconds})\nopen('stolen', 'w').close()\ntime.sleep(600)"
     with frontend(code, tmp_path, tier, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert until((tmp_path / "project" / "stolen").exists, seconds=seconds + 60)
         assert running(tmp_path / "tmp")
         process.kill()
     assert until(lambda: not running(tmp_path / "tmp"))
+
+
+_SHORT_CHILDREN = """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if os.fork() == 0:
+        start = time.process_time()
+        while time.process_time() < start + {seconds}: pass
+        os._exit(0)
+    try:
+        os.wait()
+    except ChildProcessError:
+        pass  # wait(2) waits for the end of all, but nobody gets their time
+"""
+
+
+@pytest.mark.parametrize("seconds", first_fast([0.01, 0.5]))
+def test_children_that_nobody_waits_for_count(seconds: float, tier: str, tmp_path: Path) -> None:
+    """The kernel adds the time of a child to its parent's only if the parent does not ignore SIGCHLD."""
+    if seconds < 0.1 and not trial.facts()["processor time counter"][0]:
+        pytest.skip("this host refuses perf_event_open(2)")
+    with pytest.raises(HookTimeoutError) as caught:
+        attacked(_SHORT_CHILDREN.format(seconds=seconds), tmp_path, cpu_time=1)
+    assert caught.value.limit == "cpu_time"
+
+
+_MANY_NAMES = """
+for n in range(4):
+    if os.fork() == 0:
+        os.mkdir(out + f"/{n}")
+        os.chdir(out + f"/{n}")
+        for number in range(60_000): os.close(os.open(str(number), os.O_CREAT | os.O_WRONLY))
+        os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_many_names_exceed_a_limit_themselves(tmp_path: Path) -> None:
+    """To look at them takes time, and a file without content has no size."""
+    with pytest.raises(HookKilledError) as caught:
+        attacked(f"{_MANY_NAMES}\ntime.sleep(600)", tmp_path)
+    assert caught.value.limit == "output_size"
+
+
+@pytest.mark.slow
+def test_many_names_delay_no_other_limit(tmp_path: Path) -> None:
+    code = f"{_MANY_NAMES.replace('60_000', '45_000')}\nfor _ in range(4): os.wait()\n{_SHORT_CHILDREN.format(seconds=0.2)}"
+    with pytest.raises(HookTimeoutError) as caught:
+        attacked(code, tmp_path, cpu_time=60, wall_time=600)
+    assert caught.value.limit == "cpu_time"

@@ -33,7 +33,8 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
-    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    reason = said or visible(str(status.get("reason", "")), limit=400)
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.
         missing = f"the launcher {stage} does not work here: {said or error}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import marshal
 import os
+from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .init import Init, end_children, end_scoped, is_held
@@ -72,8 +73,8 @@ class Launch:
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
-        except identity.NoUidLeftError:
-            return self._failed(OSError(11, ""), None)
+        except identity.NoUidLeftError as error:
+            return self._failed(OSError(EAGAIN, ""), None, reason=str(error))
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
@@ -111,12 +112,12 @@ class Launch:
             end_scoped()
         end_children()
 
-    def _failed(self, error: BaseException | None, path: Any) -> int:
+    def _failed(self, error: BaseException | None, path: Any, *, reason: str = "") -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
         call = getattr(error, "syscall", "")
         self._stop_watcher()
-        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number)
+        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number, reason=reason)
         return 125
 
     def _limit(self) -> None:

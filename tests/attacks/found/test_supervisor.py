@@ -31,9 +31,10 @@ pytestmark = [
 _NAMESPACES = frozenset((Identity.USER, Identity.SINGLE, Identity.RANGE, Identity.MIRROR, Identity.SHARED))
 _REFUSED = {"namespaces": frozenset(), "no-namespaces": _NAMESPACES, "confined": _NAMESPACES | {Identity.SEPARATE}}
 
-# For half of the time, three processes write bytes to descriptors 1 and 2 and take them back, discard what a terminal has
-# taken in, resize the pipe, and set its flags; nothing is left of what they have written. Then one process takes a byte
-# back from descriptor 1 at a time of its choice, and looks whether anybody still reads descriptor 2. If not, it has won.
+# For half of the time, three processes write bytes to descriptors 1 and 2 and take them back, discard what a terminal
+# has taken in, resize the pipe, and set its flags; nothing is left of what they have written. Then one process takes a
+# byte back from descriptor 1 at a time of its choice, and looks whether anybody still reads descriptor 2. If not, it
+# has won.
 _STEAL = """
 import array, fcntl, os, random, signal, sys, termios, time
 
@@ -359,7 +360,36 @@ def test_many_names_exceed_a_limit_themselves(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_names_delay_no_other_limit(tmp_path: Path) -> None:
-    code = f"{_MANY_NAMES.replace('60_000', '45_000')}\nfor _ in range(4): os.wait()\n{_SHORT_CHILDREN.format(seconds=0.2)}"
+    names = f"{_MANY_NAMES.replace('60_000', '45_000')}\nfor _ in range(4): os.wait()"
+    code = f"{names}\n{_SHORT_CHILDREN.format(seconds=0.2)}"
     with pytest.raises(HookTimeoutError) as caught:
         attacked(code, tmp_path, cpu_time=60, wall_time=600)
     assert caught.value.limit == "cpu_time"
+
+
+# Binds the names of all throw-away uids, as an earlier version did to reserve one.
+_SQUAT = """
+import resource, socket, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+held = []
+for uid in range(61184, 65520):
+    held.append(socket.socket(socket.AF_UNIX))
+    try:
+        held[-1].bind(f"\\0isolated-hooks/uid/{uid}")
+    except OSError:
+        pass  # somebody else has it
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root takes a throw-away uid")
+def test_no_local_user_takes_all_throw_away_uids(tmp_path: Path) -> None:
+    """Any process of this network namespace can bind an abstract socket, whatever its user."""
+    squatter = subprocess.Popen([sys.executable, "-c", _SQUAT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with squatter:
+        assert squatter.stdout is not None
+        if squatter.stdout.readline() != b"held\n":
+            pytest.skip("too few descriptors to hold all names")
+        attacked("return _wheel(out, {})", tmp_path)

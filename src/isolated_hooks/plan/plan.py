@@ -144,6 +144,8 @@ class Plan:
         watched = {name: value for name, value in limits.items() if LIMITS[name].watched}
         if self.identity.traits.nproc.exact:
             watched.pop("processes", None)
+        if not self.confined and not self.identity.traits.unmapped:
+            watched.pop("temp_size", None)  # temporary files are on a tmpfs of that size
         roots, refused = ([os.fsencode(p) for p in paths] for paths in (self.path_roots, self.path_refused))
         return {
             "confined": self.confined,

@@ -126,7 +126,7 @@ LIMITS: Mapping[str, Limit] = {
         check=checks.size,
         optional=False,
         watched=True,
-        how=f"{WATCHER} at twice the limit; results are measured again while they are copied",
+        how=f"{WATCHER} at twice the limit, or 200,000 names; results are measured again while they are copied",
     ),
     "log_size": Limit(
         unit=Unit.BYTES,
@@ -151,7 +151,7 @@ class Limits:
     :ivar open_files: descriptors of one process
     :ivar file_size: bytes of one file
     :ivar temp_size: bytes of all temporary files together
-    :ivar output_size: bytes of all results of the hook together
+    :ivar output_size: bytes of all results of the hook together, which have at most 200,000 names
     :ivar log_size: bytes on stdout and stderr together
     :ivar free_space: bytes that stay free on each filesystem that the hook writes to
     :raises PolicyError: a limit is not a positive number of the right type

@@ -51,7 +51,8 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
-    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    reason = said or visible(str(status.get("reason", "")), limit=400)
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
     if syscall == bubblewrap_guard.CVE:
         advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
         return SandboxUnavailableError([f"the launcher {stage}: {bubblewrap_guard.UNGUARDED}"], advice)

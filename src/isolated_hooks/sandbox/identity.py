@@ -1,17 +1,16 @@
 """The hook's user: the caller's own user, the only mapped one, or a throw-away uid if the caller is root.
 
 A process with kuid 0 can write /proc/sys/kernel/core_pattern without any capability, and so take over the host. So
-root's hooks run under a uid that nothing else has. We reserve the uid by binding an abstract unix socket, which the
-kernel releases with the last process that holds it: no file, no account, no trace. Each network namespace has abstract
-names of its own, so we also skip the uids of all visible processes.
+root's hooks run under a uid that nothing else has. We reserve the uid by a lock, see :mod:`.uidlock`, which the kernel
+releases with the last process that holds it. Other containers, and systemd's dynamic users, know nothing of our locks,
+so we also skip the uids of all visible processes.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
-import _socket
 import os
-from errno import EADDRINUSE, EPERM
+from errno import EPERM
 
 from . import mounts, namespaces, privileges, syscalls
 
@@ -36,31 +35,36 @@ def main(arguments: list[str]) -> int:
 
 
 class NoUidLeftError(Exception):
-    """All throw-away uids are in use."""
+    """No throw-away uid can be reserved. The text says why."""
 
 
-def take_uid() -> tuple[int, _socket.socket]:
-    """Return a uid that nobody has, and its lock. Keep the lock open as long as a process runs under the uid.
+def take_uid() -> tuple[int, int]:
+    """Return a uid that nobody has, and the descriptor of its lock. Keep that open while a process runs under the uid.
 
-    :raises NoUidLeftError: all of them are in use
+    :raises NoUidLeftError: all of them are in use, or this host has no place for locks
     """
+    from . import uidlock  # only here: each import costs every hook
+
+    try:
+        locks = uidlock.open_locks()
+    except OSError as error:
+        places = os.fsdecode(b", ".join(uidlock.PLACES))
+        raise NoUidLeftError(
+            f"no throw-away uid can be locked (expected a file of this user's own in one of {places}, got "
+            f"{os.fsdecode(error.filename)}: {error.strerror}): make one of these directories writable"
+        ) from error
     count = LAST_UID - FIRST_UID + 1
     start = int.from_bytes(os.urandom(4), "little") % count
     used = _uids_in_use()
     for offset in range(count):
         uid = FIRST_UID + (start + offset) % count
-        if uid in used or range_base(uid) in used:
-            continue
-        lock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        try:
-            lock.bind(b"\0isolated-hooks/uid/%d" % uid)
-        except OSError as error:
-            lock.close()
-            if error.errno != EADDRINUSE:
-                raise
-        else:
-            return uid, lock
-    raise NoUidLeftError
+        if uid not in used and range_base(uid) not in used and uidlock.take(locks, uid):
+            return uid, locks
+    os.close(locks)
+    raise NoUidLeftError(
+        f"no throw-away uid is left (expected a free one from {FIRST_UID} to {LAST_UID}, got {count} that are in use): "
+        "run fewer hooks at once, and look for processes that run under these uids"
+    )
 
 
 def range_base(uid: int) -> int:
@@ -126,8 +130,8 @@ def end_all(uid: int) -> None:
 def _become_unreachable(uid: int) -> None:
     """Take a uid as the effective one only, so that processes under it cannot signal us.
 
-    The real uid is an id of the block that belongs to the uid or, if that is not mapped, another throw-away uid. A hook
-    may have taken the names of all the others. Then it can signal us, and we can only try to be faster.
+    The real uid is an id of the block that belongs to the uid or, if that is not mapped, another throw-away uid. If all
+    of these are in use, the hook can signal us, and we can only try to be faster.
     """
     try:
         become(range_base(uid), range_base(uid), effective=uid)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import marshal
 import os
+from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .init import Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
-from .streams import Streams
+from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
-from .watcher import Watcher, tasks_of
+from .watcher import Watcher
 
 if False:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ class Launch:
         self.stage = "reading the plan"
         self.pid = 0
         self.parent = os.getppid()
+        self.targets: list[Target] = []
         self.streams: Streams | None = None
         self.watcher: Watcher | None = None
         self.group: cgroup.Group | None = None
@@ -67,11 +69,12 @@ class Launch:
         try:
             if argv:
                 self._limit()
+                self.targets = [] if self.plan["terminal"] else targets()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
-        except identity.NoUidLeftError:
-            return self._failed(OSError(11, ""), None)
+        except identity.NoUidLeftError as error:
+            return self._failed(OSError(EAGAIN, ""), None, reason=str(error))
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
@@ -109,12 +112,12 @@ class Launch:
             end_scoped()
         end_children()
 
-    def _failed(self, error: BaseException | None, path: Any) -> int:
+    def _failed(self, error: BaseException | None, path: Any, *, reason: str = "") -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
         call = getattr(error, "syscall", "")
         self._stop_watcher()
-        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number)
+        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number, reason=reason)
         return 125
 
     def _limit(self) -> None:
@@ -125,6 +128,8 @@ class Launch:
         if memory is not None and not self._make_group(memory):
             limits["DATA"] = memory
         if self.plan["identity"]["counts_callers"] and "NPROC" in limits:
+            from .measures import tasks_of
+
             limits["NPROC"] += tasks_of(os.geteuid())
         if watched:
             self.watcher = Watcher(watched, self.workspace, self.plan["writes"], self.group)
@@ -218,7 +223,7 @@ class Launch:
         leash, leash_write = os.pipe()
         report, write = os.pipe()
         if not self.plan["terminal"] and argv:
-            self.streams = Streams()
+            self.streams = Streams(self.targets)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
         self.pid = os.fork()
         if self.pid == 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import cgroup, identity, namespaces, privileges, seccomp, syscalls
+from . import cgroup, cputime, identity, namespaces, privileges, seccomp, syscalls
 
 if False:
     from collections.abc import Callable
@@ -156,6 +156,10 @@ def _memory_cgroup() -> None:
     cgroup.remove(group.path)
 
 
+def _processor_time() -> None:
+    os.close(cputime.open_counter())
+
+
 _PROBES: dict[str, Callable[[], int | None]] = {
     "user namespace": _unshare(_USER),
     "mount namespace": _unshare(_MOUNT),
@@ -178,4 +182,5 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "session keyring": syscalls.join_new_session_keyring,
     "resource limits": _limits,
     "memory cgroup": _memory_cgroup,
+    "processor time counter": _processor_time,
 }

@@ -11,7 +11,8 @@ interpreter.
 ``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
 ``running``   true, once the hook has started
-``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``) or ``exited``
+``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
+              words) or ``exited``
 ``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
 ``limit``     the limit that ended the hook, or an empty text
 ============  =========================================================================================

@@ -272,6 +272,11 @@ def socket_up(name: bytes) -> None:
         os.close(fd)
 
 
+def perf_event_open(attributes: bytes) -> int:
+    """Return a new counter for this process, perf_event_open(2), closed on exec."""
+    return _call("perf_event_open", attributes, 0, -1, -1, 8)
+
+
 def landlock_abi() -> int:
     """Return the version of the kernel's Landlock, landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION."""
     return _call("landlock_create_ruleset", None, 0, 1)

@@ -22,44 +22,41 @@ class Owners:
     largest: int
 
 
-def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
-    """Return the owners of all files beneath ``paths``, and the real paths of the unix sockets there.
+def survey(paths: tuple[str, ...]) -> Owners:
+    """Return the owners of all files beneath ``paths``.
 
     Files that we cannot look at count as one more owner.
     """
     pairs: set[tuple[int, int]] = set()
-    sockets: list[str] = []
     complete = True
     for top in paths:
-        for path, status in _walk(os.path.realpath(top)):
+        for status in _walk(os.path.realpath(top)):
             if status is None:
                 complete = False
                 continue
             pairs.add((status.st_uid, status.st_gid))
-            if stat.S_ISSOCK(status.st_mode):
-                sockets.append(path)
     largest = max((max(pair) for pair in pairs), default=0)
-    return Owners(next(iter(pairs)) if len(pairs) == 1 and complete else None, largest), tuple(sockets)
+    return Owners(next(iter(pairs)) if len(pairs) == 1 and complete else None, largest)
 
 
-def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
+def _walk(top: str) -> Iterator[os.stat_result | None]:
     todo = [top]
     try:
-        yield top, os.lstat(top)
+        yield os.lstat(top)
     except OSError:
-        yield top, None
+        yield None
     while todo:
         here = todo.pop()
         try:
             with os.scandir(here) as entries:
                 for entry in entries:
-                    yield entry.path, entry.stat(follow_symlinks=False)
+                    yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
         except NotADirectoryError:
             continue  # the top is a file
         except OSError:
-            yield here, None
+            yield None
 
 
 def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:

@@ -187,14 +187,9 @@ class _Planner:
             )
 
     def _cover(self) -> None:
-        """Hide files that do harm even read-only: sockets, and private files whose modes do not bind the hook."""
-        fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
-        for path in self.situation.sockets:
-            real, _ = resolve(self.situation.filesystem, path)
-            if real is not None and self.view.covers(real):
-                self.view.cover(real, **fill)
+        """Hide private files whose modes do not bind the hook."""
         if self.identity.traits.reads_all:
-            self.view.cover_private(**fill)
+            self.view.cover_private(empty=self.layout.empty, nothing=self.layout.nothing)
 
     def _keep_read_only(self, real: str) -> None:
         writable = any(is_within(real, path) for path in self.policy.writable)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, is_within, resolve
-from ..sandbox.landlock import DEVICE, LIST, READ, WRITE
+from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
 from ..sandbox.operations import Accounts, Bind, Cover, Devpts, File, Operation, Proc, Scratch, Symlink
 from ..text import visible
 
@@ -21,7 +21,14 @@ __all__ = ["HOME", "SCRATCH", "USER", "View"]
 USER = "sandbox"
 HOME = f"/{USER}"
 #: The writable directories that each sandbox has for itself alone, with their modes.
-SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), (HOME, 0o700))
+SCRATCH = (
+    ("/tmp", 0o1777),
+    ("/var/tmp", 0o1777),
+    ("/run", 0o755),
+    ("/dev/shm", 0o1777),
+    (HOME, 0o700),
+    (OF_SOCKETS.decode(), 0o700),
+)
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /opt /nix/store /gnu/store".split()
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no

@@ -16,7 +16,7 @@ from ..plan.view import refuse_reserved
 from ..policy import Policy
 from .remedies import remedy
 
-__all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
+__all__ = ["is_kernel_root", "situation_of", "started_with"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -29,16 +29,14 @@ def situation_of(source: str, policy: Policy) -> Situation:
     refuse_source(source, policy, home=home, filesystem=filesystem)
     for path in policy.writable:
         refuse_reserved(path, "the path", filesystem=filesystem)
-    owners, sockets = survey((source, *policy.writable))
     launcher = find_launcher(policy.launcher)
     return Situation(
         filesystem=filesystem,
         home=home,
         environ=dict(os.environ),
         started_with=started_with(),
-        owners=owners if os.geteuid() == 0 else None,
+        owners=survey((source, *policy.writable)) if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        sockets=(*sockets, *bound_sockets()),
         refused=frozenset(Identity) - launcher.identities,
         inside=launcher.paths,
         root=is_kernel_root(),
@@ -77,14 +75,3 @@ def is_kernel_root() -> bool:
         return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
     except OSError:
         return os.geteuid() == 0
-
-
-def bound_sockets() -> tuple[str, ...]:
-    """Return the paths that unix sockets of this network namespace are bound to, /proc/net/unix of proc(5)."""
-    try:
-        with open("/proc/net/unix", "rb") as file:
-            fields = [line.rstrip(b"\n").split(None, 7) for line in file]
-    except OSError:
-        return ()
-    # The eighth field is the name. An abstract name begins with an @; an unnamed socket has no eighth field.
-    return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))

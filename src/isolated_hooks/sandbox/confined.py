@@ -9,6 +9,7 @@ from .init import Init, end_children, end_scoped
 class Confined(Init):
     """What takes the place of pid 1: a subreaper that confines itself, and ends by hand what the hook has left."""
 
+    brokered = False
     scoped = False  # Landlock lets it signal nothing beyond the sandbox
 
     def _enter_root(self) -> None:
@@ -30,11 +31,14 @@ class Confined(Init):
             reason = "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
             pipes.send(self.report, "degraded", "processes", reason)
         self.stage = "system call filter"
-        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation)
+        privileges.forbid_confined(network=network, truncation=confined.truncation)
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         return super()._start(argv, variables)
+
+    def _confine_hook(self) -> None:
+        """Do nothing: the filter of pid 1 is the whole filter."""
 
     def _end_rest(self) -> None:
         if self.scoped:

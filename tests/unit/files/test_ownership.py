@@ -78,9 +78,9 @@ def test_a_tree_with_one_owner(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "a/b/file", "c/", "file")
     os.symlink("/", tmp_path / "link")
     with no_leak():
-        assert survey((str(tmp_path),))[0] == Owners(ME, max(ME))
-    assert survey((str(tmp_path / "file"),))[0] == Owners(ME, max(ME))
-    assert survey((str(tmp_path / "a"), str(tmp_path / "c")))[0] == Owners(ME, max(ME))
+        assert survey((str(tmp_path),)) == Owners(ME, max(ME))
+    assert survey((str(tmp_path / "file"),)) == Owners(ME, max(ME))
+    assert survey((str(tmp_path / "a"), str(tmp_path / "c"))) == Owners(ME, max(ME))
 
 
 def test_the_owner_of_a_link_counts_and_not_that_of_its_target(tmp_path: pathlib.Path) -> None:
@@ -88,7 +88,7 @@ def test_the_owner_of_a_link_counts_and_not_that_of_its_target(tmp_path: pathlib
     make(other, "loop/")
     os.symlink("..", other / "loop/up")
     os.symlink("/proc/self", other / "out")
-    assert survey((str(other),))[0].single == ME
+    assert survey((str(other),)).single == ME
 
 
 @root_only
@@ -96,7 +96,7 @@ def test_a_tree_with_one_foreign_owner(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "t/a/file")
     for path in (tmp_path / "t", *(tmp_path / "t").rglob("*")):
         os.chown(path, 1001, 105)
-    assert survey((str(tmp_path / "t"),))[0] == Owners((1001, 105), 1001)
+    assert survey((str(tmp_path / "t"),)) == Owners((1001, 105), 1001)
 
 
 @root_only
@@ -108,14 +108,14 @@ def test_one_file_with_another_owner_or_group_makes_a_tree_mixed(
     make(tree, "a/file", "b/file")
     os.symlink("a", tree / "link")
     os.chown(tree / name, *ids, follow_symlinks=False)
-    assert survey((str(tree),))[0] == Owners(None, max(ids))
+    assert survey((str(tree),)) == Owners(None, max(ids))
 
 
 @root_only
 def test_trees_with_different_owners_are_mixed(tmp_path: pathlib.Path) -> None:
     make(tmp_path, "a/", "b/")
     os.chown(tmp_path / "b", 5, 5)
-    assert survey((str(tmp_path / "a"), str(tmp_path / "b")))[0] == Owners(None, 5)
+    assert survey((str(tmp_path / "a"), str(tmp_path / "b"))) == Owners(None, 5)
 
 
 @root_only
@@ -124,7 +124,7 @@ def test_the_owner_of_a_link_to_the_tree_does_not_count(tmp_path: pathlib.Path) 
     for path in (tmp_path / "t", tmp_path / "t/file"):
         os.chown(path, 1001, 1001)
     os.symlink("t", tmp_path / "link")
-    assert survey((str(tmp_path / "link"),))[0] == Owners((1001, 1001), 1001)
+    assert survey((str(tmp_path / "link"),)) == Owners((1001, 1001), 1001)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
@@ -132,20 +132,20 @@ def test_an_unreadable_tree_may_belong_to_anyone(tmp_path: pathlib.Path) -> None
     make(tmp_path, "t/closed/file", "t/file")
     os.chmod(tmp_path / "t/closed", 0)
     try:
-        assert survey((str(tmp_path / "t"),))[0].single is None
+        assert survey((str(tmp_path / "t"),)).single is None
     finally:
         os.chmod(tmp_path / "t/closed", 0o700)
 
 
 def test_a_missing_tree_may_belong_to_anyone(tmp_path: pathlib.Path) -> None:
-    assert survey((str(tmp_path / "none"),))[0] == Owners(None, 0)
+    assert survey((str(tmp_path / "none"),)) == Owners(None, 0)
     make(tmp_path, "t/file")
-    assert survey((str(tmp_path / "t"), str(tmp_path / "none")))[0].single is None
+    assert survey((str(tmp_path / "t"), str(tmp_path / "none"))).single is None
 
 
 def test_a_tree_too_deep_to_be_walked_may_belong_to_anyone(deep: pathlib.Path) -> None:
     with no_leak():
-        assert survey((str(deep),))[0].single is None
+        assert survey((str(deep),)).single is None
 
 
 @root_only

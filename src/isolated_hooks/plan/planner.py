@@ -206,7 +206,11 @@ class _Planner:
                 "trust it"
             )
         device = _is_device(path)
-        if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
+        owner = "" if device else owned
+        shown = self.view.show(
+            path, writable=writable and not device, owned=owner, device=device, separate=not (writable or device)
+        )
+        if shown is None:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 

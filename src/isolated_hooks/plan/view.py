@@ -68,11 +68,13 @@ class View:
         self._own: dict[str, Operation] = {}
         self._pinned: set[str] = set()
 
-    def show(self, path: str, *, writable: bool = False, owned: str = "", device: bool = False) -> str | None:
+    def show(
+        self, path: str, *, writable: bool = False, owned: str = "", device: bool = False, separate: bool = False
+    ) -> str | None:
         """Show ``path`` and the links that lead to it. Return its real path, or ``None`` if it does not exist."""
         real = self.place(path)
         if real is not None:
-            self._bind(Bind(real, real, writable=writable, owned=owned, device=device))
+            self._bind(Bind(real, real, writable=writable, owned=owned, device=device, separate=separate))
         return real
 
     def pin(self, path: str, beneath: str, *, writable: bool) -> None:
@@ -285,6 +287,7 @@ class View:
             return False
         nearest = self._binds[max(above, key=len)]
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
+        same = same and nearest.separate >= bind.separate
         return same and bind.source == bind.target and nearest.source == nearest.target
 
 

@@ -6,9 +6,8 @@ import dataclasses
 import errno
 import os
 import stat
-from collections.abc import Iterator
 
-__all__ = ["Owners", "give_back", "sockets_within", "survey"]
+__all__ = ["Owners", "give_back", "survey"]
 
 # The users and groups of the files in a tree, or two of them, and a path that we could not look into.
 _Pairs = tuple[frozenset[tuple[int, int]], str]
@@ -113,34 +112,6 @@ def _look(directory: int, pairs: set[tuple[int, int]]) -> list[str]:
             if stat.S_ISDIR(status.st_mode):
                 directories.append(entry.name)
     return directories
-
-
-def sockets_within(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the real paths of the unix sockets beneath ``paths``."""
-    found: list[str] = []
-    for top in map(os.path.realpath, paths):
-        found += (path for path, status in _walk(top) if status is not None and stat.S_ISSOCK(status.st_mode))
-    return tuple(found)
-
-
-def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    todo = [top]
-    try:
-        yield top, os.lstat(top)
-    except OSError:
-        yield top, None
-    while todo:
-        here = todo.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    yield entry.path, entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-        except NotADirectoryError:
-            continue  # the top is a file
-        except OSError:
-            yield here, None
 
 
 def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:

@@ -49,7 +49,6 @@ class Situation:
     :ivar owners: the owners of the source tree and of the writable paths if the caller is root, otherwise ``None``
     :ivar refused: the identities that this host refuses, as far as we know, and those that the launcher lacks
     :ivar trusted: the directories of code that runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: the unix sockets in the source tree and in the writable paths, and all others that have a path
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
@@ -63,7 +62,6 @@ class Situation:
     owners: Owners | None
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
-    sockets: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""

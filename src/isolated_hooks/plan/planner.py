@@ -92,7 +92,7 @@ def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: S
 
     :param trees: the source tree and the writable paths
     """
-    bare = dataclasses.replace(situation, environ={}, started_with={}, trusted=(), sockets=())
+    bare = dataclasses.replace(situation, environ={}, started_with={}, trusted=())
     identity, _ = choose_identity(situation.owners, situation.refused)
     idmapped = trees if identity.traits.idmapped else ()
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
@@ -204,14 +204,9 @@ class _Planner:
             )
 
     def _cover(self) -> None:
-        """Hide files that do harm even read-only: sockets, and private files whose modes do not bind the hook."""
-        fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
-        for path in self.situation.sockets:
-            real, _ = resolve(self.situation.filesystem, path)
-            if real is not None and self.view.covers(real):
-                self.view.cover(real, **fill)
+        """Hide private files whose modes do not bind the hook."""
         if self.identity.traits.reads_all:
-            self.view.cover_private(**fill)
+            self.view.cover_private(empty=self.layout.empty, nothing=self.layout.nothing)
 
     def _keep_read_only(self, real: str) -> None:
         writable = any(is_within(real, path) for path in self.policy.writable)
@@ -228,7 +223,11 @@ class _Planner:
                 "trust it"
             )
         device = _is_device(path)
-        if self.view.show(path, writable=writable and not device, owned="" if device else owned, device=device) is None:
+        owner = "" if device else owned
+        shown = self.view.show(
+            path, writable=writable and not device, owned=owner, device=device, separate=not (writable or device)
+        )
+        if shown is None:
             key = "writable" if writable else "expose"
             raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, is_within, resolve
-from ..sandbox.landlock import DEVICE, LIST, READ, WRITE
+from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
 from ..sandbox.operations import Accounts, Bind, Cover, Devpts, File, Operation, Proc, Scratch, Symlink
 from ..text import visible
 
@@ -21,7 +21,14 @@ __all__ = ["HOME", "SCRATCH", "USER", "View"]
 USER = "sandbox"
 HOME = f"/{USER}"
 #: The writable directories that each sandbox has for itself alone, with their modes.
-SCRATCH = (("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/run", 0o755), ("/dev/shm", 0o1777), (HOME, 0o700))
+SCRATCH = (
+    ("/tmp", 0o1777),
+    ("/var/tmp", 0o1777),
+    ("/run", 0o755),
+    ("/dev/shm", 0o1777),
+    (HOME, 0o700),
+    (OF_SOCKETS.decode(), 0o700),
+)
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /opt /nix/store /gnu/store".split()
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
@@ -61,11 +68,13 @@ class View:
         self._own: dict[str, Operation] = {}
         self._pinned: set[str] = set()
 
-    def show(self, path: str, *, writable: bool = False, owned: str = "", device: bool = False) -> str | None:
+    def show(
+        self, path: str, *, writable: bool = False, owned: str = "", device: bool = False, separate: bool = False
+    ) -> str | None:
         """Show ``path`` and the links that lead to it. Return its real path, or ``None`` if it does not exist."""
         real = self.place(path)
         if real is not None:
-            self._bind(Bind(real, real, writable=writable, owned=owned, device=device))
+            self._bind(Bind(real, real, writable=writable, owned=owned, device=device, separate=separate))
         return real
 
     def pin(self, path: str, beneath: str, *, writable: bool) -> None:
@@ -282,6 +291,7 @@ class View:
             return False
         nearest = self._binds[max(above, key=len)]
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
+        same = same and nearest.separate >= bind.separate
         return same and bind.source == bind.target and nearest.source == nearest.target
 
 

@@ -8,7 +8,7 @@ import pwd
 import sys
 
 from ..errors import SandboxSetupError
-from ..files.ownership import Owners, sockets_within, survey
+from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
@@ -18,7 +18,7 @@ from ..policy import Policy
 from ..results.exported import exported_in
 from .remedies import remedy
 
-__all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with", "written_trees"]
+__all__ = ["is_kernel_root", "situation_of", "started_with", "written_trees"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -41,7 +41,6 @@ def situation_of(source: str, policy: Policy) -> Situation:
         started_with=started_with(),
         owners=_owners(trees) if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        sockets=(*sockets_within(trees), *bound_sockets()),
         refused=frozenset(Identity) - launcher.identities,
         inside=launcher.paths,
         root=is_kernel_root(),
@@ -95,14 +94,3 @@ def is_kernel_root() -> bool:
         return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
     except OSError:
         return os.geteuid() == 0
-
-
-def bound_sockets() -> tuple[str, ...]:
-    """Return the paths that unix sockets of this network namespace are bound to, /proc/net/unix of proc(5)."""
-    try:
-        with open("/proc/net/unix", "rb") as file:
-            fields = [line.rstrip(b"\n").split(None, 7) for line in file]
-    except OSError:
-        return ()
-    # The eighth field is the name. An abstract name begins with an @; an unnamed socket has no eighth field.
-    return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))

@@ -14,6 +14,7 @@ from errno import EPERM
 
 from . import bubblewrap_guard, identity, inherited, privileges, seccomp, syscalls
 from .init import Init, die_with_parent, end_children
+from .landlock import OF_SOCKETS
 from .launch import Launch, launch
 from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
 
@@ -26,7 +27,7 @@ if False:
 
 _DEV = b"/dev"
 #: The shares of writable directories in the size limit, by default 1: bwrap mounts a filesystem for each directory.
-_SHARES = {b"/tmp": 6, b"/sandbox": 3}
+_SHARES = {b"/tmp": 6, b"/sandbox": 3, OF_SOCKETS: 0}
 _UID = b"%d" % identity.SANDBOX_UID
 
 
@@ -118,8 +119,7 @@ def arguments(
     options += [] if plan["network"] else [b"--unshare-net"]
     options += [b"--uid", _UID, b"--gid", _UID, b"--hostname", plan["hostname"], b"--cap-drop", b"ALL"]
     options += b"--clearenv --new-session --die-with-parent --as-pid-1".split()
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=True, network=plan["network"])
-    options += [b"--seccomp", files.add(program)]
+    options += [b"--seccomp", files.add(seccomp.shared_program(syscalls.MACHINE))]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
     options += [b"--dev", _DEV] if own_dev else []

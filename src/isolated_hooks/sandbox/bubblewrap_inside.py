@@ -36,8 +36,7 @@ class Inside(Init):
         _check_mounts(self.job["shown"], {mount.mount_point: mount.options for mount in mounts.mounted()})
         self._use_terminal()
         self._use_limits()
-        if self.plan["scope"]:
-            self._scope()
+        self._build_walls()
 
     def _environment(self) -> dict[bytes, bytes]:
         variables: dict[bytes, bytes] = self.job["variables"]

@@ -12,6 +12,7 @@ _DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/ura
 class Confined(Init):
     """What takes the place of pid 1: a subreaper that confines itself, and ends by hand what the hook has left."""
 
+    brokered = False
     scoped = False  # Landlock lets it signal nothing beyond the sandbox
 
     def _enter_root(self) -> None:
@@ -34,11 +35,14 @@ class Confined(Init):
             pipes.send(self.report, "degraded", "processes", reason)
         self.stage = "system call filter"
         devices = any(kind == landlock.DEVICE and path not in _DEVICES for path, kind in self.plan["rules"])
-        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation, devices=devices)
+        privileges.forbid_confined(network=network, truncation=confined.truncation, devices=devices)
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         return super()._start(argv, variables)
+
+    def _confine_hook(self) -> None:
+        """Do nothing: the filter of pid 1 is the whole filter."""
 
     def _end_rest(self) -> None:
         if self.scoped:

@@ -9,11 +9,14 @@ from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
 from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .degradations import Degradations
+from .hiring import Hiring
 from .root import Root
 
 if False:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from .broker import Broker
     from .operations import Operation
 
 _FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
@@ -29,7 +32,10 @@ class Init:
     :param report: the descriptor to write reports to
     :ivar stage: the step that pid 1 has reached, for reports of a failure
     :ivar trial: there is no command, so pid 1 sets up and runs nothing
+    :cvar brokered: pid 1 connects and binds for the hook, if the host lets it
     """
+
+    brokered = True
 
     def __init__(
         self,
@@ -47,6 +53,7 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
+        self.broker: Broker | None = None
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -78,7 +85,7 @@ class Init:
         hook = self._start(argv, variables)
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
-        code = _reap(hook)
+        code = _reap(hook) if self.broker is None else self.broker.serve(hook)
         self._end_rest()
         pipes.send(self.report, "exited", code)
 
@@ -114,10 +121,15 @@ class Init:
         self.stage = "privileges"
         privileges.reduce(self.capabilities)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        self._build_walls()
+        self.stage = "system call filter"
+        privileges.forbid()
+
+    def _build_walls(self) -> None:
+        self.stage = "Landlock"
         if self.plan["scope"]:
             self._scope()
-        self.stage = "system call filter"
-        privileges.forbid(namespaces=True, network=self.plan["network"])
+        landlock.build_wall(landlock.rules_of(self.plan["operations"]))
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -177,20 +189,13 @@ class Init:
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         self.stage = "starting the command"
-        # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         read, write = os.pipe()
-        hook = os.fork()
-        if hook == 0:
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            _execute(argv, variables, write)
+        hook = self._fork(argv, variables, write)
         os.close(write)
         # Signals have been blocked since before the fork. From here on, the hook can get them.
         for number in _FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        if self.capabilities:
-            syscalls.capset(0)
         failure = os.read(read, 4)
         os.close(read)
         if failure:
@@ -198,6 +203,34 @@ class Init:
             raise error
         pipes.send(self.report, "running")
         return hook
+
+    def _fork(self, argv: list[bytes], variables: dict[bytes, bytes], report: int) -> int:
+        """Fork the process that becomes the hook, with a broker if the host lets us. Return its pid."""
+        hiring = Hiring() if self.brokered else None
+        hook = os.fork()
+        if hook == 0:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+            _execute(argv, variables, report, self._confine_hook if hiring is None else hiring.offer)
+        if hiring is not None:
+            self.broker = hiring.hire(hook, abstract=not self.plan["network"])
+        _become_unreadable()
+        if hiring is None:
+            return hook
+        hiring.close(go=self.broker is not None)
+        if self.broker is not None:
+            return hook
+        os.waitpid(hook, 0)
+        self.brokered = False
+        return self._fork(argv, variables, report)
+
+    def _confine_hook(self) -> None:
+        """Install what the hook's process gets besides the filter of pid 1, if there is no broker."""
+        privileges.forbid_hook()
+
+
+def _become_unreadable() -> None:
+    """Let nobody trace this process or read its /proc files, prctl(2): its memory contains the caller's environment."""
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent(leash: int) -> None:
@@ -267,7 +300,7 @@ def _reap(hook: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> NoReturn:
+def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int, confine: Callable[[], None]) -> NoReturn:
     """Become the hook. If that fails, write the errno to the pipe ``report`` and end."""
     number = 0
     try:
@@ -275,6 +308,7 @@ def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> N
             _signal.signal(ignored, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         syscalls.close_on_exec_from(3)
+        confine()
         _exec(argv, variables)
     except OSError as error:
         number = error.errno or 0

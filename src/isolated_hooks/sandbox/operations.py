@@ -91,13 +91,15 @@ class Bind(Operation):
     :ivar owned: the owner of the files, ``"caller"`` or ``"tree"`` (the owner of the source tree): if the caller is
         root, an idmapped mount shows them as the sandbox's own; empty for files of the system
     :ivar device: the device node works
+    :ivar separate: not the system's, so somebody outside may have FIFOs there: show them as others
     """
 
-    fields = ("source", "target", "writable", "owned", "device")
+    fields = ("source", "target", "writable", "owned", "device", "separate")
     source: str
     writable: bool = False
     owned: str = ""
     device: bool = False
+    separate: bool = False
 
     def describe(self) -> str:
         where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
@@ -116,6 +118,8 @@ class Bind(Operation):
             tree = syscalls.clone_tree(source)
             syscalls.mount_setattr(tree, self.attributes(), recursive=True, path=source)
         root.attach(tree, self.at)
+        if not self.writable and (self.separate or os.fsencode(self.owned) == b"tree"):
+            root.separate(self.at)
 
 
 class Cover(Bind):
@@ -284,8 +288,10 @@ class Proc(Operation):
         root.attach(tree, self.at)
         empty = b"/.cover"
         os.close(root.mount(b"tmpfs", empty, syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=000,nr_inodes=1"))
+        # Except for ours: pid 1 needs its own, which nobody else can look into.
+        own = os.readlink(b"/proc/self")
         for name in os.listdir(b"/proc"):
-            if name.isdigit():
+            if name.isdigit() and name != own:
                 root.cover(empty, os.path.join(self.at, name))
         root.unmount(empty)
 

@@ -6,7 +6,7 @@ import os
 import resource
 from errno import EINVAL, EPERM
 
-from . import seccomp, syscalls
+from . import listener, seccomp, syscalls
 
 if False:
     from collections.abc import Sequence
@@ -86,13 +86,31 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid(*, namespaces: bool, network: bool, truncation: bool = True, devices: bool = False) -> None:
-    """Install the seccomp filter for this process and its descendants. The process needs no_new_privs, seccomp(2).
+def forbid() -> None:
+    """Install the filter of pid 1 and all its descendants. The process needs no_new_privs, seccomp(2)."""
+    syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE))
 
-    :param namespaces, network, truncation, devices: as for :func:`seccomp.rules`
+
+def forbid_hook() -> None:
+    """Install the second filter of a hook without a broker."""
+    syscalls.seccomp_filter(seccomp.hook_program(syscalls.MACHINE, brokered=False))
+
+
+def listen() -> int:
+    """Install the second filter of a hook with a broker. Return the descriptor of its listener.
+
+    :raises SyscallError: this host has no listeners, or has one for this process already
+    """
+    return listener.install(seccomp.hook_program(syscalls.MACHINE, brokered=True))
+
+
+def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -> None:
+    """Install the filter of pid 1 and the hook where there are no namespaces.
+
+    :param network, truncation, devices: as for :func:`seccomp.rules`
     """
     program = seccomp.filter_program(
-        syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation, devices=devices
+        syscalls.MACHINE, namespaces=False, network=network, truncation=truncation, devices=devices
     )
     syscalls.seccomp_filter(program)
 

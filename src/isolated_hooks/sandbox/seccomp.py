@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
 from .numbers import KNOWN, MACHINES, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, Row, rules
+from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, RULES, Row, Rule, rules
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
@@ -25,12 +25,33 @@ def filter_program(
     :param machine: the machine, as in ``os.uname().machine``; the filter kills a 32-bit interpreter at once
     :raises ValueError: we have no filter for this machine
     """
+    return _program(machine, rules(namespaces=namespaces, network=network, truncation=truncation, devices=devices))
+
+
+def shared_program(machine: str) -> bytes:
+    """Return the filter of pid 1 and of the hook, where there are namespaces.
+
+    :raises ValueError: as :func:`filter_program`
+    """
+    return _program(machine, RULES)
+
+
+def hook_program(machine: str, *, brokered: bool) -> bytes:
+    """Return the filter that the hook gets besides: together they are :func:`filter_program`.
+
+    :param brokered: pid 1 listens, and connects and binds for the hook; otherwise unix sockets are pairs
+    :raises ValueError: as :func:`filter_program`
+    """
+    return _program(machine, OF_HOOK if brokered else OF_HOOK_ALONE)
+
+
+def _program(machine: str, table: tuple[Rule, ...]) -> bytes:
     if machine not in MACHINES:
         raise ValueError(f"there is no seccomp filter for {machine!r}, only for {' and '.join(MACHINES)}")
     assembler = Assembler()
     allow = assembler.answer(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation, devices=devices):
+    for names, rows, _ in table:
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = NUMBERS[name][MACHINES[machine]]

@@ -23,7 +23,9 @@ ENOTTY = _ERRNO | 25
 ENOSYS = _ERRNO | 38
 EOPNOTSUPP = _ERRNO | 95
 EAFNOSUPPORT = _ERRNO | 97
+NOTIFY = 0x7FC00000
 ACTIONS = {
+    NOTIFY: "pid 1 makes the call",
     KILL: "the process is killed",
     PRETEND: "success without effect",
     EPERM: "EPERM",
@@ -99,8 +101,12 @@ def _device(mode: int) -> tuple[Row, ...]:
     return (((_is(mode, _S_IFCHR, _S_IFBLK, mask=_S_IFMT),), EPERM, "for a device"),)
 
 
+_CONNECTED_UNIX = (_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK))
+_UNCONNECTED_UNIX: Row = ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected")
 _SOCKETS: tuple[Row, ...] = (
-    ((_is(0, _AF_UNIX),), ALLOW, ""),
+    (_CONNECTED_UNIX, ALLOW, ""),
+    # Neither this filter nor pid 1 can see the address of sendmsg(2) before the kernel uses it.
+    _UNCONNECTED_UNIX,
     # The kernel turns AF_INET with SOCK_PACKET (10) into AF_PACKET, so we list the types we allow.
     ((_is(0, _AF_INET, _AF_INET6), _is(1, _SOCK_STREAM, _SOCK_DGRAM, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
     ((_is(0, _AF_INET, _AF_INET6),), EPERM, "for an internet socket that is neither stream nor datagram"),
@@ -139,11 +145,6 @@ RULES: tuple[Rule, ...] = (
     ("clone3", _MISSING, "its flags lie behind a pointer; callers fall back to clone"),
     ("openat2", _MISSING, "its mode lies behind a pointer; callers fall back to openat"),
     ("open_by_handle_at name_to_handle_at", _REFUSED, "a file handle leads out of the hook's view of the filesystem"),
-    (
-        "process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
-        _REFUSED,
-        "it reaches memory or descriptors of another process",
-    ),
     (
         "ptrace",
         (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
@@ -197,8 +198,8 @@ RULES: tuple[Rule, ...] = (
     ),
     (
         "socketpair",
-        (((_is(0, _AF_UNIX),), ALLOW, ""), ((), EAFNOSUPPORT, "for any family except unix")),
-        "as socket",
+        ((_CONNECTED_UNIX, ALLOW, ""), _UNCONNECTED_UNIX, ((), EAFNOSUPPORT, "for any family except unix")),
+        "as socket; every socket with a path, and every abstract name of a network that is not its own, is the host's",
     ),
     (
         "ioctl",
@@ -213,6 +214,26 @@ RULES: tuple[Rule, ...] = (
     ("openat", _set_id_if_created(2), _SET_ID_REASON),
     ("mknod", _set_id(1) + _device(1), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
     ("mknodat", _set_id(2) + _device(2), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
+)
+
+# For the hook and not for pid 1, which connects and binds for it, broker.py.
+_OTHERS_MEMORY: Rule = (
+    "process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
+    _REFUSED,
+    "it reaches memory or descriptors of another process",
+)
+OF_HOOK: tuple[Rule, ...] = (
+    _OTHERS_MEMORY,
+    ("connect bind", (((), NOTIFY, "if it leads to a socket of this sandbox"),), "a filter cannot read an address"),
+)
+# Where the host keeps pid 1 from doing so.
+OF_HOOK_ALONE: tuple[Rule, ...] = (
+    _OTHERS_MEMORY,
+    (
+        "socket",
+        (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"),),
+        "a filter cannot read the address of connect(2)",
+    ),
 )
 
 
@@ -294,17 +315,8 @@ WITHOUT_TRUNCATION: tuple[Rule, ...] = (
 )
 # Any process that sees the path of a unix socket can connect to it, and Landlock does not confine that before ABI 9. So
 # we refuse connect(2). The address of sendmsg(2) lies behind a pointer, so we refuse datagram sockets too.
-_PAIRS: Rule = (
-    "socketpair",
-    (
-        ((_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
-        ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected"),
-        ((), EAFNOSUPPORT, "for any family except unix"),
-    ),
-    "the network and every socket with a path belong to the host",
-)
+_PAIRS = next(rule for rule in RULES if rule[0] == "socketpair")
 WITHOUT_NETWORK: tuple[Rule, ...] = (
-    _PAIRS,
     ("socket", _PAIRS[1], "as socketpair"),
     ("connect", _REFUSED, "as socketpair; a pair of sockets needs none"),
     ("listen", _REFUSED, "as connect: only a process outside could connect to it"),
@@ -313,7 +325,6 @@ WITHOUT_NETWORK: tuple[Rule, ...] = (
 # If the policy allows the caller's network, we cannot refuse connect(2). So we allow a unix socket only as one of a
 # pair, whose connection cannot be changed.
 WITH_NETWORK: tuple[Rule, ...] = (
-    _PAIRS,
     (
         "socket",
         (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"), *_SOCKETS[1:]),
@@ -334,8 +345,8 @@ def rules(
         namespaces
     """
     if namespaces:
-        return RULES
-    more = (*WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
+        return (*RULES, *OF_HOOK)
+    more = (_OTHERS_MEMORY, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
     more += (REQUESTS_OF_DEVICES if devices else REQUESTS, *(() if truncation else WITHOUT_TRUNCATION))
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)

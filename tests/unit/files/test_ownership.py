@@ -4,13 +4,12 @@ import contextlib
 import os
 import pathlib
 import resource
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from isolated_hooks.files import ownership
-from isolated_hooks.files.ownership import Owners, give_back, sockets_within, survey
+from isolated_hooks.files.ownership import Owners, give_back, survey
 from isolated_hooks.files.trees import remove_tree
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another owner")
@@ -190,13 +189,6 @@ def test_a_tree_of_another_owner_is_walked_again(tmp_path: pathlib.Path) -> None
     assert survey((str(tmp_path / "t"),)) == Owners(None)
     (tmp_path / "t/PKG-INFO").unlink()
     assert survey((str(tmp_path / "t"),)) == Owners(None), "the hook must not choose"
-
-
-def test_sockets_are_found(tmp_path: pathlib.Path) -> None:
-    make(tmp_path, "a/file")
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(tmp_path / "a/s"))
-        assert sockets_within((str(tmp_path),)) == (str(tmp_path / "a/s"),)
 
 
 @root_only

@@ -194,19 +194,6 @@ def test_gits_configuration_and_hooks_cannot_be_changed() -> None:
     assert look(files, policy=Policy(writable=(f"{SOURCE}/.git",))).writable(f"{SOURCE}/.git/config")
 
 
-def test_a_socket_in_the_source_tree_is_covered() -> None:
-    files = host({f"{SOURCE}/run/agent.sock": FIFO})
-    inside = look(files, sockets=(f"{SOURCE}/run/agent.sock",))
-    assert inside.reveals(f"{SOURCE}/run/agent.sock") == []
-
-
-def test_a_socket_in_a_shown_directory_is_covered_and_one_elsewhere_is_not() -> None:
-    files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
-    inside = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
-    assert inside.reveals("/opt/service/agent.sock") == []
-    assert not inside.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
-
-
 def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_hook() -> None:
     python = "/opt/private/python"
     files = host({"/opt/a/key": "secret", "/opt/private/notes": "secret", f"{python}/bin/python3": "",

@@ -83,7 +83,7 @@ def test_the_hook_has_the_callers_network_only_if_the_policy_allows_it() -> None
 
 def test_bwrap_installs_our_filter() -> None:
     words, _ = words_of()
-    assert content(after(words, "--seccomp")) == seccomp.filter_program(syscalls.MACHINE)
+    assert content(after(words, "--seccomp")) == seccomp.shared_program(syscalls.MACHINE)
 
 
 def test_the_arguments_contain_no_variable() -> None:

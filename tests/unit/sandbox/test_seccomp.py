@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import itertools
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 from support.bpfinterpreter import Interpreter
 from support.each import each
 
-from isolated_hooks.sandbox import seccomp, seccomprules, syscalls
+from isolated_hooks.sandbox import broker, listener, seccomp, seccomprules, syscalls
 from isolated_hooks.sandbox.numbers import KNOWN, NUMBERS
 
 ALLOW = 0x7FFF0000
@@ -25,6 +26,7 @@ EPERM = PRETEND | errno.EPERM
 ENOTTY = PRETEND | errno.ENOTTY
 ENOSYS = PRETEND | errno.ENOSYS
 EAFNOSUPPORT = PRETEND | errno.EAFNOSUPPORT
+NOTIFY = 0x7FC00000
 EOPNOTSUPP = PRETEND | errno.EOPNOTSUPP
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -61,7 +63,8 @@ ALLOWED = {
     "renameat2": (316, 276),
     "mkdirat": (258, 34),
     "unlinkat": (263, 35),
-    "connect": (42, 203),
+    "listen": (50, 201),
+    "accept": (43, 202),
     "kill": (62, 129),
     "prctl": (157, 167),
     "seccomp": (317, 277),
@@ -94,7 +97,8 @@ NARROW = [
     ("move_pages", (0,), ALLOW),
     ("move_pages", (4321,), EPERM),
     ("socket", (1, 1, 0), ALLOW),
-    ("socket", (1, 3, 0), ALLOW),
+    *[(name, (1, kind, 0), ALLOW) for name in ("socket", "socketpair") for kind in (1, 5, 0o2000005, 0o4001)],
+    *[(name, (1, kind, 0), EPERM) for name in ("socket", "socketpair") for kind in (0, 2, 3, 4, 10, 0o2000002)],
     *[("socket", (family, kind, 0), ALLOW) for family in (2, 10) for kind in (1, 2, 0o2000001, 0o2004002)],
     *[("socket", (family, kind, 0), EPERM) for family in (2, 10) for kind in (0, 3, 5, 6, 10, 0o2000003)],
     ("socket", (16, 3, 0), ALLOW),
@@ -222,6 +226,7 @@ def test_every_number_without_arguments(interpreter: Interpreter, machine: str) 
         (ALWAYS_EPERM, EPERM),
         (ALWAYS_ENOSYS, ENOSYS),
         (["socket", "socketpair"], EAFNOSUPPORT),
+        (["connect", "bind"], NOTIFY),
     ):
         for name in names:
             number = NUMBERS[name][column]
@@ -285,6 +290,37 @@ def test_each_bit_counts(
             others = (*arguments[:flipped], value, *arguments[flipped + 1 :])
             answer = interpreter.run(number, AUDIT_ARCH[machine], others)
             assert answer == (unflipped if bit in same else expected), (machine, bit)
+
+
+_NAMES = [*ALWAYS_EPERM, "connect", "bind", "socket"]
+
+
+def test_the_two_filters_of_a_hook_are_together_the_whole_one() -> None:
+    """Pid 1 has the first alone: it needs the memory and the descriptors of the hook, and connects and binds."""
+
+    def check(name: str) -> None:
+        for machine, number in numbers_of(name):
+            shared = Interpreter(seccomp.shared_program(machine))
+            for brokered in (True, False):
+                more = Interpreter(seccomp.hook_program(machine, brokered=brokered))
+                for arguments in ((1, 1), (1, 2), (2, 1), (40, 1)):
+                    # The kernel takes the strictest answer, which has the smallest number, seccomp(2).
+                    both = min(f.run(number, AUDIT_ARCH[machine], arguments) for f in (shared, more))
+                    if brokered:
+                        assert both == _filter(machine).run(number, AUDIT_ARCH[machine], arguments), arguments
+                    elif name == "socket" and arguments[0] == 1:
+                        assert both == EPERM
+                    elif name in ("connect", "bind"):
+                        assert both == ALLOW
+
+    each(_NAMES, check)
+
+
+def test_pid_1_may_do_what_the_hook_may_not() -> None:
+    for machine in MACHINES:
+        shared = Interpreter(seccomp.shared_program(machine))
+        for name in ("process_vm_readv", "pidfd_getfd", "connect", "bind"):
+            assert shared.run(NUMBERS[name][MACHINES.index(machine)], AUDIT_ARCH[machine]) == ALLOW
 
 
 def test_unknown_numbers_get_enosys(interpreter: Interpreter, machine: str) -> None:
@@ -397,18 +433,22 @@ def test_a_device_of_the_policys_takes_any_request_but_files_take_none_that_chan
 
 
 def test_each_conditional_refusal_has_a_description() -> None:
-    for names, rows, reason in (*seccomprules.RULES, *seccomprules.rules(namespaces=False)):
+    for names, rows, reason in (
+        *seccomprules.rules(),
+        *seccomprules.OF_HOOK_ALONE,
+        *seccomprules.rules(namespaces=False),
+    ):
         assert reason, names
         for conditions, action, words in rows:
             assert bool(words) == (action != ALLOW and rows != (((), action, ""),)), (names, conditions)
 
 
 def test_each_number_is_called_or_filtered_and_no_call_has_two_rules() -> None:
-    rules = seccomprules.RULES
+    rules = seccomprules.rules()
     stricter = (*seccomprules.WITHOUT_NAMESPACES, *seccomprules.WITHOUT_NETWORK, *seccomprules.WITHOUT_TRUNCATION)
     named, more = ([name for names, _, _ in table for name in names.split()] for table in (rules, stricter))
     assert len(named) == len(set(named))
-    called = re.findall(r'_call\("(\w+)"', inspect.getsource(syscalls))
+    called = re.findall(r'\bcall\("(\w+)"', "".join(map(inspect.getsource, (syscalls, listener, broker))))
     assert {*named, *more, *called} == set(NUMBERS)
     for column in (0, 1):
         numbers = [pair[column] for pair in NUMBERS.values() if pair[column] is not None]

@@ -1,0 +1,132 @@
+"""Seccomp user notification, seccomp_unotify(2): a process waits in a system call until another one has answered it."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+from errno import EFAULT, EINTR, EINVAL, ENOENT, ESRCH
+
+from . import syscalls
+from .syscalls import SyscallError
+
+_SET_MODE_FILTER = 1
+_NEW_LISTENER = 1 << 3
+# Since Linux 5.19: only a fatal signal cancels a notification that we have received. Without it, any signal does, and
+# the kernel starts the call again, although we have already done its work.
+_WAIT_KILLABLE = 1 << 5
+# linux/seccomp.h. The size of each structure is part of the number.
+_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_SIZE = 80
+_PIDFD_THREAD = os.O_EXCL  # since Linux 6.9
+
+
+class Request:
+    """A system call that waits for an answer, struct seccomp_notif.
+
+    :ivar cookie: identifies the request to the kernel
+    :ivar task: the thread that waits, in our PID namespace
+    :ivar number: the number of the system call
+    :ivar arguments: its arguments
+    """
+
+    def __init__(self, data: bytes) -> None:
+        words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, _SIZE, 8)]
+        self.cookie = words[0]
+        self.task = words[1] & 0xFFFFFFFF
+        self.number = words[2] & 0xFFFFFFFF
+        self.arguments = words[4:]
+
+
+def install(program: bytes) -> int:
+    """Install a filter for this process and its descendants. Return the descriptor of its listener.
+
+    :raises SyscallError: EBUSY if an earlier filter of this process has a listener
+    """
+
+    class FilterProgram(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    block = FilterProgram(len(program) // 8, program)
+    try:
+        return syscalls.call("seccomp", _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, ctypes.byref(block))
+    except SyscallError as error:
+        if error.errno != EINVAL:
+            raise
+    return syscalls.call("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(block))
+
+
+def receive(listener: int) -> Request | None:
+    """Return the next request, or ``None`` if it has been cancelled. Call it only if the listener is readable."""
+    data = bytearray(_SIZE)
+    return Request(bytes(data)) if _ask(listener, _RECEIVE, data) else None
+
+
+def answer(listener: int, cookie: int, errno: int) -> bool:
+    """Let the call return 0 or fail with ``errno``. Return False if the request has been cancelled."""
+    response = cookie.to_bytes(8, "little") + bytes(8) + (-errno).to_bytes(4, "little", signed=True) + bytes(4)
+    return _ask(listener, _SEND, response)
+
+
+def is_valid(listener: int, cookie: int) -> bool:
+    """Return whether the request still waits, so that its thread id still means that thread."""
+    return _ask(listener, _IS_VALID, cookie.to_bytes(8, "little"))
+
+
+def _ask(listener: int, request: int, data: bytes | bytearray) -> bool:
+    """Operate on a listener, seccomp_unotify(2). Return False if the request that this is about has been cancelled."""
+    while True:
+        try:
+            fcntl.ioctl(listener, request, data)
+        except OSError as error:
+            if error.errno == ENOENT:
+                return False
+            if error.errno != EINTR:
+                raise
+        else:
+            return True
+
+
+def read_memory(task: int, address: int, size: int) -> bytes:
+    """Return memory of a thread, process_vm_readv(2)."""
+    if size == 0:
+        return b""
+    data = ctypes.create_string_buffer(size)
+    local = (ctypes.c_void_p * 2)(ctypes.addressof(data), size)
+    remote = (ctypes.c_void_p * 2)(address, size)
+    got = syscalls.call("process_vm_readv", task, local, 1, remote, 1, 0)
+    if got != size:
+        raise SyscallError(EFAULT, "process_vm_readv")
+    return data.raw
+
+
+def open_task(task: int) -> int:
+    """Return a pidfd of a thread, or of its process on kernels without pidfds for threads.
+
+    :raises OSError: it has ended
+    """
+    for flags in (_PIDFD_THREAD, 0):
+        try:
+            return os.pidfd_open(task, flags)
+        except OSError as error:
+            if error.errno not in (EINVAL, ENOENT):
+                raise
+    return os.pidfd_open(_process_of(task))
+
+
+def _process_of(task: int) -> int:
+    """Return the process of a thread. We do not ask /proc, which may belong to another PID namespace."""
+    for process in range(task, 0, -1):
+        try:
+            syscalls.call("tgkill", process, task, 0)
+        except SyscallError as error:
+            if error.errno != ESRCH:
+                raise
+        else:
+            return process
+    raise SyscallError(ESRCH, "tgkill")
+
+
+def take(pidfd: int, number: int) -> int:
+    """Return a duplicate of a descriptor of another process, pidfd_getfd(2)."""
+    return syscalls.call("pidfd_getfd", pidfd, number & 0xFFFFFFFF, 0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -16,19 +14,19 @@ import build._builder
 import build.env
 import build.util
 
-from ...errors import IsolatedHooksError, UntrustedResultError
+from ...errors import IsolatedHooksError
 from ...files.steered import Trees
 from ...files.trees import remove_path
 from ...policy import Policy
 from ...report import HookReport
-from ...results.archives.sdists import check_members
 from ...runner import IsolatedRunner
 from ...swapping import swap
-from ...text import visible
 from ..filtering import FilteringRunner, text_filtered
 from ..restore import Restoring
 from ..surroundings import Guarded, check_packages
+from .ends import bounded
 from .environment import SandboxedEnv, unknown_build
+from .given import check_given
 from .inputs import Inputs, extracting, trees_of
 from .reading import PyprojectReader
 
@@ -149,21 +147,22 @@ def run(
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
     # standard output is for programs.
     printed = () if raw_output else ("stderr",) if "--metadata" in arguments else ("stdout", "stderr")
+    options = parser(prog).parse_args(arguments)
+    check_given(options, policy)
     with (
         swapped(policy, raw_output=raw_output) as reports,
         environments(policy, reports),
         _removing_all(),
+        bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),
         Guarded(policy) as guard,
     ):
         try:
-            parsed = build.__main__.main_parser().parse_args(arguments)
-            trees = Trees(trees_of(parsed, policy))
+            trees = Trees(trees_of(options, policy))
             check_packages(trees, _PACKAGES)
             guard.add(*trees.written)
             if ready is not None:
                 ready()
-            _check_sdist(parsed.srcdir, policy)
             with Inputs(trees, guard.copies) as inputs, _holding(inputs):
                 build.__main__.main(arguments, prog)
         except SystemExit as end:
@@ -172,29 +171,6 @@ def run(
                 raise problem from None
             return end.code if isinstance(end.code, int) else int(end.code is not None), reports
     return 0, reports
-
-
-def _check_sdist(path: str, policy: Policy) -> None:
-    """Check an sdist that the user named instead of a source tree, because build is about to unpack it.
-
-    :raises IsolatedHooksError: a member of the sdist could be unpacked outside the directory
-    """
-    if not (path.lower().endswith(".tar.gz") and os.path.isfile(path)):
-        return
-    try:
-        with tarfile.open(path) as sdist:
-            sdist.getmembers()
-        file = open(path, "rb")  # noqa: SIM115  # closed below
-    except Exception:
-        return  # build opens it the same way first, so it unpacks nothing and prints the error
-    try:
-        with file:
-            check_members(file.fileno(), path, limit=policy.limits.output_size)
-    except UntrustedResultError as problem:
-        raise IsolatedHooksError(
-            f"{visible(path)!r} was not unpacked: {problem.rule}{f': {problem.text}' if problem.text else ''}. Remedy: "
-            "if you trust it, unpack it yourself and build the directory"
-        ) from problem
 
 
 def own_error(end: BaseException) -> IsolatedHooksError | None:

@@ -52,6 +52,7 @@ class Situation:
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
+    :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
     """
 
@@ -65,6 +66,7 @@ class Situation:
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""
+    workspaces: tuple[str, ...] = ()
     exported: tuple[str, ...] = ()
 
 

@@ -21,7 +21,7 @@ from ..sandbox.operations import Bind
 from ..text import visible
 from .environ import plan_environ
 from .identities import choose_identity
-from .interpreter import interpreter_paths
+from .interpreter import environments_of, interpreter_paths
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
@@ -33,6 +33,8 @@ _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
 # The sandbox has its own versions of these directories, as of /dev. A search path cannot show the host's there.
 _OWN = ("/etc", "/proc", "/sys")
+# The parts of a virtual environment whose directory is the source tree itself.
+_OF_AN_ENVIRONMENT = ("bin", "lib", "lib64", "pyvenv.cfg")
 # The directories for source trees that every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -147,6 +149,7 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self._interpreter(python)
         self._search_paths()
+        self._keep_environments(python)
         for path in situation.inside:
             self._show_read_only(path)
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
@@ -235,6 +238,45 @@ class _Planner:
         """Show an interpreter and everything that it loads."""
         for path in interpreter_paths(self.situation.filesystem, python):
             self._show_read_only(path)
+
+    def _keep_environments(self, python: str) -> None:
+        """Show build environments in a tree that the hook may write to read-only: later hooks run what is in them.
+
+        Frontends make them in the directory for temporary files, which may lie in the tree. pip's environment is known
+        by its search paths alone.
+        """
+        found = list(environments_of(self.situation.filesystem, python)) if python else []
+        if (temporary := self.situation.environ.get("TMPDIR")) and os.path.isabs(temporary):
+            top, _ = resolve(self.situation.filesystem, temporary)
+            entries = [*search_path(self.merged.get("PATH", "")), *search_path(self.merged.get("PYTHONPATH", ""))]
+            for entry in entries:
+                real, _ = resolve(self.situation.filesystem, entry)
+                if top is not None and real is not None and is_within(real, top) and real != top:
+                    found.append(f"{top.rstrip('/')}/{os.path.relpath(real, top).split('/')[0]}")
+        for path in dict.fromkeys(found):
+            for tree in self._written():
+                if path == tree:
+                    for name in _OF_AN_ENVIRONMENT:
+                        self._keep_environment(f"{path}/{name}")
+                elif is_within(path, tree):
+                    self._keep_environment(path)
+
+    def _keep_environment(self, real: str) -> None:
+        if resolve(self.situation.filesystem, real)[0] != real or real in self.policy.writable:
+            return  # there is nothing, or only a link; or the policy names it
+        if self.confined:
+            raise PolicyError(
+                f"the build environment {visible(real)!r} is in a tree that the hook may write to, and without user "
+                "namespaces the hook could change it: make the environment in another directory (for a frontend's own, "
+                "set TMPDIR), set source = 'read-only', or allow user namespaces on this host"
+            )
+        self._pin(real)
+        self.view.show(real, owned="tree")
+
+    def _written(self) -> tuple[str, ...]:
+        """Return the trees that the hook may write to, as real paths."""
+        trees = (self.real_source,) if self.policy.source == "read-write" else ()
+        return (*trees, *(resolve(self.situation.filesystem, path)[0] or path for path in self.policy.writable))
 
     def _show_read_only(self, path: str, *, owned: str = "caller") -> None:
         """Show a path that the policy does not name, unless that would show too much.
@@ -370,6 +412,15 @@ class _Planner:
                     "hide a part of it: expose less, or allow user namespaces on this host"
                 )
 
+    def _check_workspaces(self) -> None:
+        for path in self.situation.workspaces:
+            if self.view.covers(path):
+                raise PolicyError(
+                    f"another call has its temporary files in {visible(path)!r}, which this hook could change, and "
+                    "only user namespaces can hide a part of a tree: set TMPDIR to a directory outside of every source "
+                    "tree, or allow user namespaces on this host"
+                )
+
     def finish(self, argv: tuple[str, ...], cwd: str, **fields: Any) -> Plan:
         """Return the plan.
 
@@ -378,10 +429,12 @@ class _Planner:
         if self.confined:
             self.view.stage(self.layout.scratch, self.layout.scratch, writable=True)
             self._check_hide()
+            self._check_workspaces()
         else:
             self._keep_exported(fields.get("stage"))
             self._cover()
-        for path in self.policy.hide:
+        # A hook that could write to the workspace of another call could forge what that call reads there.
+        for path in (*self.policy.hide, *self.situation.workspaces):
             self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
         environ = plan_environ(

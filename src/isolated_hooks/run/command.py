@@ -14,10 +14,10 @@ from ..policy import Policy
 from ..protections import ProtectionStatus
 from ..report import HookReport
 from . import trial
-from .leftovers import sweep_once
+from .leftovers import sweep_if_due
 from .platform_check import check_platform
 from .run import Run
-from .workspace import Workspace, workspace_parent
+from .workspace import Workspace
 
 __all__ = ["check_host", "run_command"]
 
@@ -97,7 +97,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     :raises SandboxSetupError: setting up the sandbox failed
     """
     check_platform()
-    sweep_once(workspace_parent(policy.writable))
+    sweep_if_due()
     with (
         Workspace(policy.writable) as tree,
         Workspace(policy.writable) as workspace,

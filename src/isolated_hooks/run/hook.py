@@ -62,6 +62,9 @@ class HookRun(Run):
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         return plan_hook(self.call, self.policy, situation, layout, self.extra)
 
+    def outputs(self) -> tuple[str, ...]:
+        return () if self.call.output_directory is None else (self.call.output_directory,)
+
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
         path = os.path.join(workspace.layout.control, "input.json")
         kwargs = self.call.kwargs if plan.kwargs is None else plan.kwargs

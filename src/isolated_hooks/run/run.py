@@ -8,11 +8,12 @@ import os
 import subprocess
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import IsolationDegradedWarning, SandboxSetupError, SandboxUnavailableError
+from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import RealFilesystem
+from ..files.register import holds_register
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
@@ -26,10 +27,10 @@ from ..results.artefacts import Artefact
 from ..text import visible
 from . import trial
 from .failures import KILLED, failure_of, is_cut_short
-from .leftovers import sweep_once, take_back
+from .leftovers import sweep_if_due, take_back
 from .platform_check import check_platform
 from .situation import situation_of
-from .workspace import Workspace, workspace_parent
+from .workspace import Workspace
 
 __all__ = ["Run"]
 
@@ -52,6 +53,10 @@ class Run:
     def start(self, command: list[str]) -> None:
         raise NotImplementedError
 
+    def outputs(self) -> tuple[str, ...]:
+        """Return the caller's directories, besides the trees, in which the workspace must not be."""
+        return ()
+
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
         """Put the files that the command reads into the workspace."""
 
@@ -65,15 +70,16 @@ class Run:
         """Carry out all steps, and report the call even if one of them fails."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
-        avoid = (self.source, *self.policy.writable)
-        record_trees(avoid)
-        sweep_once(workspace_parent(avoid))
+        trees = (self.source, *self.policy.writable)
+        _refuse_register(trees)
+        record_trees(trees)
+        sweep_if_due()
         began = time.monotonic()
         plan, error = None, ""
         refused: frozenset[Identity] = frozenset()
         try:
             while plan is None or plan.identity in refused:
-                with Workspace(avoid) as workspace:
+                with Workspace((self.source, *self.policy.writable, *self.outputs())) as workspace:
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
@@ -86,6 +92,7 @@ class Run:
         finally:
             if plan is not None:
                 self._report(plan, error, time.monotonic() - began)
+            sweep_if_due()
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
@@ -117,7 +124,8 @@ class Run:
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
-            plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
+            situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
                 # The policy may not allow its one capability; the caller's own user holds none.
                 refused |= {plan.identity}
@@ -194,6 +202,16 @@ def _check_owners(plan: Plan, situation: Situation) -> None:
             reason="this process may not look into it, so it cannot tell which owners the sandbox has to map: change "
             "its mode, or remove it",
         )
+
+
+def _refuse_register(trees: Iterable[str]) -> None:
+    """Refuse a tree in which a hook could forge what later calls trust."""
+    for tree in trees:
+        if holds_register(os.path.realpath(tree)):
+            raise PolicyError(
+                f"hooks cannot have {visible(tree)!r}, in which isolated-hooks notes what its calls have to remove: "
+                "choose a directory beneath it, or another one"
+            )
 
 
 def _sentence(status: ProtectionStatus) -> str:

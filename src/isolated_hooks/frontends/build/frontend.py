@@ -26,6 +26,7 @@ from ...runner import IsolatedRunner
 from ...swapping import swap
 from ...text import visible
 from ..filtering import FilteringRunner, text_filtered
+from ..opening import watching
 from ..restore import Restoring
 from ..surroundings import Guarded, check_packages
 from .environment import SandboxedEnv, unknown_build
@@ -155,6 +156,7 @@ def run(
         _removing_all(),
         text_filtered(*printed),
         Guarded(policy) as guard,
+        watching(build.BuildException),
     ):
         try:
             parsed = build.__main__.main_parser().parse_args(arguments)

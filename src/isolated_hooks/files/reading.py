@@ -7,7 +7,6 @@ import stat
 
 from ..errors import UntrustedResultError
 from ..text import visible
-from .paths import is_within
 from .steered import Trees
 
 __all__ = ["read_file"]
@@ -27,7 +26,7 @@ def read_file(path: str, trees: Trees, *, limit: int) -> bytes:
     """
     name = visible(path, limit=300)
     real = os.path.realpath(path)
-    if trees.steer(path) and not any(is_within(real, tree) for tree in trees.written):
+    if trees.steer(path) and not trees.hold(real):
         raise UntrustedResultError("a link in a source tree must not lead out of it to a file that we read", name)
     fd = os.open(real, _FLAGS)
     try:

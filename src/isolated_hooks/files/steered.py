@@ -9,19 +9,19 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .paths import is_within
 
 __all__ = ["Trees", "record_trees", "recorded_trees"]
 
 _MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
-# From this many on, we forget those that are gone. A wheelhouse of thousands has few at a time.
-_MANY = 64
 
 
 class Trees:
     """The directories that hooks may write to.
+
+    A question takes as long for a thousand trees as for one.
 
     :param written: their paths. One that does not exist yet counts too.
     :param kept: directories that no hook may change although they may lie in such a tree, because each sandbox shows
@@ -29,29 +29,39 @@ class Trees:
     """
 
     def __init__(self, written: Iterable[str], kept: Iterable[str] | None = None) -> None:
-        self._paths = tuple(written)
+        self._real: dict[str, None] = {}
+        # A bind mount shows a tree under a second path, which only its inode tells.
+        self._inodes: set[tuple[int, int]] = set()
         self._kept_paths = _trusted() if kept is None else tuple(kept)
+        self.add(written)
 
-    @functools.cached_property
+    def add(self, paths: Iterable[str]) -> None:
+        """Add some more trees."""
+        for path in map(os.path.realpath, paths):
+            self._real[path] = None
+            inode = _inode(path)
+            if inode is not None:
+                self._inodes.add(inode)
+
+    @property
     def written(self) -> Sequence[str]:
         """The real paths of the directories."""
-        return [*dict.fromkeys(os.path.realpath(path) for path in self._paths)]
+        return [*self._real]
 
     @functools.cached_property
     def _kept(self) -> Sequence[str]:
         return [os.path.realpath(path) for path in self._kept_paths]
 
-    @functools.cached_property
-    def _inodes(self) -> set[tuple[int, int]]:
-        # A bind mount shows a tree under a second path, which only its inode tells.
-        return {inode for path in self.written if (inode := _inode(path)) is not None}
+    def hold(self, real: str) -> bool:
+        """Return whether a real path is that of a tree, or beneath one."""
+        return bool(self._real) and any(path in self._real for path in _and_above(real))
 
     def steer(self, path: str) -> bool:
         """Return whether a hook can choose the file that an absolute path names.
 
         It can if the file lies in one of the trees, or if a link or a directory on the way there does.
         """
-        if not self.written:
+        if not self._real:
             return False
         here, todo, links = "/", path.split("/"), 0
         while todo:
@@ -61,9 +71,9 @@ class Trees:
             if part == "..":
                 here = os.path.dirname(here)
                 continue
-            here = os.path.join(here, part)
-            if self._can_exchange(here):
+            if self._can_exchange(here, part):
                 return True
+            here = os.path.join(here, part)
             try:
                 target = os.readlink(here)
             except (OSError, ValueError):  # not a link, nothing at all, or a NUL
@@ -73,24 +83,24 @@ class Trees:
                 return True
             here = "/" if target.startswith("/") else os.path.dirname(here)
             todo[:0] = target.split("/")
-        return self._holds(here)
+        return self._contain(here)
 
-    def _can_exchange(self, path: str) -> bool:
-        """Return whether a hook can replace the name ``path``, which it can beneath a tree, but not at its top."""
-        if not any(path != tree and is_within(path, tree) for tree in self.written):
-            return False
-        return not any(is_within(path, kept) or is_within(kept, path) for kept in self._kept)
+    def _can_exchange(self, directory: str, name: str) -> bool:
+        """Return whether a hook can put another file in the place of a name in a directory."""
+        path = os.path.join(directory, name)
+        return self.hold(directory) and not any(is_within(path, kept) or is_within(kept, path) for kept in self._kept)
 
-    def _holds(self, real: str) -> bool:
+    def _contain(self, real: str) -> bool:
         if any(is_within(real, kept) for kept in self._kept):
             return False
-        if any(is_within(real, tree) for tree in self.written):
-            return True
-        while real != "/":
-            if _inode(real) in self._inodes:
-                return True
-            real = os.path.dirname(real)
-        return False
+        return self.hold(real) or any(_inode(path) in self._inodes for path in _and_above(real))
+
+
+def _and_above(real: str) -> Iterator[str]:
+    while real != "/":
+        yield real
+        real = os.path.dirname(real)
+    yield "/"
 
 
 def _inode(path: str) -> tuple[int, int] | None:
@@ -105,22 +115,14 @@ def _trusted() -> tuple[str, ...]:
     return sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-_recorded: dict[str, None] = {}
-_latest: list[Trees] = []
+_recorded = Trees(())
 
 
 def record_trees(paths: Iterable[str]) -> None:
     """Remember, for the life of this process, that hooks can write to some trees."""
-    real = [os.path.realpath(path) for path in paths]
-    if _recorded.keys() >= {*real}:
-        return
-    if len(_recorded) >= _MANY:
-        for path in [path for path in _recorded if not os.path.lexists(path)]:
-            _recorded.pop(path, None)
-    _recorded.update(dict.fromkeys(real))
-    _latest[:] = [Trees(tuple(_recorded))]
+    _recorded.add(paths)
 
 
 def recorded_trees() -> Trees:
     """Return the trees that hooks of this process can write to, as far as it has run any."""
-    return _latest[0] if _latest else Trees(())
+    return _recorded

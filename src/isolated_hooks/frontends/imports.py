@@ -71,8 +71,6 @@ class _Guard:
     ) -> ModuleSpec | None:
         """:raises ModuleNotFoundError: only finders that lead into a tree know this module"""
         trees = recorded_trees()
-        if not trees.written:
-            return None
         refused = False
         for finder in [other for other in sys.meta_path if other is not self]:
             find: Any = getattr(finder, "find_spec", None)

@@ -15,7 +15,6 @@ import build.env
 from packaging.requirements import Requirement
 
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
-from ...files.paths import is_within
 from ...files.pinned import Pinned
 from ...files.steered import recorded_trees
 from ...policy import Policy
@@ -93,7 +92,7 @@ def _check_place(path: str | None) -> None:
     if path is None or not trees.steer(os.path.abspath(path)):
         return
     real = os.path.realpath(path)
-    if not any(is_within(real, tree) for tree in trees.written):
+    if not trees.hold(real):
         raise build.BuildException(
             f"the environment is not made in {visible(path)!r}, because a link in a source tree leads from there to "
             f"{visible(real)!r}. Remedy: choose a directory outside of the source tree"

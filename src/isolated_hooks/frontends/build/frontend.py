@@ -22,6 +22,7 @@ from ...report import HookReport
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ..filtering import FilteringRunner, text_filtered
+from ..opening import watching
 from ..restore import Restoring
 from ..surroundings import Guarded, check_packages
 from .ends import bounded
@@ -156,6 +157,7 @@ def run(
         bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),
         Guarded(policy) as guard,
+        watching(build.BuildException),
     ):
         try:
             trees = Trees(trees_of(options, policy))

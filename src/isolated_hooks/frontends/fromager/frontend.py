@@ -26,15 +26,19 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from ...errors import PolicyError
+from ...errors import PolicyError, UntrustedResultError
+from ...files.reading import read_file
+from ...files.steered import Trees
 from ...hookcall import SubprocessRunner
 from ...policy import HOOKS, Policy
 from ...protections import ProtectionState
 from ...report import HookReport
+from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
 from ...run.command import run_command
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ..build import own_error
+from ..opening import watching
 from ..restore import Restoring
 from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 
@@ -85,16 +89,24 @@ def swapped(policies: Policies) -> Iterator[list[HookReport]]:
         for owner, name, new in (
             (dependencies, _FACTORY, _factory(_part(dependencies, _FACTORY), policies)),
             (commands, _WRAPPER, _wrapper(_part(commands, _WRAPPER))),
+            (dependencies, _READER, _reader(_part(dependencies, _READER))),
             (environment, "run", _environment_run(_part(environment, "run"), policies)),
             *((environment, name, query) for name, query in queries.items()),
         ):
             changes.attribute(owner, name, new)
+        # fromager writes PKG-INFO and other files into source trees, also after hooks have run there.
+        changes.enter_context(watching(_refused))
         yield runner.reports
+
+
+def _refused(text: str) -> UntrustedResultError:
+    return UntrustedResultError(text)
 
 
 _MODULES = ("dependencies", "build_environment", "external_commands")
 _FACTORY = "get_build_backend_hook_caller"
 _WRAPPER = "network_isolation_cmd"
+_READER = "get_pyproject_contents"
 
 
 def _module(name: str) -> ModuleType:
@@ -175,6 +187,22 @@ def _wrapper(original: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str
         return () if _network_is_ours.get() else original()
 
     return network_isolation_cmd
+
+
+def _reader(original: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """Wrap fromager's function that reads pyproject.toml, which it does again after hooks."""
+
+    @functools.wraps(original)
+    def get_pyproject_contents(sdist_root_dir: Any) -> dict[str, Any]:
+        directory = os.path.abspath(sdist_root_dir)
+        try:
+            return parse_toml(
+                read_file(os.path.join(directory, "pyproject.toml"), Trees((directory,)), limit=MAX_PYPROJECT)
+            )
+        except FileNotFoundError:
+            return {}
+
+    return get_pyproject_contents
 
 
 def _marked_as_query(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -79,5 +79,6 @@ class PipRunner(IsolatedRunner):
 
 
 def installation_error(text: str) -> Exception:
+    """Return the error that pip prints, and then exits with 1."""
     error: Exception = importlib.import_module("pip._internal.exceptions").InstallationError(text)
     return error

@@ -15,24 +15,25 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
 from ...errors import SwapError
-from ...files.steered import Trees
+from ...files.steered import Trees, recorded_trees
 from ...files.trees import remove_path
 from ...policy import Policy
 from ...swapping import swap
 from ...text import visible
 from ..copies import Copies
+from ..opening import refusal
 from ..restore import Restoring
 from ..surroundings import Guarded
 from .further import by_our_rules, is_further_pip
 from .output import FilteringSubprocess
 from .projects import checking
 from .runner import PipRunner, installation_error
-from .saving import SavingShutil, link_out_of
+from .saving import SavingShutil
 
 __all__ = ["swapped"]
 
@@ -171,7 +172,7 @@ def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
 class _Watch:
     """Refuses to start Python in this process, except for a hook's sandbox or a pip with the swap.
 
-    It also refuses to write through a link that a hook may have made.
+    It also refuses to open what a hook may have made in the place of a file.
     """
 
     def __init__(self) -> None:
@@ -183,17 +184,14 @@ class _Watch:
         if self.runner is None or self.runner.running:
             return
         if event == "open":
-            self._check_written(self.runner.trees, args[0], args[2])
+            self._check_opened(args[0], args[2])
         elif self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
             self._check_started(self.runner, args)
 
-    def _check_written(self, trees: Collection[str], path: object, flags: int) -> None:
-        link = link_out_of(trees, path, flags)
-        if link is not None:
-            raise installation_error(
-                f"{visible(link)!r} leads out of the source tree, and a hook may have made this link, so pip does not "
-                "write through it. Remedy: choose a file outside of the source tree"
-            )
+    def _check_opened(self, path: object, flags: int) -> None:
+        text = refusal(recorded_trees(), path, flags)
+        if text is not None:
+            raise installation_error(text)
 
     def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]

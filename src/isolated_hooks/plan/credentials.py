@@ -81,9 +81,9 @@ def _masked(line: str) -> str:
     masked = _URL_USERINFO.sub(_bare, line)
     key = _KEY.match(masked)
     section = _SECTION.match(masked)
-    if key is not None and key[1].lower() in _SECRET_KEYS or holds_credentials(_SSH.sub("", masked)):
+    if (key is not None and key[1].lower() in _SECRET_KEYS) or holds_credentials(_SSH.sub("", masked)):
         # A section has to stay, because the lines beneath it would belong to another one.
-        return f"[{section[1]} \"masked\"]\n" if section is not None else "# masked by isolated-hooks\n"
+        return f'[{section[1]} "masked"]\n' if section is not None else "# masked by isolated-hooks\n"
     return masked
 
 

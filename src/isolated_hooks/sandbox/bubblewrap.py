@@ -15,7 +15,7 @@ import sys
 from . import identity, inherited, mounts, privileges, seccomp, syscalls
 from .init import Init, die_with_parent, end_children
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Masked, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,6 +121,10 @@ def _file(file: Any, target: bytes, _sources: object, files: Files) -> list[byte
     return [b"--perms", b"0644", b"--file", files.add(file.content), target]
 
 
+def _masked(file: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
+    return [b"--perms", b"0444", b"--ro-bind-data", files.add(file.content), target]
+
+
 def _accounts(accounts: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
     options = []
     for name, content in accounts.files(identity.SANDBOX_UID, identity.SANDBOX_UID):
@@ -141,6 +145,8 @@ _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes], Files], list[b
     Bind: _bind,
     Cover: _bind,
     File: _file,
+    Masked: _masked,
+    Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook
     Accounts: _accounts,
     Scratch: _scratch,
     Symlink: lambda link, target, *_: [b"--symlink", link.destination, target],

@@ -37,7 +37,7 @@ def test_a_token_is_found_by_its_prefix(token: str, around: str) -> None:
         "-DINDEX_TOKEN=hunter2",
         "-DINDEX_TOKEN:STRING=hunter2",
         "-Dindex_password='hunter2'",
-        "-C link-arg=x --cfg token=\"hunter2\"",
+        '-C link-arg=x --cfg token="hunter2"',
         "-Csetup-args=-Dsecret=hunter2",
         "FOO=1;API_KEY=hunter2",
         '{"password": "hunter2"}',

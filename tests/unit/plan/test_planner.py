@@ -139,8 +139,9 @@ def test_neighbours_of_a_source_tree_in_a_system_directory_are_not_visible(paren
 
 def test_a_home_directory_in_a_system_directory_is_not_visible() -> None:
     home = "/opt/app"
-    files = host({f"{home}/.netrc": "", f"{home}/proj/dist": DIR, "/opt/tool/bin/x": ""})
-    inside = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home)
+    files = host({f"{home}/.netrc": "", f"{home}/proj/dist": DIR, f"{home}/bin/x": "", "/opt/tool/bin/x": ""})
+    path = f"{home}/bin:/opt/tool/bin"
+    inside = look(files, call=hook_call(source_dir=f"{home}/proj"), home=home, path=path)
     assert inside.reveals(f"{home}/.netrc") == []
     assert inside.writable(f"{home}/proj")
     assert inside.origin("/opt/tool/bin/x")
@@ -201,23 +202,26 @@ def test_a_socket_in_the_source_tree_is_covered() -> None:
 
 
 def test_a_socket_in_a_shown_directory_is_covered_and_one_elsewhere_is_not() -> None:
-    files = host({"/opt/service/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link("/opt/service")})
-    inside = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/opt/gone.sock"))
-    assert inside.reveals("/opt/service/agent.sock") == []
-    assert not inside.mounts.keys() & {"/srv/other.sock", "/opt/gone.sock"}
+    service = "/usr/share/service"
+    files = host({f"{service}/agent.sock": FIFO, "/srv/other.sock": FIFO, "/usr/lib/service": Link(service)})
+    inside = look(files, sockets=("/usr/lib/service/agent.sock", "/srv/other.sock", "/usr/share/gone.sock"))
+    assert inside.reveals(f"{service}/agent.sock") == []
+    assert not inside.mounts.keys() & {"/srv/other.sock", "/usr/share/gone.sock"}
 
 
 def test_private_files_of_the_system_are_covered_if_modes_do_not_restrict_the_hook() -> None:
-    python = "/opt/private/python"
-    files = host({"/opt/a/key": "secret", "/opt/private/notes": "secret", f"{python}/bin/python3": "",
+    python = "/usr/local/private/python"
+    files = host({"/usr/local/a/key": "secret", "/usr/local/private/notes": "secret", f"{python}/bin/python3": "",
                   f"{python}/lib/python3.12/os.py": ""})  # fmt: skip
-    files.not_for_all = ("/opt/a/key", "/opt/private")
+    files.not_for_all = ("/usr/local/a/key", "/usr/local/private")
     call = hook_call(python=f"{python}/bin/python3")
     for refused in ({Identity.SINGLE, Identity.RANGE}, {Identity.SINGLE, Identity.RANGE, Identity.MIRROR}):
         inside = look(files, call=call, owners=Owners((0, 0)), refused=frozenset(refused))
-        assert inside.reveals("/opt/a/key") == inside.reveals("/opt/private/notes") == []
+        assert inside.reveals("/usr/local/a/key") == inside.reveals("/usr/local/private/notes") == []
         assert inside.reveals(f"{python}/lib/python3.12/os.py") != []
-    assert look(files, call=call).reveals("/opt/a/key") != []  # here its mode restricts the hook
+    # Here its mode restricts the hook, and there the hook has the uid of the owner.
+    assert look(files, call=call, owners=Owners((0, 0))).reveals("/usr/local/a/key") != []
+    assert look(files, call=call).reveals("/usr/local/a/key") == []
 
 
 # Search paths.
@@ -700,12 +704,14 @@ def test_a_path_of_the_policy_that_belongs_to_the_sandbox_is_refused(key: str, p
 
 
 def test_hide_overrides_other_keys() -> None:
-    files = host({"/opt/cuda/secret/x": "", f"{SOURCE}/.env": "", "/data/in/x": ""})
-    hidden = ("/opt/cuda/secret", f"{SOURCE}/.env", "/data/in", "/none")
+    files = host(
+        {"/usr/local/cuda/secret/x": "", f"{SOURCE}/.env": "", "/data/in/x": "", "/usr/local/cuda/bin/nvcc": ""}
+    )
+    hidden = ("/usr/local/cuda/secret", f"{SOURCE}/.env", "/data/in", "/none")
     inside = look(files, policy=Policy(expose=("/data/in",), hide=hidden))
-    for path in ("/opt/cuda/secret/x", f"{SOURCE}/.env", "/data/in/x"):
+    for path in ("/usr/local/cuda/secret/x", f"{SOURCE}/.env", "/data/in/x"):
         assert inside.reveals(path) == []
-    assert inside.origin("/opt/cuda/bin/nvcc")
+    assert inside.origin("/usr/local/cuda/bin/nvcc")
     assert inside.origin("/data/in") is None
 
 
@@ -849,14 +855,17 @@ def test_without_namespaces_a_hook_gets_directories_of_the_workspace() -> None:
 
 
 def test_without_namespaces_rules_avoid_private_files_of_the_system() -> None:
-    files = host({"/opt/a/key": "", "/opt/a/b/c": "", "/opt/a/link": Link("key"), "/opt/private/x": "", "/opt/z": ""})
-    files.not_for_all = ("/opt/a/key", "/opt/private")
+    share = "/usr/share"
+    names = {f"{share}/a/key": "", f"{share}/a/b/c": "", f"{share}/private/x": "", f"{share}/z": ""}
+    files = host({**names, f"{share}/a/link": Link("key")})
+    files.not_for_all = ("/usr/share/a/key", "/usr/share/private")
     everything = frozenset(Identity) - {Identity.SEPARATE}
     rules = dict(make_plan(files, owners=ROOT, refused=everything).rules)
-    beneath = {path: kind for path, kind in rules.items() if is_within(path, "/opt") and path != "/opt/cuda"}
-    assert beneath == {"/opt": LIST, "/opt/a": LIST, "/opt/a/b": READ, "/opt/z": READ}
+    beneath = {path: kind for path, kind in rules.items() if is_within(path, "/usr/share")}
+    beneath.pop("/usr/share/doc")
+    assert beneath == {"/usr/share": LIST, "/usr/share/a": LIST, "/usr/share/a/b": READ, "/usr/share/z": READ}
     # For an ordinary user's hook the modes themselves suffice.
-    assert dict(confined(files).rules)["/opt"] == READ
+    assert dict(confined(files).rules)["/usr"] == READ
 
 
 def test_without_namespaces_nothing_within_a_shown_directory_can_be_hidden() -> None:

@@ -28,6 +28,8 @@ MOST_DIRECTORIES = 256
 # The number after a hook, if we have looked into all before it: the hook has made the others.
 _MOST_NEW = 8192
 _MOST_ENTRIES = 4096
+# A repository that has lost its HEAD is a directory in which there may be others, as in .git/modules.
+_MOST_NESTED = 64
 _KNOWN_DIRECTORIES = 16384
 _BARE = ("HEAD", "objects", "refs")
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -119,19 +121,29 @@ def set_aside(before: Repositories) -> tuple[str, ...]:
     :return: the paths that had a repository, sorted
     :raises UntrustedResultError: we cannot rename one
     """
-    after = find(before.tree, _MOST_NEW if before.complete else MOST_DIRECTORIES)
-    new = sorted((path for path, _ in after.entries - before.entries), key=len, reverse=True)
-    for path in new:
-        try:
-            with _parent(before.tree, path) as parent:
-                name = os.path.basename(path)
-                aside = f"{name}.set-aside-{secrets.token_hex(4)}"
-                os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
-                _behead(parent, aside)
-        except OSError as error:
-            reason = f"a repository of git that a hook has left cannot be renamed: {error.strerror}"
-            raise UntrustedResultError(reason, path) from error
-    return tuple(sorted(new))
+    limit = _MOST_NEW if before.complete else MOST_DIRECTORIES
+    moved: list[str] = []
+    for _ in range(_MOST_NESTED):
+        new = {path for path, _ in find(before.tree, limit).entries - before.entries}
+        if not new:
+            return tuple(sorted(moved))
+        # The deepest first, because a new name changes the paths beneath it.
+        for path in sorted(new, key=len, reverse=True):
+            _rename(before.tree, path)
+        moved += new
+    raise UntrustedResultError("a hook has left repositories of git in one another", before.tree)
+
+
+def _rename(tree: str, path: str) -> None:
+    name = os.path.basename(path)
+    aside = f"{name}.set-aside-{secrets.token_hex(4)}"
+    try:
+        with _parent(tree, path) as parent:
+            os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
+            _behead(parent, aside)
+    except OSError as error:
+        reason = f"a repository of git that a hook has left cannot be renamed: {error.strerror}"
+        raise UntrustedResultError(reason, path) from error
 
 
 def _behead(parent: int, name: str) -> None:

@@ -178,10 +178,10 @@ class _Planner:
         traits = self.identity.traits
         if traits.reads_all and not self.confined:
             self.view.cover_private(**fill)
-        elif not traits.throw_away:
-            # The hook has the caller's uid, and modes do not keep it from the caller's files.
-            tops = ("/usr/local", *self.outside.toolchains, *self.outside.programs)
-            self.view.mask_private(tops, _MOST_PRIVATE, **fill)
+        # Modes do not keep a hook with the caller's uid from the caller's files, nor any hook from files that an
+        # idmapped mount shows as its own.
+        tops = () if traits.throw_away else ("/usr/local", *self.outside.toolchains)
+        self.view.mask_private((*tops, *self.outside.programs), _MOST_PRIVATE, **fill)
 
     def control(self, directory: str) -> str:
         """Show the workspace's control directory instead of the frontend's. Return its path inside."""

@@ -335,6 +335,23 @@ def test_pyenv_shims() -> None:
         assert inside.reveals(f"{root}/{path}") == []
 
 
+def test_pyenv_shims_show_the_versions_that_they_run_and_no_environment_beside_them() -> None:
+    versions = f"{HOME}/.pyenv/versions"
+    files = host({
+        **python_at(f"{versions}/3.11.9"), **python_at(f"{versions}/3.12.1"), **python_at(f"{versions}/3.13.0"),
+        **venv_at(f"{versions}/project", f"{versions}/3.13.0/bin/python3"),
+        f"{versions}/3.12.1/pip.conf": "secret", f"{versions}/3.12.1/envs/other/secret": "",
+        f"{HOME}/.pyenv/shims/python": "#!/bin/sh", f"{HOME}/.pyenv/libexec/pyenv": "",
+        f"{HOME}/.pyenv/version": "3.12 system\n", f"{SOURCE}/.python-version": "3.11.9\nproject\n../../..\n",
+    })  # fmt: skip
+    inside = look(files, path=f"{HOME}/.pyenv/shims:{PATH}")
+    for path in ("3.12.1/lib/python3.12/os.py", "3.11.9/bin/python3"):
+        assert inside.origin(f"{versions}/{path}"), path
+    for path in ("3.13.0/bin/python3", "project/bin/python", "project/pip.conf", "3.12.1/pip.conf",
+                 "3.12.1/envs/other/secret"):  # fmt: skip
+        assert inside.reveals(f"{versions}/{path}") == []
+
+
 def test_only_the_frontends_own_entries_of_pythonpath_are_shown() -> None:
     files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
     own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}

@@ -26,6 +26,8 @@ class HookReport:
     :ivar error: the error message, or an empty string
     :ivar seconds: wall time of the whole call, in seconds
     :ivar launcher: the name of the launcher that set up the sandbox
+    :ivar set_aside: the paths of the repositories of git that the hook has made in a tree, and that were renamed, so
+        that no later git command obeys them
     """
 
     hook: str
@@ -37,6 +39,7 @@ class HookReport:
     error: str = ""
     seconds: float = 0.0
     launcher: str = ""
+    set_aside: tuple[str, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -53,7 +56,8 @@ class HookReport:
             for name, s in document["protections"].items()
         )
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
-        changed = {"protections": tuple(statuses), "artefacts": tuple(artefacts), "dropped": tuple(document["dropped"])}
+        changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
+        changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

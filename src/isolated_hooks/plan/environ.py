@@ -100,6 +100,15 @@ class EnvironRules:
         """The names of the ambient variables that the hook does not see, sorted, without replaced and removed ones."""
         return tuple(sorted(name for name, decision in self.decisions.items() if decision.reason in _DROP_REASONS))
 
+    def visible(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that the hook gets with the caller's values, and those that the runner call passes.
+
+        :param extra: ``extra_environ`` of the runner call
+        """
+        kept = {name: self._ambient[name] for name, decision in self.decisions.items() if decision.keep}
+        passed = {n: v for n, v in extra.items() if n not in self.set and not (n in self.decisions and n not in kept)}
+        return {**kept, **passed}
+
     def to_dict(self) -> dict[str, object]:
         """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
         kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..files.ownership import Owners
-from ..files.paths import Filesystem
+from ..files.paths import Filesystem, Repositories
 from ..policy import Policy
 from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
@@ -49,6 +49,7 @@ class Situation:
     :ivar owners: the owners of the source tree and of the writable paths if the caller is root, otherwise ``None``
     :ivar refused: the identities that this host refuses, as far as we know, and those that the launcher lacks
     :ivar trusted: the directories of code that runs outside of the sandbox: the frontend's interpreter, this package
+    :ivar repositories: the repositories of git that we know in the source tree and in the writable paths
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
@@ -63,6 +64,7 @@ class Situation:
     owners: Owners | None
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
+    repositories: tuple[Repositories, ...] = ()
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""
@@ -92,6 +94,8 @@ class Plan:
     :ivar cwd: its working directory
     :ivar source: the real path of the source tree
     :ivar operations: the steps that build the root filesystem, in order
+    :ivar reasons: why a path is shown, by the path on the host
+    :ivar repositories: the repositories of git that were there before the hook
     :ivar identity: how the hook gets a user of its own
     :ivar owner: the uid and gid of the owner of the files, for :attr:`Identity.SINGLE`
     :ivar environ: the rules for the environment
@@ -120,6 +124,8 @@ class Plan:
     stage: Stage | None = None
     kwargs: Mapping[str, Any] | None = None
     rules: tuple[tuple[str, int], ...] = ()
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    repositories: tuple[Repositories, ...] = ()
     stdin: str = "null"
     terminal: bool = False
     root: bool = False
@@ -182,11 +188,18 @@ class Plan:
             "capabilities": list(self.capabilities),
             "operations": []
             if self.confined
-            else [{"operation": type(o).__name__, **o.values()} for o in self.operations],
+            else [
+                {"operation": type(o).__name__, **o.values(), "reason": self.reasons.get(o.target, "")}
+                for o in self.operations
+            ],
             "rules": [list(rule) for rule in self.rules] if self.confined else None,
             "environment": self.environ.to_dict(),
             "policy": self.policy.to_dict(),
         }
+
+    def _why(self, path: str) -> str:
+        reason = self.reasons.get(path, "the system")
+        return "" if reason == "the system" else f" ({reason})"
 
     def describe(self) -> Iterator[str]:
         """Yield lines that describe the plan."""
@@ -198,12 +211,13 @@ class Plan:
         if self.confined:
             yield "namespaces: none; Landlock lets the hook open:"
             for path, kind in self.rules:
-                yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
+                access = ("names only", "read-only", "read-write", "device")[kind]
+                yield f"  {access:10}  {path}{self._why(path)}"
         else:
             yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
             yield "filesystem, from nothing:"
             for operation in self.operations:
-                yield f"  {operation.describe()}"
+                yield f"  {operation.describe()}{self._why(operation.target)}"
         yield "system calls refused:"
         for sentence in seccomp.describe(namespaces=not self.confined, network=self.policy.network):
             yield f"  {sentence}"

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import RealFilesystem
 from ..files.register import holds_register
+from ..files.repositories import set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
@@ -46,6 +47,7 @@ class Run:
         self.done = done
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
+        self.set_aside: tuple[str, ...] = ()
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -101,6 +103,9 @@ class Run:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
                 warnings.warn(text, IsolationDegradedWarning, stacklevel=2)
+        for path in self.set_aside:
+            text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
+            warnings.warn(text, stacklevel=2)
         self.done(
             HookReport(
                 hook=self.name,
@@ -112,6 +117,7 @@ class Run:
                 error=error,
                 seconds=seconds,
                 launcher=self.launcher.name,
+                set_aside=self.set_aside,
             )
         )
 
@@ -171,6 +177,7 @@ class Run:
             finally:
                 self.status = workspace.status()
                 take_back(self.status, (plan.source, *self.policy.writable))
+                self._set_aside(plan)
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False
@@ -184,6 +191,12 @@ class Run:
         if failure is not None:
             raise failure
         return True
+
+    def _set_aside(self, plan: Plan) -> None:
+        """Rename the repositories of git that the hook has made: a later git command outside would obey them."""
+        for before in plan.repositories:
+            if before.tree != plan.source or self.policy.source == "read-write":
+                self.set_aside += set_aside(before)
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""

@@ -10,6 +10,7 @@ import sys
 from ..errors import SandboxSetupError
 from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
+from ..files.repositories import find
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
 from ..plan.planner import refuse_source
@@ -42,6 +43,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         owners=_owners(trees) if os.geteuid() == 0 else None,
         trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
         refused=frozenset(Identity) - launcher.identities,
+        repositories=tuple(find(os.path.realpath(tree)) for tree in trees),
         inside=launcher.paths,
         root=is_kernel_root(),
         remedy=remedy(),

@@ -16,7 +16,7 @@ from . import bubblewrap_guard, identity, inherited, privileges, seccomp, syscal
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Masked, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,6 +141,10 @@ def _file(file: Any, target: bytes, _sources: object, files: Files) -> list[byte
     return [b"--perms", b"0644", b"--file", files.add(file.content), target]
 
 
+def _masked(file: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
+    return [b"--perms", b"0444", b"--ro-bind-data", files.add(file.content), target]
+
+
 def _accounts(accounts: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
     options = []
     for name, content in accounts.files(identity.SANDBOX_UID, identity.SANDBOX_UID):
@@ -161,6 +165,8 @@ _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], 
     Bind: _bind,
     Cover: _bind,
     File: _file,
+    Masked: _masked,
+    Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook
     Accounts: _accounts,
     Scratch: _scratch,
     Symlink: lambda link, target, *_: [b"--symlink", link.destination, target],

@@ -159,6 +159,44 @@ class File(Operation):
         root.write(self.at, os.fsencode(self.content))
 
 
+class Masked(Operation):
+    """Mount a small file of the sandbox's own, read-only, over a file of the host: the same without its credentials.
+
+    :ivar content: its content
+    """
+
+    fields = ("target", "content")
+    content: str = ""
+
+    def describe(self) -> str:
+        return f"masked      {os.fsdecode(self.target)}: without its credentials"
+
+    def execute(self, root: Root) -> None:
+        name = b"/.masked"
+        root.write(name, os.fsencode(self.content))
+        tree = syscalls.clone_tree(root.path + name)
+        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+        syscalls.mount_setattr(tree, attributes, recursive=False, path=self.target)
+        root.attach(tree, self.at)
+        root.unlink(name)
+
+
+class Hold(Operation):
+    """Mount a symbolic link over itself, so that the hook can neither remove nor replace it.
+
+    The link leads where it did before: a mount whose root is a link is followed like the link (tried on Linux 6.18).
+    Where the kernel refuses it, the frontend looks at the link after the hook.
+    """
+
+    fields = ("target",)
+
+    def describe(self) -> str:
+        return f"held        {os.fsdecode(self.target)}, a link"
+
+    def execute(self, root: Root) -> None:
+        root.hold(self.at)
+
+
 class Accounts(Operation):
     """Create /etc/passwd and /etc/group with only the sandbox's own user. Only the child knows the uid of that user.
 
@@ -320,5 +358,5 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Cover, File, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls for cls in (Bind, Cover, File, Masked, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
 }

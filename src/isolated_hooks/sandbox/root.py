@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ENOENT, ESRCH, EXDEV
+from errno import EINVAL, ELOOP, ENOENT, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -83,6 +83,35 @@ class Root:
                 os.close(fd)
         finally:
             os.close(parent)
+
+    def unlink(self, target: bytes) -> None:
+        """Remove a file of our own. A mount that shows it goes on showing it."""
+        parent, name = self.parent(target)
+        try:
+            os.unlink(name, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    def hold(self, target: bytes) -> None:
+        """Mount a symbolic link over itself. Do nothing if ``target`` is no link."""
+        directory, _, name = target.rpartition(b"/")
+        parent = self.open(directory or b"/")
+        try:
+            link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        finally:
+            os.close(parent)
+        try:
+            if stat.S_ISLNK(os.fstat(link).st_mode):
+                tree = syscalls.clone_at(link, path=target)
+                try:
+                    syscalls.move_mount(tree, link, path=target)
+                finally:
+                    os.close(tree)
+        except syscalls.SyscallError as error:
+            if error.errno not in (EINVAL, ELOOP):  # a kernel that mounts nothing over a link
+                raise
+        finally:
+            os.close(link)
 
     def attach(self, tree: int, target: bytes, *, own: bool = False) -> None:
         """Attach a detached mount tree at ``target`` and close its descriptor.

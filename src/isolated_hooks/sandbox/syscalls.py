@@ -184,6 +184,11 @@ def clone_tree(path: bytes) -> int:
         os.close(fd)
 
 
+def clone_at(fd: int, *, path: bytes) -> int:
+    """Return a detached mount of what is open at ``fd``, even of a symbolic link, without submounts, open_tree(2)."""
+    return call("open_tree", fd, b"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH, path=path)
+
+
 def mount_id(fd: int) -> int:
     """Return the id of the mount that a descriptor is on, statx(2) with STATX_MNT_ID, Linux 5.8.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from isolated_hooks import Policy
-from isolated_hooks.files import paths as filesystem
+from isolated_hooks.files import listing
 from isolated_hooks.plan import Identity
 from isolated_hooks.run import trial
 from isolated_hooks.run.command import run_command
@@ -48,7 +48,7 @@ def place() -> Iterator[Path]:
     """A directory of /opt with files that only root can read, and two sockets that listen."""
     directory = Path(tempfile.mkdtemp(prefix="isolated-hooks-test-", dir="/opt"))
     directory.chmod(0o755)
-    filesystem._private.cache_clear()  # the cache lives as long as the process
+    listing._private.cache_clear()  # the cache lives for a minute
     try:
         (directory / "private").mkdir(mode=0o700)
         for name, mode in (("open", 0o644), ("key", 0o600), ("private/key", 0o600)):

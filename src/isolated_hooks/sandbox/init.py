@@ -108,7 +108,7 @@ class Init:
         if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(self.plan["limits"])
+        privileges.limit(self.plan["limits"], files=self.plan["files"])
 
     def _give_up_privileges(self) -> None:
         self.stage = "privileges"

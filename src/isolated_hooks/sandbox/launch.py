@@ -67,13 +67,14 @@ class Launch:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
+            self.plan["files"] = privileges.raise_files()
             if argv:
                 self._limit()
                 self.targets = [] if self.plan["terminal"] else targets()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
-        except identity.NoUidLeftError as error:
+        except privileges.ShortageError as error:
             return self._failed(OSError(EAGAIN, ""), None, reason=str(error))
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
@@ -187,6 +188,8 @@ class Launch:
         traits = self.plan["identity"]
         if not traits["throw_away"]:
             return os.geteuid()
+        if not traits["leaves_files"]:
+            privileges.require_files()  # the view is idmapped
         # The lock stays open until the last process of the sandbox has ended.
         uid, self.lock = identity.take_uid()
         if traits["leaves_files"]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import marshal
 import os
-import select
 import stat
 import sys
 
-from . import identity, inherited, mounts, privileges, seccomp, syscalls
+from . import identity, mounts, privileges, seccomp, syscalls
+from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .launch import Launch, launch
 from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
@@ -175,7 +175,9 @@ class Wrapped(Init):
 
     def _work(self, argv: list[bytes], leash: int) -> None:
         self.stage = "starting pid 1"
-        _leave_guard(leash)
+        # The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the
+        # launcher in between, nobody else would ever end that child: the guard inherits it.
+        leave_guard(leash, end_children)
         self.stage = "identity"
         sources = self._take_identity()
         self.stage = "keyring and terminal"
@@ -222,29 +224,6 @@ class Wrapped(Init):
         if traits["throw_away"]:
             identity.become(self.uid, self.uid)
         return sources
-
-
-def _leave_guard(leash: int) -> None:
-    """Go on in a child. This process waits until the child or the launcher ends, and then ends the child's processes.
-
-    The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the launcher
-    in between, nobody else would ever end that child. This process inherits it.
-    """
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
-    pid = os.fork()
-    if pid == 0:
-        die_with_parent(leash)
-        return
-    try:
-        inherited.hold_only(leash, os.pidfd_open(pid))
-        poll = select.poll()
-        poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
-        poll.register(1, select.POLLIN)
-        poll.poll()
-        end_children()
-    finally:
-        os._exit(0)
 
 
 def _provide_sources(operations: Sequence[Operation], spaces: dict[bytes, int]) -> dict[bytes, bytes]:

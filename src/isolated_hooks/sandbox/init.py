@@ -16,7 +16,8 @@ if False:
 
     from .operations import Operation
 
-_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+#: The signals that a frontend sends to the launcher, and that reach the hook.
+FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Init:
@@ -186,7 +187,7 @@ class Init:
             _execute(argv, variables, write)
         os.close(write)
         # Signals have been blocked since before the fork. From here on, the hook can get them.
-        for number in _FORWARDED:
+        for number in FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         if self.capabilities:

@@ -53,8 +53,8 @@ def require_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
         raise ShortageError(
-            f"the hard limit RLIMIT_NOFILE is too low (expected at least {_FEWEST_FILES} descriptors, got {hard}): raise "
-            f"it, for instance with ulimit -n {_FEWEST_FILES * 8} before the frontend starts"
+            f"the hard limit RLIMIT_NOFILE is too low (expected at least {_FEWEST_FILES} descriptors, got {hard}): "
+            f"raise it, for instance with ulimit -n {_FEWEST_FILES * 8} before the frontend starts"
         )
 
 

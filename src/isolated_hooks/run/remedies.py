@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +52,7 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
-    reason = said or visible(str(status.get("reason", "")), limit=400)
+    reason = said or visible(str(status.get("reason", "")), limit=400) or _shortage(number)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
     if syscall == bubblewrap_guard.CVE:
         advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
@@ -69,6 +70,16 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     return SandboxUnavailableError([missing], remedy())
 
 
+def _shortage(number: int) -> str:
+    """Return the words for an error that a limit of this process causes, or an empty text."""
+    name, option = _LIMITS.get(number, ("", ""))
+    soft, hard = resource.getrlimit(getattr(resource, name)) if name else (resource.RLIM_INFINITY, 0)
+    if soft == resource.RLIM_INFINITY:
+        return ""
+    return f"{os.strerror(number)} (the limit {name} is {soft}, at most {hard}: raise it, for instance with {option})"
+
+
+_LIMITS = {errno.EMFILE: ("RLIMIT_NOFILE", "ulimit -n"), errno.EAGAIN: ("RLIMIT_NPROC", "ulimit -u")}
 _LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
 
 

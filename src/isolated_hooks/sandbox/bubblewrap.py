@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import marshal
 import os
-import select
 import sys
 from errno import EPERM
 
-from . import bubblewrap_guard, identity, inherited, privileges, seccomp, syscalls
+from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
+from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
@@ -189,7 +189,9 @@ class Wrapped(Init):
 
     def _work(self, argv: list[bytes], leash: int) -> None:
         self.stage = "starting pid 1"
-        _leave_guard(leash)
+        # The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the
+        # launcher in between, nobody else would ever end that child: the guard inherits it.
+        leave_guard(leash, end_children)
         self.stage = "identity"
         sources = self._take_identity()
         self.stage = "keyring and terminal"
@@ -251,29 +253,6 @@ class Wrapped(Init):
             except syscalls.SyscallError:
                 self.degradations.allow("filesystem", bubblewrap_guard.UNGUARDED)
         return bubblewrap_guard.opened(self.operations) if "bind-fd" in self.tool.features else {}
-
-
-def _leave_guard(leash: int) -> None:
-    """Go on in a child. This process waits until the child or the launcher ends, and then ends the child's processes.
-
-    The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the launcher
-    in between, nobody else would ever end that child. This process inherits it.
-    """
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
-    pid = os.fork()
-    if pid == 0:
-        die_with_parent(leash)
-        return
-    try:
-        inherited.hold_only(leash, os.pidfd_open(pid))
-        poll = select.poll()
-        poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
-        poll.register(1, select.POLLIN)
-        poll.poll()
-        end_children()
-    finally:
-        os._exit(0)
 
 
 def _reachable(operations: Sequence[Operation]) -> list[Operation]:

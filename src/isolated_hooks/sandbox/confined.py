@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import identity, landlock, pipes, privileges, syscalls
+from .guard import leave_guard
 from .init import Init, end_children, end_scoped
 
 # The devices that every hook sees. They and the descriptors of a hook take no other requests than those for terminals.
@@ -14,6 +15,26 @@ class Confined(Init):
 
     brokered = False
     scoped = False  # Landlock lets it signal nothing beyond the sandbox
+
+    def _work(self, argv: list[bytes], leash: int) -> None:
+        if not self.trial:
+            self.stage = "starting pid 1"
+            self._leave_guard(leash)
+        super()._work(argv, leash)
+
+    def _leave_guard(self, leash: int) -> None:
+        throw_away = self.plan["identity"]["throw_away"]
+        # A scope within the launcher's, so that the guard cannot signal the launcher.
+        scoped = not throw_away and landlock.scope_signals()
+
+        def end() -> None:
+            if throw_away:
+                identity.end_all(self.entered.uid)
+            if scoped:
+                end_scoped()
+            end_children()
+
+        leave_guard(leash, end)
 
     def _enter_root(self) -> None:
         """Stay in the caller's: there is no other."""

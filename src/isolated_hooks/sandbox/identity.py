@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class NoUidLeftError(Exception):
-    """No throw-away uid can be reserved. The text says why."""
+class NoUidLeftError(privileges.ShortageError):
+    """No throw-away uid can be reserved."""
 
 
 def take_uid() -> tuple[int, int]:

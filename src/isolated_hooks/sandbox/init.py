@@ -19,7 +19,8 @@ if False:
     from .broker import Broker
     from .operations import Operation
 
-_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+#: The signals that a frontend sends to the launcher, and that reach the hook.
+FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Init:
@@ -115,7 +116,7 @@ class Init:
         if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(self.plan["limits"])
+        privileges.limit(self.plan["limits"], files=self.plan["files"])
 
     def _give_up_privileges(self) -> None:
         self.stage = "privileges"
@@ -193,7 +194,7 @@ class Init:
         hook = self._fork(argv, variables, write)
         os.close(write)
         # Signals have been blocked since before the fork. From here on, the hook can get them.
-        for number in _FORWARDED:
+        for number in FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         failure = os.read(read, 4)

@@ -13,7 +13,7 @@ import os
 from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
-from .init import Init, end_children, end_scoped, is_held
+from .init import FORWARDED, Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
 from .streams import Streams, Target, targets
@@ -25,8 +25,6 @@ if False:
     from typing import Any
 
     from .operations import Operation
-
-_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
@@ -67,20 +65,22 @@ class Launch:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
+            self.plan["files"] = privileges.raise_files()
             if argv:
                 self._limit()
                 self.targets = [] if self.plan["terminal"] else targets()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
-        except identity.NoUidLeftError as error:
+        except privileges.ShortageError as error:
             return self._failed(OSError(EAGAIN, ""), None, reason=str(error))
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
         outcome = supervisor.watch()
         self._stop_watcher()
-        self.end_rest()
+        if not supervisor.nothing_left:
+            self.end_rest()
         supervisor.drain()
         self._check_memory(outcome)
         return self._finish(outcome)
@@ -103,7 +103,7 @@ class Launch:
         return Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
 
     def end_rest(self) -> None:
-        """End the processes that pid 1 could not end, if no PID namespace has ended with it."""
+        """End the processes of the hook, if no PID namespace has ended them and somebody has killed the guard."""
         if not self.plan["confined"]:
             return
         if self.plan["identity"]["throw_away"]:
@@ -187,6 +187,8 @@ class Launch:
         traits = self.plan["identity"]
         if not traits["throw_away"]:
             return os.geteuid()
+        if not traits["leaves_files"]:
+            privileges.require_files()  # the view is idmapped
         # The lock stays open until the last process of the sandbox has ended.
         uid, self.lock = identity.take_uid()
         if traits["leaves_files"]:
@@ -224,7 +226,7 @@ class Launch:
         report, write = os.pipe()
         if not self.plan["terminal"] and argv:
             self.streams = Streams(self.targets)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
         self.pid = os.fork()
         if self.pid == 0:
             _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
@@ -253,9 +255,9 @@ class Launch:
             self.status.write(pid=pid, born=start_time(pid))
             if self.watcher is not None:
                 self.watcher.follow(pid)
-        for number in _FORWARDED:
+        for number in FORWARDED:
             _signal.signal(number, lambda number, _frame: kill(self.pid, number))
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _FORWARDED)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, FORWARDED)
 
     def _finish(self, outcome: dict[str, Any]) -> int:
         self.status.write(**outcome)

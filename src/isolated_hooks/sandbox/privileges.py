@@ -29,6 +29,35 @@ _CORE_LIMIT = 1
 _CPU_MORE = 5
 
 
+# An idmapped view takes a descriptor for each of its mounts, about seventy, and the launcher some more. A fixed number,
+# so that it is the same for an empty tree, which the doctor tries, and for any hook.
+_FEWEST_FILES = 128
+
+
+class ShortageError(Exception):
+    """Too little is left of something that this host, or a limit of the caller's, gives. The text says of what."""
+
+
+def raise_files() -> tuple[int, int]:
+    """Raise the soft limit of descriptors to the hard one, which takes no privilege, setrlimit(2).
+
+    :return: the soft and the hard limit as they were
+    """
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    return limits
+
+
+def require_files() -> None:
+    """Raise ShortageError if this process may have too few descriptors for an idmapped view."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
+        raise ShortageError(
+            f"the hard limit RLIMIT_NOFILE is too low (expected at least {_FEWEST_FILES} descriptors, got {hard}): "
+            f"raise it, for instance with ulimit -n {_FEWEST_FILES * 8} before the frontend starts"
+        )
+
+
 def keep_capabilities_over_setuid() -> None:
     """Keep the capabilities of this process over setresuid(2), capabilities(7)."""
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, NO_SETUID_FIXUP)
@@ -115,11 +144,14 @@ def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -
     syscalls.seccomp_filter(program)
 
 
-def limit(limits: dict[str, int]) -> None:
+def limit(limits: dict[str, int], *, files: tuple[int, int] | None = None) -> None:
     """Set resource limits, setrlimit(2), soft and hard to the same value, and never above the caller's hard limit.
 
     :param limits: limits by name without ``RLIMIT_``, in seconds, in bytes or as a number
+    :param files: the caller's own limits of descriptors, from :func:`raise_files`
     """
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
     resource.setrlimit(resource.RLIMIT_CORE, _core_limit())
     for name, value in limits.items():
         number: int = getattr(resource, f"RLIMIT_{name}")

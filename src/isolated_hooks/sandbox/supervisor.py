@@ -55,6 +55,7 @@ class Supervisor:
         self.watcher = watcher
         self.outcome: dict[str, Any] = {}
         self.limit = ""
+        self.nothing_left = False  # the process that we wait for has ended as it should, so all others have
         self._log_size = limits.get("log_size")
         self._idle_time = limits.get("idle_time") if streams is not None else None
         now = time.monotonic()
@@ -77,7 +78,7 @@ class Supervisor:
                 self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         try:
-            os.waitpid(self.pid, 0)
+            self.nothing_left = os.waitpid(self.pid, 0)[1] == 0
         except ChildProcessError:
             pass  # it is bubblewrap's child, and we wait for bubblewrap later
         if "state" not in self.outcome:

@@ -7,6 +7,7 @@ launcher reads: the hook shares them, and opens them again through /proc, proc_p
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -133,8 +134,14 @@ def attacked(code: str, tmp_path: Path, runner: Any = None, **limits: Any) -> No
     (tmp_path / "out").mkdir()
     policy = Policy(limits=Limits(**limits), allow_degraded=frozenset(Protection))
     hooks = caller(project, policy, runner=runner or Piped())
+    error: Exception | None = None
     with nothing_left(tmp_path):
-        hooks.build_wheel(os.fspath(tmp_path / "out"))
+        try:
+            hooks.build_wheel(os.fspath(tmp_path / "out"))
+        except Exception as problem:
+            error = problem
+    if error is not None:
+        raise error
 
 
 class _Runner:
@@ -313,6 +320,46 @@ def test_everything_ends_with_a_frontend_whose_hook_holds_up_its_output(
         assert running(tmp_path / "tmp")
         process.kill()
     assert until(lambda: not running(tmp_path / "tmp"))
+
+
+# One daemon sleeps, the others run away: each process of theirs starts the next one and ends.
+_DAEMONS = """
+for n in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        if n == 0:
+            open("daemon", "w").close()
+            time.sleep(600)
+        while os.fork() == 0:
+            time.sleep(0.02)
+        os._exit(0)
+time.sleep(600)
+"""
+
+
+class _Killer(Piped):
+    """It kills the launcher, or its process group, as soon as a daemon of the hook runs."""
+
+    def __init__(self, begun: Path, *, group: bool) -> None:
+        self.begun = begun
+        self.group = group
+
+    def start(self, cmd: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        process = super().start(cmd, start_new_session=True, **options)
+        assert until(self.begun.exists)
+        kill = os.killpg if self.group else os.kill
+        kill(process.pid, signal.SIGKILL)
+        return process
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["launcher", "process-group"])
+def test_no_daemon_outlives_a_launcher_that_its_runner_kills(group: bool, tier: str, tmp_path: Path) -> None:
+    """Without namespaces, the kernel ends no process with the launcher but those that have asked for a signal."""
+    killer = _Killer(tmp_path / "project" / "daemon", group=group)
+    with pytest.raises(subprocess.CalledProcessError):
+        attacked(_DAEMONS, tmp_path, killer)
 
 
 _SHORT_CHILDREN = """

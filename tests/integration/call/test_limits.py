@@ -15,7 +15,7 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.lanes import first_fast
-from support.projects import WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, write_project
+from support.projects import CLI, WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, run_text, write_project
 
 from isolated_hooks import (
     HookKilledError,
@@ -445,3 +445,40 @@ def test_the_doctor_reports_how_each_limit_is_enforced() -> None:
     assert limits["memory"]["exact"] is has_cgroup()
     assert ("cgroup" in limits["memory"]["how"]) is has_cgroup()
     assert "1024 MiB" in command("doctor", "--limit", "memory=1G").stdout
+
+
+@pytest.mark.parametrize("files", first_fast([64, 32, 100, 128, 200]))
+def test_the_doctor_and_the_hook_agree_on_few_descriptors(files: int, tmp_path: Path) -> None:
+    """The view of some identities takes a descriptor for each mount, and a hook has more mounts than the doctor's."""
+    shell = f'ulimit -n {files}; exec "$@"'
+    options = ("--allow-degraded", "no-namespaces")
+    doctor = run_text(["sh", "-c", shell, "sh", *CLI, "doctor", *options])
+    hook = run_text(["sh", "-c", shell, "sh", *CLI, "run", *options, "--", "true"], tmp_path)
+    assert (doctor.returncode, hook.returncode) in ((0, 0), (3, 125)), doctor.stdout + hook.stderr
+    if hook.returncode:
+        assert f"got {files}" in " ".join(hook.stderr.split())
+        assert f"got {files}" in " ".join(doctor.stdout.split())
+    assert files < 128 or hook.returncode == 0
+
+
+def test_a_soft_limit_on_descriptors_binds_the_hook_but_not_the_launcher(tmp_path: Path) -> None:
+    shell = 'ulimit -S -n 40; exec "$@"'
+    hook = run_text(
+        [
+            "sh",
+            "-c",
+            shell,
+            "sh",
+            *CLI,
+            "run",
+            "--allow-degraded",
+            "no-namespaces",
+            "--",
+            "sh",
+            "-c",
+            "ulimit -S -n; ulimit -H -n",
+        ],
+        tmp_path,
+    )
+    outside = run_text(["sh", "-c", f"{shell} -c 'ulimit -H -n'", "sh", "sh"])
+    assert hook.stdout.splitlines() == ["40", outside.stdout.strip()]

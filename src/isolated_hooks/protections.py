@@ -167,7 +167,7 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         stages=("starting pid 1",),
     ),
     Protection.IPC: ProtectionRow(
-        active="an IPC namespace, and no visible socket of the host",
+        active="an IPC namespace, and no unix socket but those that were bound inside",
         promises=(Promise.REACHES,),
         confined=Held("a hook can connect no unix socket, and use no System V or POSIX IPC"),
         # With the caller's network, Landlock before Linux 6.12 cannot keep a hook from the host's abstract sockets.

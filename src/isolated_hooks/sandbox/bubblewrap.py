@@ -118,6 +118,8 @@ def arguments(
     options = b"--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup --disable-userns".split()
     options += [] if plan["network"] else [b"--unshare-net"]
     options += [b"--uid", _UID, b"--gid", _UID, b"--hostname", plan["hostname"], b"--cap-drop", b"ALL"]
+    for capability in (b"CAP_SETPCAP", b"CAP_SYS_PTRACE"):  # for pid 1 only, see Inside
+        options += [b"--cap-add", capability]
     options += b"--clearenv --new-session --die-with-parent --as-pid-1".split()
     options += [b"--seccomp", files.add(seccomp.shared_program(syscalls.MACHINE))]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)

@@ -120,7 +120,8 @@ class Init:
 
     def _give_up_privileges(self) -> None:
         self.stage = "privileges"
-        privileges.reduce(self.capabilities)
+        # For the broker: programs with secrets, such as gpg-agent, let nobody else look into them, PR_SET_DUMPABLE.
+        privileges.reduce(self.capabilities, own=1 << privileges.CAP_SYS_PTRACE)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         self._build_walls()
         self.stage = "system call filter"
@@ -211,7 +212,7 @@ class Init:
         hook = os.fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            _execute(argv, variables, report, self._confine_hook if hiring is None else hiring.offer)
+            _execute(argv, variables, report, lambda: self._confine_hook(hiring))
         if hiring is not None:
             self.broker = hiring.hire(hook, abstract=not self.plan["network"])
         _become_unreadable()
@@ -224,9 +225,13 @@ class Init:
         self.brokered = False
         return self._fork(argv, variables, report)
 
-    def _confine_hook(self) -> None:
-        """Install what the hook's process gets besides the filter of pid 1, if there is no broker."""
-        privileges.forbid_hook()
+    def _confine_hook(self, hiring: Hiring | None) -> None:
+        """Take from the process that becomes the hook what pid 1 has for the broker."""
+        privileges.drop_own(self.capabilities)
+        if hiring is None:
+            privileges.forbid_hook()
+        else:
+            hiring.offer()
 
 
 def _become_unreadable() -> None:

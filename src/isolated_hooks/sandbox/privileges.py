@@ -16,6 +16,7 @@ CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
 CAP_KILL = 5
 CAP_SETPCAP = 8
+CAP_SYS_PTRACE = 19
 #: The capabilities that a hook may hold, by their names in a plan.
 CAPABILITIES = {b"CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE, b"CAP_FOWNER": CAP_FOWNER}
 
@@ -76,18 +77,26 @@ def require(*capabilities: int) -> None:
         raise syscalls.SyscallError(EPERM, "capget")
 
 
-def reduce(keep: Sequence[int]) -> None:
-    """Empty the bounding set and every other set, except for ``keep``, which stays over exec as ambient."""
+def reduce(keep: Sequence[int], own: int = 0) -> None:
+    """Empty the bounding set and every other set, except for ``keep``, which stays over exec as ambient.
+
+    :param own: more capabilities for this process alone, as bits; see :func:`drop_own`
+    """
     bits = sum(1 << capability for capability in keep)
     # This comes first because a capability has to be in the bounding set when it becomes inheritable. Dropping from the
     # bounding set and locking securebits need CAP_SETPCAP, which the last capset drops.
-    syscalls.capset(bits | 1 << CAP_SETPCAP)
+    syscalls.capset(bits | own | 1 << CAP_SETPCAP)
     _empty_bounding_set()
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in keep:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)
-    syscalls.capset(bits)
+    syscalls.capset(bits | own)
+
+
+def drop_own(keep: Sequence[int]) -> None:
+    """Drop every capability but ``keep``."""
+    syscalls.capset(sum(1 << capability for capability in keep))
 
 
 def _empty_bounding_set() -> None:

@@ -132,24 +132,37 @@ class Root:
     def separate(self, target: bytes) -> None:
         """Show the read-only directory at ``target`` through an overlay: its FIFOs and sockets are others than outside.
 
-        A read-only mount stops nobody from writing to a FIFO. overlayfs has its own inode for each, and no other
-        process has that one open (tried on Linux 6.18, as root and as a user). We leave the directory as it is if the
-        host has no overlayfs for us, or if there are mounts beneath, which an overlay would not show.
+        A FIFO at ``target`` itself becomes one of our own. A read-only mount stops nobody from writing to a FIFO.
+        overlayfs has an inode of its own for each, and no other process has that one open (tried on Linux 6.18, as root
+        and as a user). We leave the directory as it is if the host has no overlayfs for us, or if there are mounts
+        beneath, which an overlay would not show.
         """
         directory = self.open(target)
         try:
-            if not stat.S_ISDIR(os.fstat(directory).st_mode) or self._has_mounts(target):
+            mode = os.fstat(directory).st_mode
+            if stat.S_ISFIFO(mode):
+                self._replace_fifo(directory, target)
+            if not stat.S_ISDIR(mode) or self._has_mounts(target):
                 return
             flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
-            layers = b"lowerdir=/proc/self/fd/%d:/proc/self/fd/%d,redirect_dir=nofollow,metacopy=off" % (
-                directory,
-                self.empty,
-            )
-            syscalls.mount(b"overlay", b"/proc/self/fd/%d" % directory, b"overlay", flags, layers)
+            top = b"/proc/self/fd/%d" % directory
+            layers = b"lowerdir=%b:/proc/self/fd/%d,redirect_dir=nofollow,metacopy=off" % (top, self.empty)
+            syscalls.mount(b"overlay", top, b"overlay", flags, layers)
         except syscalls.SyscallError:
             pass
         finally:
             os.close(directory)
+
+    def _replace_fifo(self, fifo: int, target: bytes) -> None:
+        """Mount a FIFO of our own over one."""
+        name = b".fifo"
+        os.mkfifo(name, 0o666, dir_fd=self.fd)
+        tree = syscalls.clone_tree(self.path + b"/" + name)
+        try:
+            syscalls.move_mount(tree, fifo, path=target)
+        finally:
+            os.close(tree)
+            os.unlink(name, dir_fd=self.fd)
 
     def _has_mounts(self, target: bytes) -> bool:
         path = self.path + target

@@ -32,6 +32,8 @@ __all__ = ["Copy", "main"]
 # one runs in a PID namespace of its own, and in a mount namespace whose mounts nobody else sees.
 _CONTAINED = ("unshare", *(() if os.geteuid() == 0 else ("--user", "--map-current-user")), "--pid", "--fork",
               "--kill-child", "--mount-proc")  # fmt: skip
+# The sandbox's own PID namespace counts from 1 too, and some attacks look for numbers of processes outside.
+_NUMBERS = ("sh", "-c", 'i=0; while [ $i -lt 400 ]; do (:); i=$((i+1)); done; exec "$@"', "sh")
 _ATTACK = TESTS / "support" / "mutation" / "attack.py"
 _SECONDS = 600
 # Writes what the plan of the hook contains to a file, from the child.
@@ -133,7 +135,7 @@ class Copy:
 
     def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "PYTHONPATH": f"{self.directory}{os.pathsep}{TESTS}", "PYTHONHASHSEED": "0"}
-        command = [*_CONTAINED, sys.executable, *arguments]
+        command = [*_CONTAINED, *_NUMBERS, sys.executable, *arguments]
         try:
             return subprocess.run(
                 command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=_SECONDS

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from isolated_hooks.sandbox import seccomprules
 from isolated_hooks.sandbox.seccomprules import ALLOW, Rule
 from support.repository import ROOT
 
-__all__ = ["PARTS", "PLAN_KEY", "Mutant", "landlock", "operations", "results", "seccomp", "steps"]
+__all__ = ["PARTS", "PLAN_KEY", "Mutant", "every", "landlock", "operations", "results", "seccomp", "steps"]
 
 PACKAGE = ROOT / "src" / "isolated_hooks"
 #: The attack suite in one hook, in each tier, and the tests that try more.
@@ -225,11 +226,23 @@ _STEPS = (
 )  # fmt: skip
 
 
+# The tests for steps that concern what no attack of the suite has: a terminal, limits, a device node.
+_MORE = {
+    "os.setsid()": "tests/attacks/lifecycle/test_terminal.py",
+    'privileges.limit(self.plan["limits"])': "tests/integration/call/test_limits.py",
+    "MOUNT_ATTR_NODEV": "tests/attacks/found/test_device_nodes.py",
+    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py",
+}
+
+
 def steps() -> Iterator[Mutant]:
     """Yield a mutant for each step that pid 1 takes besides the operations."""
     for module, old, new in _STEPS:
         name = f"{module}: {' '.join(old.split())}"
-        yield Mutant(part="plan", name=name, module=f"sandbox/{module}.py", edits=((old, new),))
+        more = tuple(tests for text, tests in _MORE.items() if text in old)
+        yield Mutant(
+            part="plan", name=name, module=f"sandbox/{module}.py", edits=((old, new),), oracles=(ATTACKS, *more)
+        )
 
 
 def results() -> Iterator[Mutant]:
@@ -240,16 +253,18 @@ def results() -> Iterator[Mutant]:
             "tests/unit/results/archives" if "archives" in module.parts else f"tests/unit/results/test_{path.stem}.py"
         )
         own = (tests,) if (ROOT / tests).exists() else ()
-        source = path.read_text()
+        source, seen = path.read_text(), Counter[str]()
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
                 test = node.test
                 assert test.end_lineno is not None
                 assert test.end_col_offset is not None
                 text = " ".join((ast.get_source_segment(source, test) or "").split())
+                seen[text] += 1
+                again = f" ({seen[text]})" if seen[text] > 1 else ""
                 yield Mutant(
                     part="results",
-                    name=f"{module}: if {text}",
+                    name=f"{module}: if {text}{again}",
                     module=str(module),
                     span=(test.lineno, test.col_offset, test.end_lineno, test.end_col_offset),
                     oracles=(*own, "tests/unit/results"),

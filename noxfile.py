@@ -3,9 +3,9 @@
     $ .venv/bin/python -m pip install --editable '.[dev]'
     $ .venv/bin/nox -s full
 
-The fast lane is ``pytest`` alone. One command runs the nightly tests, for an hour or more::
+The fast lane is ``pytest`` alone. One command runs the nightly tests, for hours::
 
-    $ .venv/bin/nox -s soak corpora
+    $ .venv/bin/nox -s soak mutation corpora
 
 The sessions use the current environment; only ``fuzz`` creates another one. They connect to no host but the package
 index that pip is configured for. Arguments after ``--`` go to pytest.
@@ -124,6 +124,16 @@ def fuzz(session: nox.Session) -> None:
     for target in _TARGETS:
         limits = (f"-max_total_time={seconds}", "-len_control=0", "-max_len=12000")
         session.run(python, "tests/fuzz/guided.py", target, *limits, external=True)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Take one wall after the other out of copies of the package, and see which attack notices it; at night.
+
+    ``nox -s mutation -- PART...`` runs parts: seccomp, landlock, plan, results, or ``PART:WORD`` for the mutants whose
+    names contain the word.
+    """
+    session.run(sys.executable, "tests/support/mutation/lane.py", *session.posargs, external=True)
 
 
 @nox.session

@@ -154,6 +154,74 @@ def test_the_filter_refuses_what_landlock_does_not_confine(project: Path, allowe
     assert {name: what for name, what in works.items() if what != "done"} == {}
 
 
+# One attempt for each right of Landlock that no other wall covers: the modes would let the caller's uid do all of it.
+_EACH_RIGHT = """
+import os, socket, subprocess
+
+def bind(path):
+    socket.socket(socket.AF_UNIX).bind(path)
+
+def get_requires_for_build_sdist(config_settings=None):
+    os.chdir("..")
+    os.mkdir("project/directory")
+    open("project/mine", "w").close()
+    tries = {
+        "EXECUTE": lambda: subprocess.run(["beside/program"], check=True),
+        "WRITE_FILE": lambda: open("beside/file", "r+"),
+        "READ_FILE": lambda: open("beside/file"),
+        "READ_DIR": lambda: os.listdir("beside"),
+        "REMOVE_DIR": lambda: os.rmdir("beside/directory"),
+        "REMOVE_FILE": lambda: os.unlink("beside/link"),
+        "MAKE_DIR": lambda: os.mkdir("beside/new-directory"),
+        "MAKE_REG": lambda: os.mknod("beside/new-file"),
+        "MAKE_SOCK": lambda: bind("beside/new-socket"),
+        "MAKE_FIFO": lambda: os.mkfifo("beside/new-fifo"),
+        "MAKE_SYM": lambda: os.symlink("/", "beside/new-link"),
+        "REFER, in": lambda: os.link("beside/other", "project/linked"),
+        "REFER, out": lambda: os.rename("project/mine", "beside/mine"),
+        "TRUNCATE": lambda: os.truncate("beside/file", 1),
+        "WRITE_FILE in what is read": lambda: open("readable", "r+"),
+        "TRUNCATE of what is read": lambda: os.truncate("readable", 1),
+    }
+    found = {}
+    for name, what in tries.items():
+        try:
+            what()
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        found[name] = "done"
+    open("project/found", "w").write(repr([found, {}]))
+    return []
+"""
+
+
+def _beside(project: Path) -> Path:
+    """Plant what the attempts need beside the project, and return a project that tries them."""
+    beside = project.parent / "beside"
+    (beside / "directory").mkdir(parents=True)
+    for name in ("file", "other", "program"):
+        (beside / name).write_text("#!/bin/sh\n")
+    (beside / "program").chmod(0o755)
+    (beside / "link").symlink_to("file")
+    (project / "backend.py").write_text((project / "backend.py").read_text().partition("NUMBERS = ")[0] + _EACH_RIGHT)
+    return project
+
+
+def test_without_the_sandbox_each_right_is_there(project: Path) -> None:
+    _beside(project)
+    pyproject_hooks.BuildBackendHookCaller(
+        os.fspath(project), "backend", ["."], python_executable=sys.executable
+    ).get_requires_for_build_sdist()
+    assert len(_found(project)[0]) == 16
+
+
+@pytest.mark.usefixtures("no_namespaces")
+@pytest.mark.parametrize("allowed", [["no-namespaces"], _OWN_UID], ids=["throw-away", "own"])
+def test_landlock_gives_no_right_outside(project: Path, allowed: list[str]) -> None:
+    _confined(_beside(project), allowed)
+    assert _found(project)[0] == {}
+
+
 _READS_PROC = """
 import os
 

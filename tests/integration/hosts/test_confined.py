@@ -40,7 +40,7 @@ def get_requires_for_build_sdist(config_settings=None):
     found = {
         "read": attempt(lambda: open(outside)),
         "write": attempt(lambda: open(outside + ".new", "w")),
-        "usr": attempt(lambda: open("/usr/lib/isolated-hooks-canary", "w")),
+        "shown": attempt(lambda: open(os.path.join(os.path.dirname(outside), "shown", "canary"), "w")),
         "tcp": attempt(lambda: socket.create_connection(("127.0.0.1", int(port)), timeout=5)),
         "abstract": attempt(lambda: socket.socket(socket.AF_UNIX).connect(chr(0) + name)),
         "signal": attempt(lambda: os.kill(int(os.environ["MAKEFLAGS"]), 0)),
@@ -95,14 +95,15 @@ def test_with_weaker_protections_landlock_and_seccomp_still_protect(
         abstract.bind(f"\0{name}")
         abstract.listen()
         (project / "targets").write_text(f"{canary} {listener.getsockname()[1]} {name}")
-        policy = Policy(allow_degraded=["no-namespaces"])
+        (tmp_path / "shown").mkdir()
+        policy = Policy(allow_degraded=["no-namespaces"], expose=[tmp_path / "shown"])
         caller = IsolatedHookCaller(os.fspath(project), "backend", ["."], policy=policy)
         with pytest.warns(UserWarning, match="degraded"):
             assert caller.get_requires_for_build_sdist() == []
     found = eval((project / "found").read_text())
     refused = "PermissionError"
-    assert {key: found[key] for key in ("read", "write", "usr", "abstract", "signal")} == dict.fromkeys(
-        ("read", "write", "usr", "abstract", "signal"), refused
+    assert {key: found[key] for key in ("read", "write", "shown", "abstract", "signal")} == dict.fromkeys(
+        ("read", "write", "shown", "abstract", "signal"), refused
     )
     assert found["tcp"] == "OSError"
     assert (found["home"], found["temporary"], found["move"]) == ("done", "done", "done")
@@ -160,7 +161,7 @@ def get_requires_for_build_sdist(config_settings=None):
         "write theirs": lambda: open("foreign", "a").write("more"),
         "replace": lambda: os.replace("foreign", "renamed") or os.replace("renamed", "foreign"),
         "move": lambda: os.mkdir("sub") or open("sub/file", "w").close() or os.rename("sub/file", "moved"),
-        "mode": lambda: os.chmod("/etc/shadow", 0o644),
+        "mode": lambda: os.chmod("../theirs", 0o644),
         "mode of the tree": lambda: os.chmod("foreign", 0o777),
         "owner": lambda: os.chown("foreign", 0, 0),
         "shadow": lambda: open("/etc/shadow").read(),
@@ -189,6 +190,7 @@ def _foreign_tree(tmp_path: Path) -> Path:
     foreign.write_text("text")
     foreign.chmod(0o600)
     os.chown(foreign, 1001, 105)
+    (tmp_path / "theirs").write_text("text")
     return project
 
 

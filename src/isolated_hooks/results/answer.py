@@ -22,6 +22,7 @@ from ..files.trees import remove_tree
 from ..policy import HOOKS
 from ..text import is_visible, visible
 from .artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
+from .markers import vet_marker
 from .strictjson import parse_object
 
 __all__ = ["Output", "read_output", "write_output"]
@@ -109,9 +110,13 @@ def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_ur
     if unknown:
         raise UntrustedResultError("output.json must have only the keys that pyproject_hooks writes", unknown[0][:99])
     failure = _failure(document)
+    returned = None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements)
+    if hook.startswith("get_requires_for_"):
+        for text in returned or ():
+            vet_marker(Requirement(text))
     return Output(
         hook=hook,
-        returned=None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements),
+        returned=returned,
         failure=failure,
         traceback=_end_of_traceback(_text(document, "traceback")),
         backend_error=visible(_text(document, "backend_error"), limit=MAX_TEXT, keep="\n\t"),

@@ -85,7 +85,7 @@ def line(words: str, base: Path) -> str:
 
 STREAMS = {
     "full output": ("> /dev/full", {0, 2, 3}),
-    "full errors": ("2> /dev/full", {0, 1}),
+    "full errors": ("2> /dev/full", {0, 1, 3}),
     "both full": ("> /dev/full 2> /dev/full", {0, 1, 2, 3}),
     "no input": ("<&-", {0}),
     "no output": (">&-", {0}),

@@ -103,9 +103,10 @@ def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_ur
     if unknown:
         raise UntrustedResultError("output.json must have only the keys that pyproject_hooks writes", unknown[0][:99])
     failure = _failure(document)
+    returned = None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements)
     return Output(
         hook=hook,
-        returned=None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements),
+        returned=returned,
         failure=failure,
         traceback=_end_of_traceback(_text(document, "traceback")),
         backend_error=visible(_text(document, "backend_error"), limit=MAX_TEXT, keep="\n\t"),

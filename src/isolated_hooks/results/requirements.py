@@ -14,6 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from ..errors import UntrustedResultError
 from ..text import is_visible, visible
+from .markers import vet_marker
 
 __all__ = ["FILE", "MAX_ITEMS", "MAX_REQUIREMENT", "MAX_REQUIREMENTS", "WEB", "vet_requirement", "vet_requirements"]
 
@@ -66,11 +67,12 @@ def vet_requirement(text: str, *, schemes: Collection[str] = ()) -> str:
     if text.count("(") > MAX_PARENTHESES:
         raise UntrustedResultError(f"a requirement must not hold more than {MAX_PARENTHESES} parentheses", text)
     try:
-        url = Requirement(text).url
+        requirement = Requirement(text)
     except (InvalidRequirement, ValueError, RecursionError):
         raise UntrustedResultError("a requirement must be one dependency specifier (PEP 508)", text) from None
-    if url is not None:
-        _vet_url(url, text, schemes)
+    vet_marker(requirement)
+    if requirement.url is not None:
+        _vet_url(requirement.url, text, schemes)
     return text
 
 

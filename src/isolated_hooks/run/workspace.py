@@ -157,12 +157,17 @@ class Workspace(PrivateDirectory):
         )
 
     def write_plan(self, plan: Plan) -> None:
-        """Write the plan for the child."""
+        """Write the plan for the child.
+
+        :raises SandboxSetupError: it could not be written
+        """
         data = marshal.dumps(plan.to_wire(os.urandom(32)))
-        with open(
-            os.open(f"{self.path}/plan", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-        ) as file:
-            file.write(data)
+        path = f"{self.path}/plan"
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise SandboxSetupError("writing the plan", path=path, errno=error.errno or 0) from error
 
     def status(self) -> dict[str, Any]:
         """Return the status that the child reported."""

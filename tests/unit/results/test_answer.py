@@ -598,3 +598,19 @@ def test_what_the_real_hook_script_writes_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(hooks.BackendUnavailable):
         missing.get_requires_for_build_wheel()
     assert [output.failure for output in seen] == ["", "", "unsupported", "hook_missing", "no_backend"]
+
+
+@pytest.mark.parametrize(
+    "marker", ["'x' in extras", "'x' in dependency_groups", "extras == 'x'", "python_version ~= 'x'", "os_name ~= '3'"]
+)
+def test_a_marker_that_nobody_can_evaluate_is_refused(marker: str, tmp_path: Path) -> None:
+    """Control: packaging parses it, and build ends with a KeyError."""
+    rule = refused(tmp_path, {"return_val": [f"nosuch; {marker}"]}, GET_REQUIRES)
+    assert "evaluate" in rule or "PEP 508" in rule  # earlier versions of packaging do not parse some of them
+
+
+@pytest.mark.parametrize(
+    "marker", ["extra == 'x'", "python_version < '3'", "platform_release >= '5.x' or os_name > 'a'"]
+)
+def test_markers_that_are_false_or_odd_are_let_through(marker: str, tmp_path: Path) -> None:
+    assert answer(tmp_path, {"return_val": [f"a; {marker}"]}, GET_REQUIRES).returned == (f"a; {marker}",)

@@ -21,7 +21,8 @@ from support.lanes import first_fast
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.files.entries import open_file
 from isolated_hooks.files.trees import remove_tree
-from isolated_hooks.results.artefacts import Artefact, export_fallback, export_file, export_metadata
+from isolated_hooks.results import artefacts
+from isolated_hooks.results.artefacts import Artefact, export_fallback, export_file, export_metadata, vet_wheel_name
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
 DIST_INFO = "pkg-1.0.dist-info"
@@ -711,3 +712,10 @@ def test_a_directory_swapped_for_a_link_is_not_followed(tmp_path: Path, monkeypa
     with pytest.raises(NotADirectoryError):
         remove(tmp_path)
     assert os.listdir(tmp_path / "outside") == ["kept"]
+
+
+def test_a_name_of_too_many_tags_is_refused_before_they_are_combined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: 255 bytes stand for 60,000 combinations, and every reader of the name makes an object of each."""
+    monkeypatch.setattr(artefacts, "parse_wheel_filename", lambda _: pytest.fail("it is parsed"))
+    with pytest.raises(UntrustedResultError):
+        vet_wheel_name(f"a-1-{'.'.join('a' * 38)}-{'.'.join('b' * 38)}-{'.'.join('c' * 38)}.whl")

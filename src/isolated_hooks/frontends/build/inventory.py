@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ...errors import UntrustedResultError
+from ...results.markers import vet_marker
 from ...results.requirements import FILE, WEB, vet_requirement
 from ...text import visible
 from .installation import RequirementsError, scheme_of
@@ -57,10 +58,17 @@ def parsed(text: str, *, local: bool = False) -> Requirement:
 
 
 def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> bool:
-    """Return whether a requirement and its dependencies are installed, or do not apply to this interpreter."""
+    """Return whether a requirement and its dependencies are installed, or do not apply to this interpreter.
+
+    :raises RequirementsError: nobody can say whether it applies
+    """
+    try:
+        vet_marker(requirement)
+    except UntrustedResultError as problem:
+        raise RequirementsError(f"{problem.rule}: {problem.text}") from problem
     try:
         return _is_met(requirement, installed, extra="", seen=set())
-    except ValueError:
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False  # the metadata is not valid: leave the judgement to the installer
 
 

@@ -132,3 +132,9 @@ def test_the_scheme_is_that_of_a_virtual_environment(tmp_path: Path) -> None:
     assert scheme["scripts"] == str(tmp_path / "bin")
     assert scheme["data"] == str(tmp_path)
     assert all(Path(path).is_relative_to(tmp_path) for path in scheme.values())
+
+
+@pytest.mark.parametrize("marker", ["'x' in extras", "python_version ~= 'x'"])
+def test_a_marker_that_nobody_can_evaluate_is_an_error_of_its_own(marker: str) -> None:
+    with pytest.raises(RequirementsError):
+        is_met(parsed(f"nosuch; {marker}"), {})

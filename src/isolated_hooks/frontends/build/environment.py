@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
 from ...policy import Policy
 from ...report import HookReport
+from ...run.workspace import PrivateDirectory
 from ...text import visible
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
@@ -47,7 +48,18 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.reports: list[HookReport] = []
 
     def __enter__(self) -> SandboxedEnv:
-        super().__enter__()
+        # A later call removes a private directory if this process is killed. Build 1.3 to 1.5 choose the place alone.
+        self._kept: PrivateDirectory | None = None
+        if getattr(self, "_requested_path", "") is None:
+            self._kept = PrivateDirectory(prefix="build-env-", shown=True)
+            self._requested_path = self._kept.path
+        try:
+            super().__enter__()
+        except BaseException:
+            self._close_kept()
+            raise
+        if self._kept is not None:
+            self._requested_path = None  # so build removes it, also if the build fails
         try:
             theirs = getattr(self, "_env_backend", None)
             fetch = _FETCHERS.get(self.installer or "pip")  # None up to 1.5, where nothing was asked for
@@ -64,6 +76,12 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         if isinstance(backend, _Backend):
             backend.close()
         super().__exit__(*error)
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        if self._kept is not None:
+            with contextlib.suppress(OSError):
+                self._kept.close()
 
 
 def unknown_build() -> SandboxUnavailableError:
@@ -86,12 +104,14 @@ class _Backend:
         self._fetch = fetch
         self._policy = policy
         self._reports = reports
-        self._downloads = tempfile.mkdtemp(prefix="build-requirements-")
+        self._private = PrivateDirectory(prefix="build-requirements-")
+        self._downloads = self._private.path
         self._links: list[str] = []
 
     def close(self) -> None:
         """Remove the downloads."""
-        shutil.rmtree(self._downloads, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._private.close()
 
     def install_requirements(self, requirements: Collection[str]) -> None:
         """Install the requirements that are missing. Build up to 1.4 calls this method."""

@@ -48,7 +48,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.reports: list[HookReport] = []
 
     def __enter__(self) -> SandboxedEnv:
-        # A later call removes a private directory if this process is killed. Build 1.3 to 1.5 choose the place alone.
+        # A later call removes a private directory if this process is killed. Older versions of build choose the place.
         self._kept: PrivateDirectory | None = None
         if getattr(self, "_requested_path", "") is None:
             self._kept = PrivateDirectory(prefix="build-env-", shown=True)

@@ -181,13 +181,19 @@ class _Planner:
 
     def _refuse_if_open(self, real: str) -> None:
         """Refuse trusted code in a writable source tree if no mount namespace can make it read-only."""
-        allowed = self.confined and self.policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
-        if allowed and self.policy.source == "read-write" and is_within(real, self.real_source):
+        if self._is_open() and self.policy.source == "read-write" and is_within(real, self.real_source):
             raise PolicyError(
                 f"{visible(real)!r}, which runs outside of the sandbox, is in the source tree "
                 f"{visible(self.source)!r}, and without user namespaces a hook could change it: use a virtual "
                 "environment in another directory, set source = 'read-only', or allow user namespaces on this host"
             )
+
+    def _is_open(self) -> bool:
+        """Return whether no mount namespace protects a part of a tree, and the policy allows that.
+
+        If it does not allow that, the whole plan is refused later, with the remedy.
+        """
+        return self.confined and self.policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
 
     def _cover(self) -> None:
         """Hide files that do harm even read-only: sockets, and private files whose modes do not bind the hook."""
@@ -230,7 +236,8 @@ class _Planner:
         by its search paths alone.
         """
         found = list(environments_of(self.situation.filesystem, python)) if python else []
-        if (temporary := self.situation.environ.get("TMPDIR")) and os.path.isabs(temporary):
+        names = (self.situation.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))  # as tempfile does
+        if os.path.isabs(temporary := next(filter(None, names), "")):
             top, _ = resolve(self.situation.filesystem, temporary)
             entries = [*search_path(self.merged.get("PATH", "")), *search_path(self.merged.get("PYTHONPATH", ""))]
             for entry in entries:
@@ -248,7 +255,7 @@ class _Planner:
     def _keep_environment(self, real: str) -> None:
         if resolve(self.situation.filesystem, real)[0] != real or real in self.policy.writable:
             return  # there is nothing, or only a link; or the policy names it
-        if self.confined:
+        if self._is_open():
             raise PolicyError(
                 f"the build environment {visible(real)!r} is in a tree that the hook may write to, and without user "
                 "namespaces the hook could change it: make the environment in another directory (for a frontend's own, "
@@ -398,7 +405,7 @@ class _Planner:
 
     def _check_workspaces(self) -> None:
         for path in self.situation.workspaces:
-            if self.view.covers(path):
+            if self._is_open() and self.view.covers(path):
                 raise PolicyError(
                     f"another call has its temporary files in {visible(path)!r}, which this hook could change, and "
                     "only user namespaces can hide a part of a tree: set TMPDIR to a directory outside of every source "

@@ -17,7 +17,7 @@ from ..report import HookReport
 from ..results.answer import Output, read_output, write_output
 from ..results.archives.deepcheck import check_artefact, check_members, check_metadata
 from ..results.artefacts import Artefact, export_fallback, export_file, export_metadata
-from ..results.exported import State, check_kept, snapshot
+from ..results.exported import Kept, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
@@ -45,7 +45,7 @@ class HookRun(Run):
         self.extra = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
-        self.earlier: Mapping[str, Mapping[str, State]] = {}
+        self.earlier: Mapping[str, Kept] = {}
         self.unpacked = False
         self.warns = False
 

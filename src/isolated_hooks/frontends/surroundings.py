@@ -18,7 +18,7 @@ from ..files.steered import Trees, record_trees
 from ..launchers.linker_variables import trusted_libraries
 from ..plan.environtables import ALWAYS_KEEP, BUILD_VARIABLES, NETWORK_VARIABLES
 from ..policy import Policy
-from ..run.workspace import parent_outside
+from ..run.workspace import workspace_parent
 from ..sandbox.environ import matches
 from ..text import visible
 from .copies import Copies
@@ -90,7 +90,7 @@ def outside_environ(
             changed[name] = fitted
     changed.setdefault("PATH", os.defpath)
     if "TMPDIR" not in changed and ("TMPDIR" in environ or copies.trees.steer("/tmp")):
-        changed["TMPDIR"] = parent_outside(copies.trees.written)
+        changed["TMPDIR"] = workspace_parent(copies.trees.written)
     return changed
 
 
@@ -172,7 +172,7 @@ class Guarded(Restoring):
             elif environ[name] != value:
                 self.item(os.environ, name, environ[name])
         if trees.steer(os.path.abspath(tempfile.gettempdir())):
-            self.attribute(tempfile, "tempdir", parent_outside(trees.written))
+            self.attribute(tempfile, "tempdir", workspace_parent(trees.written))
         self._imports.drop(trees)
 
 

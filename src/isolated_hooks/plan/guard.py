@@ -71,13 +71,19 @@ class Guard:
 
     def _refuse_if_open(self, real: str) -> None:
         """Refuse trusted code in a writable source tree if no mount namespace can make it read-only."""
-        allowed = self._policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
-        if allowed and self._policy.source == "read-write" and is_within(real, self._real_source):
+        if self._is_open() and self._policy.source == "read-write" and is_within(real, self._real_source):
             raise PolicyError(
                 f"{visible(real)!r}, which runs outside of the sandbox, is in the source tree "
                 f"{visible(self._source)!r}, and without user namespaces a hook could change it: use a virtual "
                 "environment in another directory, set source = 'read-only', or allow user namespaces on this host"
             )
+
+    def _is_open(self) -> bool:
+        """Return whether the policy allows that no mount namespace protects a part of a tree.
+
+        If it does not, the whole plan is refused later, with the remedy.
+        """
+        return self._policy.permits(Protection.FILESYSTEM, ProtectionState.DEGRADED)
 
     def repositories(self) -> None:
         """Keep what git obeys as it is, in every repository that we know, and show no credential of it."""
@@ -144,7 +150,8 @@ class Guard:
         :raises PolicyError: there is no mount namespace, which alone can make a part of a tree read-only
         """
         paths = list(environments_of(self._filesystem, python)) if python else []
-        if (temporary := self._situation.environ.get("TMPDIR")) and os.path.isabs(temporary):
+        names = (self._situation.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))  # as tempfile does
+        if os.path.isabs(temporary := next(filter(None, names), "")):
             paths += self._beneath(temporary, variables)
         for path in dict.fromkeys(paths):
             for tree in self._written():
@@ -165,7 +172,7 @@ class Guard:
     def _environment(self, real: str, *, confined: bool) -> None:
         if self._real(real) != real or real in self._policy.writable:
             return  # there is nothing, or only a link; or the policy names it
-        if confined:
+        if confined and self._is_open():
             raise PolicyError(
                 f"the build environment {visible(real)!r} is in a tree that the hook may write to, and without user "
                 "namespaces the hook could change it: make the environment in another directory (for a frontend's own, "
@@ -191,7 +198,7 @@ class Guard:
         :raises PolicyError: there is no mount namespace, which alone can hide a part of a tree
         """
         for path in self._situation.workspaces:
-            if confined and self._view.covers(path):
+            if confined and self._is_open() and self._view.covers(path):
                 raise PolicyError(
                     f"another call has its temporary files in {visible(path)!r}, which this hook could change, and "
                     "only user namespaces can hide a part of a tree: set TMPDIR to a directory outside of every source "

@@ -8,6 +8,8 @@ a mount namespace the comparison alone holds: then the call fails.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import os
 import stat
 import threading
@@ -16,12 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..errors import UntrustedResultError
 from ..files.paths import is_within
 
-__all__ = ["check_kept", "exported_in", "remember", "snapshot"]
+__all__ = ["Kept", "check_kept", "exported_in", "remember", "snapshot"]
 
 # A frontend exports a handful of artefacts into a source tree. The bounds are for one that builds without end.
 _MAX_DIRECTORIES = 256
 _MAX_NAMES = 256
-_exported: dict[str, dict[str, None]] = {}
+_exported: dict[str, dict[str, int]] = {}  # the number of the export of each name, by directory
+_numbers = itertools.count()
 _lock = threading.Lock()
 
 State = tuple[int, ...]
@@ -36,7 +39,7 @@ def remember(directory: str, names: Iterable[str]) -> None:
         entries = _exported.pop(directory, {})
         for name in names:
             entries.pop(name, None)
-            entries[name] = None
+            entries[name] = next(_numbers)
         while len(entries) > _MAX_NAMES:
             del entries[next(iter(entries))]
         _exported[directory] = entries
@@ -56,20 +59,37 @@ def exported_in(trees: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if _is_plain(path))
 
 
-def snapshot(trees: Iterable[str]) -> Mapping[str, Mapping[str, State]]:
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """The state of an artefact at one moment.
+
+    :ivar number: the number of its export; another thread may export it again
+    :ivar states: the state of the file, or of everything in the directory, by path
+    """
+
+    number: int | None
+    states: Mapping[str, State]
+
+
+def snapshot(trees: Iterable[str]) -> Mapping[str, Kept]:
     """Return the state of every exported artefact in some trees, to compare it after the next hook."""
-    return {path: dict(_states(path)) for path in exported_in(trees)}
+    return {path: Kept(_number(path), dict(_states(path))) for path in exported_in(trees)}
 
 
-def check_kept(before: Mapping[str, Mapping[str, State]]) -> None:
+def check_kept(before: Mapping[str, Kept]) -> None:
     """Check that a hook has left the exported artefacts alone. Call it when every process of the sandbox is dead.
 
     :param before: the result of :func:`snapshot`, from before the hook
     :raises UntrustedResultError: an artefact was changed, replaced or removed
     """
-    for path, states in before.items():
-        if dict(_states(path)) != states:
+    for path, kept in before.items():
+        if dict(_states(path)) != kept.states and _number(path) == kept.number:
             raise UntrustedResultError("a hook must not change what an earlier hook has built", path)
+
+
+def _number(path: str) -> int | None:
+    with _lock:
+        return _exported.get(os.path.dirname(path), {}).get(os.path.basename(path))
 
 
 def _is_plain(path: str) -> bool:

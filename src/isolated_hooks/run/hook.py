@@ -18,11 +18,12 @@ from ..report import HookReport
 from ..results.answer import Output, read_output, write_output
 from ..results.archives.deepcheck import check_artefact, check_members, check_metadata, check_weight
 from ..results.artefacts import Artefact, Check, export_fallback, export_file, export_metadata
-from ..results.exported import State, check_kept, snapshot
+from ..results.exported import Kept, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
-from .situation import written_trees
+from .search_paths import warn_of_search_paths
+from .situation import trusted_directories, written_trees
 from .workspace import Workspace
 
 __all__ = ["HookRun"]
@@ -45,14 +46,18 @@ class HookRun(Run):
         self.extra = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
-        self.earlier: Mapping[str, Mapping[str, State]] = {}
+        self.earlier: Mapping[str, Kept] = {}
         self.unpacked = False
+        self.warns = False
 
     def execute(self) -> None:
         if not self.policy.allow_other_names:
             # Read the expected names before the hook runs, because the hook may change the files that hold them.
             self.expected = expected_of(self.source, self.call.metadata_directory)
-        self.earlier = snapshot(written_trees(self.source, self.policy))
+        trees = written_trees(self.source, self.policy)
+        if self.warns:
+            warn_of_search_paths(self.source, trees, trusted_directories())
+        self.earlier = snapshot(trees)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
                 output = OutputDirectory(self.call.output_directory, self.source, self.policy.writable)

@@ -19,7 +19,7 @@ from ..policy import Policy
 from ..results.exported import exported_in
 from .remedies import remedy
 
-__all__ = ["is_kernel_root", "situation_of", "started_with", "written_trees"]
+__all__ = ["is_kernel_root", "situation_of", "started_with", "trusted_directories", "written_trees"]
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -41,7 +41,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         environ=dict(os.environ),
         started_with=started_with(),
         owners=_owners(trees) if os.geteuid() == 0 else None,
-        trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+        trusted=trusted_directories(),
         refused=frozenset(Identity) - launcher.identities,
         repositories=tuple(find(os.path.realpath(tree)) for tree in trees),
         inside=launcher.paths,
@@ -49,6 +49,11 @@ def situation_of(source: str, policy: Policy) -> Situation:
         remedy=remedy(),
         exported=exported_in(written_trees(source, policy)),
     )
+
+
+def trusted_directories() -> tuple[str, ...]:
+    """Return the directories of code that runs outside of the sandbox: the frontend's interpreter, this package."""
+    return sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def written_trees(source: str, policy: Policy) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from ..files.trees import open_own_directory, remove_tree
 from ..plan import Layout, Plan
 from ..sandbox.status import read_status
 
-__all__ = ["PrivateDirectory", "Workspace", "opened", "parent_outside"]
+__all__ = ["PrivateDirectory", "Workspace", "opened", "workspace_parent"]
 
 _PREFIX = "isolated-hooks-"
 _TRIES = 10
@@ -61,7 +61,7 @@ class PrivateDirectory:
 
     def __init__(self, avoid: Iterable[str] = (), *, prefix: str = _PREFIX, shown: bool = False) -> None:
         trees = tuple(map(os.path.realpath, avoid))
-        parent = parent_outside(trees)
+        parent = workspace_parent(trees)
         self.path = ""
         self.others: tuple[str, ...] = ()
         self._made = False
@@ -94,7 +94,7 @@ class PrivateDirectory:
                 return
             os.rmdir(self.path)
             self._made = False
-            parent = parent_outside((*trees, *foreign))
+            parent = workspace_parent((*trees, *foreign))
         raise BlockingIOError(EAGAIN, os.strerror(EAGAIN), self.path)
 
     def _fill(self, path: str) -> None:
@@ -201,13 +201,14 @@ class Workspace(PrivateDirectory):
                 self._alive = -1
 
 
-def parent_outside(trees: Iterable[str]) -> str:
+def workspace_parent(trees: Iterable[str]) -> str:
     """Return a directory for temporary files that none of some trees contains, without links on the way.
 
     A hook that could write to its workspace could forge the status that the frontend reads.
 
-    :param trees: their real paths
+    :raises SandboxSetupError: there is none
     """
+    trees = tuple(map(os.path.realpath, trees))
     try:
         first = tempfile.gettempdir()
     except OSError as error:

@@ -75,3 +75,13 @@ def test_memory_is_bounded(tmp_path: pathlib.Path) -> None:
     (tmp_path / "999.whl").touch()
     (tmp_path / "0.whl").touch()
     assert exported_in([str(tmp_path)]) == (str(tmp_path / "999.whl"),)
+
+
+def test_what_another_thread_has_exported_again_is_no_change_by_the_hook(dist: pathlib.Path) -> None:
+    before = snapshot([str(dist)])
+    (dist / "x.whl").write_text("another")
+    remember(str(dist), ["x.whl"])
+    check_kept(before)
+    (dist / "x.dist-info/METADATA").write_text("another")
+    with pytest.raises(UntrustedResultError):
+        check_kept(before)

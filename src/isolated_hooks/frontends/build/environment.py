@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -19,6 +18,7 @@ from ...files.pinned import Pinned
 from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
+from ...run.workspace import PrivateDirectory
 from ...text import visible
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
@@ -54,7 +54,18 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
-        super().__enter__()
+        # A later call removes a private directory if this process is killed. Older versions of build choose the place.
+        self._kept: PrivateDirectory | None = None
+        if getattr(self, "_requested_path", "") is None:
+            self._kept = PrivateDirectory(prefix="build-env-", shown=True)
+            self._requested_path = self._kept.path
+        try:
+            super().__enter__()
+        except BaseException:
+            self._close_kept()
+            raise
+        if self._kept is not None:
+            self._requested_path = None  # so build removes it, also if the build fails
         try:
             self._held: Pinned | None = Pinned(self.path)
             theirs = getattr(self, "_env_backend", None)
@@ -74,6 +85,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         held = getattr(self, "_held", None)
         if held is None:
             super().__exit__(*error)
+            self._close_kept()
             return
         with held:
             # As build does: an environment in a directory of the user's stays if the build fails.
@@ -81,6 +93,12 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
                 with contextlib.suppress(OSError):
                     held.remove()
         self._held = None
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        if self._kept is not None:
+            with contextlib.suppress(OSError):
+                self._kept.close()
 
 
 def _check_place(path: str | None) -> None:
@@ -120,12 +138,14 @@ class _Backend:
         self._fetch = fetch
         self._policy = policy
         self._reports = reports
-        self._downloads = tempfile.mkdtemp(prefix="build-requirements-")
+        self._private = PrivateDirectory(prefix="build-requirements-")
+        self._downloads = self._private.path
         self._links: list[str] = []
 
     def close(self) -> None:
         """Remove the downloads."""
-        shutil.rmtree(self._downloads, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._private.close()
 
     def install_requirements(self, requirements: Collection[str]) -> None:
         """Install the requirements that are missing. Build up to 1.4 calls this method."""

@@ -16,7 +16,7 @@ from ...files.steered import Trees
 from ...policy import Policy
 from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
 from ...results.requirements import FILE, WEB, vet_requirements
-from ...run.workspace import parent_outside
+from ...run.workspace import workspace_parent
 from ...text import visible
 from ..restore import Restoring
 from .runner import installation_error
@@ -64,7 +64,7 @@ def avoiding_projects(arguments: Sequence[str]) -> Iterator[None]:
     projects = [path for path in named if any(os.path.isfile(f"{path}/{name}") for name in _MARKS)]
     with Restoring() as changes:
         if Trees(projects).steer(os.path.abspath(tempfile.gettempdir())):
-            directory = parent_outside(projects)
+            directory = workspace_parent(projects)
             changes.attribute(tempfile, "tempdir", directory)
             changes.item(os.environ, "TMPDIR", directory)
         yield

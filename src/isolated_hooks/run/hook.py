@@ -21,6 +21,7 @@ from ..results.artefacts import Artefact, export_fallback, export_file, export_m
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
+from .searched import warn_of_search_paths
 from .workspace import Workspace
 
 __all__ = ["HookRun"]
@@ -46,6 +47,7 @@ class HookRun(Run):
         self.unpacked = False
 
     def execute(self) -> None:
+        warn_of_search_paths((self.source, *self.policy.writable), os.environ)
         if not self.policy.allow_other_names:
             # Read the expected names before the hook runs, because the hook may change the files that hold them.
             self.expected = expected_of(self.source, self.call.metadata_directory)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .paths import is_within
 
-__all__ = ["Trees", "record_trees", "recorded_trees"]
+__all__ = ["Trees", "record_trees", "recorded_trees", "trusted_directories"]
 
 _MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
 
@@ -32,12 +32,14 @@ class Trees:
         self._real: dict[str, None] = {}
         # A bind mount shows a tree under a second path, which only its inode tells.
         self._inodes: set[tuple[int, int]] = set()
-        self._kept_paths = _trusted() if kept is None else tuple(kept)
+        self._kept_paths = trusted_directories() if kept is None else tuple(kept)
         self.add(written)
 
     def add(self, paths: Iterable[str]) -> None:
         """Add some more trees."""
         for path in map(os.path.realpath, paths):
+            if path in self._real:
+                continue
             self._real[path] = None
             inode = _inode(path)
             if inode is not None:
@@ -111,7 +113,8 @@ def _inode(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _trusted() -> tuple[str, ...]:
+def trusted_directories() -> tuple[str, ...]:
+    """Return the directories of the running interpreter and of this package, which each sandbox shows read-only."""
     return sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

@@ -1,12 +1,14 @@
-"""Starts a program that ends with the process that started it, even if a SIGKILL ends that process.
+"""Ends a program that we start when the process that started it ends, even if a SIGKILL ends that process.
 
-The kernel sends the program SIGKILL when its parent dies, PR_SET_PDEATHSIG of prctl(2). The setting outlives execve(2).
-So the trusted interpreter runs this file as a script under ``-I -S``: it sets the signal and becomes the program. It
-imports nothing from this package.
+The kernel sends a program a signal when its parent dies, PR_SET_PDEATHSIG of prctl(2). A pip sets that itself, and then
+ends as after an interrupt, so it removes its temporary files. For any other program, the trusted interpreter runs this
+file as a script under ``-I -S``: it asks for SIGKILL and becomes the program, because the setting outlives execve(2).
+The file imports nothing from this package.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +16,8 @@ import sys
 __all__ = ["main", "tie", "tied"]
 
 _PR_SET_PDEATHSIG = 1
+# The time to end after the parent.
+_SECONDS = 10
 
 
 def tied() -> list[str]:
@@ -22,14 +26,27 @@ def tied() -> list[str]:
 
 
 def tie(parent: int) -> None:
-    """End this process when its parent ends.
+    """Interrupt this process when its parent ends, and end it if it takes long over that.
 
     :param parent: the process id of the parent; if that has ended already, this process ends now
     """
-    import ctypes
 
+    def end(*_: object) -> None:
+        # Only once: the terminal has sent the interrupt to all processes, and then the parent's end sends another.
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, lambda *_: None)
+        if os.getppid() != parent:
+            signal.alarm(_SECONDS)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, end)
+    _signal_at_end_of(parent, signal.SIGUSR1)
+
+
+def _signal_at_end_of(parent: int, number: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -40,7 +57,7 @@ def main(arguments: list[str]) -> None:
 
     :param arguments: the process id of the parent, an absolute path, and the arguments of the program
     """
-    tie(int(arguments[0]))
+    _signal_at_end_of(int(arguments[0]), signal.SIGKILL)
     try:
         os.execv(arguments[1], arguments[1:])
     except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -83,7 +84,8 @@ def fetch_with_pip(request: Request) -> None:
             # variables, credentials for instance.
             with _outside() as copies:
                 environ = _pip_environ(program, state, copies)
-                _run([*tied(), *command, "--", *request.requirements], environ, request.directory)
+                environ[pip_program.STATE] = _started_here(environ[pip_program.STATE], directory)
+                _run([*command, "--", *request.requirements], environ)
         except subprocess.CalledProcessError as problem:
             raise FetchError("see pip's output above", records.read().problems) from problem
         finally:
@@ -114,7 +116,7 @@ def fetch_with_uv(request: Request) -> None:
             environ["VIRTUAL_ENV"] = empty
             if "UV_KEYRING_PROVIDER" not in environ and shutil.which("keyring", path=environ["PATH"]):
                 environ["UV_KEYRING_PROVIDER"] = "subprocess"
-            _run([*command, "--", *request.requirements], environ, request.directory)
+            _run([*command, "--", *request.requirements], environ)
     except subprocess.CalledProcessError as problem:
         hint = "isolated-hooks lets uv take only wheels; --installer pip builds sdists, too, in a sandbox"
         raise FetchError(hint) from problem
@@ -134,7 +136,14 @@ def _outside() -> Copies:
     return Copies(recorded_trees())
 
 
-def _pip_environ(program: Sequence[str], state: str, copies: Copies) -> Mapping[str, str]:
+def _started_here(state: str, directory: str) -> str:
+    """Return the state for a pip that ends with this process, and works outside of trees that hooks have written to."""
+    # git obeys the configuration that it finds in the current directory.
+    cwd = {"cwd": directory} if recorded_trees().steer(os.getcwd()) else {}
+    return json.dumps({**json.loads(state), "parent": os.getpid(), **cwd})
+
+
+def _pip_environ(program: Sequence[str], state: str, copies: Copies) -> dict[str, str]:
     # In a variable, because build prints the command if it fails.
     environ = {**outside_environ(os.environ, copies), pip_program.STATE: state.removeprefix(pip_program.OPTION)}
     # As build does: pip uses the keyring program only if this variable tells it to.
@@ -168,8 +177,6 @@ def _verbosity(*, most: int = 3) -> list[str]:
     return [f"-{'v' * level}"] if level > 0 else []
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], directory: str) -> None:
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> None:
     """Run a command as build does: build shows its output with ``-v``, and otherwise only if it fails."""
-    # Not in a tree that a hook has written to: git obeys the configuration that it finds there.
-    cwd = directory if recorded_trees().steer(os.getcwd()) else None
-    _ctx.run_subprocess(command, cwd, environ)
+    _ctx.run_subprocess(command, env=environ)

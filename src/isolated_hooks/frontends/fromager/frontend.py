@@ -40,6 +40,7 @@ from ...swapping import swap
 from ..build import own_error
 from ..opening import watching
 from ..restore import Restoring
+from ..surroundings import Guarded
 from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 
 __all__ = ["FromagerError", "run", "swapped"]
@@ -243,15 +244,29 @@ def _variable_set(variable: ContextVar[Any], value: object) -> Iterator[None]:
         variable.reset(token)
 
 
+def _work_directory(arguments: Sequence[str]) -> str:
+    """Return the directory in which fromager makes all source trees."""
+    chosen = {"--output-dir": ".", "--work-dir": ""}
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, after = option.partition("=")
+        name = {"-O": "--output-dir", "-t": "--work-dir"}.get(name, name)
+        if name in chosen:
+            chosen[name] = after if equals else value
+    return os.path.abspath(chosen["--work-dir"] or os.path.join(chosen["--output-dir"], "work-dir"))
+
+
 def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int, list[HookReport]]:
     """Run fromager's command line and return its exit code and a report for each hook.
+
+    Neither this process nor any program that it starts searches the work directory, which holds all source trees.
 
     :raises FromagerError: fromager is not installed for this interpreter
     :raises IsolatedHooksError: an error of this package stopped fromager
     """
     _module("dependencies")
     main = _part(_module("__main__"), "invoke_main")
-    with swapped(policies) as reports, Restoring() as changes:
+    with swapped(policies) as reports, Restoring() as changes, Guarded(_policy_for(policies, "")) as guard:
+        guard.add(_work_directory(arguments))
         changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no arguments
         try:
             main()

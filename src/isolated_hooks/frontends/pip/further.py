@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,11 +68,17 @@ def by_our_rules(call: Callable[..., Any], runnable: str, copies: Copies) -> Cal
         if [*cmd[:2]] == [sys.executable, runnable]:
             cmd = [cmd[0], *python_flags(recorded_trees()), runnable, *_with_copies(cmd[2:], copies)]
             state = json.loads(os.environ[program.STATE])
-            state |= {**search(), "parent": os.getpid(), "trees": [*recorded_trees().written]}
+            state |= {**search(), "parent": os.getpid(), "trees": _named_trees()}
             os.environ[program.STATE] = json.dumps(state)
         return call(cmd, *args, **kwargs)
 
     return call_subprocess
+
+
+def _named_trees() -> list[str]:
+    """Return the trees that a path of the user's may lead into: not those that pip has unpacked, one for each sdist."""
+    beneath = os.path.join(os.path.realpath(tempfile.gettempdir()), "pip-")
+    return [tree for tree in recorded_trees().written if not tree.startswith(beneath)]
 
 
 def _with_copies(arguments: Sequence[Any], copies: Copies) -> list[Any]:

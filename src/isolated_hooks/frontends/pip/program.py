@@ -73,6 +73,8 @@ def _main() -> int:
         return _refuse(str(error))
     if state.get("parent"):
         tether.tie(state["parent"])
+    if state.get("cwd"):
+        os.chdir(state["cwd"])
     try:
         return int(session.main(sys.argv[1:], state))
     except errors.IsolatedHooksError as error:

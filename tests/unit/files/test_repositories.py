@@ -90,7 +90,8 @@ def test_only_what_is_new_is_set_aside(tmp_path: Path) -> None:
     names = [os.path.relpath(path, tmp_path) for path in moved]
     assert {".git", "bare/HEAD", "file/.git", "link/.git", "new/.git"} <= set(names)
     assert len(names) == 6, "one repository is in another"
-    assert find(str(tmp_path)).paths == (f"{tmp_path}/old/.git",)
+    assert find(str(tmp_path)).paths == (f"{tmp_path}/link/.git", f"{tmp_path}/old/.git")
+    assert os.readlink(tmp_path / "link/.git") == "one"
     assert set_aside(before) == ()
     (aside,) = tmp_path.glob(".git.set-aside-*")
     assert sorted(os.listdir(aside)) == ["HEAD.set-aside", "objects", "refs"]

@@ -31,7 +31,8 @@ _MOST_ENTRIES = 4096
 # A repository that has lost its HEAD is a directory in which there may be others, as in .git/modules.
 _MOST_NESTED = 64
 _KNOWN_DIRECTORIES = 16384
-_BARE = ("HEAD", "objects", "refs")
+# What makes a directory with a HEAD a repository, gitrepository-layout(5).
+_BARE = (("objects", "refs"), ("commondir",))
 _LINK = "-> "
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -89,7 +90,9 @@ def _list(path: str) -> _Listing | None:
 
 def _entries(directory: str) -> Iterator[tuple[str, str]]:
     names = [".git"]
-    if all(os.path.lexists(f"{directory}/{name}") for name in _BARE):
+    if os.path.lexists(f"{directory}/HEAD") and any(
+        all(os.path.lexists(f"{directory}/{name}") for name in others) for others in _BARE
+    ):
         names.append("HEAD")
     for name in names:
         with contextlib.suppress(OSError):

@@ -174,7 +174,7 @@ class _Planner:
             real, _ = resolve(self.situation.filesystem, path)
             if real is not None and self.view.covers(real):
                 self.view.cover(real, **fill)
-        self.view.mask_credentials(self.outside.toolchains, **fill)
+        self.view.mask_credentials((*self.outside.toolchains, *self.outside.programs), **fill)
         traits = self.identity.traits
         if traits.reads_all and not self.confined:
             self.view.cover_private(**fill)

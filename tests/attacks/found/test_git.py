@@ -94,6 +94,9 @@ _PLANTS = {
     "bare-top": 'git("init", "-q", "--bare", "a"); [os.rename("a/" + n, n) for n in os.listdir("a")]; '
     'plant("config"); git("config", "-f", "config", "core.bare", "false"); '
     'git("config", "-f", "config", "core.worktree", os.path.abspath("."))',
+    # A bare repository whose configuration is elsewhere: git obeys aliases and programs in it, if no working tree.
+    "common": 'git("init", "-q", "--bare", "a"); plant("a/config"); os.mkdir("b"); os.rename("a/HEAD", "b/HEAD"); '
+    'open("b/commondir", "w").write("../a\\n")',
     "closed": 'os.makedirs("a/b"); ' + _INIT.format("a/b") + '; os.chmod("a/b", 0o311); os.chmod("a", 0o555)',
 }
 

@@ -27,10 +27,13 @@ def test_every_kind_of_repository_is_found(tmp_path: Path) -> None:
     (tmp_path / "c/.git").write_text("gitdir: x\n")
     (tmp_path / "d").mkdir()
     (tmp_path / "d/.git").symlink_to("../nowhere")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/HEAD").touch()
+    (tmp_path / "linked/commondir").write_text("../a")
     (tmp_path / "HEAD").touch()  # alone it is no repository
     found = find(str(tmp_path))
     assert found.complete
-    assert found.paths == tuple(f"{tmp_path}/{n}" for n in (".git", "a/b/.git", "bare", "c/.git", "d/.git"))
+    assert found.paths == tuple(f"{tmp_path}/{n}" for n in (".git", "a/b/.git", "bare", "c/.git", "d/.git", "linked"))
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

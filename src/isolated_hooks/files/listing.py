@@ -11,16 +11,29 @@ import stat
 import time
 from collections.abc import Iterator
 
-__all__ = ["links_of", "private_beneath", "private_entries"]
+__all__ = ["links_of", "private_beneath", "private_entries", "private_near"]
 
-# The seconds after which we walk the system's directories again. The walk takes about a second, so a mode that changes
-# in between counts only afterwards.
+# The seconds after which we walk a directory again. A walk of the whole system takes about a second, so a mode that
+# changes in between counts only afterwards.
 _FRESH = 60
 
 
 def private_beneath(top: str) -> tuple[str, ...]:
     """Return the topmost private paths beneath a directory, as they were at most a minute ago."""
     return _private(top, int(time.monotonic() // _FRESH))
+
+
+def private_near(top: str, limit: int, *state: int) -> tuple[str, ...]:
+    """Return the same for at most ``limit`` entries, as they were when the directory got its present state, or later.
+
+    :param state: numbers that change when an entry is made
+    """
+    return _private_near(top, limit, int(time.monotonic() // _FRESH), *state)
+
+
+@functools.lru_cache(maxsize=64)
+def _private_near(top: str, limit: int, *_state: int) -> tuple[str, ...]:
+    return tuple(private_entries(top, limit))
 
 
 @functools.lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Literal, Protocol
 
-from .listing import links_of, private_beneath, private_entries
+from .listing import links_of, private_beneath, private_near
 
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "Repositories", "is_within", "resolve"]
 
@@ -118,10 +118,12 @@ class RealFilesystem:
 
     def private_near(self, path: str, limit: int) -> tuple[str, ...]:
         try:
-            public = os.stat(path).st_mode & 0o005 == 0o005
+            status = os.stat(path)
         except OSError:
             return ()
-        return tuple(private_entries(path, limit)) if public else ()
+        if status.st_mode & 0o005 != 0o005:
+            return ()
+        return private_near(path, limit, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def is_within(path: str, directory: str) -> bool:

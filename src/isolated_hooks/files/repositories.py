@@ -31,7 +31,9 @@ _MOST_ENTRIES = 4096
 # A repository that has lost its HEAD is a directory in which there may be others, as in .git/modules.
 _MOST_NESTED = 64
 _KNOWN_DIRECTORIES = 16384
-_BARE = ("HEAD", "objects", "refs")
+# What makes a directory with a HEAD a repository, gitrepository-layout(5).
+_BARE = (("objects", "refs"), ("commondir",))
+_LINK = "-> "
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -88,13 +90,15 @@ def _list(path: str) -> _Listing | None:
 
 def _entries(directory: str) -> Iterator[tuple[str, str]]:
     names = [".git"]
-    if all(os.path.lexists(f"{directory}/{name}") for name in _BARE):
+    if os.path.lexists(f"{directory}/HEAD") and any(
+        all(os.path.lexists(f"{directory}/{name}") for name in others) for others in _BARE
+    ):
         names.append("HEAD")
     for name in names:
         with contextlib.suppress(OSError):
             path = f"{directory}/{name}"
             mode = os.lstat(path).st_mode
-            yield path, os.readlink(path) if stat.S_ISLNK(mode) else f"{stat.S_IFMT(mode):o}"
+            yield path, f"{_LINK}{os.readlink(path)}" if stat.S_ISLNK(mode) else f"{stat.S_IFMT(mode):o}"
 
 
 def _directories(path: str) -> tuple[tuple[str, ...], bool]:
@@ -115,7 +119,7 @@ def set_aside(before: Repositories) -> tuple[str, ...]:
     """Give repositories that were not there before names that git does not know, in their directories.
 
     Call it when every process of the hook is dead. What is in them stays as it is, but a repository loses its ``HEAD``,
-    without which git takes no directory for one.
+    without which git takes no directory for one. A link that was there before is made again.
 
     :param before: the return value of :func:`find` before the hook
     :return: the paths that had a repository, sorted
@@ -126,6 +130,7 @@ def set_aside(before: Repositories) -> tuple[str, ...]:
     for _ in range(_MOST_NESTED):
         new = {path for path, _ in find(before.tree, limit).entries - before.entries}
         if not new:
+            _restore_links(before)
             return tuple(sorted(moved))
         # The deepest first, because a new name changes the paths beneath it.
         for path in sorted(new, key=len, reverse=True):
@@ -144,6 +149,14 @@ def _rename(tree: str, path: str) -> None:
     except OSError as error:
         reason = f"a repository of git that a hook has left cannot be renamed: {error.strerror}"
         raise UntrustedResultError(reason, path) from error
+
+
+def _restore_links(before: Repositories) -> None:
+    """Make the links again that a hook has removed or replaced, where the launcher could not hold them."""
+    for path, what in before.entries:
+        if what.startswith(_LINK):
+            with contextlib.suppress(OSError), _parent(before.tree, path) as parent:
+                os.symlink(what[len(_LINK) :], os.path.basename(path), dir_fd=parent)
 
 
 def _behead(parent: int, name: str) -> None:

@@ -17,12 +17,12 @@ _USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=
 # Prefixes that their services document, for secret scanners: GitHub, GitLab, npm, PyPI, AWS, Slack, Hugging Face,
 # Docker, Google, Atlassian, Vault, Anaconda, crates.io, Grafana, Stripe, SendGrid, Azure DevOps, JSON web tokens, keys.
 _TOKEN = re.compile(
-    r"gh[pousr]_\w{8}|github_pat_\w{8}|gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt|oas)-[\w-]{8}|npm_\w{8}|pypi-AgE|"
+    r"(?<![A-Za-z0-9])(?:gh[pousr]_\w{8}|github_pat_\w{8}|gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt|oas)-[\w-]{8}|npm_\w{8}|pypi-AgE|"
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12}|xox[a-z]-[\w-]{6}|xapp-[\w-]{6}|hf_[A-Za-z]{16}|dckr_(?:pat|oat)_[\w-]{8}|"
     r"AIza[\w-]{20}|ya29\.[\w-]{8}|GOCSPX-[\w-]{8}|AT(?:ATT|BB|CTT)3?x?[\w-]{16}|hv[sbr]\.[\w-]{8}|"
     r"(?:sk|rk|pk)[-_](?:live|test|proj|ant|svcacct)[-_][\w-]{8}|SG\.[\w-]{8}|gl(?:sa|c)_\w{8}|dop_v1_\w{8}|"
     r"rubygems_\w{8}|shp(?:at|ss|ca|pa)_\w{8}|cio[A-Za-z0-9]{32}|tskey-\w{4}|dapi[0-9a-f]{32}|AccountKey=|SharedAccess|"
-    r"eyJ[\w-]{8,}\.[\w-]{8,}\.|-----BEGIN [A-Z ]{0,24}PRIVATE KEY"
+    r"eyJ[\w-]{8,}\.[\w-]{8,}\.|-----BEGIN [A-Z ]{0,24}PRIVATE KEY)"
 )
 _NAMES = "TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|AUTH[_-]?KEY"
 # NAME=value, as in -DINDEX_TOKEN:STRING=value or {"password": "value"}; --password value; a header of HTTP. Each
@@ -32,7 +32,10 @@ _ASSIGNED = re.compile(
     rf"|--[a-z-]{{0,24}}(?:{_NAMES})[ ]{{1,4}}([^\s-][^\s]*)",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"\b(?:bearer|basic)[ ]{1,4}[A-Za-z0-9+/._=~-]{8}", re.IGNORECASE)
+# A header of HTTP, or a line of netrc(5).
+_HEADER = re.compile(
+    r"\b(?:bearer|basic)[ ]{1,4}[A-Za-z0-9+/._=~-]{8}|\b(?:machine[ ]\S{1,64}|login[ ]\S{1,64})[ ]password[ ]", re.I
+)
 # A switch, a number, a path, or a reference to another variable.
 _HARMLESS = re.compile(r"(?:on|off|true|false|yes|no|none|null|auto|system|\d{1,8}|\.{0,2}/.*|[$<%@].*|\**)\Z", re.I)
 

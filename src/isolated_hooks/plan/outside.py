@@ -110,10 +110,11 @@ class Outside:
         if real is None or any(self.in_tree(link) for link in links):
             return
         top = toolchain(self._filesystem, real)
-        if top is None or self._view.shows(top) or self._too_wide(top) or self.in_tree(top):
+        if top is None or self._too_wide(top) or self.in_tree(top):
             return
-        self._view.place(path)
-        self.show(top, reason, owned="")
+        if not self._view.shows(top):
+            self._view.place(path)
+            self.show(top, reason, owned="")
         self.toolchains.append(top)
 
     def expose(self, paths: Iterable[str], *, writable: bool) -> None:

@@ -35,8 +35,8 @@ _SCRATCH_INODES = 1_000_000
 # The directories for source trees that every hook sees.
 _WORKPLACES = ("/usr/src", "/usr/local/src")
 _OUTPUT = "the output directory"
-# The entries of a directory beyond /usr whose modes we look at, about half a microsecond each.
-_MOST_PRIVATE = 256
+# The entries of a directory beyond /usr whose modes we look at, a microsecond each, once a minute.
+_MOST_PRIVATE = 1024
 
 
 def plan_hook(call: HookCall, policy: Policy, situation: Situation, layout: Layout, extra: Mapping[str, str]) -> Plan:
@@ -171,7 +171,7 @@ class _Planner:
     def _cover(self) -> None:
         """Hide files that do harm even read-only: credentials, and private files that the hook could read."""
         fill = {"empty": self.layout.empty, "nothing": self.layout.nothing}
-        self.view.mask_credentials(self.outside.toolchains, **fill)
+        self.view.mask_credentials((*self.outside.toolchains, *self.outside.programs), **fill)
         traits = self.identity.traits
         if traits.reads_all and not self.confined:
             self.view.cover_private(**fill)

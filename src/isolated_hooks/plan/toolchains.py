@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 
 from ..files.paths import Filesystem, is_within, resolve
 
-__all__ = ["CREDENTIAL_NAMES", "OPT", "SHARED_NAMES", "linked_paths", "loader_paths", "named_paths", "toolchain"]
+__all__ = [
+    "CREDENTIAL_NAMES",
+    "CREDENTIAL_PATHS",
+    "OPT",
+    "SHARED_NAMES",
+    "linked_paths",
+    "loader_paths",
+    "named_paths",
+    "toolchain",
+]
 
 OPT = "/opt"
 # Vendors that install several parts side by side, which refer to each other: the number of names beneath /opt that one
@@ -42,6 +51,8 @@ CREDENTIAL_NAMES = frozenset(
 
 #: Those among them that are also names of installed programs, so that they count only in an ``etc``.
 SHARED_NAMES = frozenset("pip uv conda docker containers credentials wgetrc".split())
+#: Further paths in a prefix that hold credentials: npm's configuration of all its users.
+CREDENTIAL_PATHS = ("lib/node_modules/npm/npmrc",)
 
 
 def toolchain(filesystem: Filesystem, path: str) -> str | None:

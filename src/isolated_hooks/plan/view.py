@@ -15,7 +15,7 @@ from ..files.paths import Filesystem, is_within, resolve
 from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
 from ..sandbox.operations import Bind, Cover, Hold, Masked, Operation, Scratch, Symlink
 from ..text import visible
-from .toolchains import CREDENTIAL_NAMES, SHARED_NAMES
+from .toolchains import CREDENTIAL_NAMES, CREDENTIAL_PATHS, SHARED_NAMES
 
 __all__ = ["HOME", "SCRATCH", "USER", "View"]
 
@@ -189,17 +189,24 @@ class View:
             self._own[path] = Cover(source, path)
 
     def mask_credentials(self, tops: Iterable[str], *, empty: str, nothing: str) -> None:
-        """Cover configuration with credentials in the prefixes of the system and in others that we show as a whole.
+        """Cover configuration with credentials in the prefixes of the system and in other directories.
 
-        :param tops: the real paths of the others
+        :param tops: the others; for a prefix that we do not show as a whole, we look into its ``etc``
         """
-        for top in (*_PREFIXES, *tops):
+        prefixes = [os.path.dirname(t) for t in self._binds if t.endswith("/etc") and t != "/etc"]
+        for top in dict.fromkeys((*_PREFIXES, *tops, *prefixes)):
             real, _ = resolve(self.filesystem, top)
-            if real is None or not self.covers(real):
+            if real is None:
                 continue
-            for directory, table in ((real, CREDENTIAL_NAMES - SHARED_NAMES), (f"{real}/etc", CREDENTIAL_NAMES)):
-                for name in table.intersection(self.filesystem.names(directory)):
-                    self._mask(f"{directory}/{name}", empty=empty, nothing=nothing)
+            found = [
+                f"{real}/{name}" for name in self.filesystem.names(real) if name in CREDENTIAL_NAMES - SHARED_NAMES
+            ]
+            found += [f"{real}/etc/{name}" for name in self.filesystem.names(f"{real}/etc") if name in CREDENTIAL_NAMES]
+            found += [path for name in CREDENTIAL_PATHS if self.filesystem.kind(path := f"{real}/{name}") is not None]
+            for path in found:
+                if self.covers(path):
+                    self._masked.add(path)
+                    self.cover(path, empty=empty, nothing=nothing)
 
     def mask_private(self, tops: Iterable[str], limit: int, *, empty: str, nothing: str) -> None:
         """Cover what modes keep from others near the top of some directories, for a hook that is their owner.
@@ -211,11 +218,8 @@ class View:
         for top in tops:
             for path in self.filesystem.private_near(top, limit):
                 if self.covers(path):
-                    self._mask(path, empty=empty, nothing=nothing)
-
-    def _mask(self, path: str, *, empty: str, nothing: str) -> None:
-        self._masked.add(path)
-        self.cover(path, empty=empty, nothing=nothing)
+                    self._masked.add(path)
+                    self.cover(path, empty=empty, nothing=nothing)
 
     def cover_private(self, *, empty: str, nothing: str) -> None:
         """Cover the parts of the system that not everybody may read, for a hook that file modes do not restrict."""

@@ -94,6 +94,9 @@ _PLANTS = {
     "bare-top": 'git("init", "-q", "--bare", "a"); [os.rename("a/" + n, n) for n in os.listdir("a")]; '
     'plant("config"); git("config", "-f", "config", "core.bare", "false"); '
     'git("config", "-f", "config", "core.worktree", os.path.abspath("."))',
+    # A bare repository whose configuration is elsewhere: git obeys aliases and programs in it, if no working tree.
+    "common": 'git("init", "-q", "--bare", "a"); plant("a/config"); os.mkdir("b"); os.rename("a/HEAD", "b/HEAD"); '
+    'open("b/commondir", "w").write("../a\\n")',
     "closed": 'os.makedirs("a/b"); ' + _INIT.format("a/b") + '; os.chmod("a/b", 0o311); os.chmod("a", 0o555)',
 }
 
@@ -177,7 +180,7 @@ def test_a_nested_repository_stays_as_it_is(make: Callable[[Path, Path], str], t
     assert _outside("rev-parse", "HEAD", cwd=where) == _outside("rev-parse", "HEAD", cwd=tmp_path / "origin")
 
 
-def test_a_link_to_a_repository_can_be_used_and_not_replaced(tree: Path) -> None:
+def test_a_link_to_a_repository_can_be_used_and_not_replaced(tree: Path, launcher: str) -> None:
     _repository(tree)
     (tree / ".git").rename(tree / "real")
     (tree / ".git").symlink_to("real")
@@ -190,11 +193,16 @@ attempt(os.replace, "fresh", ".git")
 attempt(open, "real/config", "a")
 attempt(os.rename, "real", "other")
 """
-    hooks = _hook(tree, code)
+    hooks = _hook(tree, code, Policy(launcher=launcher))
     assert os.readlink(tree / ".git") == "real"
-    assert len((tree / "refused").read_text().splitlines()) == 5
     assert (tree / "head").read_text() == _outside("rev-parse", "HEAD", cwd=tree).strip() != ""
-    assert hooks.reports[-1].set_aside == ()
+    refused = (tree / "refused").read_text().splitlines()
+    if launcher == "native":
+        assert len(refused) == 5
+        assert hooks.reports[-1].set_aside == ()
+    else:  # bwrap mounts nothing over a link, so the frontend makes the link again
+        assert len(refused) >= 2
+        assert hooks.reports[-1].set_aside == (f"{tree}/.git",)
 
 
 def test_what_the_configuration_leads_to_stays_as_it_is(tree: Path) -> None:

@@ -27,10 +27,13 @@ def test_every_kind_of_repository_is_found(tmp_path: Path) -> None:
     (tmp_path / "c/.git").write_text("gitdir: x\n")
     (tmp_path / "d").mkdir()
     (tmp_path / "d/.git").symlink_to("../nowhere")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/HEAD").touch()
+    (tmp_path / "linked/commondir").write_text("../a")
     (tmp_path / "HEAD").touch()  # alone it is no repository
     found = find(str(tmp_path))
     assert found.complete
-    assert found.paths == tuple(f"{tmp_path}/{n}" for n in (".git", "a/b/.git", "bare", "c/.git", "d/.git"))
+    assert found.paths == tuple(f"{tmp_path}/{n}" for n in (".git", "a/b/.git", "bare", "c/.git", "d/.git", "linked"))
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -90,7 +93,8 @@ def test_only_what_is_new_is_set_aside(tmp_path: Path) -> None:
     names = [os.path.relpath(path, tmp_path) for path in moved]
     assert {".git", "bare/HEAD", "file/.git", "link/.git", "new/.git"} <= set(names)
     assert len(names) == 6, "one repository is in another"
-    assert find(str(tmp_path)).paths == (f"{tmp_path}/old/.git",)
+    assert find(str(tmp_path)).paths == (f"{tmp_path}/link/.git", f"{tmp_path}/old/.git")
+    assert os.readlink(tmp_path / "link/.git") == "one"
     assert set_aside(before) == ()
     (aside,) = tmp_path.glob(".git.set-aside-*")
     assert sorted(os.listdir(aside)) == ["HEAD.set-aside", "objects", "refs"]

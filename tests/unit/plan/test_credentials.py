@@ -47,6 +47,7 @@ def test_a_token_is_found_by_its_prefix(token: str, around: str) -> None:
         "http.extraheader=AUTHORIZATION: basic eDpoLXRva2Vu",
         "AWS_SECRET_ACCESS_KEY=hunter2",
         "MY_CREDENTIALS=hunter2",
+        "machine example.org login u password hunter2",
     ],
 )
 def test_a_credential_is_found_by_the_name_before_it(value: str) -> None:
@@ -71,6 +72,7 @@ def test_a_credential_is_found_by_the_name_before_it(value: str) -> None:
         "keyring:password-store",
         "secretary: a person",
         "-DWITH_SECRET=",
+        "-DMSG.something_long precious0123456789012345678901234567890",
     ],
 )
 def test_other_values_are_kept(value: str) -> None:

@@ -162,6 +162,25 @@ def test_configuration_with_credentials_is_covered(name: str) -> None:
         assert isinstance(inside.at(path), Cover)
 
 
+def test_configuration_beside_programs_and_in_environments_is_covered() -> None:
+    more = {
+        **venv_at("/srv/venv", "/usr/bin/python3"),
+        "/srv/venv/etc/npmrc": "secret",
+        "/srv/venv/etc/jupyter/x": "",
+        "/srv/tools/prog": "",
+        "/srv/tools/.env": "secret",
+        "/opt/flat/prog": "",
+        "/opt/flat/.netrc": "secret",
+        "/usr/lib/node_modules/npm/npmrc": "secret",
+    }
+    inside = _look(path="/srv/venv/bin:/srv/tools:/opt/flat", more=more)
+    for path in ("/srv/tools/prog", "/opt/flat/prog", "/srv/venv/etc/jupyter/x"):
+        assert inside.origin(path) == path
+    for path, text in more.items():
+        if text == "secret":
+            assert inside.reveals(path) == [], path
+
+
 @pytest.mark.parametrize("prefix", ["/usr", "/usr/local"])
 def test_the_site_configuration_of_pip_is_covered(prefix: str) -> None:
     """sys.prefix/pip.conf, as of a Python in /usr/local in many images."""

@@ -99,7 +99,8 @@ def arguments(
     options += [] if plan["network"] else [b"--unshare-net"]
     options += [b"--uid", _UID, b"--gid", _UID, b"--hostname", plan["hostname"], b"--cap-drop", b"ALL"]
     options += b"--clearenv --new-session --die-with-parent --as-pid-1".split()
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=True, network=plan["network"])
+    options_of_filter = {"network": plan["network"], "watches": plan["identity"]["throw_away"]}
+    program = seccomp.filter_program(syscalls.MACHINE, namespaces=True, **options_of_filter)
     options += [b"--seccomp", files.add(program)]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.

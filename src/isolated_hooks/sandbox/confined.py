@@ -51,7 +51,7 @@ class Confined(Init):
             reason = "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
             pipes.send(self.report, "degraded", "processes", reason)
         self.stage = "system call filter"
-        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation)
+        privileges.forbid(namespaces=False, network=network, truncation=confined.truncation, watches=separate)
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

@@ -118,7 +118,7 @@ class Init:
         if self.plan["scope"]:
             self._scope()
         self.stage = "system call filter"
-        privileges.forbid(namespaces=True, network=self.plan["network"])
+        privileges.forbid(namespaces=True, network=self.plan["network"], watches=self.entered.watches)
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -241,11 +241,18 @@ def _children() -> list[int]:
 def end_scoped() -> None:
     """Kill every process that this process may signal, except itself, in one step that no fork can outrun, kill(2).
 
-    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace.
+    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace. The
+    parent is beyond it: if we may signal that, we do nothing, because we would end the caller's processes too.
     """
     try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:
+        pass
+    else:
+        return
+    try:
         os.kill(-1, _signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass  # no process is left
 
 

@@ -115,13 +115,13 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
+def forbid(*, namespaces: bool, network: bool, truncation: bool = True, watches: bool = True) -> None:
     """Install the seccomp filter for this process and its descendants. The process needs no_new_privs, seccomp(2).
 
-    :param namespaces, network, truncation: as for :func:`seccomp.rules`
+    :param namespaces, network, truncation, watches: as for :func:`seccomp.rules`
     """
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation)
-    syscalls.seccomp_filter(program)
+    options = {"namespaces": namespaces, "network": network, "truncation": truncation, "watches": watches}
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, **options))
 
 
 def limit(limits: dict[str, int], *, files: tuple[int, int] | None = None) -> None:

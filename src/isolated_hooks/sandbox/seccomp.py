@@ -16,10 +16,12 @@ _NR, _ARCH = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def filter_program(machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True) -> bytes:
+def filter_program(
+    machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True, watches: bool = True
+) -> bytes:
     """Return the filter as an array of struct sock_filter, ready for seccomp(2).
 
-    :param namespaces, network, truncation: as for :func:`rules`
+    :param namespaces, network, truncation, watches: as for :func:`rules`
     :param machine: the machine, as in ``os.uname().machine``; the filter kills a 32-bit interpreter at once
     :raises ValueError: we have no filter for this machine
     """
@@ -28,7 +30,7 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
     assembler = Assembler()
     allow = assembler.answer(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation):
+    for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation, watches=watches):
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = NUMBERS[name][MACHINES[machine]]
@@ -40,13 +42,13 @@ def filter_program(machine: str, *, namespaces: bool = True, network: bool = Fal
     return assembler.program()
 
 
-def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
+def describe(*, namespaces: bool = True, network: bool = False, watches: bool = True) -> list[str]:
     """Return a sentence for each rule that says what the filter refuses, from the tables that the filter is made from.
 
-    :param namespaces, network: as for :func:`rules`
+    :param namespaces, network, watches: as for :func:`rules`
     """
     sentences = []
-    for names, rows, reason in rules(namespaces=namespaces, network=network):
+    for names, rows, reason in rules(namespaces=namespaces, network=network, watches=watches):
         refusals = [f"{ACTIONS[action]} {words}".rstrip() for _, action, words in rows if action != ALLOW]
         sentences.append(f"{names.replace(' ', ', ')}: {'; '.join(refusals)} ({reason})")
     sentences.append(f"any call with a number above {NEWEST}, x32 calls among them: {ACTIONS[ENOSYS]} (unknown to us)")

@@ -19,6 +19,7 @@ KILL = 0x80000000
 _ERRNO = 0x00050000
 PRETEND = _ERRNO
 EPERM = _ERRNO | 1
+EMFILE = _ERRNO | 24
 ENOSYS = _ERRNO | 38
 EOPNOTSUPP = _ERRNO | 95
 EAFNOSUPPORT = _ERRNO | 97
@@ -26,6 +27,7 @@ ACTIONS = {
     KILL: "the process is killed",
     PRETEND: "success without effect",
     EPERM: "EPERM",
+    EMFILE: "EMFILE",
     ENOSYS: "ENOSYS",
     EOPNOTSUPP: "EOPNOTSUPP",
     EAFNOSUPPORT: "EAFNOSUPPORT",
@@ -252,17 +254,27 @@ WITH_NETWORK: tuple[Rule, ...] = (
     ),
 )
 
+# The instances of inotify(7) count for the user, 128 by default, so a hook could take all of the caller's. Programs
+# expect this error, and poll instead.
+WITHOUT_WATCHES: tuple[Rule, ...] = (
+    ("inotify_init inotify_init1", (((), EMFILE, ""),), "the caller's instances of inotify(7) are the caller's"),
+)
 
-def rules(*, namespaces: bool = True, network: bool = False, truncation: bool = True) -> tuple[Rule, ...]:
+
+def rules(
+    *, namespaces: bool = True, network: bool = False, truncation: bool = True, watches: bool = True
+) -> tuple[Rule, ...]:
     """Return the rules that apply.
 
     :param namespaces: the hook has its own namespaces; without them the filter refuses more
     :param network: allow internet sockets even without namespaces
     :param truncation: Landlock confines truncate(2), so the filter need not; matters only without namespaces
+    :param watches: the hook cannot take all of the caller's instances of inotify(7), so the filter allows them
     """
+    unwatched = () if watches else WITHOUT_WATCHES
     if namespaces:
-        return RULES
-    more = (*WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
+        return (*RULES, *unwatched)
+    more = (*WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK), *unwatched)
     more += () if truncation else WITHOUT_TRUNCATION
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)

@@ -219,7 +219,11 @@ class Plan:
             for operation in self.operations:
                 yield f"  {operation.describe()}{self._why(operation.target)}"
         yield "system calls refused:"
-        for sentence in seccomp.describe(namespaces=not self.confined, network=self.policy.network):
+        for sentence in seccomp.describe(
+            namespaces=not self.confined,
+            network=self.policy.network,
+            watches=not self.confined or self.identity.traits.throw_away,
+        ):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, set: {' '.join(sorted(self.environ.set))}"

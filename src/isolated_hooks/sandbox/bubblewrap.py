@@ -121,7 +121,8 @@ def arguments(
     for capability in (b"CAP_SETPCAP", b"CAP_SYS_PTRACE"):  # for pid 1 only, see Inside
         options += [b"--cap-add", capability]
     options += b"--clearenv --new-session --die-with-parent --as-pid-1".split()
-    options += [b"--seccomp", files.add(seccomp.shared_program(syscalls.MACHINE))]
+    program = seccomp.shared_program(syscalls.MACHINE, watches=plan["identity"]["throw_away"])
+    options += [b"--seccomp", files.add(program)]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
     options += [b"--dev", _DEV] if own_dev else []

@@ -149,12 +149,14 @@ class Entered:
     :ivar uid: the uid of the hook, and its gid, as the sandbox sees them
     :ivar trees: the detached mount trees that the launcher has opened as the caller, by target
     :ivar mapped: the user namespace has an id map
+    :ivar watches: the hook cannot take all of the caller's instances of inotify(7)
     """
 
-    def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True) -> None:
+    def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True, watches: bool = True) -> None:
         self.uid = uid
         self.trees = trees
         self.mapped = mapped
+        self.watches = watches
 
 
 # The caller needs these to take over the hook's files from the throw-away uid, even in directories of mode 0700.
@@ -164,7 +166,7 @@ _TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
 def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
     """Map only the caller's own user."""
     _map_one(plan, uid, os.getegid())
-    return Entered(SANDBOX_UID, {})
+    return Entered(SANDBOX_UID, {}, watches=namespaces.bound_watches())
 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
@@ -197,9 +199,10 @@ def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int
     trees = mounts.open_trees(operations, {b"caller": space, b"tree": space})
     lines = range_map(uid)
     namespaces.enter(network=plan["network"], uid_map=lines, gid_map=lines, by_parent=True)
+    watches = namespaces.bound_watches()
     privileges.keep_capabilities_over_setuid()
     become(SANDBOX_UID, SANDBOX_UID)
-    return Entered(SANDBOX_UID, trees)
+    return Entered(SANDBOX_UID, trees, watches=watches)
 
 
 def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -207,9 +210,10 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
     privileges.require(*_TO_GIVE_BACK)
     maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
+    watches = namespaces.bound_watches()
     privileges.keep_capabilities_over_setuid()
     become(uid, uid)
-    return Entered(uid, {})
+    return Entered(uid, {}, watches=watches)
 
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -221,8 +225,8 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
         # under the overflow uid.
         if error.syscall != "write" or error.errno != EPERM:
             raise
-        return Entered(os.getuid(), {}, mapped=False)
-    return Entered(SANDBOX_UID, {})
+        return Entered(os.getuid(), {}, mapped=False, watches=namespaces.bound_watches())
+    return Entered(SANDBOX_UID, {}, watches=namespaces.bound_watches())
 
 
 def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:

@@ -125,7 +125,7 @@ class Init:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
         self._build_walls()
         self.stage = "system call filter"
-        privileges.forbid()
+        privileges.forbid(watches=self.entered.watches)
 
     def _build_walls(self) -> None:
         self.stage = "Landlock"
@@ -279,11 +279,18 @@ def _children() -> list[int]:
 def end_scoped() -> None:
     """Kill every process that this process may signal, except itself, in one step that no fork can outrun, kill(2).
 
-    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace.
+    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace. The
+    parent is beyond it: if we may signal that, we do nothing, because we would end the caller's processes too.
     """
     try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:
+        pass
+    else:
+        return
+    try:
         os.kill(-1, _signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass  # no process is left
 
 

@@ -18,6 +18,9 @@ ALL = (
     | syscalls.CLONE_NEWCGROUP
 )
 
+# Far less than a user has by default, 128 and at least 8192, and far more than a build needs.
+_WATCHES = {b"max_inotify_instances": 16, b"max_inotify_watches": 4096}
+
 
 def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> None:
     """Move this process into new namespaces with a single call, and write the id maps of its user namespace.
@@ -40,6 +43,19 @@ def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> 
     write_proc(b"/proc/self/setgroups", b"deny")
     write_proc(b"/proc/self/uid_map", uid_map)
     write_proc(b"/proc/self/gid_map", gid_map)
+
+
+def bound_watches() -> bool:
+    """Limit what inotify(7) gives in this user namespace, proc_sys_user(5). Return whether the host lets us.
+
+    The instances and watches of a user namespace count for the user that made it as well.
+    """
+    try:
+        for name, most in _WATCHES.items():
+            write_proc(b"/proc/sys/user/" + name, b"%d" % most)
+    except syscalls.SyscallError:
+        return False  # /proc/sys is read-only, as in containers
+    return True
 
 
 def loopback_up() -> None:

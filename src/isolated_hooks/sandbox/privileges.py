@@ -124,9 +124,12 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid() -> None:
-    """Install the filter of pid 1 and all its descendants. The process needs no_new_privs, seccomp(2)."""
-    syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE))
+def forbid(*, watches: bool = True) -> None:
+    """Install the filter of pid 1 and all its descendants. The process needs no_new_privs, seccomp(2).
+
+    :param watches: as for :func:`seccomp.rules`
+    """
+    syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE, watches=watches))
 
 
 def forbid_hook() -> None:
@@ -147,10 +150,8 @@ def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -
 
     :param network, truncation, devices: as for :func:`seccomp.rules`
     """
-    program = seccomp.filter_program(
-        syscalls.MACHINE, namespaces=False, network=network, truncation=truncation, devices=devices
-    )
-    syscalls.seccomp_filter(program)
+    options = {"network": network, "truncation": truncation, "devices": devices}
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=False, **options))
 
 
 def limit(limits: dict[str, int], *, files: tuple[int, int] | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
 from .numbers import KNOWN, MACHINES, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, RULES, Row, Rule, rules
+from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
@@ -17,23 +17,31 @@ _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
 def filter_program(
-    machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True, devices: bool = False
+    machine: str,
+    *,
+    namespaces: bool = True,
+    network: bool = False,
+    truncation: bool = True,
+    devices: bool = False,
+    watches: bool = True,
 ) -> bytes:
     """Return the filter as an array of struct sock_filter, ready for seccomp(2).
 
-    :param namespaces, network, truncation, devices: as for :func:`rules`
+    :param namespaces, network, truncation, devices, watches: as for :func:`rules`
     :param machine: the machine, as in ``os.uname().machine``; the filter kills a 32-bit interpreter at once
     :raises ValueError: we have no filter for this machine
     """
-    return _program(machine, rules(namespaces=namespaces, network=network, truncation=truncation, devices=devices))
+    options = {"network": network, "truncation": truncation, "devices": devices, "watches": watches}
+    return _program(machine, rules(namespaces=namespaces, **options))
 
 
-def shared_program(machine: str) -> bytes:
+def shared_program(machine: str, *, watches: bool = True) -> bytes:
     """Return the filter of pid 1 and of the hook, where there are namespaces.
 
+    :param watches: as for :func:`rules`
     :raises ValueError: as :func:`filter_program`
     """
-    return _program(machine, RULES)
+    return _program(machine, shared_rules(watches=watches))
 
 
 def hook_program(machine: str, *, brokered: bool) -> bytes:
@@ -63,13 +71,13 @@ def _program(machine: str, table: tuple[Rule, ...]) -> bytes:
     return assembler.program()
 
 
-def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
+def describe(*, namespaces: bool = True, network: bool = False, watches: bool = True) -> list[str]:
     """Return a sentence for each rule that says what the filter refuses, from the tables that the filter is made from.
 
-    :param namespaces, network: as for :func:`rules`
+    :param namespaces, network, watches: as for :func:`rules`
     """
     sentences = []
-    for names, rows, reason in rules(namespaces=namespaces, network=network):
+    for names, rows, reason in rules(namespaces=namespaces, network=network, watches=watches):
         refusals = [f"{ACTIONS[action]} {words}".rstrip() for _, action, words in rows if action != ALLOW]
         sentences.append(f"{names.replace(' ', ', ')}: {'; '.join(refusals)} ({reason})")
     sentences.append(f"any call that is newer than this package, and every x32 call: {ACTIONS[ENOSYS]} (unknown to us)")

@@ -19,6 +19,7 @@ KILL = 0x80000000
 _ERRNO = 0x00050000
 PRETEND = _ERRNO
 EPERM = _ERRNO | 1
+EMFILE = _ERRNO | 24
 ENOTTY = _ERRNO | 25
 ENOSYS = _ERRNO | 38
 EOPNOTSUPP = _ERRNO | 95
@@ -29,6 +30,7 @@ ACTIONS = {
     KILL: "the process is killed",
     PRETEND: "success without effect",
     EPERM: "EPERM",
+    EMFILE: "EMFILE",
     ENOTTY: "ENOTTY",
     ENOSYS: "ENOSYS",
     EOPNOTSUPP: "EOPNOTSUPP",
@@ -332,9 +334,28 @@ WITH_NETWORK: tuple[Rule, ...] = (
     ),
 )
 
+# The instances of inotify(7) count for the user, 128 by default, so a hook could take all of the caller's. Programs
+# expect this error, and poll instead.
+WITHOUT_WATCHES: tuple[Rule, ...] = (
+    ("inotify_init inotify_init1", (((), EMFILE, ""),), "the caller's instances of inotify(7) are the caller's"),
+)
+
+
+def shared_rules(*, watches: bool = True) -> tuple[Rule, ...]:
+    """Return the rules for pid 1 and the hook where there are namespaces. The hook gets :data:`OF_HOOK` besides.
+
+    :param watches: the hook cannot take all of the caller's instances of inotify(7), so the filter allows them
+    """
+    return RULES if watches else (*RULES, *WITHOUT_WATCHES)
+
 
 def rules(
-    *, namespaces: bool = True, network: bool = False, truncation: bool = True, devices: bool = False
+    *,
+    namespaces: bool = True,
+    network: bool = False,
+    truncation: bool = True,
+    devices: bool = False,
+    watches: bool = True,
 ) -> tuple[Rule, ...]:
     """Return the rules that apply.
 
@@ -343,9 +364,10 @@ def rules(
     :param truncation: Landlock confines truncate(2), so the filter need not; matters only without namespaces
     :param devices: the hook may open a device of the policy's, whose requests we do not know; matters only without
         namespaces
+    :param watches: as for :func:`shared_rules`
     """
     if namespaces:
-        return (*RULES, *OF_HOOK)
+        return (*shared_rules(watches=watches), *OF_HOOK)
     more = (_OTHERS_MEMORY, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
     more += (REQUESTS_OF_DEVICES if devices else REQUESTS, *(() if truncation else WITHOUT_TRUNCATION))
     stricter = {name for names, _, _ in more for name in names.split()}

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.lanes import first_fast
-from support.projects import caller, clean_environ, nothing_left, running, write_project
+from support.projects import caller, clean_environ, facts, nothing_left, running, write_project
 
 from isolated_hooks import HookKilledError, HookTimeoutError, Limits, Policy, Protection
 from isolated_hooks.plan import Identity
@@ -412,6 +412,23 @@ def test_many_names_delay_no_other_limit(tmp_path: Path) -> None:
     with pytest.raises(HookTimeoutError) as caught:
         attacked(code, tmp_path, cpu_time=60, wall_time=600)
     assert caught.value.limit == "cpu_time"
+
+
+_WATCHES = """
+import ctypes
+library, made = ctypes.CDLL(None), 0
+while made < 2000 and library.inotify_init1(0) >= 0: made += 1
+tell(uid=os.getuid(), made=made)
+return _wheel(out, {})
+"""
+
+
+def test_no_hook_takes_all_of_the_callers_inotify_instances(tier: str, tmp_path: Path) -> None:
+    """The kernel counts them for the user, and for the user that has made the user namespace, inotify(7)."""
+    attacked(_WATCHES, tmp_path)
+    (found,) = facts(tmp_path / "project")
+    own = tier == "no-namespaces" or (tier == "namespaces" and os.geteuid() == 0)
+    assert found["made"] <= 16 or (own and os.geteuid() == 0)
 
 
 # Binds the names of all throw-away uids, as an earlier version did to reserve one.

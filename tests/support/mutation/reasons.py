@@ -8,8 +8,8 @@ __all__ = ["REASONS", "reason_of"]
 
 _OWN = "it is the sandbox's own: without it a hook has less, and sees no more of the host"
 _MODES = (
-    "the hook's user owns nothing there, so modes refuse it too; the attacks write to the environment and the prefix of "
-    "their own world, which the same operation mounts"
+    "the hook's user owns nothing there, so modes refuse it too; the attacks write to the environment and the prefix "
+    "of their own world, which the same operation mounts"
 )
 
 REASONS: tuple[tuple[str, str, str], ...] = (

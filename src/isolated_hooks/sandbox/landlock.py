@@ -94,14 +94,12 @@ def _allow_reopening(ruleset: int, fd: int, handled: int) -> None:
 
 def rules_of(operations: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[bytes, int]]:
     """Yield the rules of :func:`build_wall` for the operations of a plan, as they come to the child."""
-    yield b"/dev", DEVICE
+    yield b"/dev", DEVICE  # every device of a plan is beneath it
     for kind, values in operations:
         if kind == "Scratch":
             yield from ((path, SOCKETS if path == OF_SOCKETS else WRITE) for path, _ in values["targets"])
         elif kind == "Bind" and values["writable"]:
             yield values["target"], WRITE
-        elif kind == "Bind" and values["device"]:
-            yield values["target"], DEVICE
 
 
 def _wall_access(kind: int) -> int:

@@ -13,6 +13,7 @@ import stat
 import sys
 
 from . import identity, inherited, mounts, privileges, seccomp, syscalls
+from .bubblewrap_inside import QUEUES
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
@@ -105,7 +106,7 @@ def arguments(
     options += [b"--seccomp", files.add(seccomp.shared_program(syscalls.MACHINE))]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
-    options += [b"--dev", _DEV] if own_dev else []
+    options += [b"--dev", _DEV, b"--mqueue", QUEUES] if own_dev else []
     for operation in operations:
         target = operation.at
         if not (own_dev and isinstance(operation, (Devpts, Symlink)) and target.startswith(b"/dev/")):

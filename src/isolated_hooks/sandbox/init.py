@@ -54,6 +54,7 @@ class Init:
         self.stage = "starting"
         self.trial = False
         self.broker: Broker | None = None
+        self.queues: int | None = None
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -130,7 +131,7 @@ class Init:
         self.stage = "Landlock"
         if self.plan["scope"]:
             self._scope()
-        landlock.build_wall(landlock.rules_of(self.plan["operations"]))
+        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -154,6 +155,7 @@ class Init:
             mapped=entered.mapped,
             degradations=self.degradations,
         )
+        self.queues = root.queues()
         mounts.build_root(root, self.operations)
         os.umask(umask)
 

@@ -47,13 +47,14 @@ def scope_abstract_sockets() -> None:
     _restrict_scope(SCOPE_ABSTRACT_UNIX_SOCKET)
 
 
-def build_wall(rules: Iterable[tuple[bytes, int]]) -> None:
+def build_wall(rules: Iterable[tuple[bytes, int]], queues: int | None) -> None:
     """Confine this process and its children, in a root of its own, to what that root shows, and to some writable paths.
 
     A mount that is read-only keeps nobody from writing to a FIFO or making a socket file; this does. It does nothing on
     a kernel whose Landlock is older than ABI 2, or off: it is the second wall.
 
     :param rules: WRITE, DEVICE and SOCKETS for what is more than readable
+    :param queues: a descriptor of the root of the message queues, which we close; without it there are none
     """
     try:
         abi = syscalls.landlock_abi()
@@ -72,6 +73,9 @@ def build_wall(rules: Iterable[tuple[bytes, int]]) -> None:
             syscalls.landlock_allow(ruleset, fd, access if directory else access & _FILE, path=path)
         finally:
             os.close(fd)
+    if queues is not None:
+        syscalls.landlock_allow(ruleset, queues, handled & ~_MAKE_SOCK, path=b"mqueue")
+        os.close(queues)
     for fd in range(3):
         _allow_reopening(ruleset, fd, handled)
     syscalls.landlock_restrict(ruleset)

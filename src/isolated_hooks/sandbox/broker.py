@@ -28,6 +28,7 @@ from errno import (
     EINPROGRESS,
     EINTR,
     EINVAL,
+    EISCONN,
 )
 
 from . import listener, syscalls
@@ -44,6 +45,8 @@ _LONGEST_PATH = 108
 _MOST_WAITING = 256
 # Seconds between two attempts where the kernel does not tell when the next one can succeed.
 _PAUSE = 0.01
+# What the kernel answers to a call on a socket if its work is done already.
+_DONE = (EISCONN, EINVAL, EADDRINUSE)
 _BIND = NUMBERS["bind"][MACHINES[syscalls.MACHINE]] if syscalls.MACHINE in MACHINES else None
 
 
@@ -83,7 +86,7 @@ class Broker:
         self.requests = requests
         self.abstract = abstract
         self.waiting: dict[int, Waiting] = {}
-        self.undelivered: dict[int, tuple[tuple[object, ...], int]] = {}
+        self.last: dict[int, tuple[int, ...]] = {}  # the last call that succeeded, by thread
         sockets = syscalls.open_path(OF_SOCKETS)
         self.mount = syscalls.mount_id(sockets)
         os.close(sockets)
@@ -148,22 +151,13 @@ class Broker:
         except OSError as failure:
             error = failure.errno or EINVAL
         if error is not None:
-            self._answer(request, error)
-
-    def _answer(self, request: listener.Request, error: int) -> None:
-        if not listener.answer(self.requests, request.cookie, error) and len(self.undelivered) < _MOST_WAITING:
-            # A signal cancelled the call after its work was done, and the kernel starts it again with the same
-            # arguments. Only kernels before 5.19 do so, see listener.py.
-            self.undelivered[request.task] = _call_of(request), error
+            listener.answer(self.requests, request.cookie, error)
 
     def _make_call(self, request: listener.Request) -> int | None:
         """Make the call of a request. Return its error, or ``None`` if it waits.
 
         :raises OSError: the call failed
         """
-        call, error = self.undelivered.pop(request.task, (None, 0))
-        if call == _call_of(request):
-            return error
         number, address, size = request.arguments[:3]
         size &= 0xFFFFFFFF
         if size > _LARGEST_ADDRESS:
@@ -175,13 +169,29 @@ class Broker:
             fd = listener.take(caller.pidfd, number)
             if not listener.is_valid(self.requests, request.cookie):
                 return 0  # what we have read and taken may be another process's
+            call = request.number, *request.arguments[:3], os.fstat(fd).st_ino
             if request.number == _BIND:
-                return self._bind(caller, fd, data)
-            return self._connect(request, caller, fd, data)
+                return self._once(request.task, call, self._bind(caller, fd, data))
+            return self._once(request.task, call, self._connect(request, caller, fd, data))
         finally:
             caller.close()
             if fd >= 0 and request.cookie not in self.waiting:
                 os.close(fd)
+
+    def _once(self, task: int, call: tuple[int, ...], error: int | None) -> int | None:
+        """Return the error of a call, or 0 if the call is the last of this thread, and that one succeeded.
+
+        A signal may cancel a call whose work is done. The kernel then starts it again with the same arguments. Before
+        Linux 5.19 any signal does so, see listener.py, and before 6.17 a signal that comes together with the answer.
+        """
+        if error in _DONE and self.last.get(task) == call:
+            return 0
+        if error == 0:
+            self.last.pop(task, None)
+            self.last[task] = call
+            if len(self.last) > _MOST_WAITING:
+                del self.last[next(iter(self.last))]
+        return error
 
     def _connect(self, request: listener.Request, caller: Caller, fd: int, data: bytes) -> int | None:
         family = _number(fd, _SO_DOMAIN)
@@ -289,10 +299,6 @@ def _link(own: bytes, name: bytes, directory: int) -> None:
             raise
         os.unlink(name, dir_fd=directory)
         os.symlink(own, name, dir_fd=directory)
-
-
-def _call_of(request: listener.Request) -> tuple[object, ...]:
-    return request.number, *request.arguments[:3]
 
 
 def _path_of(address: bytes) -> bytes:

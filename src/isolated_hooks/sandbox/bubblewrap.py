@@ -12,6 +12,7 @@ import sys
 from errno import EPERM
 
 from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
+from .bubblewrap_inside import QUEUES
 from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
@@ -125,7 +126,7 @@ def arguments(
     options += [b"--seccomp", files.add(program)]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
-    options += [b"--dev", _DEV] if own_dev else []
+    options += [b"--dev", _DEV, b"--mqueue", QUEUES] if own_dev else []
     for operation in operations:
         target = operation.at
         if not (own_dev and isinstance(operation, (Devpts, Symlink)) and target.startswith(b"/dev/")):

@@ -12,6 +12,9 @@ if False:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+#: Where bwrap mounts the message queues: Landlock needs a descriptor of their root, see :meth:`.root.Root.queues`.
+QUEUES = b"/dev/mqueue"
+
 
 def main(arguments: list[str]) -> int:
     """Go on inside bubblewrap's namespaces, as what was left at a descriptor says: ``DESCRIPTOR``."""
@@ -38,6 +41,8 @@ class Inside(Init):
         self._use_limits()
         self.stage = "privileges"
         privileges.reduce((), own=1 << privileges.CAP_SYS_PTRACE)
+        if os.path.exists(QUEUES):
+            self.queues = syscalls.open_path(QUEUES)
         self._build_walls()
 
     def _environment(self) -> dict[bytes, bytes]:

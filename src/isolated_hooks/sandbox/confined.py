@@ -62,7 +62,7 @@ class Confined(Init):
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         return super()._start(argv, variables)
 
-    def _confine_hook(self, _hiring: object) -> None:
+    def _confine_hook(self, _handover: object) -> None:
         """Do nothing: pid 1 has nothing that the hook has not."""
 
     def _end_rest(self) -> None:

@@ -8,15 +8,15 @@ import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
 from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from .broker import Broker
 from .degradations import Degradations
-from .hiring import Hiring
+from .listener import Handover
 from .root import Root
 
 if False:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from .broker import Broker
     from .operations import Operation
 
 #: The signals that a frontend sends to the launcher, and that reach the hook.
@@ -55,6 +55,7 @@ class Init:
         self.stage = "starting"
         self.trial = False
         self.broker: Broker | None = None
+        self.queues: int | None = None
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -131,7 +132,7 @@ class Init:
         self.stage = "Landlock"
         if self.plan["scope"]:
             self._scope()
-        landlock.build_wall(landlock.rules_of(self.plan["operations"]))
+        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -155,6 +156,7 @@ class Init:
             mapped=entered.mapped,
             degradations=self.degradations,
         )
+        self.queues = root.queues()
         mounts.build_root(root, self.operations)
         os.umask(umask)
 
@@ -208,30 +210,33 @@ class Init:
 
     def _fork(self, argv: list[bytes], variables: dict[bytes, bytes], report: int) -> int:
         """Fork the process that becomes the hook, with a broker if the host lets us. Return its pid."""
-        hiring = Hiring() if self.brokered else None
+        handover = Handover() if self.brokered else None
         hook = os.fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            _execute(argv, variables, report, lambda: self._confine_hook(hiring))
-        if hiring is not None:
-            self.broker = hiring.hire(hook, abstract=not self.plan["network"])
+            _execute(argv, variables, report, lambda: self._confine_hook(handover))
+        requests = handover.accept(hook) if handover is not None else None
         _become_unreadable()
-        if hiring is None:
+        if handover is None:
             return hook
-        hiring.close(go=self.broker is not None)
+        self.broker = self._hire(requests)
+        handover.end(go=self.broker is not None)
         if self.broker is not None:
             return hook
         os.waitpid(hook, 0)
         self.brokered = False
         return self._fork(argv, variables, report)
 
-    def _confine_hook(self, hiring: Hiring | None) -> None:
+    def _hire(self, requests: int | None) -> Broker | None:
+        try:
+            return Broker(requests, abstract=not self.plan["network"]) if requests is not None else None
+        except syscalls.SyscallError:
+            return None  # it cannot tell mounts apart
+
+    def _confine_hook(self, handover: Handover | None) -> None:
         """Take from the process that becomes the hook what pid 1 has for the broker."""
         privileges.drop_own(self.capabilities)
-        if hiring is None:
-            privileges.forbid_hook()
-        else:
-            hiring.offer()
+        privileges.forbid_hook(handover)
 
 
 def _become_unreadable() -> None:

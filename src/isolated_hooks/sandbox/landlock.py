@@ -47,13 +47,14 @@ def scope_abstract_sockets() -> None:
     _restrict_scope(SCOPE_ABSTRACT_UNIX_SOCKET)
 
 
-def build_wall(rules: Iterable[tuple[bytes, int]]) -> None:
+def build_wall(rules: Iterable[tuple[bytes, int]], queues: int | None) -> None:
     """Confine this process and its children, in a root of its own, to what that root shows, and to some writable paths.
 
     A mount that is read-only keeps nobody from writing to a FIFO or making a socket file; this does. It does nothing on
     a kernel whose Landlock is older than ABI 2, or off: it is the second wall.
 
     :param rules: WRITE, DEVICE and SOCKETS for what is more than readable
+    :param queues: a descriptor of the root of the message queues, which we close; without it there are none
     """
     try:
         abi = syscalls.landlock_abi()
@@ -72,6 +73,9 @@ def build_wall(rules: Iterable[tuple[bytes, int]]) -> None:
             syscalls.landlock_allow(ruleset, fd, access if directory else access & _FILE, path=path)
         finally:
             os.close(fd)
+    if queues is not None:
+        syscalls.landlock_allow(ruleset, queues, handled & ~_MAKE_SOCK, path=b"mqueue")
+        os.close(queues)
     for fd in range(3):
         _allow_reopening(ruleset, fd, handled)
     syscalls.landlock_restrict(ruleset)
@@ -94,14 +98,12 @@ def _allow_reopening(ruleset: int, fd: int, handled: int) -> None:
 
 def rules_of(operations: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[bytes, int]]:
     """Yield the rules of :func:`build_wall` for the operations of a plan, as they come to the child."""
-    yield b"/dev", DEVICE
+    yield b"/dev", DEVICE  # every device of a plan is beneath it
     for kind, values in operations:
         if kind == "Scratch":
             yield from ((path, SOCKETS if path == OF_SOCKETS else WRITE) for path, _ in values["targets"])
         elif kind == "Bind" and values["writable"]:
             yield values["target"], WRITE
-        elif kind == "Bind" and values["device"]:
-            yield values["target"], DEVICE
 
 
 def _wall_access(kind: int) -> int:

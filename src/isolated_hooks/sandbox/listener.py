@@ -1,4 +1,7 @@
-"""Seccomp user notification, seccomp_unotify(2): a process waits in a system call until another one has answered it."""
+"""Seccomp user notification, seccomp_unotify(2): a process waits in a system call until another one has answered it.
+
+The process that becomes the hook installs the filter, and pid 1 takes over its listener.
+"""
 
 from __future__ import annotations
 
@@ -116,6 +119,7 @@ def open_task(task: int) -> int:
 
 def _process_of(task: int) -> int:
     """Return the process of a thread. We do not ask /proc, which may belong to another PID namespace."""
+    os.kill(task, 0)  # fails if the thread has ended; kill(2) takes any thread's id
     for process in range(task, 0, -1):
         try:
             syscalls.call("tgkill", process, task, 0)
@@ -130,3 +134,48 @@ def _process_of(task: int) -> int:
 def take(pidfd: int, number: int) -> int:
     """Return a duplicate of a descriptor of another process, pidfd_getfd(2)."""
     return syscalls.call("pidfd_getfd", pidfd, number & 0xFFFFFFFF, 0)
+
+
+class Handover:
+    """How pid 1 gets the listener, between the fork and the start of the hook. The hook starts only after it."""
+
+    def __init__(self) -> None:
+        self._offers, self._offer = os.pipe()
+        self._answers, self._answer = os.pipe()
+
+    def offer(self, program: bytes) -> None:
+        """Install the filter in the process that becomes the hook. Return when pid 1 has the listener.
+
+        If pid 1 does not take it, this process ends.
+        """
+        try:
+            number = install(program)
+        except SyscallError:
+            number = -1
+        os.write(self._offer, number.to_bytes(4, "little", signed=True))
+        os.close(self._answer)
+        if not os.read(self._answers, 1):
+            os._exit(1)
+
+    def accept(self, pid: int) -> int | None:
+        """Return the listener that the process offers, or ``None`` if the host keeps us from using one."""
+        os.close(self._offer)
+        os.close(self._answers)
+        number = int.from_bytes(os.read(self._offers, 4) or b"\xff", "little", signed=True)
+        os.close(self._offers)
+        # The child has a copy of our memory, so this address means the same there.
+        known = ctypes.create_string_buffer(b"?")
+        task = open_task(pid)
+        try:
+            read_memory(pid, ctypes.addressof(known), 1)
+            return take(task, number) if number >= 0 else None
+        except SyscallError:
+            return None
+        finally:
+            os.close(task)
+
+    def end(self, *, go: bool) -> None:
+        """Let the hook start, or let its process end."""
+        if go:
+            os.write(self._answer, b"1")
+        os.close(self._answer)

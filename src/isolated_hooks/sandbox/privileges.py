@@ -6,10 +6,12 @@ import os
 import resource
 from errno import EINVAL, EPERM
 
-from . import listener, seccomp, syscalls
+from . import seccomp, syscalls
 
 if False:
     from collections.abc import Sequence
+
+    from . import listener
 
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
@@ -132,17 +134,13 @@ def forbid(*, watches: bool = True) -> None:
     syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE, watches=watches))
 
 
-def forbid_hook() -> None:
-    """Install the second filter of a hook without a broker."""
-    syscalls.seccomp_filter(seccomp.hook_program(syscalls.MACHINE, brokered=False))
-
-
-def listen() -> int:
-    """Install the second filter of a hook with a broker. Return the descriptor of its listener.
-
-    :raises SyscallError: this host has no listeners, or has one for this process already
-    """
-    return listener.install(seccomp.hook_program(syscalls.MACHINE, brokered=True))
+def forbid_hook(handover: listener.Handover | None) -> None:
+    """Install the second filter of a hook, and hand over its listener if there is a broker to take it."""
+    program = seccomp.hook_program(syscalls.MACHINE, brokered=handover is not None)
+    if handover is None:
+        syscalls.seccomp_filter(program)
+    else:
+        handover.offer(program)
 
 
 def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -> None:

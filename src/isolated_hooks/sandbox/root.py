@@ -180,6 +180,18 @@ class Root:
         self._mounts.add(syscalls.mount_id(fd))
         return fd
 
+    def queues(self) -> int | None:
+        """Return a descriptor of the root of mq_overview(7)'s filesystem, or ``None`` if the host refuses to mount it.
+
+        mq_open(3) opens files there, in a mount of the kernel's own, and Landlock needs a rule for them.
+        """
+        try:
+            fd = self.mount(b"mqueue", b"/.queues", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+        except syscalls.SyscallError:
+            return None
+        self.unmount(b"/.queues")
+        return fd
+
     def unmount(self, target: bytes) -> None:
         """Unmount a filesystem of our own and remove its mount point."""
         syscalls.umount(self.path + target)

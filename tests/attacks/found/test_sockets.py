@@ -18,6 +18,8 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
+from support.projects import CLI
+from support.repository import NARROW
 
 from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.selftest.world.processes import until
@@ -458,6 +460,7 @@ def pairs():
 def alarmed():
     ticks = []
     signal.signal(signal.SIGALRM, lambda *_: ticks.append(1))
+    signal.siginterrupt(signal.SIGALRM, False)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     server = socket.socket(socket.AF_UNIX)
     server.bind("alarmed")
@@ -498,6 +501,13 @@ async def streams():
     server.close()
     return text.decode()
 
+def queue():
+    # mq_open(3) opens files in a mount that nobody sees, and Landlock looks at these too.
+    import ctypes
+    libc = ctypes.CDLL("libc.so.6" if hasattr(ctypes.CDLL("libc.so.6"), "mq_open") else "librt.so.1", use_errno=True)
+    return libc.mq_open(b"/of-a-hook", os.O_CREAT | os.O_RDWR, 0o600, None) >= 0 and libc.mq_unlink(b"/of-a-hook") == 0
+
+found["queue"] = queue()
 found["pairs"] = pairs()
 found["alarmed"] = alarmed()
 found["timeout"] = timeout()
@@ -534,6 +544,7 @@ def test_what_builds_do_with_sockets_works(world: World, launcher: str) -> None:
     found = world.run(_WORKS, policy=Policy(launcher=launcher))
     assert found.pop("timeout")[1] in (11, 115)
     assert found == {
+        "queue": True,
         "pairs": 20,
         "alarmed": True,
         "udp": "x",
@@ -615,3 +626,56 @@ attempt(write, os.O_WRONLY | os.O_CREAT)
             assert not plain
     finally:
         os.close(reader)
+
+
+_PROGRAM = """
+import errno, json, os, socket, sys
+found = {}
+def attempt(do, *arguments):
+    try:
+        do(*arguments)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+tcp = socket.create_server(("127.0.0.1", 0))
+found["internet"] = attempt(socket.create_connection, tcp.getsockname())
+found["pair"] = attempt(socket.socketpair)
+found["theirs"] = attempt(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]))
+def own():
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("own")
+    server.listen()
+    socket.socket(socket.AF_UNIX).connect("own")
+    socket.socket(socket.AF_UNIX).connect(os.path.abspath("own"))
+    socket.socket(socket.AF_UNIX).connect("/proc/self/cwd/own")
+found["own"] = attempt(own)
+print(json.dumps(found))
+"""
+_HIDING = 'mount -t tmpfs none /proc/sys && exec "$@"'
+_OUTER = {
+    # Where the whole host has a listener already, a filter beneath cannot have one: EBUSY.
+    "a listener above": (sys.executable, os.fspath(NARROW), "landlock-abi=1", "--"),
+    # A fresh /proc would show what is hidden there, so the sandbox shows the old one, with the pids from above.
+    "the old /proc": ("unshare", "--map-root-user", "--mount", "sh", "-c", _HIDING, "sh"),
+    "a /proc of a PID namespace above": ("unshare", "--map-root-user", "--pid", "--fork"),
+    "no Landlock": (sys.executable, os.fspath(NARROW), "landlock_create_ruleset=ENOSYS", "--"),
+    "no id map": ("setpriv", "--bounding-set=-setfcap,-setuid,-setgid", "--inh-caps=-setfcap,-setuid,-setgid"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", _OUTER)
+def test_on_hosts_that_offer_less(world: World, host: str) -> None:
+    """Nowhere is a socket of others reached. Without a broker, the hook has only pairs of unix sockets."""
+    if subprocess.run([*_OUTER[host], "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this host cannot be made to offer less")
+    command = [*_OUTER[host], *CLI, "run", "--", "python3", "-c", _PROGRAM, str(world.tree / "theirs")]
+    with listening(world.tree / "theirs") as server:
+        done = subprocess.run(command, cwd=world.tree, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert not reached(server)
+    assert (found["internet"], found["pair"]) == ("done", "done")
+    brokered = host != "a listener above"
+    assert found["own"] == ("done" if brokered else "EPERM")
+    assert found["theirs"] == ("ECONNREFUSED" if brokered else "EPERM")

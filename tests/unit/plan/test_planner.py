@@ -922,3 +922,9 @@ def test_every_target_is_free_of_links_and_no_secret_is_visible(
     for path in view.secrets():
         assert any(root is not None and is_within(path, root) for root in named), path
     assert view.reveals(secret) == [] or any(root in ("/w", secret) for root in named)
+
+
+def test_only_what_is_exposed_read_only_is_shown_apart() -> None:
+    files = host({"/data/in/x": "", "/data/out/x": ""})
+    plan = make_plan(files, policy=Policy(expose=("/data/in",), writable=("/data/out",)))
+    assert {o.target for o in plan.operations if getattr(o, "separate", False)} == {"/data/in"}

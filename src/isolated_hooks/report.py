@@ -26,6 +26,7 @@ class HookReport:
     :ivar error: the error message, or an empty string
     :ivar seconds: wall time of the whole call, in seconds
     :ivar launcher: the name of the launcher that set up the sandbox
+    :ivar notes: sentences about things that the hook has outside and lacked inside
     """
 
     hook: str
@@ -37,6 +38,7 @@ class HookReport:
     error: str = ""
     seconds: float = 0.0
     launcher: str = ""
+    notes: tuple[str, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -53,7 +55,8 @@ class HookReport:
             for name, s in document["protections"].items()
         )
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
-        changed = {"protections": tuple(statuses), "artefacts": tuple(artefacts), "dropped": tuple(document["dropped"])}
+        changed = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
+        changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "notes")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -46,6 +46,8 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
             print(f"  {_styled('active', 'green')}: {', '.join(reasons)}", file=sys.stderr)
         for name, reason in reasons.items() if state is not ProtectionState.ACTIVE else ():
             print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}", file=sys.stderr)
+    for text in dict.fromkeys(text for report in reports for text in report.notes):
+        print(f"  {_styled('note', 'yellow')}: {visible(text)}", file=sys.stderr)
     dropped = sorted({visible(name) for report in reports for name in report.dropped})
     if dropped:
         count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"

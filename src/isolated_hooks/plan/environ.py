@@ -157,6 +157,7 @@ def plan_environ(
     tmpdir: str,
     user: str,
     rustup_home: str | None = None,
+    git: Mapping[str, str] = MappingProxyType({}),
 ) -> EnvironRules:
     """Decide the rules for the environment of one hook call.
 
@@ -167,11 +168,12 @@ def plan_environ(
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
     :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param git: the variables that configure git
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = _fitted(policy, home, tmpdir, user, rustup_home)
+    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
     removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
@@ -237,10 +239,6 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_DATA_HOME": f"{home}/.local/share",
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
-        # In a user namespace the owner of the source tree may be unmapped, which git refuses as dubious, git-config(1).
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
     }
     if not policy.network:
         fitted["CARGO_NET_OFFLINE"] = "true"

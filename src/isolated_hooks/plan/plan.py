@@ -103,6 +103,8 @@ class Plan:
     :ivar terminal: stdin is a pseudo-terminal that becomes the controlling one
     :ivar root: the caller is the kernel's own root
     :ivar remedy: how to get user namespaces on this host
+    :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
+    :ivar notes: sentences about things that a hook has outside and lacks inside
     """
 
     argv: tuple[str, ...]
@@ -122,6 +124,8 @@ class Plan:
     terminal: bool = False
     root: bool = False
     remedy: str = ""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def confined(self) -> bool:
@@ -181,6 +185,7 @@ class Plan:
             else [{"operation": type(o).__name__, **o.values()} for o in self.operations],
             "rules": [list(rule) for rule in self.rules] if self.confined else None,
             "environment": self.environ.to_dict(),
+            "notes": list(self.notes),
             "policy": self.policy.to_dict(),
         }
 
@@ -205,3 +210,5 @@ class Plan:
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, set: {' '.join(sorted(self.environ.set))}"
+        for note in self.notes:
+            yield f"note: {note}"

@@ -16,9 +16,10 @@ from ..files.paths import Filesystem, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
-from ..sandbox.operations import Bind
+from ..sandbox.operations import Bind, File
 from ..text import visible
 from .environ import plan_environ
+from .git import GitSettings, git_notes, git_settings, git_variables
 from .identities import choose_identity
 from .interpreter import interpreter_paths
 from .plan import Layout, Plan, Situation, Stage
@@ -347,15 +348,18 @@ class _Planner:
         for path in self.policy.hide:
             self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
+        home = f"{self.layout.scratch}/home" if self.confined else HOME
+        git = self._git(home)
         environ = plan_environ(
             self.situation.environ,
             self.situation.started_with,
             self.extra,
             self.policy,
-            home=f"{self.layout.scratch}/home" if self.confined else HOME,
+            home=home,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=USER,
             rustup_home=self.rustup_home,
+            git=git_variables(git.variables),
         )
         return Plan(
             argv=argv,
@@ -371,8 +375,23 @@ class _Planner:
             policy=self.policy,
             root=self.situation.root,
             remedy=self.situation.remedy,
+            files=git.home if self.confined else {},
+            notes=tuple(self._notes(git)),
             **fields,
         )
+
+    def _git(self, home: str) -> GitSettings:
+        """Give the hook what its caller's git is configured with, and return it."""
+        filesystem, situation = self.situation.filesystem, self.situation
+        git = git_settings(filesystem, situation.home, self.merged, self.real_source, in_tree=self.in_tree)
+        if not self.confined:
+            for path, content in (*git.system.items(), *((f"{home}/{p}", text) for p, text in git.home.items())):
+                self.view.add(File(path, content))
+        return git
+
+    def _notes(self, git: GitSettings) -> Iterable[str]:
+        path = search_path(self.merged.get("PATH", ""))
+        return git_notes(self.situation.filesystem, git, self.situation.home, path, shows=self.view.covers)
 
 
 def _is_device(path: str) -> bool:

@@ -101,6 +101,7 @@ class Run:
                 error=error,
                 seconds=seconds,
                 launcher=self.launcher.name,
+                notes=plan.notes,
             )
         )
 

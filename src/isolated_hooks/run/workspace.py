@@ -93,6 +93,11 @@ class Workspace:
             os.open(f"{self.path}/plan", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
         ) as file:
             file.write(data)
+        for path, content in plan.files.items():
+            target = f"{self.path}/scratch/home/{path}"
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            with open(target, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(content)
 
     def status(self) -> dict[str, Any]:
         """Return the status that the child reported."""

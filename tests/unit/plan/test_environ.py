@@ -23,6 +23,7 @@ from isolated_hooks.plan.environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
+from isolated_hooks.plan.git import git_variables
 from isolated_hooks.policy import Policy
 
 KEY = b"k" * 32
@@ -68,7 +69,7 @@ CANARIES = {
     "BASH_FUNC_ls%%": "() { hunter2; }",
     "PERL5OPT": "-Mhunter2",
     "GIT_SSH_COMMAND": "hunter2",
-    "GIT_CONFIG_KEY_1": "hunter2",
+    "GIT_CONFIG_KEY_9": "hunter2",
     "GCONV_PATH": "/hunter2",
     "HTTPS_PROXY": "hunter2",
     "VIRTUAL_ENV": "/hunter2",
@@ -99,6 +100,7 @@ def plan(
         tmpdir="/tmp",
         user="build",
         rustup_home=rustup_home,
+        git=git_variables(),
     )
 
 
@@ -394,9 +396,7 @@ FITTED = {
     "XDG_STATE_HOME": "/home/build/.local/state",
     "CARGO_HOME": "/home/build/.cargo",
     "CARGO_NET_OFFLINE": "true",
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "safe.directory",
-    "GIT_CONFIG_VALUE_0": "*",
+    **git_variables(),
 }
 
 

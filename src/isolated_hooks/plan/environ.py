@@ -17,7 +17,8 @@ For each ambient variable, the first of these rules that applies decides:
 7. Its name or its value looks like a credential: dropped.
 8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
 9. It is in ``NEVER``: dropped.
-10. It is in one of the other tables: kept. Anything else: dropped.
+10. It is in one of the other tables, or names a visible directory of a package as CMake has it: kept. Anything else:
+    dropped.
 
 The child filters ``PATH`` and ``LD_LIBRARY_PATH`` entry by entry, even if the frontend set them. It keeps the
 directories that are visible inside and not writable there. ``LD_LIBRARY_PATH`` is kept because compilers under /opt and
@@ -30,7 +31,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ..policy import Policy
@@ -46,6 +47,7 @@ from .environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
+from .projectvariables import PROJECT_VARIABLES, names_package
 
 __all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "plan_environ"]
 
@@ -158,6 +160,7 @@ def plan_environ(
     user: str,
     rustup_home: str | None = None,
     git: Mapping[str, str] = MappingProxyType({}),
+    shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
     """Decide the rules for the environment of one hook call.
 
@@ -169,6 +172,7 @@ def plan_environ(
     :param user: the hook's user name
     :param rustup_home: the directory of rustup's toolchains, if it is visible inside
     :param git: the variables that configure git
+    :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
@@ -186,7 +190,7 @@ def plan_environ(
             return Decision(True, "env_keep")
         if matches(os.fsencode(name).lower(), delete):
             return Decision(False, "deleted")
-        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network)
+        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network, shows=shows)
 
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
@@ -207,7 +211,7 @@ def _removal(name: str, policy: Policy) -> str:
     return "deleted" if name in policy.env_remove else "removed"
 
 
-def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:
+def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Callable[[str], bool]) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
     # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
@@ -218,10 +222,11 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decisio
         return Decision(False, "secret value")
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
-    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": BUILD_VARIABLES}
+    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
     if network:
         tables["network"] = NETWORK_VARIABLES
-    reason = next((reason for reason, table in tables.items() if _listed(name, table)), "unlisted")
+    listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
+    reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
 
 

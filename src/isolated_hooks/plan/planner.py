@@ -18,10 +18,11 @@ from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..sandbox.operations import Bind, File
 from ..text import visible
-from .environ import plan_environ
+from .environ import EnvironRules, plan_environ
 from .git import GitSettings, git_notes, git_settings, git_variables
 from .identities import choose_identity
 from .interpreter import interpreter_paths
+from .named import hidden_paths
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, USER, View, refuse_reserved
@@ -360,6 +361,7 @@ class _Planner:
             user=USER,
             rustup_home=self.rustup_home,
             git=git_variables(git.variables),
+            shows=self._shows,
         )
         return Plan(
             argv=argv,
@@ -376,7 +378,7 @@ class _Planner:
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=git.home if self.confined else {},
-            notes=tuple(self._notes(git)),
+            notes=tuple(self._notes(git, environ)),
             **fields,
         )
 
@@ -389,9 +391,15 @@ class _Planner:
                 self.view.add(File(path, content))
         return git
 
-    def _notes(self, git: GitSettings) -> Iterable[str]:
+    def _shows(self, path: str) -> bool:
+        real, _ = resolve(self.situation.filesystem, path) if os.path.isabs(path) else (None, {})
+        return real is not None and self.view.covers(real)
+
+    def _notes(self, git: GitSettings, environ: EnvironRules) -> Iterable[str]:
+        filesystem, situation = self.situation.filesystem, self.situation
         path = search_path(self.merged.get("PATH", ""))
-        return git_notes(self.situation.filesystem, git, self.situation.home, path, shows=self.view.covers)
+        yield from git_notes(filesystem, git, situation.home, path, shows=self.view.covers)
+        yield from hidden_paths(filesystem, environ, situation.environ, shows=self.view.covers)
 
 
 def _is_device(path: str) -> bool:

@@ -12,6 +12,7 @@ import marshal
 import os
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
+from .forking import fork
 from .init import Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
@@ -220,7 +221,7 @@ class Launch:
         if not self.plan["terminal"] and argv:
             self.streams = Streams()
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
             os.close(leash_write)

@@ -18,6 +18,7 @@ import time
 
 from . import inherited, pids
 from .cgroup import Group
+from .forking import fork
 
 if False:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,7 @@ class Watcher:
     ) -> None:
         orders, self._orders = os.pipe()
         self.fd, answers = os.pipe()
-        self._pid = os.fork()
+        self._pid = fork()
         if self._pid == 0:
             try:
                 _prepare(orders, answers)

@@ -10,6 +10,7 @@ configuration still counts for more.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import shlex
@@ -40,7 +41,7 @@ class GitSettings:
     :ivar home: the content of files, by their path beneath HOME
     :ivar variables: the settings that the caller's environment holds, for :func:`git_variables`
     :ivar programs: the filters, with the command of each
-    :ivar unread: the files that we have not read because a hook may write to them
+    :ivar unread: the files that we have not read because a hook may write to them, or the policy hides them
     """
 
     system: Mapping[str, str]
@@ -60,15 +61,15 @@ def git_variables(more: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
 
 
 def git_settings(
-    filesystem: Filesystem, home: str, environ: Mapping[str, str], source: str, *, in_tree: Callable[[str], bool]
+    filesystem: Filesystem, home: str, environ: Mapping[str, str], source: str, *, closed: Callable[[str], bool]
 ) -> GitSettings:
     """Read the settings of the caller that a hook gets.
 
     :param environ: the caller's environment, with the variables by which git finds its files
     :param source: the real path of the source tree, for conditional includes
-    :param in_tree: tells whether a hook may write to the directory of a path
+    :param closed: tells whether a hook may write to the directory of a path, or the policy hides it
     """
-    reader = _Reader(filesystem, home, _repository(filesystem, source), in_tree)
+    reader = _Reader(filesystem, home, _repository(filesystem, source), closed)
     system, user = _places(environ, home)
     system_settings = [] if system is None else list(reader.settings(system))
     user_settings = [setting for path in user for setting in reader.settings(path)]
@@ -145,17 +146,22 @@ def _expanded(path: str, home: str, directory: str) -> str:
     return path if os.path.isabs(path) else ""
 
 
+@functools.lru_cache(maxsize=32)
+def _parsed(text: str) -> tuple[Setting, ...]:
+    return tuple(parse(text))  # a file seldom changes between two hooks, and takes longer to parse than to read
+
+
 class _Reader:
     """Reads files of the caller, a limited number of limited size.
 
     :ivar unread: the files that a hook may write to
     """
 
-    def __init__(self, filesystem: Filesystem, home: str, source: str, in_tree: Callable[[str], bool]) -> None:
+    def __init__(self, filesystem: Filesystem, home: str, source: str, closed: Callable[[str], bool]) -> None:
         self.filesystem = filesystem
         self.home = home
         self.source = source
-        self.in_tree = in_tree
+        self.closed = closed
         self.left = _MOST_FILES
         self.unread: list[str] = []
 
@@ -164,7 +170,7 @@ class _Reader:
         real, links = resolve(self.filesystem, path)
         if not path or real is None:
             return ""
-        if any(map(self.in_tree, (real, *links))):
+        if any(map(self.closed, (path, real, *links))):
             self.unread.append(path)
             return ""
         text = self.filesystem.text(real)
@@ -177,7 +183,7 @@ class _Reader:
         if self.left == 0:
             return
         self.left -= 1
-        for setting in parse(self.text(path)):
+        for setting in _parsed(self.text(path)):
             if setting.name == "path" and self._includes(setting):
                 yield from self.settings(_expanded(setting.value or "", self.home, os.path.dirname(path)))
             else:
@@ -217,7 +223,7 @@ def git_notes(
     :param shows: tells whether a real path is visible inside
     """
     for file in settings.unread:
-        yield f"a hook could change {visible(file)!r}, so git inside works without that part of your configuration"
+        yield f"git inside works without {visible(file)!r}, because a hook could change it or the policy hides it"
     for name, command in settings.programs:
         try:
             word = next(iter(shlex.split(command)), "")

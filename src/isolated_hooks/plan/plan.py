@@ -53,6 +53,7 @@ class Situation:
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
+    :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     """
 
     filesystem: Filesystem
@@ -66,6 +67,7 @@ class Situation:
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""
+    user: tuple[str, str] = ("sandbox", "sandbox")
 
 
 @dataclasses.dataclass(frozen=True)

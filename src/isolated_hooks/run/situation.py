@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import grp
 import os
 import pwd
+import re
 import sys
 
 from ..files.ownership import survey
@@ -12,11 +14,14 @@ from ..files.paths import RealFilesystem
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
 from ..plan.planner import refuse_source
-from ..plan.view import refuse_reserved
+from ..plan.view import USER, refuse_reserved
 from ..policy import Policy
 from .remedies import remedy
 
 __all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
+
+# As useradd(8) recommends, and what directories of users have besides. The rest could not stand in passwd(5).
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -43,7 +48,21 @@ def situation_of(source: str, policy: Policy) -> Situation:
         inside=launcher.paths,
         root=is_kernel_root(),
         remedy=remedy(),
+        user=_names(),
     )
+
+
+def _names() -> tuple[str, str]:
+    """Return the names of this user and of its group, or ours where they have none."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = USER
+    try:
+        group = grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        group = user
+    return user if _NAME.fullmatch(user) else USER, group if _NAME.fullmatch(group) else USER
 
 
 def _home() -> str:

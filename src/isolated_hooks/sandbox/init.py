@@ -9,6 +9,7 @@ from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
 from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .degradations import Degradations
+from .forking import fork
 from .root import Root
 
 if False:
@@ -138,6 +139,7 @@ class Init:
             self.root_path,
             trees=entered.trees,
             uid=entered.uid,
+            gid=entered.gid,
             mapped=entered.mapped,
             degradations=self.degradations,
         )
@@ -180,7 +182,7 @@ class Init:
         # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         read, write = os.pipe()
-        hook = os.fork()
+        hook = fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             _execute(argv, variables, write)

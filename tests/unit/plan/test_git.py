@@ -15,7 +15,7 @@ HOME, SOURCE = "/home/me", "/work/project"
 
 def settings(files: Mapping[str, Entry], environ: Mapping[str, str] | None = None) -> GitSettings:
     filesystem = host({f"{SOURCE}/.git/HEAD": "", **files})
-    return git_settings(filesystem, HOME, environ or {}, SOURCE, in_tree=lambda path: is_within(path, SOURCE))
+    return git_settings(filesystem, HOME, environ or {}, SOURCE, closed=lambda path: is_within(path, SOURCE))
 
 
 def user(text: str, files: Mapping[str, Entry] | None = None) -> str:
@@ -112,7 +112,7 @@ def test_no_file_is_read_through_a_tree_of_hooks(name: str) -> None:
     given = settings(files)
     assert given.home == {}
     assert len(given.unread) == 1
-    assert "a hook could change" in next(git_notes(host(files), given, HOME, [], shows=lambda _: True))
+    assert "because a hook could change it" in next(git_notes(host(files), given, HOME, [], shows=lambda _: True))
 
 
 def test_variables_win_over_files_and_ours_over_all() -> None:

@@ -28,6 +28,7 @@ class HookReport:
     :ivar launcher: the name of the launcher that set up the sandbox
     :ivar set_aside: the paths of the repositories of git that the hook has made in a tree, and that were renamed, so
         that no later git command obeys them
+    :ivar notes: sentences about things that the hook has outside and lacked inside
     """
 
     hook: str
@@ -40,6 +41,7 @@ class HookReport:
     seconds: float = 0.0
     launcher: str = ""
     set_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -57,7 +59,7 @@ class HookReport:
         )
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
         changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
-        changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside")}
+        changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -53,6 +53,8 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
             _print(f"  {_styled('active', 'green')}: {', '.join(reasons)}")
         for name, reason in reasons.items() if state is not ProtectionState.ACTIVE else ():
             _print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}")
+    for text in dict.fromkeys(text for report in reports for text in report.notes):
+        _print(f"  {_styled('note', 'yellow')}: {visible(text)}")
     dropped = sorted({visible(name) for report in reports for name in report.dropped})
     if dropped:
         count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"

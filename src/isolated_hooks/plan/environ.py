@@ -17,7 +17,8 @@ For each ambient variable, the first of these rules that applies decides:
 7. Its name looks like a credential, or its value contains something that does, see ``credentials.py``: dropped.
 8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
 9. It is in ``NEVER``: dropped.
-10. It is in one of the other tables: kept. Anything else: dropped.
+10. It is in one of the other tables, or names a visible directory of a package as CMake has it: kept. Anything else:
+    dropped.
 
 The child filters ``PATH`` and ``LD_LIBRARY_PATH`` entry by entry, even if the frontend set them. It keeps the
 directories that are visible inside and not writable there. ``LD_LIBRARY_PATH`` is kept because compilers under /opt and
@@ -30,7 +31,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ..policy import Policy
@@ -47,6 +48,7 @@ from .environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
+from .projectvariables import PROJECT_VARIABLES, names_package
 
 __all__ = ["Decision", "EnvironRules", "looks_secret", "plan_environ"]
 
@@ -159,6 +161,8 @@ def plan_environ(
     tmpdir: str,
     user: str,
     rustup_home: str | None = None,
+    git: Mapping[str, str] = MappingProxyType({}),
+    shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
     """Decide the rules for the environment of one hook call.
 
@@ -169,11 +173,13 @@ def plan_environ(
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
     :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param git: the variables that configure git
+    :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = _fitted(policy, home, tmpdir, user, rustup_home)
+    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
     removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
@@ -186,7 +192,7 @@ def plan_environ(
             return Decision(True, "env_keep")
         if matches(os.fsencode(name).lower(), delete):
             return Decision(False, "deleted")
-        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network)
+        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network, shows=shows)
 
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
@@ -207,7 +213,7 @@ def _removal(name: str, policy: Policy) -> str:
     return "deleted" if name in policy.env_remove else "removed"
 
 
-def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:
+def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Callable[[str], bool]) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
     # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
@@ -218,10 +224,11 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decisio
         return Decision(False, "secret value")
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
-    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": BUILD_VARIABLES}
+    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
     if network:
         tables["network"] = NETWORK_VARIABLES
-    reason = next((reason for reason, table in tables.items() if _listed(name, table)), "unlisted")
+    listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
+    reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
 
 
@@ -239,10 +246,6 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_DATA_HOME": f"{home}/.local/share",
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
-        # In a user namespace the owner of the source tree may be unmapped, which git refuses as dubious, git-config(1).
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
     }
     if not policy.network:
         fitted["CARGO_NET_OFFLINE"] = "true"

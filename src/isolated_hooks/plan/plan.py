@@ -55,6 +55,7 @@ class Situation:
     :ivar remedy: how to get user namespaces on this host
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
+    :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     """
 
     filesystem: Filesystem
@@ -70,6 +71,7 @@ class Situation:
     remedy: str = ""
     workspaces: tuple[str, ...] = ()
     exported: tuple[str, ...] = ()
+    user: tuple[str, str] = ("sandbox", "sandbox")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Plan:
     :ivar terminal: stdin is a pseudo-terminal that becomes the controlling one
     :ivar root: the caller is the kernel's own root
     :ivar remedy: how to get user namespaces on this host
+    :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
+    :ivar notes: sentences about things that a hook has outside and lacks inside
     """
 
     argv: tuple[str, ...]
@@ -130,6 +134,8 @@ class Plan:
     terminal: bool = False
     root: bool = False
     remedy: str = ""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def confined(self) -> bool:
@@ -194,6 +200,7 @@ class Plan:
             ],
             "rules": [list(rule) for rule in self.rules] if self.confined else None,
             "environment": self.environ.to_dict(),
+            "notes": list(self.notes),
             "policy": self.policy.to_dict(),
         }
 
@@ -227,3 +234,5 @@ class Plan:
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, set: {' '.join(sorted(self.environ.set))}"
+        for note in self.notes:
+            yield f"note: {note}"

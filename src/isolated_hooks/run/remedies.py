@@ -14,6 +14,7 @@ from ..launchers import BUILT_IN
 from ..protections import ROWS
 from ..sandbox import bubblewrap_guard
 from ..text import visible
+from .shortage import shortage_of
 
 __all__ = ["HOST_CALLS", "REFUSALS", "is_load", "refusal", "remedy", "remedy_of"]
 
@@ -52,7 +53,9 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
-    reason = said or visible(str(status.get("reason", "")), limit=400) or _shortage(number)
+    reason = (
+        said or visible(str(status.get("reason", "")), limit=400) or shortage_of(syscall, number) or _shortage(number)
+    )
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
     if syscall == bubblewrap_guard.CVE:
         advice = f"install bubblewrap 0.12 or newer; or {remedy()}"

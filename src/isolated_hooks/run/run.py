@@ -118,6 +118,7 @@ class Run:
                 seconds=seconds,
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
+                notes=plan.notes,
             )
         )
 

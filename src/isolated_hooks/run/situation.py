@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import grp
 import os
 import pwd
+import re
 import sys
 
 from ..errors import SandboxSetupError
@@ -14,12 +16,15 @@ from ..files.repositories import find
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
 from ..plan.planner import refuse_source
-from ..plan.view import refuse_reserved
+from ..plan.view import USER, refuse_reserved
 from ..policy import Policy
 from ..results.exported import exported_in
 from .remedies import remedy
 
 __all__ = ["is_kernel_root", "situation_of", "started_with", "trusted_directories", "written_trees"]
+
+# As useradd(8) recommends, and what directories of users have besides. The rest could not stand in passwd(5).
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -48,6 +53,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         root=is_kernel_root(),
         remedy=remedy(),
         exported=exported_in(written_trees(source, policy)),
+        user=_names(),
     )
 
 
@@ -68,6 +74,19 @@ def _owners(trees: tuple[str, ...]) -> Owners:
     except OSError as error:
         path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else trees[0]
         raise SandboxSetupError("finding the owners of the source tree", path=path, errno=error.errno or 0) from error
+
+
+def _names() -> tuple[str, str]:
+    """Return the names of this user and of its group, or ours where they have none."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = USER
+    try:
+        group = grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        group = user
+    return user if _NAME.fullmatch(user) else USER, group if _NAME.fullmatch(group) else USER
 
 
 def _home() -> str:

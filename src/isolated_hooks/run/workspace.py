@@ -166,6 +166,11 @@ class Workspace(PrivateDirectory):
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(data)
+            for name, content in plan.files.items():
+                path = f"{self.path}/scratch/home/{name}"
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                with open(path, "w", encoding="utf-8", errors="surrogateescape") as text:
+                    text.write(content)
         except OSError as error:
             raise SandboxSetupError("writing the plan", path=path, errno=error.errno or 0) from error
 

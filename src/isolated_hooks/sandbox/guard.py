@@ -12,6 +12,7 @@ import os
 import select
 
 from . import inherited, syscalls
+from .forking import fork
 from .init import FORWARDED, die_with_parent
 
 if False:
@@ -29,7 +30,7 @@ def leave_guard(leash: int, end: Callable[[], None]) -> None:
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         die_with_parent(leash)
         return

@@ -13,6 +13,7 @@ import os
 from errno import EPERM
 
 from . import mounts, namespaces, privileges, syscalls
+from .forking import fork
 
 if False:
     from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ def end_all(uid: int) -> None:
     A process with that effective uid does it, because it reaches no other process, and root may lack CAP_KILL. Its real
     and its saved uid belong to nobody: the hook could signal it otherwise, and stop it, credentials(7).
     """
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             _become_unreachable(uid)
@@ -146,14 +147,18 @@ def _become_unreachable(uid: int) -> None:
 class Entered:
     """An identity that the launcher has taken.
 
-    :ivar uid: the uid of the hook, and its gid, as the sandbox sees them
+    :ivar uid: the uid of the hook, as the sandbox sees it
+    :ivar gid: its gid
     :ivar trees: the detached mount trees that the launcher has opened as the caller, by target
     :ivar mapped: the user namespace has an id map
     :ivar watches: the hook cannot take all of the caller's instances of inotify(7)
     """
 
-    def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True, watches: bool = True) -> None:
+    def __init__(
+        self, uid: int, trees: dict[bytes, int], *, gid: int | None = None, mapped: bool = True, watches: bool = True
+    ) -> None:
         self.uid = uid
+        self.gid = uid if gid is None else gid
         self.trees = trees
         self.mapped = mapped
         self.watches = watches
@@ -164,9 +169,10 @@ _TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
 
 
 def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """Map only the caller's own user."""
-    _map_one(plan, uid, os.getegid())
-    return Entered(SANDBOX_UID, {}, watches=namespaces.bound_watches())
+    """Map only the caller's own user, by the numbers that it has outside: archives and git's index hold them."""
+    gid = os.getegid()
+    _map_one(plan, uid, gid, inside=(uid, gid))
+    return Entered(uid, {}, gid=gid, watches=namespaces.bound_watches())
 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
@@ -186,9 +192,8 @@ def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
     return {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
 
 
-def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:
-    own = SANDBOX_UID
-    maps = b"%d %d 1" % (own, uid), b"%d %d 1" % (own, gid)
+def _map_one(plan: dict[str, Any], uid: int, gid: int, *, inside: tuple[int, int] = (SANDBOX_UID, SANDBOX_UID)) -> None:
+    maps = b"%d %d 1" % (inside[0], uid), b"%d %d 1" % (inside[1], gid)
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=False)
 
 

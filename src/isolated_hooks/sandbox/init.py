@@ -10,6 +10,7 @@ from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
+from .forking import fork
 from .listener import Handover
 from .root import Root
 
@@ -153,6 +154,7 @@ class Init:
             self.root_path,
             trees=entered.trees,
             uid=entered.uid,
+            gid=entered.gid,
             mapped=entered.mapped,
             degradations=self.degradations,
         )
@@ -211,7 +213,7 @@ class Init:
     def _fork(self, argv: list[bytes], variables: dict[bytes, bytes], report: int) -> int:
         """Fork the process that becomes the hook, with a broker if the host lets us. Return its pid."""
         handover = Handover() if self.brokered else None
-        hook = os.fork()
+        hook = fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             _execute(argv, variables, report, lambda: self._confine_hook(handover))

@@ -13,6 +13,7 @@ import os
 from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
+from .forking import fork
 from .init import FORWARDED, Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
@@ -227,7 +228,7 @@ class Launch:
         if not self.plan["terminal"] and argv:
             self.streams = Streams(self.targets)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
             os.close(leash_write)

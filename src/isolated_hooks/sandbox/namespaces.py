@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from . import syscalls
+from .forking import fork
 
 if False:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ class _MapWriter:
     def __enter__(self) -> _MapWriter:
         read, self.go = os.pipe()
         target = os.readlink(b"/proc/self")  # not our pid, if /proc belongs to a PID namespace above ours
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             status = 1
             try:
@@ -141,7 +142,7 @@ class UserNamespace:
     def __init__(self, uid_map: bytes, gid_map: bytes) -> None:
         ready_read, ready = os.pipe()
         done, done_write = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             try:
                 syscalls.unshare(syscalls.CLONE_NEWUSER)

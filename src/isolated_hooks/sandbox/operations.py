@@ -202,22 +202,24 @@ class Accounts(Operation):
 
     :ivar name: the user's name
     :ivar home: the user's home directory
+    :ivar group: the name of the user's group, or empty if it is the user's name
     """
 
-    fields = ("target", "name", "home")
+    fields = ("target", "name", "home", "group")
     target = "/etc"
     name: str
     home: str
+    group: str = ""
 
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}/passwd and group, only with the user {os.fsdecode(self.name)}"
 
     def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
         """Return the name and the content of each of the two files."""
-        name, home = map(os.fsencode, (self.name, self.home))
+        name, home, group = map(os.fsencode, (self.name, self.home, self.group or self.name))
         user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
+        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (group, gid))
 
     def execute(self, root: Root) -> None:
         for name, content in self.files(root.uid, root.gid):

@@ -29,12 +29,12 @@ class Root:
     """
 
     def __init__(
-        self, path: bytes, *, trees: dict[bytes, int], uid: int, mapped: bool, degradations: Degradations
+        self, path: bytes, *, trees: dict[bytes, int], uid: int, gid: int, mapped: bool, degradations: Degradations
     ) -> None:
         self.path = path
         self.fd = syscalls.open_path(path)
         self.trees = trees
-        self.uid = self.gid = uid
+        self.uid, self.gid = uid, gid
         self.mapped = mapped
         self.degradations = degradations
         self._mounts = {syscalls.mount_id(self.fd)}  # our own, in which we may create names

@@ -21,6 +21,7 @@ import time
 
 from . import inherited, pids
 from .cgroup import Group
+from .forking import fork
 
 if False:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Watcher:
         orders, self._orders = os.pipe()
         self.fd, answers = os.pipe()
         counter = _open_counter() if "cpu_time" in limits else None
-        self._pid = os.fork()
+        self._pid = fork()
         if self._pid == 0:
             try:
                 counter = _prepare(orders, answers, counter)

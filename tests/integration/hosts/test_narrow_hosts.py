@@ -153,7 +153,7 @@ uid, gid, listdir = os.geteuid(), os.getegid(), os.listdir
 operations.os.listdir = lambda path: [*listdir(path), b"0"]
 namespaces.enter(network=True, uid_map=b"1000 %d 1" % uid, gid_map=b"1000 %d 1" % gid, by_parent=False)
 mounts.mount_root(b"/usr", on_disk=False)
-new = root.Root(b"/usr", trees={}, uid=1000, mapped=True, degradations=None)
+new = root.Root(b"/usr", trees={}, uid=1000, gid=1000, mapped=True, degradations=None)
 operations.from_wire("Proc", {"target": b"/proc"})._show_old(new)
 print(os.path.exists("/usr/proc/version"), os.path.exists("/usr/proc/self/status"))
 """

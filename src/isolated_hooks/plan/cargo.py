@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..files.paths import Filesystem, is_within, resolve
-from .credentials import holds_credentials, looks_secret
+from .credentials import holds_credentials
+from .environ import looks_secret
 
 __all__ = ["cargo_settings", "directories", "render", "vetted"]
 

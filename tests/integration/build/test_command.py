@@ -337,7 +337,7 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
         (["--config", "type.toml"], "network"),
         (["--config", "notes.txt"], "not valid TOML"),
         (["--source", "elsewhere"], "--source"),
-        (["--time-limit", "-1"], "--time-limit: expected a positive number of seconds up to 2147483647, got -1.0"),
+        (["--time-limit", "-1"], "--time-limit: expected a positive number of seconds up to 2147483647, got -1"),
         (["--time-limit", "soon"], "--time-limit"),
         (["--expose", "missing"], "does not exist"),
         (["--env-keep", "=A"], "env_keep"),

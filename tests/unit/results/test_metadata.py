@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -10,13 +11,13 @@ from pathlib import Path
 
 import packaging.metadata
 import pytest
-from support.archivebuilders import METADATA, make_wheel, make_zip
+from support.archivebuilders import METADATA, make_sdist, make_wheel, make_zip
 from support.fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.results import metadata
 from isolated_hooks.results.archives import weight
-from isolated_hooks.results.archives.deepcheck import check_metadata, check_weight
+from isolated_hooks.results.archives.deepcheck import check_artefact, check_metadata, check_weight
 from isolated_hooks.results.archives.rules import read_identity
 from isolated_hooks.results.metadata import MAX_DOCUMENT, vet_metadata
 
@@ -239,3 +240,17 @@ def test_the_directory_of_a_zip64_file_is_found(tmp_path: Path, monkeypatch: pyt
     assert b"PK\6\6" in data
     with pytest.raises(UntrustedResultError, match="100 names"):
         weighed(data, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pkg-1.0-py3-none-any.whl", "pkg-1.0.tar.gz"])
+def test_the_deep_check_looks_at_the_weight_too(name: str, tmp_path: Path) -> None:
+    good, bad = (make_wheel(), wheel_with(HEAVY["names of fields"])) if name.endswith("l") else (make_sdist(), b"")
+    path = tmp_path / name
+    for data, refused in ((good, False), (bad, True)):
+        path.write_bytes(data)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            with pytest.raises(UntrustedResultError) if refused else contextlib.nullcontext():
+                check_artefact(fd, name, limit=1 << 20)
+        finally:
+            os.close(fd)

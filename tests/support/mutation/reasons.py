@@ -8,8 +8,8 @@ __all__ = ["REASONS", "reason_of"]
 
 _OWN = "it is the sandbox's own: without it a hook has less, and sees no more of the host"
 _MODES = (
-    "the hook's user owns nothing there, so modes refuse it too; the attacks write to the environment and the prefix of "
-    "their own world, which the same operation mounts"
+    "the hook's user owns nothing there, so modes refuse it too; the attacks write to the environment and the prefix "
+    "of their own world, which the same operation mounts"
 )
 
 REASONS: tuple[tuple[str, str, str], ...] = (
@@ -57,6 +57,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         r"namespaces: \| syscalls\.CLONE_NEWCGROUP",
         "it hides the name of the control group in /proc/self/cgroup, which is no secret; no group can be written to",
     ),
+    ("landlock", "EXECUTE", "execve(2) opens the file for reading too, which READ_FILE refuses"),
     ("landlock", "MAKE_(CHAR|BLOCK)", "the filter refuses mknod(2) of a device"),
     ("landlock", "IOCTL_DEV", "no rule lets a hook open another device than the harmless ones and the policy's"),
     ("landlock", "(BIND|CONNECT)_TCP", "the filter refuses every internet socket unless the policy allows the network"),

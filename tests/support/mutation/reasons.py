@@ -22,8 +22,8 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("plan", r"Bind (?!.*/(ih|isolated-hooks)-).* writable", _MODES),
     (
         "plan",
-        r"Bind .*/ih-\*/env/pyvenv\.cfg writable",
-        "the attacks change the directories of the environment beside it",
+        r"Bind .*/ih-\*/env/(bin|pyvenv\.cfg) writable",
+        "the attacks change env/lib beside it, which the same operation mounts",
     ),
     ("plan", r"init: self\._join_keyring\(\)", "the filter refuses keyctl(2), so no hook reaches the caller's keyring"),
     (

@@ -228,10 +228,10 @@ _STEPS = (
 
 # The tests for steps that concern what no attack of the suite has: a terminal, limits, a device node.
 _MORE = {
-    "os.setsid()": "tests/attacks/lifecycle/test_terminal.py",
-    'privileges.limit(self.plan["limits"])': "tests/integration/call/test_limits.py",
+    "os.setsid()": "tests/attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
+    'privileges.limit(self.plan["limits"])': "tests/integration/call/test_limits.py::test_open_files",
     "MOUNT_ATTR_NODEV": "tests/attacks/found/test_device_nodes.py",
-    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py",
+    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py::test_the_root_itself_is_read_only",
 }
 
 

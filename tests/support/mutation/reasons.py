@@ -22,8 +22,8 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("plan", r"Bind (?!.*/(ih|isolated-hooks)-).* writable", _MODES),
     (
         "plan",
-        r"Bind .*/ih-\*/env/pyvenv\.cfg writable",
-        "the attacks change the directories of the environment beside it",
+        r"Bind .*/ih-\*/env/(bin|pyvenv\.cfg) writable",
+        "the attacks change env/lib beside it, which the same operation mounts",
     ),
     ("plan", r"init: self\._join_keyring\(\)", "the filter refuses keyctl(2), so no hook reaches the caller's keyring"),
     (
@@ -57,6 +57,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         r"namespaces: \| syscalls\.CLONE_NEWCGROUP",
         "it hides the name of the control group in /proc/self/cgroup, which is no secret; no group can be written to",
     ),
+    ("landlock", "EXECUTE", "execve(2) opens the file for reading too, which READ_FILE refuses"),
     ("landlock", "MAKE_(CHAR|BLOCK)", "the filter refuses mknod(2) of a device"),
     ("landlock", "IOCTL_DEV", "no rule lets a hook open another device than the harmless ones and the policy's"),
     ("landlock", "(BIND|CONNECT)_TCP", "the filter refuses every internet socket unless the policy allows the network"),

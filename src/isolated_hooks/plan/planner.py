@@ -120,6 +120,7 @@ class _Planner:
         self.source = source
         self.merged = {**situation.environ, **extra}
         self.rustup_home: str | None = None
+        self.environments: tuple[str, ...] = ()
         self.identity, self.owner = choose_identity(situation.owners, situation.refused)
         self.confined = self.identity.confined
         self.real_source = resolve(situation.filesystem, source)[0] or source
@@ -132,7 +133,7 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self._interpreter(python)
         self._search_paths()
-        self._keep_environments(python)
+        self._keep_environments()
         for path in situation.inside:
             self._show_read_only(path)
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
@@ -226,16 +227,20 @@ class _Planner:
 
     def _interpreter(self, python: str) -> None:
         """Show an interpreter and everything that it loads."""
-        for path in interpreter_paths(self.situation.filesystem, python):
+        paths = interpreter_paths(self.situation.filesystem, python)
+        for path in paths:
             self._show_read_only(path)
+        prefix, _ = resolve(self.situation.filesystem, os.path.dirname(os.path.dirname(python)))
+        if any(is_within(path, tree) for path in (*paths, prefix or python) for tree in self._written()):
+            self.environments = environments_of(self.situation.filesystem, python)
 
-    def _keep_environments(self, python: str) -> None:
+    def _keep_environments(self) -> None:
         """Show build environments in a tree that the hook may write to read-only: later hooks run what is in them.
 
         Frontends make them in the directory for temporary files, which may lie in the tree. pip's environment is known
         by its search paths alone.
         """
-        found = list(environments_of(self.situation.filesystem, python)) if python else []
+        found = list(self.environments)
         names = (self.situation.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))  # as tempfile does
         if os.path.isabs(temporary := next(filter(None, names), "")):
             top, _ = resolve(self.situation.filesystem, temporary)

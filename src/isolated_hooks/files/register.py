@@ -190,20 +190,28 @@ def _remove_if_empty(path: str) -> None:
 def _open_place(path: str, *, make: bool) -> int | None:
     """Return a descriptor of a register that only this user can change; ``None`` if there is none."""
     try:
-        mode = os.stat(os.path.dirname(path)).st_mode
-        if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-            return None  # other users may rename what is there
         if make:
+            if not _keeps_names(os.path.dirname(path)):
+                return None
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
         fd = os.open(path, _DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
     status = os.fstat(fd)
-    if status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+    if status.st_uid == os.geteuid() and not status.st_mode & 0o077 and _keeps_names(os.path.dirname(path)):
         return fd
     os.close(fd)
     return None
+
+
+def _keeps_names(directory: str) -> bool:
+    """Return whether other users cannot rename what a user has in a directory."""
+    try:
+        mode = os.stat(directory).st_mode
+    except OSError:
+        return False
+    return not mode & (stat.S_IWGRP | stat.S_IWOTH) or bool(mode & stat.S_ISVTX)
 
 
 def _records() -> Iterator[tuple[int, str, str]]:

@@ -101,7 +101,7 @@ def build(
     return run_text([*program, *FRONTENDS[frontend], out, *options, project], cwd, environ)
 
 
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("name", [n if n == "activated" else pytest.param(n, marks=pytest.mark.slow) for n in TRAPS])
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_no_search_path_leads_into_the_tree(
     frontend: str, name: str, index: Index, canary: Path, tmp_path: Path
@@ -132,6 +132,7 @@ def test_a_search_path_into_the_tree_runs_it_without_us(
     assert os.listdir(canary) == ["mark"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Path, tmp_path: Path) -> None:
     """Each interpreter of an environment with a .pth file into the tree would import sitecustomize from there."""
@@ -148,6 +149,7 @@ def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Pa
     assert os.listdir(canary) == ["mark"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_temporary_files_do_not_lie_in_the_tree(frontend: str, index: Index, tmp_path: Path) -> None:
     """TMPDIR in the tree: the build environment, downloads and wheels would lie there, writable for the hooks."""

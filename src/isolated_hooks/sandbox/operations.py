@@ -160,10 +160,7 @@ class File(Operation):
 
 
 class Masked(Operation):
-    """Mount a small file of the sandbox's own, read-only, over a file of the host: the same without its credentials.
-
-    :ivar content: its content
-    """
+    """Mount a file of our own, read-only, over a file of the host: the same without its credentials."""
 
     fields = ("target", "content")
     content: str = ""
@@ -172,20 +169,17 @@ class Masked(Operation):
         return f"masked      {os.fsdecode(self.target)}: without its credentials"
 
     def execute(self, root: Root) -> None:
-        name = b"/.masked"
-        root.write(name, os.fsencode(self.content))
-        tree = syscalls.clone_tree(root.path + name)
-        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
-        syscalls.mount_setattr(tree, attributes, recursive=False, path=self.target)
+        root.write(b"/.masked", os.fsencode(self.content))
+        tree = syscalls.clone_tree(root.path + b"/.masked")
+        syscalls.mount_setattr(tree, Bind("", "").attributes(), recursive=False, path=self.target)
         root.attach(tree, self.at)
-        root.unlink(name)
+        root.unlink(b"/.masked")
 
 
 class Hold(Operation):
-    """Mount a symbolic link over itself, so that the hook can neither remove nor replace it.
+    """Mount a symbolic link over itself, so that the hook can neither remove nor replace it. It leads where it did.
 
-    The link leads where it did before: a mount whose root is a link is followed like the link (tried on Linux 6.18).
-    Where the kernel refuses it, the frontend looks at the link after the hook.
+    Tried on Linux 6.18. Where the kernel refuses it, the frontend looks at the link after the hook.
     """
 
     fields = ("target",)

@@ -4,7 +4,8 @@ It holds a marshalled dictionary, because importing :mod:`json` costs each hook 
 interpreter.
 
 ============  =========================================================================================
-``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
+``pid``       pid 1 of the sandbox, or the guard if there is no PID namespace: the process that ends last; ``born``:
+              when it was started, see :func:`start_time`
 ``files_of``  the throw-away uid that owns the hook's files, if the parent has to give them to the caller afterwards;
               ``confined``: there is no PID namespace, so only this uid identifies processes that the hook left behind
 ``cgroups``   the directory that may contain the hook's own cgroup, which the parent removes at the end

@@ -316,7 +316,9 @@ def test_everything_ends_with_a_frontend_whose_hook_holds_up_its_output(
 ) -> None:
     code = f"open('begun', 'w').close()\nsteal_from_all({seconds})\nopen('stolen', 'w').close()\ntime.sleep(600)"
     with frontend(code, tmp_path, tier, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert until((tmp_path / "project" / "stolen").exists, seconds=seconds + 60)
+        stolen = tmp_path / "project" / "stolen"
+        until(lambda: stolen.exists() or process.poll() is not None, seconds=seconds + 120)
+        assert stolen.exists()
         assert running(tmp_path / "tmp")
         process.kill()
     assert until(lambda: not running(tmp_path / "tmp"))

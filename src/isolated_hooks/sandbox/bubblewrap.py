@@ -126,7 +126,8 @@ def arguments(
     options += [b"--seccomp", files.add(program)]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
-    options += [b"--dev", _DEV, b"--mqueue", QUEUES] if own_dev else []
+    options += [b"--dev", _DEV] if own_dev else []
+    options += [b"--mqueue", QUEUES]
     for operation in operations:
         target = operation.at
         if not (own_dev and isinstance(operation, (Devpts, Symlink)) and target.startswith(b"/dev/")):

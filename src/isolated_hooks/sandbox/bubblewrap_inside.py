@@ -13,7 +13,7 @@ if False:
     from typing import Any
 
 #: Where bwrap mounts the message queues: Landlock needs a descriptor of their root, see :meth:`.root.Root.queues`.
-QUEUES = b"/dev/mqueue"
+QUEUES = b"/.queues"
 
 
 def main(arguments: list[str]) -> int:

@@ -213,12 +213,15 @@ class Init:
     def _fork(self, argv: list[bytes], variables: dict[bytes, bytes], report: int) -> int:
         """Fork the process that becomes the hook, with a broker if the host lets us. Return its pid."""
         handover = Handover() if self.brokered else None
+        # A change of credentials may have taken this from us, and pid 1 looks into the child: ptrace(2), "access mode".
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, int(handover is not None))
         hook = fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             _execute(argv, variables, report, lambda: self._confine_hook(handover))
         requests = handover.accept(hook) if handover is not None else None
-        _become_unreadable()
+        # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         if handover is None:
             return hook
         self.broker = self._hire(requests)
@@ -239,11 +242,6 @@ class Init:
         """Take from the process that becomes the hook what pid 1 has for the broker."""
         privileges.drop_own(self.capabilities)
         privileges.forbid_hook(handover)
-
-
-def _become_unreadable() -> None:
-    """Let nobody trace this process or read its /proc files, prctl(2): its memory contains the caller's environment."""
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
 
 
 def die_with_parent(leash: int) -> None:

@@ -22,6 +22,8 @@ from support.projects import CLI
 from support.repository import NARROW
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.plan import Identity
+from isolated_hooks.run import trial
 from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -679,3 +681,24 @@ def test_on_hosts_that_offer_less(world: World, host: str) -> None:
     brokered = host != "a listener above"
     assert found["own"] == ("done" if brokered else "EPERM")
     assert found["theirs"] == ("ECONNREFUSED" if brokered else "EPERM")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mirror its id map")
+@pytest.mark.parametrize("refused", [(), (Identity.SINGLE, Identity.RANGE)], ids=["range", "mirror"])
+@pytest.mark.parametrize("owners", ["one", "several"])
+def test_with_every_identity(
+    world: World, refused: tuple[Identity, ...], owners: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of ids takes pid 1's access to its own child, unless it takes that back."""
+    if owners == "several":
+        (world.tree / "theirs").touch()
+        os.chown(world.tree / "theirs", 1001, 105)
+    if refused:
+        monkeypatch.setattr(trial, "refused_identities", lambda *_: frozenset(refused))
+    code = """
+server = socket.socket(socket.AF_UNIX)
+server.bind("own")
+server.listen()
+found["own"] = attempt(client, "own")
+"""
+    assert world.run(code)["own"][0] == "done"

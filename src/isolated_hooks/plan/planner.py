@@ -16,14 +16,12 @@ from ..files.paths import Filesystem, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
-from ..sandbox.operations import Accounts, Bind, File
+from ..sandbox.operations import Bind
 from ..text import visible
-from .cargo import cargo_settings, directories, render
-from .environ import EnvironRules, plan_environ
-from .git import GitSettings, git_notes, git_settings, git_variables
+from .callers import CallerSettings
+from .environ import plan_environ
 from .identities import choose_identity
 from .interpreter import interpreter_paths
-from .named import hidden_paths
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python, rustup_home, search_path, tool_paths
 from .view import HOME, SCRATCH, View, refuse_reserved
@@ -35,8 +33,6 @@ _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
 # The sandbox has its own versions of these directories, as of /dev. A search path cannot show the host's there.
 _OWN = ("/etc", "/proc", "/sys")
-# The catalogues by which xsltproc and others find their DTDs, without the network.
-_MORE = ("/etc/xml", "/etc/sgml")
 # The directories for source trees that every hook sees.
 _WORKPLACES = ("/opt", "/usr/src", "/usr/local/src")
 
@@ -140,11 +136,10 @@ class _Planner:
         for paths, writable, owned in ((policy.expose, False, "caller"), (policy.writable, True, "tree")):
             for path in paths:
                 self._expose(path, writable=writable, owned=owned)
-        self.cargo = cargo_settings(situation.filesystem, situation.home, self.merged, closed=self._closed)
-        for path in (*_MORE, *directories(self.cargo, situation.home)):
-            self._show_named(path)
-        name, group = situation.user
-        self.view.add(Accounts("/etc", name, HOME, group))
+        self.caller = CallerSettings(situation, policy, self.merged, self.real_source, in_tree=self.in_tree)
+        for path in self.caller.paths:
+            self._show_read_only(path)
+        self.caller.show(self.view, confined=self.confined)
         self._protect()
 
     def _neighbours(self) -> tuple[str, ...]:
@@ -357,18 +352,16 @@ class _Planner:
         for path in self.policy.hide:
             self._pin_hidden(path)
             self.view.hide(path, empty=self.layout.empty, nothing=self.layout.nothing)
-        home = f"{self.layout.scratch}/home" if self.confined else HOME
-        git = self._git(home)
         environ = plan_environ(
             self.situation.environ,
             self.situation.started_with,
             self.extra,
             self.policy,
-            home=home,
+            home=f"{self.layout.scratch}/home" if self.confined else HOME,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
             rustup_home=self.rustup_home,
-            git=git_variables(git.variables),
+            git=self.caller.variables,
             shows=self._shows,
         )
         return Plan(
@@ -385,38 +378,14 @@ class _Planner:
             policy=self.policy,
             root=self.situation.root,
             remedy=self.situation.remedy,
-            files=self.files if self.confined else {},
-            notes=tuple(self._notes(git, environ)),
+            files=self.caller.files if self.confined else {},
+            notes=tuple(self.caller.notes(environ, self.view)),
             **fields,
         )
-
-    def _git(self, home: str) -> GitSettings:
-        """Give the hook what its caller's git and cargo are configured with, and return the former."""
-        filesystem, situation = self.situation.filesystem, self.situation
-        git = git_settings(filesystem, situation.home, self.merged, self.real_source, closed=self._closed)
-        self.files = {**git.home, **({".cargo/config.toml": render(self.cargo)} if self.cargo else {})}
-        if not self.confined:
-            for path, content in (*git.system.items(), *((f"{home}/{p}", text) for p, text in self.files.items())):
-                self.view.add(File(path, content))
-        return git
-
-    def _closed(self, path: str) -> bool:
-        """Return whether a hook may write to the directory of a path, or the policy hides the path."""
-        return self.in_tree(path) or any(is_within(path, hidden) for hidden in self.policy.hide)
-
-    def _show_named(self, path: str) -> None:
-        if not self._closed(path):
-            self._show_read_only(path)
 
     def _shows(self, path: str) -> bool:
         real, _ = resolve(self.situation.filesystem, path) if os.path.isabs(path) else (None, {})
         return real is not None and self.view.covers(real)
-
-    def _notes(self, git: GitSettings, environ: EnvironRules) -> Iterable[str]:
-        filesystem, situation = self.situation.filesystem, self.situation
-        path = search_path(self.merged.get("PATH", ""))
-        yield from git_notes(filesystem, git, situation.home, path, shows=self.view.covers)
-        yield from hidden_paths(filesystem, environ, situation.environ, shows=self.view.covers)
 
 
 def _is_device(path: str) -> bool:

@@ -23,7 +23,7 @@ from isolated_hooks.plan.environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
-from isolated_hooks.plan.git import git_variables
+from isolated_hooks.plan.gitsettings import git_variables
 from isolated_hooks.plan.projectvariables import PROJECT_VARIABLES
 from isolated_hooks.policy import Policy
 

@@ -9,7 +9,7 @@ import pytest
 from support.fakes import Entry, Link, host
 
 from isolated_hooks.files.paths import is_within
-from isolated_hooks.plan.cargo import cargo_settings, directories, render, vetted
+from isolated_hooks.plan.cargosettings import cargo_settings, directories, render, vetted
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,7 +8,7 @@ import pytest
 from support.fakes import Entry, Link, host
 
 from isolated_hooks.files.paths import is_within
-from isolated_hooks.plan.git import GitSettings, git_notes, git_settings, git_variables
+from isolated_hooks.plan.gitsettings import GitSettings, git_notes, git_settings, git_variables
 
 HOME, SOURCE = "/home/me", "/work/project"
 

@@ -33,7 +33,7 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
-    said = shortage_of(syscall, number) if number else visible(str(status.get("said", "")), limit=200)
+    said = shortage_of(syscall, number, stage=stage) if number else visible(str(status.get("said", "")), limit=200)
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,17 +16,15 @@ from ..errors import PolicyError
 from ..files.paths import Filesystem, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
-from ..sandbox.operations import Accounts, Bind, File
+from ..sandbox.operations import Bind
 from ..text import visible
-from .cargo import cargo_settings, directories, render
+from .callers import CallerSettings
 from .environ import EnvironRules, plan_environ
-from .gitsettings import GitSettings, git_notes, git_settings, git_variables
 from .guard import Guard
 from .identities import choose_identity
-from .named import hidden_paths
 from .outside import Outside
 from .plan import Layout, Plan, Situation, Stage
-from .search_path import absolute_python, search_path
+from .search_path import absolute_python
 from .system import show_system
 from .view import HOME, SCRATCH, View, refuse_reserved
 
@@ -35,8 +33,6 @@ __all__ = ["plan_command", "plan_hook", "plan_trial", "refuse_source"]
 # The path of a hook's output if its own directory contains something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
 _SCRATCH_INODES = 1_000_000
-# The catalogues by which xsltproc and others find their DTDs, without the network.
-_MORE = ("/etc/xml", "/etc/sgml")
 # The directories for source trees that every hook sees.
 _WORKPLACES = ("/usr/src", "/usr/local/src")
 _OUTPUT = "the output directory"
@@ -147,8 +143,6 @@ class _Planner:
         without = (situation.home, *self._neighbours())
         limits = {"size": policy.limits.temp_size, "inodes": _SCRATCH_INODES}
         show_system(self.view, network=policy.network, without=without, **limits)
-        name, group = situation.user
-        self.view.add(Accounts("/etc", name, HOME, group))
         written = policy.source == "read-write"
         self.view.show(source, reason="the source tree", writable=written, owned="tree")
         self.outside = Outside(self.view, situation, policy, (source, self.real_source))
@@ -164,12 +158,11 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self.outside.interpreter(python)
         self.outside.search_paths(self.merged)
-        self.cargo = cargo_settings(self.situation.filesystem, self.situation.home, self.merged, closed=self._closed)
-        for path in (*_MORE, *directories(self.cargo, self.situation.home)):
-            if not self._closed(path):
-                self.outside.show(path, "the configuration of cargo or of XML catalogues")
-        self.home = f"{self.layout.scratch}/home" if self.confined else HOME
-        self.git = self._git()
+        in_tree = self.outside.in_tree
+        self.caller = CallerSettings(self.situation, self.policy, self.merged, self.real_source, in_tree=in_tree)
+        for path in self.caller.paths:
+            self.outside.show(path, "the configuration of cargo or of XML catalogues")
+        self.caller.show(self.view, confined=self.confined)
         self.environ = self._plan_environ(extra)
         self.outside.toolchains_of(self.environ.visible(extra))
         for path in self.situation.inside:
@@ -255,11 +248,11 @@ class _Planner:
             self.situation.started_with,
             extra,
             self.policy,
-            home=self.home,
+            home=f"{self.layout.scratch}/home" if self.confined else HOME,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
             rustup_home=self.outside.rustup_home,
-            git=git_variables(self.git.variables),
+            git=self.caller.variables,
             shows=self._shows,
         )
 
@@ -291,32 +284,11 @@ class _Planner:
             policy=self.policy,
             root=self.situation.root,
             remedy=self.situation.remedy,
-            files=self.files if self.confined else {},
-            notes=tuple(self._notes()),
+            files=self.caller.files if self.confined else {},
+            notes=tuple(self.caller.notes(self.environ, self.view)),
             **fields,
         )
-
-    def _git(self) -> GitSettings:
-        """Give the hook what its caller's git and cargo are configured with, and return the former."""
-        filesystem, home = self.situation.filesystem, self.situation.home
-        git = git_settings(filesystem, home, self.merged, self.real_source, closed=self._closed)
-        self.files = {**git.home, **({".cargo/config.toml": render(self.cargo)} if self.cargo else {})}
-        if not self.confined:
-            files = {f"{self.home}/{path}": text for path, text in self.files.items()}
-            for path, content in {**git.system, **files}.items():
-                self.view.add(File(path, content))
-        return git
-
-    def _closed(self, path: str) -> bool:
-        """Return whether a hook may write to the directory of a path, or the policy hides the path."""
-        return self.outside.in_tree(path) or any(is_within(path, hidden) for hidden in self.policy.hide)
 
     def _shows(self, path: str) -> bool:
         real, _ = resolve(self.situation.filesystem, path) if os.path.isabs(path) else (None, {})
         return real is not None and self.view.covers(real)
-
-    def _notes(self) -> Iterable[str]:
-        filesystem, situation = self.situation.filesystem, self.situation
-        path = search_path(self.merged.get("PATH", ""))
-        yield from git_notes(filesystem, self.git, situation.home, path, shows=self.view.covers)
-        yield from hidden_paths(filesystem, self.environ, situation.environ, shows=self.view.covers)

@@ -54,7 +54,10 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
     reason = (
-        said or visible(str(status.get("reason", "")), limit=400) or shortage_of(syscall, number) or _shortage(number)
+        said
+        or visible(str(status.get("reason", "")), limit=400)
+        or shortage_of(syscall, number, stage=stage)
+        or _shortage(number)
     )
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
     if syscall == bubblewrap_guard.CVE:

@@ -1,4 +1,4 @@
-"""Which limit a process ran into that could not be started, with its value."""
+"""Which limit a set-up ran into, with its value."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import errno
 import os
 import resource
 
+from ..sandbox.identity import FIRST_UID, LAST_UID
+
 __all__ = ["shortage_of"]
 
 
-def shortage_of(syscall: str, number: int, *, root: str = "/") -> str:
-    """Return the reason, in words, for a fork(2) that failed with EAGAIN; an empty text for anything else.
+def shortage_of(syscall: str, number: int, *, stage: str = "", root: str = "/") -> str:
+    """Return the reason, in words, for a shortage that has the error EAGAIN; an empty text for anything else.
 
+    :param stage: the step of the set-up that failed
     :param root: the directory in which /proc and /sys lie
     """
+    if (stage, syscall, number) == ("identity", "", errno.EAGAIN):
+        count = LAST_UID - FIRST_UID + 1
+        return f"all {count} throw-away uids are in use, {FIRST_UID} to {LAST_UID}: run fewer hooks at once"
     if (syscall, number) != ("fork", errno.EAGAIN):
         return ""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -21,7 +27,7 @@ def shortage_of(syscall: str, number: int, *, root: str = "/") -> str:
     known += _of_cgroups(root)
     text = _read(f"{root}/proc/sys/kernel/threads-max")
     known += [f"the host may have {text} threads (kernel.threads-max)"] if text else []
-    return f"no process could be started, in several attempts: {', '.join(known)}"
+    return f"{os.strerror(number)}: no process could be started, in several attempts; {', '.join(known)}"
 
 
 def _of_cgroups(root: str) -> list[str]:

@@ -10,7 +10,7 @@ from support.fakes import Entry, Link, host
 from isolated_hooks.files.paths import is_within
 from isolated_hooks.plan.gitsettings import GitSettings, git_notes, git_settings, git_variables
 
-HOME, SOURCE = "/home/me", "/work/project"
+HOME, SOURCE = "/home/me", "/src/project"
 
 
 def settings(files: Mapping[str, Entry], environ: Mapping[str, str] | None = None) -> GitSettings:
@@ -77,21 +77,21 @@ def test_credentials_stay_outside() -> None:
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        ("gitdir:/work/", True),
-        ("gitdir:/work/**", True),
+        ("gitdir:/src/", True),
+        ("gitdir:/src/**", True),
         ("gitdir:project/.git", True),
-        ("gitdir:/WORK/", False),
-        ("gitdir/i:/WORK/", True),
+        ("gitdir:/SRC/", False),
+        ("gitdir/i:/SRC/", True),
         ("gitdir:~/", False),
-        ("gitdir:/work/*", False),
+        ("gitdir:/src/*", False),
         ("onbranch:main", False),
         ("hasconfig:remote.*.url:x", False),
     ],
 )
 def test_included_files_count_where_they_are_included(condition: str, holds: bool) -> None:
     text = "[core]\nabbrev = 1\n[include]\npath = more\n"
-    text += f'[includeIf "{condition}"]\npath = ~/work\n[core]\nabbrev = 4\n'
-    given = user(text, {f"{HOME}/more": "[core]\nabbrev = 2\n", f"{HOME}/work": "[core]\nabbrev = 3\n"})
+    text += f'[includeIf "{condition}"]\npath = ~/src\n[core]\nabbrev = 4\n'
+    given = user(text, {f"{HOME}/more": "[core]\nabbrev = 2\n", f"{HOME}/src": "[core]\nabbrev = 3\n"})
     assert [line.split('"')[1] for line in given.splitlines()[1:]] == ["1", "2", *(["3"] if holds else []), "4"]
 
 

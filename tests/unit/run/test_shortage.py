@@ -68,7 +68,12 @@ def test_other_failures_keep_their_words() -> None:
     assert shortage_of("mount", errno.EAGAIN) == shortage_of("fork", errno.ENOMEM) == shortage_of("", 0) == ""
 
 
+def test_the_throw_away_uids_are_counted() -> None:
+    error = refusal({"stage": "identity", "syscall": "", "errno": errno.EAGAIN})
+    assert "identity: all 4336 throw-away uids are in use, 61184 to 65519" in str(error)
+
+
 def test_the_error_names_the_call_and_the_limits() -> None:
     error = refusal({"stage": "starting pid 1", "syscall": "fork", "errno": errno.EAGAIN})
     assert isinstance(error, SandboxSetupError)
-    assert str(error).startswith("could not set up the sandbox: starting pid 1: fork: no process could be started")
+    assert "starting pid 1: fork: Resource temporarily unavailable: no process could be started" in str(error)

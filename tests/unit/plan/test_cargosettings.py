@@ -9,7 +9,7 @@ import pytest
 from support.fakes import Entry, Link, host
 
 from isolated_hooks.files.paths import is_within
-from isolated_hooks.plan.cargo import cargo_settings, directories, render, vetted
+from isolated_hooks.plan.cargosettings import cargo_settings, directories, render, vetted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +20,7 @@ HOME = "/home/me"
 
 
 def settings(files: dict[str, Entry], environ: dict[str, str] | None = None) -> dict[str, Any]:
-    return cargo_settings(host(files), HOME, environ or {}, closed=lambda path: is_within(path, "/work"))
+    return cargo_settings(host(files), HOME, environ or {}, closed=lambda path: is_within(path, "/src"))
 
 
 TEXT = """
@@ -86,12 +86,10 @@ def test_where_the_file_is() -> None:
         f"{HOME}/.cargo/config": "[build]\njobs = 1\n",
         f"{HOME}/.cargo/config.toml": "[build]\njobs = 2\n",
         "/c/config.toml": "[build]\njobs = 3\n",
-        "/work/config.toml": "[build]\njobs = 4\n",
-        "/d/config.toml": Link("/work/config.toml"),
+        "/src/config.toml": "[build]\njobs = 4\n",
+        "/d/config.toml": Link("/src/config.toml"),
     }
-    jobs = [
-        settings(files, {"CARGO_HOME": path} if path else {}) for path in ("", "/c", "/work", "/d", "/missing", "x")
-    ]
+    jobs = [settings(files, {"CARGO_HOME": path} if path else {}) for path in ("", "/c", "/src", "/d", "/missing", "x")]
     assert jobs == [{"build": {"jobs": 1}}, {"build": {"jobs": 3}}, {}, {}, {}, {}]
 
 

@@ -186,16 +186,23 @@ RULES: tuple[Rule, ...] = (
         (((_is(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),), EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),),
         "they type into a terminal shared with the caller, or load a line discipline into the kernel",
     ),
-    # A program that copies a file together with such a bit (cp -p, tar -p, install) gets EPERM too. So does chmod of a
-    # directory, which the filter cannot tell from a file.
-    ("chmod fchmod creat", _set_id(1), _SET_ID_REASON),
-    ("fchmodat fchmodat2", _set_id(2), _SET_ID_REASON),
+    # A program that copies a file together with such a bit (cp -p, tar -p, install) gets EPERM too.
+    ("creat", _set_id(1), _SET_ID_REASON),
     ("open", _set_id_if_created(1), _SET_ID_REASON),
     ("openat", _set_id_if_created(2), _SET_ID_REASON),
     ("mknod", _set_id(1) + _device(1), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
     ("mknodat", _set_id(2) + _device(2), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
 )
 
+# A filter cannot tell a directory from a file, so either pid 1 looks, modes.py, or no directory gets such a bit.
+_CHANGED_MODES: tuple[Rule, ...] = tuple(
+    (names, (((_bits(mode, _SET_ID),), NOTIFY, "with a set-ID bit, if it is for a directory"),), _SET_ID_REASON)
+    for names, mode in (("chmod fchmod", 1), ("fchmodat fchmodat2", 2))
+)
+_REFUSED_MODES: tuple[Rule, ...] = (
+    ("chmod fchmod", _set_id(1), _SET_ID_REASON),
+    ("fchmodat fchmodat2", _set_id(2), _SET_ID_REASON),
+)
 # For the hook and not for pid 1, which connects and binds for it, broker.py.
 _OTHERS_MEMORY: Rule = (
     "process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
@@ -205,6 +212,7 @@ _OTHERS_MEMORY: Rule = (
 OF_HOOK: tuple[Rule, ...] = (
     _OTHERS_MEMORY,
     ("connect bind", (((), NOTIFY, "if it leads to a socket of this sandbox"),), "a filter cannot read an address"),
+    *_CHANGED_MODES,
 )
 # Where the host keeps pid 1 from doing so.
 OF_HOOK_ALONE: tuple[Rule, ...] = (
@@ -214,6 +222,7 @@ OF_HOOK_ALONE: tuple[Rule, ...] = (
         (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"),),
         "a filter cannot read the address of connect(2)",
     ),
+    *_REFUSED_MODES,
 )
 
 
@@ -273,7 +282,7 @@ def rules(*, namespaces: bool = True, network: bool = False, truncation: bool = 
     """
     if namespaces:
         return (*RULES, *OF_HOOK)
-    more = (_OTHERS_MEMORY, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
+    more = (_OTHERS_MEMORY, *_REFUSED_MODES, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
     more += () if truncation else WITHOUT_TRUNCATION
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)

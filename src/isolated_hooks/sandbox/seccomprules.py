@@ -108,7 +108,9 @@ _SET_ID_REASON = "such a file lends its owner's rights to everyone who runs it, 
 # the kernel compares to 64 bits of zero, we compare in the same way.
 #
 # Calls that we allow on purpose: seccomp and landlock_* (a build may confine itself further, never less); mbind and
-# set_mempolicy (they affect the calling process's own memory); TIOCSCTTY (a program needs it for its own
+# set_mempolicy (they affect the calling process's own memory); ptrace in a PID namespace (LeakSanitizer and debuggers
+# attach to processes of the build; pid 1 is not dumpable, and a tracer cannot make a call that the tracee's filter
+# refuses: seccomp(2), since Linux 4.8); TIOCSCTTY (a program needs it for its own
 # pseudo-terminals, and taking over a terminal that has a session needs CAP_SYS_ADMIN); mkdir (the kernel ignores set-id
 # bits there).
 RULES: tuple[Rule, ...] = (
@@ -130,11 +132,6 @@ RULES: tuple[Rule, ...] = (
     ("clone3", _MISSING, "its flags lie behind a pointer; callers fall back to clone"),
     ("openat2", _MISSING, "its mode lies behind a pointer; callers fall back to openat"),
     ("open_by_handle_at name_to_handle_at", _REFUSED, "a file handle leads out of the hook's view of the filesystem"),
-    (
-        "ptrace",
-        (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
-        "it reaches memory or descriptors of another process",
-    ),
     ("migrate_pages move_pages", (((_bits(0, WORD),), EPERM, "for a process given by number"),), _OTHER_PROCESS),
     (
         "prlimit64",
@@ -240,6 +237,11 @@ WITHOUT_NAMESPACES: tuple[Rule, ...] = (
         "it would reach the host's IPC",
     ),
     ("mq_open mq_unlink", _REFUSED, "it would reach the host's POSIX message queues"),
+    (
+        "ptrace",
+        (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
+        _OTHER_PROCESS,
+    ),
     # The same error as on a filesystem without extended attributes, which cp, tar and install expect.
     (
         "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat",

@@ -31,7 +31,7 @@ from errno import (
     EISCONN,
 )
 
-from . import listener, syscalls
+from . import listener, modes, syscalls
 from .landlock import OF_SOCKETS
 from .numbers import MACHINES, NUMBERS
 from .syscalls import SyscallError
@@ -160,11 +160,14 @@ class Broker:
         """
         number, address, size = request.arguments[:3]
         size &= 0xFFFFFFFF
-        if size > _LARGEST_ADDRESS:
+        of_mode = request.number in modes.CALLS
+        if size > _LARGEST_ADDRESS and not of_mode:
             return EINVAL
         caller = Caller(request.task)
         fd = -1
         try:
+            if of_mode:
+                return modes.change(self.requests, request, caller)
             data = listener.read_memory(request.task, address, size)
             fd = listener.take(caller.pidfd, number)
             if not listener.is_valid(self.requests, request.cookie):

@@ -125,7 +125,9 @@ _SET_ID_REASON = "such a file lends its owner's rights to everyone who runs it, 
 # the kernel compares to 64 bits of zero, we compare in the same way.
 #
 # Calls that we allow on purpose: seccomp and landlock_* (a build may confine itself further, never less); mbind and
-# set_mempolicy (they affect the calling process's own memory); TIOCSCTTY (a program needs it for its own
+# set_mempolicy (they affect the calling process's own memory); ptrace in a PID namespace (LeakSanitizer and debuggers
+# attach to processes of the build; pid 1 is not dumpable, and a tracer cannot make a call that the tracee's filter
+# refuses: seccomp(2), since Linux 4.8); TIOCSCTTY (a program needs it for its own
 # pseudo-terminals, and taking over a terminal that has a session needs CAP_SYS_ADMIN); mkdir (the kernel ignores set-id
 # bits there).
 RULES: tuple[Rule, ...] = (
@@ -147,11 +149,6 @@ RULES: tuple[Rule, ...] = (
     ("clone3", _MISSING, "its flags lie behind a pointer; callers fall back to clone"),
     ("openat2", _MISSING, "its mode lies behind a pointer; callers fall back to openat"),
     ("open_by_handle_at name_to_handle_at", _REFUSED, "a file handle leads out of the hook's view of the filesystem"),
-    (
-        "ptrace",
-        (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
-        "it reaches memory or descriptors of another process",
-    ),
     ("migrate_pages move_pages", (((_bits(0, WORD),), EPERM, "for a process given by number"),), _OTHER_PROCESS),
     (
         "prlimit64",
@@ -208,16 +205,23 @@ RULES: tuple[Rule, ...] = (
         (((_is(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),), EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),),
         "they type into a terminal shared with the caller, or load a line discipline into the kernel",
     ),
-    # A program that copies a file together with such a bit (cp -p, tar -p, install) gets EPERM too. So does chmod of a
-    # directory, which the filter cannot tell from a file.
-    ("chmod fchmod creat", _set_id(1), _SET_ID_REASON),
-    ("fchmodat fchmodat2", _set_id(2), _SET_ID_REASON),
+    # A program that copies a file together with such a bit (cp -p, tar -p, install) gets EPERM too.
+    ("creat", _set_id(1), _SET_ID_REASON),
     ("open", _set_id_if_created(1), _SET_ID_REASON),
     ("openat", _set_id_if_created(2), _SET_ID_REASON),
     ("mknod", _set_id(1) + _device(1), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
     ("mknodat", _set_id(2) + _device(2), f"{_SET_ID_REASON}; a device leads out of the hook's view of the filesystem"),
 )
 
+# A filter cannot tell a directory from a file, so either pid 1 looks, modes.py, or no directory gets such a bit.
+_CHANGED_MODES: tuple[Rule, ...] = tuple(
+    (names, (((_bits(mode, _SET_ID),), NOTIFY, "with a set-ID bit, if it is for a directory"),), _SET_ID_REASON)
+    for names, mode in (("chmod fchmod", 1), ("fchmodat fchmodat2", 2))
+)
+_REFUSED_MODES: tuple[Rule, ...] = (
+    ("chmod fchmod", _set_id(1), _SET_ID_REASON),
+    ("fchmodat fchmodat2", _set_id(2), _SET_ID_REASON),
+)
 # For the hook and not for pid 1, which connects and binds for it, broker.py.
 _OTHERS_MEMORY: Rule = (
     "process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp",
@@ -227,6 +231,7 @@ _OTHERS_MEMORY: Rule = (
 OF_HOOK: tuple[Rule, ...] = (
     _OTHERS_MEMORY,
     ("connect bind", (((), NOTIFY, "if it leads to a socket of this sandbox"),), "a filter cannot read an address"),
+    *_CHANGED_MODES,
 )
 # Where the host keeps pid 1 from doing so.
 OF_HOOK_ALONE: tuple[Rule, ...] = (
@@ -236,6 +241,7 @@ OF_HOOK_ALONE: tuple[Rule, ...] = (
         (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"),),
         "a filter cannot read the address of connect(2)",
     ),
+    *_REFUSED_MODES,
 )
 
 
@@ -287,6 +293,11 @@ WITHOUT_NAMESPACES: tuple[Rule, ...] = (
         "it would reach the host's IPC",
     ),
     ("mq_open mq_unlink", _REFUSED, "it would reach the host's POSIX message queues"),
+    (
+        "ptrace",
+        (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
+        _OTHER_PROCESS,
+    ),
     # The same error as on a filesystem without extended attributes, which cp, tar and install expect.
     (
         "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat"
@@ -368,7 +379,7 @@ def rules(
     """
     if namespaces:
         return (*shared_rules(watches=watches), *OF_HOOK)
-    more = (_OTHERS_MEMORY, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
+    more = (_OTHERS_MEMORY, *_REFUSED_MODES, *WITHOUT_NAMESPACES, *(WITH_NETWORK if network else WITHOUT_NETWORK))
     more += (REQUESTS_OF_DEVICES if devices else REQUESTS, *(() if truncation else WITHOUT_TRUNCATION))
     stricter = {name for names, _, _ in more for name in names.split()}
     return (*(rule for rule in RULES if rule[0] not in stricter), *more)

@@ -26,6 +26,7 @@ from .outside import Outside
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python
 from .system import show_system
+from .toolchains import toolchain
 from .view import HOME, SCRATCH, View, refuse_reserved
 
 __all__ = ["plan_command", "plan_hook", "plan_trial", "refuse_source"]
@@ -291,4 +292,7 @@ class _Planner:
 
     def _shows(self, path: str) -> bool:
         real, _ = resolve(self.situation.filesystem, path) if os.path.isabs(path) else (None, {})
-        return real is not None and self.view.covers(real)
+        if real is None:
+            return False
+        # A variable that the hook gets shows the toolchain that it names.
+        return self.view.covers(real) or toolchain(self.situation.filesystem, real) is not None

@@ -101,7 +101,8 @@ def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: S
     idmapped = trees if identity.traits.idmapped else ()
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
     without = dataclasses.replace(policy, source="read-write", expose=(), writable=writable, hide=())
-    return plan_command((), layout.staging, without, bare, layout, stdin="null", terminal="")
+    planner = _Planner(without, bare, layout, {}, layout.staging, "", trial=True)
+    return planner.finish((), layout.staging, stdin="null", terminal=False)
 
 
 def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:
@@ -130,6 +131,8 @@ class _Planner:
         extra: Mapping[str, str],
         source: str,
         python: str,
+        *,
+        trial: bool = False,
     ) -> None:
         self.policy = policy
         self.situation = situation
@@ -150,7 +153,8 @@ class _Planner:
         self._show_outside(python, extra)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
         self.guard.trusted(confined=self.confined)
-        self.guard.repositories()
+        if not trial:
+            self.guard.repositories()
         self.guard.environments(python, self.merged, confined=self.confined)
 
     def _show_outside(self, python: str, extra: Mapping[str, str]) -> None:

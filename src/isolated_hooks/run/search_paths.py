@@ -35,11 +35,18 @@ def warn_of_search_paths(source: str, trees: Sequence[str], kept: Sequence[str])
     :param trees: the real paths of the trees that the hook may write to
     :param kept: directories that the sandbox keeps read-only even there
     """
-    for variable, entry in _writable(_settings(), os.getcwd(), source, tuple(trees), tuple(kept)):
+    for variable, entry in _writable(_settings(), _working_directory(), source, tuple(trees), tuple(kept)):
         if (variable, entry) not in _warned:
             _warned.add((variable, entry))
             text = f"{variable} names {visible(entry or '.')!r}, where hooks may write, so {_EFFECTS[variable]}"
             warnings.warn(text, WritablePathWarning, stacklevel=2)
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"  # it is gone, so no entry leads anywhere from there
 
 
 def _settings() -> tuple[tuple[str, str], ...]:

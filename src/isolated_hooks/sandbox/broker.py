@@ -163,7 +163,7 @@ class Broker:
         of_mode = request.number in modes.CALLS
         if size > _LARGEST_ADDRESS and not of_mode:
             return EINVAL
-        caller = Caller(request.task)
+        caller = listener.Caller(request.task)
         fd = -1
         try:
             if of_mode:
@@ -196,7 +196,7 @@ class Broker:
                 del self.last[next(iter(self.last))]
         return error
 
-    def _connect(self, request: listener.Request, caller: Caller, fd: int, data: bytes) -> int | None:
+    def _connect(self, request: listener.Request, caller: listener.Caller, fd: int, data: bytes) -> int | None:
         family = _number(fd, _SO_DOMAIN)
         path, address = -1, data
         name = _path_of(data) if family == _AF_UNIX else b""
@@ -217,7 +217,7 @@ class Broker:
             if path >= 0 and request.cookie not in self.waiting:
                 os.close(path)
 
-    def _bind(self, caller: Caller, fd: int, data: bytes) -> int:
+    def _bind(self, caller: listener.Caller, fd: int, data: bytes) -> int:
         if _number(fd, _SO_DOMAIN) != _AF_UNIX or len(data) < 2:
             return _errno_of("bind", fd, data)
         name = _path_of(data)
@@ -239,44 +239,6 @@ class Broker:
             return EADDRINUSE
         finally:
             os.close(directory)
-
-
-class Caller:
-    """The thread of the hook that waits for an answer.
-
-    :ivar pidfd: its descriptor
-    """
-
-    def __init__(self, task: int) -> None:
-        self.pidfd = listener.open_task(task)
-
-    def close(self) -> None:
-        """Close its descriptor."""
-        os.close(self.pidfd)
-
-    def open(self, path: bytes) -> int:
-        """Return an O_PATH descriptor of what ``path`` means in that thread."""
-        flags = os.O_PATH | os.O_CLOEXEC
-        for own, real in ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/")):
-            if path.startswith(own):
-                return os.open(self._proc() + real + path[len(own) :], flags)
-        if path.startswith(b"/"):
-            return os.open(path, flags)
-        directory = os.open(self._proc() + b"cwd", flags)
-        try:
-            return os.open(path, flags, dir_fd=directory)
-        finally:
-            os.close(directory)
-
-    def umask(self) -> int:
-        """Return its umask, proc_pid_status(5)."""
-        with open(self._proc() + b"status", "rb") as file:
-            return next(int(line.split()[1], 8) for line in file if line.startswith(b"Umask:"))
-
-    def _proc(self) -> bytes:
-        """Return its directory in /proc, which may belong to another PID namespace, pidfd_open(2)."""
-        with open(b"/proc/self/fdinfo/%d" % self.pidfd, "rb") as file:
-            return next(b"/proc/%b/" % line.split()[1] for line in file if line.startswith(b"Pid:"))
 
 
 def _reap(hook: int) -> int | None:

@@ -179,3 +179,41 @@ class Handover:
         if go:
             os.write(self._answer, b"1")
         os.close(self._answer)
+
+
+class Caller:
+    """The thread of the hook that waits for an answer.
+
+    :ivar pidfd: its descriptor
+    """
+
+    def __init__(self, task: int) -> None:
+        self.pidfd = open_task(task)
+
+    def close(self) -> None:
+        """Close its descriptor."""
+        os.close(self.pidfd)
+
+    def open(self, path: bytes) -> int:
+        """Return an O_PATH descriptor of what ``path`` means in that thread."""
+        flags = os.O_PATH | os.O_CLOEXEC
+        for own, real in ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/")):
+            if path.startswith(own):
+                return os.open(self._proc() + real + path[len(own) :], flags)
+        if path.startswith(b"/"):
+            return os.open(path, flags)
+        directory = os.open(self._proc() + b"cwd", flags)
+        try:
+            return os.open(path, flags, dir_fd=directory)
+        finally:
+            os.close(directory)
+
+    def umask(self) -> int:
+        """Return its umask, proc_pid_status(5)."""
+        with open(self._proc() + b"status", "rb") as file:
+            return next(int(line.split()[1], 8) for line in file if line.startswith(b"Umask:"))
+
+    def _proc(self) -> bytes:
+        """Return its directory in /proc, which may belong to another PID namespace, pidfd_open(2)."""
+        with open(b"/proc/self/fdinfo/%d" % self.pidfd, "rb") as file:
+            return next(b"/proc/%b/" % line.split()[1] for line in file if line.startswith(b"Pid:"))

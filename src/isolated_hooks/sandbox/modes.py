@@ -20,9 +20,6 @@ from errno import EBADF, EINVAL, ENAMETOOLONG, EOPNOTSUPP, EPERM
 from . import listener, syscalls
 from .numbers import MACHINES, NUMBERS
 
-if False:
-    from .broker import Caller
-
 _SET_ID, _EXECUTE = 0o6000, 0o111
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0xFFFFFF9C, 0x100, 0x1000
 _LONGEST_PATH, _PAGE = 4096, 4096
@@ -36,7 +33,7 @@ CALLS = {
 }
 
 
-def change(requests: int, request: listener.Request, caller: Caller) -> int:
+def change(requests: int, request: listener.Request, caller: listener.Caller) -> int:
     """Make the call of a request and return its error.
 
     :param requests: the descriptor of the filter's listener
@@ -65,7 +62,7 @@ def _change(fd: int, mode: int) -> int:
     return 0
 
 
-def _open(request: listener.Request, caller: Caller) -> tuple[int, int]:
+def _open(request: listener.Request, caller: listener.Caller) -> tuple[int, int]:
     """Return a descriptor of the file of a request, and the mode that the file is to get."""
     first, second, third, fourth = request.arguments[:4]
     call = CALLS[request.number]
@@ -83,7 +80,7 @@ def _open(request: listener.Request, caller: Caller) -> tuple[int, int]:
     return _open_at(caller, first & 0xFFFFFFFF, _path(request.task, second), flags), third & 0o7777
 
 
-def _open_at(caller: Caller, directory: int, path: bytes, flags: int) -> int:
+def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -> int:
     follow = 0 if flags & _AT_SYMLINK_NOFOLLOW else os.O_PATH
     if not path and flags & _AT_EMPTY_PATH:
         return caller.open(b".") if directory == _AT_FDCWD else listener.take(caller.pidfd, directory)

@@ -211,7 +211,7 @@ def test_the_refusal_names_the_fault_and_the_remedy() -> None:
 
 def test_a_source_by_descriptor_becomes_an_option_that_takes_one() -> None:
     read_only, writable = Bind("/a", "/a"), Bind("/b", "/b", writable=True)
-    plan = {"network": False, "hostname": b"localhost"}
+    plan = {"network": False, "hostname": b"localhost", "identity": {"throw_away": True}}
     words = bubblewrap.arguments(plan, [read_only, writable], {b"/a": 7, b"/b": 8}, bubblewrap.Files())
     assert words[words.index(b"--ro-bind-fd") :][:3] == [b"--ro-bind-fd", b"7", b"/a"]
     assert words[words.index(b"--bind-fd") :][:3] == [b"--bind-fd", b"8", b"/b"]

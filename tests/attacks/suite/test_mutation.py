@@ -15,9 +15,8 @@ from support.mutation.reasons import REASONS
 _EVERY = {(mutant.part, mutant.name): mutant for mutant in mutants.every()}
 # What an attack has to notice, by the name of the mutant: a part of the names of the attacks.
 _KNOWN = {
-    ("plan", 'init: privileges.forbid(namespaces=True, network=self.plan["network"])'): "K07-filter",
-    ("plan", 'mounts: syscalls.umount(b".")'): "G06-old-root",
-    ("plan", "init: syscalls.close_on_exec_from(3) _exec("): "H01-count",
+    ("plan", "init: privileges.forbid(watches=self.entered.watches)"): "K02-io-uring",
+    ("plan", "init: syscalls.close_on_exec_from(3) confine()"): "H01-count",
     ("seccomp", "RULES: io_uring_setup"): "K02-io-uring",
 }
 
@@ -59,7 +58,7 @@ def test_reasons_are_sentences_about_parts_that_exist() -> None:
 
 def test_no_mutant_and_one_known_mutant(copy: lane.Copy) -> None:
     assert copy.noticed(Mutant(part="plan", name="none", module="sandbox/init.py")) == ""
-    name = ("plan", 'mounts: syscalls.umount(b".")')
+    name = ("plan", "init: syscalls.close_on_exec_from(3) confine()")
     assert _KNOWN[name] in copy.noticed(_EVERY[name])
 
 

@@ -28,7 +28,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("plan", r"init: self\._join_keyring\(\)", "the filter refuses keyctl(2), so no hook reaches the caller's keyring"),
     (
         "plan",
-        r"init: privileges\.reduce\(self\.capabilities\)",
+        r"init: privileges\.reduce\(self\.capabilities, .*\)",
         "exec(2) of a uid other than 0 drops every capability, and no_new_privs lets none come back, capabilities(7)",
     ),
     (
@@ -56,6 +56,11 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         "plan",
         r"namespaces: \| syscalls\.CLONE_NEWCGROUP",
         "it hides the name of the control group in /proc/self/cgroup, which is no secret; no group can be written to",
+    ),
+    (
+        "plan",
+        r'mounts: syscalls\.umount\(b"\."\)',
+        "Landlock, the second wall, allows nothing beneath the old root",
     ),
     ("landlock", "EXECUTE", "execve(2) opens the file for reading too, which READ_FILE refuses"),
     ("landlock", "MAKE_(CHAR|BLOCK)", "the filter refuses mknod(2) of a device"),

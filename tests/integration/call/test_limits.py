@@ -370,7 +370,7 @@ def test_memory(eater: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert isinstance(caught.value, HookKilledError)
         assert (caught.value.limit, caught.value.value) == ("memory", 200 * 2**20)
         assert "memory" in hooks.reports[0].error
-    assert bool(paths) == has_cgroup()
+    assert paths or not has_cgroup()
     assert [path for path in paths if os.path.exists(path)] == []
 
 

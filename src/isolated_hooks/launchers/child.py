@@ -12,8 +12,10 @@ __all__ = ["child_command"]
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
 
-def child_command(module: str, *arguments: str) -> list[str]:
+def child_command(module: str, *arguments: str, entry: str = _ENTRY) -> list[str]:
     """Return the command that runs ``main`` of a module of ``sandbox/`` with arguments.
+
+    :param entry: the script to run instead of ``sandbox/__main__.py``
 
     The frontend's interpreter runs it, because the attacker controls the interpreter of the build environment.
     ``-I -S`` keeps the source tree, PYTHON* variables and .pth files from having any effect.
@@ -30,4 +32,4 @@ def child_command(module: str, *arguments: str) -> list[str]:
             ["isolated-hooks is not installed as files, so its launcher cannot be started"],
             "install it with pip instead of running it from a zip archive",
         )
-    return [sys.executable, "-I", "-S", _ENTRY, module, *arguments]
+    return [sys.executable, "-I", "-S", entry, module, *arguments]

@@ -6,13 +6,18 @@ has no function for a call, we call it by its number in :data:`.numbers.NUMBERS`
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 import sys
 from errno import ELOOP, ENOSYS, EPERM, EXDEV
 
 from .numbers import MACHINES, NUMBERS
+
+MYPY = False  # mypy takes it for true
+if MYPY:
+    import ctypes
+else:
+    from . import foreign as ctypes
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -81,7 +86,7 @@ class SyscallError(OSError):
 
 
 if sys.platform == "linux":  # the parent imports this module on every system, to build a plan or to refuse
-    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc = ctypes.c_library()  # type: ignore[attr-defined]
     _libc.syscall.restype = ctypes.c_long
     _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
     _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -128,7 +133,7 @@ def pivot_root(new_root: bytes, put_old: bytes) -> None:
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 def open_path(path: bytes, *, beneath: int | None = None) -> int:
@@ -195,7 +200,7 @@ def mount_id(fd: int) -> int:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
 def mount_setattr(
@@ -254,7 +259,7 @@ def seccomp_filter(program: bytes) -> None:
     """Install a classic BPF program as the seccomp filter of this process and its children, seccomp(2)."""
 
     class FilterProgram(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
     block = FilterProgram(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, 2, ctypes.addressof(block))

@@ -27,10 +27,6 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(_number, lambda *_: None)
 
 
-# Images of containers like to set this. Then each of some thousand programs compiles our modules again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of workers: more than four wait for each other, because most tests start processes."""
     return min(len(os.sched_getaffinity(0)), 4)

@@ -59,7 +59,11 @@ def _traces() -> dict[str, Any]:
             continue  # the process has just ended
     return {
         "accounts": [line for text in accounts for line in text.splitlines() if USER in line],
-        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(DIRECTORY) in line],
+        "mounts": [
+            line
+            for line in Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+            if str(DIRECTORY) in line
+        ],
         "cgroups": sorted(map(str, Path("/sys/fs/cgroup").glob(f"**{CGROUP}"))),
         "processes": [line for line in commands if str(DIRECTORY) in line],
     }

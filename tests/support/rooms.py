@@ -1,4 +1,4 @@
-"""Print the coverage of each room, from data that is combined, and fail below the floors.
+"""Print the coverage of each room, from the data that ``nox -s gate`` has combined, and fail below the floors.
 
     python tests/support/rooms.py
 
@@ -15,19 +15,20 @@ from pathlib import Path
 
 import coverage
 
-#: The least that each room has as root from the tests that ``.ci/run`` measures: the units, what results are vetted
-#: with, and the caller. Raise a number once it is higher. ``nox -s full`` measures every test, so it has more.
+#: The least that each room has as root, rounded down. ``.ci/run`` measures the unit tests, the attacks on results and
+#: the tests of the caller, and no others; ``nox -s full`` measures every test, so it reaches more. Raise a number once
+#: it is higher. The goal is 95 for the last five.
 FLOORS = {
-    "facade": 76,
-    "cli": 40,
-    "frontends": 40,
-    "selftest": 50,
-    "launchers": 50,
-    "run": 84,
+    "facade": 78,
+    "cli": 44,
+    "frontends": 45,
+    "selftest": 55,
+    "launchers": 53,
+    "run": 86,
     "results": 97,
-    "policy": 98,
-    "plan": 95,
-    "files": 91,
+    "policy": 99,
+    "plan": 96,
+    "files": 92,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.attacks.place import Place, processes_naming
+from support.lanes import first_fast
 
 from isolated_hooks import Policy, Protection, ProtectionState
 from isolated_hooks.selftest.attacks.table import QUICK
@@ -34,7 +35,7 @@ def _add_another_owner(world: World) -> None:
     os.chown(world.tree / "of-another", 1001, 1001)
 
 
-@pytest.fixture(scope="module", params=_SHAPES)
+@pytest.fixture(scope="module", params=first_fast(_SHAPES))
 def shape(request: pytest.FixtureRequest) -> str:
     """Whose files the tree has."""
     return str(request.param)

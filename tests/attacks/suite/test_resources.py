@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.attacks.place import HERE, Place, processes_naming, traces
+from support.lanes import first_fast
 
 from isolated_hooks import HookKilledError, HookTimeoutError, Policy, Protection
 from isolated_hooks.files.trees import remove_tree
@@ -162,7 +163,7 @@ def test_j04_output_without_end(place: Place, tier: str) -> None:
     assert ended(place, "say_much", limits={"log_size": _MIB}, size=20 * _MIB) == ("log_size", _MIB)
 
 
-@pytest.mark.parametrize("limit", ["wall_time", "idle_time"])
+@pytest.mark.parametrize("limit", first_fast(["wall_time", "idle_time"]))
 def test_j05_silence(place: Place, tier: str, limit: str) -> None:
     assert attack(place, "be_silent", seconds=2) == "done"
     assert ended(place, "be_silent", limits={limit: 1}, seconds=600) == (limit, 1)

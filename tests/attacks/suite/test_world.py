@@ -68,7 +68,7 @@ def _remaining(planted: dict[str, Any]) -> list[str]:
         "segment": libc.shmctl(numbers["segment"], 2, buffer) == 0,
         "semaphore": libc.semctl(numbers["semaphore"], 0, 2, buffer) == 0,
         "queue": libc.msgctl(numbers["queue"], 2, buffer) == 0,
-        "key": f"isolated-hooks-{planted['random']}" in Path("/proc/keys").read_text(),
+        "key": f"isolated-hooks-{planted['random']}" in Path("/proc/keys").read_text(errors="replace"),
     }
     return [name for name, there in present.items() if there]
 

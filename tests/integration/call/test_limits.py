@@ -375,7 +375,7 @@ def test_memory(eater: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def removed_cgroups(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return a list that the paths of the cgroups of this test's calls are added to when they are removed."""
+    """Return a list to which the calls of this test add the path of each cgroup that they remove."""
     paths: list[bytes] = []
     remove = cgroup.remove
     monkeypatch.setattr(cgroup, "remove", lambda path: (paths.append(path), remove(path)))

@@ -176,7 +176,7 @@ def _reached(moment: str, directory: Path) -> bool:
     if moment == "world":
         return bool(list(directory.glob("ih-*")))
     if moment == "without":
-        return bool(list(directory.glob("ih-*/work/pkg/attacks.json")))
+        return bool(list(directory.glob(os.path.join("ih-*", "work", "pkg", "attacks.json"))))
     return bool(list(directory.glob("ih-*/tmp/*isolated-hooks*/")))
 
 

@@ -272,7 +272,7 @@ def _limits() -> list[str]:
 
 def unmount_beneath(directory: Path) -> None:
     """Unmount everything beneath a directory of the lab, the innermost mounts first."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     mount_points = [Path(line.split()[4]) for line in lines]
     for mount_point in reversed([p for p in mount_points if p.is_relative_to(directory)]):
         call(["umount", "--lazy", mount_point])

@@ -98,7 +98,9 @@ def test_j01_processes(place: Place, tier: str) -> None:
 def test_j01_a_fork_bomb_ends_with_its_time(place: Place, tier: str) -> None:
     limits = {"processes": 200, "wall_time": 2 if _kernel_counts(tier) else 60}
     limit, _ = ended(place, "bomb", limits=limits, seconds=60)
-    assert limit == ("wall_time" if _kernel_counts(tier) else "processes")
+    # Without namespaces, either comes first: see _kernel_counts.
+    endings = {"namespaces": {"wall_time"}, "no-namespaces": {"wall_time", "processes"}}
+    assert limit in endings.get(tier, {"processes"})
 
 
 def test_j02_memory(place: Place, tier: str) -> None:

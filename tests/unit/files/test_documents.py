@@ -87,12 +87,13 @@ def test_a_slow_pipe_is_read_to_its_end() -> None:
 
 QUADRATIC = {
     "a key of many parts": b"a" + b".a" * 10_000 + b" = 1\n",
+    "a key whose parts hold what ends keys": b'"=".' * 10_000 + b"a = 1\n",
     "a table of many parts with many keys": b"[a"
     + b".a" * 1000
     + b"]\n"
     + b"".join(b"b%d=1\n" % i for i in range(1000)),
     "an indented one": b" \t[ a" + b" . a" * 1000 + b" ]\n" + b"".join(b"b%d=1\n" % i for i in range(1000)),
-    "many keys of many parts": (b"a" + b".a" * 999 + b".%d=1\n") * 20,
+    "many keys of many parts": (b"a" + b".a" * 999 + b".%d=1\n") * 80,
     "within an inline table": b"a={b" + b".b" * 10_000 + b"=1}\n",
     "one of an array of tables": b"[[a" + b".a" * 1000 + b"]]\n" + b"b=1\n" * 1000,
 }

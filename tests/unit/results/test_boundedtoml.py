@@ -20,6 +20,7 @@ def test_real_files_are_parsed() -> None:
     "text",
     [
         "a" + ".a" * 200_000 + " = 1",
+        '"=".' * 50_000 + "a = 1",
         "[" + ".".join("a" * 1000) + "]\n" + "".join(f"k{i} = 1\n" for i in range(20_000)),
         "".join(f"k{i}" + ".b" * 500 + " = 1\n" for i in range(250)),
         "a = " + "[" * 100_000,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 
+from ..errors import SandboxSetupError
 from ..plan import Identity, Plan
 from ..plan.holds import protections_of
 from ..protections import ProtectionStatus
 from .child import child_command
+from .packing import packed
 from .protocol import Availability
 
 __all__ = ["Native"]
@@ -27,5 +31,17 @@ class Native:
         return protections_of(plan)
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
-        """:raises SandboxUnavailableError: as :func:`.child.child_command`"""
-        return child_command("launch", workspace, "--", *argv)
+        """Put the launcher into the workspace, and return the command that runs it there.
+
+        :raises SandboxUnavailableError: as :func:`.child.child_command`
+        :raises SandboxSetupError: the launcher cannot be written
+        """
+        entry = os.path.join(workspace, "launcher")
+        command = child_command("launch", workspace, "--", *argv, entry=entry)
+        try:
+            # A trial and the hook of one call share the workspace.
+            with contextlib.suppress(FileExistsError), open(entry, "xb") as file:
+                file.write(packed())
+        except OSError as error:
+            raise SandboxSetupError("writing the launcher", path=entry, errno=error.errno or 0) from error
+        return command

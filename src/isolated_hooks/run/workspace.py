@@ -4,6 +4,7 @@
 
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
+        launcher                  the program that the child runs, see :mod:`..launchers.packing`
         alive                     a FIFO that the frontend holds open; it closes when the frontend ends
         root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories

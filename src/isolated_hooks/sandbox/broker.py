@@ -13,7 +13,6 @@ directory.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
-import ctypes
 import fcntl
 import os
 import select
@@ -64,7 +63,7 @@ class Waiting:
         self.address = address
         self.path = path
         self.polled = polled
-        timeout = _option(fd, _SO_SNDTIMEO, 16)
+        timeout = syscalls.socket_option(fd, _SOL_SOCKET, _SO_SNDTIMEO, 16)
         seconds = int.from_bytes(timeout[:8], "little") + int.from_bytes(timeout[8:], "little") / 1e6
         self.end = time.monotonic() + seconds if seconds else None
 
@@ -168,7 +167,7 @@ class Broker:
         try:
             if of_mode:
                 return modes.change(self.requests, request, caller)
-            data = listener.read_memory(request.task, address, size)
+            data = syscalls.read_memory(request.task, address, size)
             fd = listener.take(caller.pidfd, number)
             if not listener.is_valid(self.requests, request.cookie):
                 return 0  # what we have read and taken may be another process's
@@ -300,11 +299,4 @@ def _errno_of(name: str, fd: int, address: bytes) -> int:
 
 
 def _number(fd: int, option: int) -> int:
-    return int.from_bytes(_option(fd, option, 4), "little")
-
-
-def _option(fd: int, option: int, size: int) -> bytes:
-    """Return an option of a socket, getsockopt(2). ENOTSOCK if the descriptor is not a socket."""
-    value, length = ctypes.create_string_buffer(size), ctypes.c_int(size)
-    syscalls.call("getsockopt", fd, _SOL_SOCKET, option, value, ctypes.byref(length))
-    return value.raw
+    return int.from_bytes(syscalls.socket_option(fd, _SOL_SOCKET, option, 4), "little")

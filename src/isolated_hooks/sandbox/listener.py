@@ -5,15 +5,13 @@ The process that becomes the hook installs the filter, and pid 1 takes over its 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-from errno import EFAULT, EINTR, EINVAL, ENOENT, ESRCH
+from errno import EINTR, EINVAL, ENOENT, ESRCH
 
 from . import syscalls
 from .syscalls import SyscallError
 
-_SET_MODE_FILTER = 1
 _NEW_LISTENER = 1 << 3
 # Since Linux 5.19: only a fatal signal cancels a notification that we have received. Without it, any signal does, and
 # the kernel starts the call again, although we have already done its work.
@@ -46,17 +44,12 @@ def install(program: bytes) -> int:
 
     :raises SyscallError: EBUSY if an earlier filter of this process has a listener
     """
-
-    class FilterProgram(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    block = FilterProgram(len(program) // 8, program)
     try:
-        return syscalls.call("seccomp", _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, ctypes.byref(block))
+        return syscalls.seccomp_listener(program, _NEW_LISTENER | _WAIT_KILLABLE)
     except SyscallError as error:
         if error.errno != EINVAL:
             raise
-    return syscalls.call("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(block))
+    return syscalls.seccomp_listener(program, _NEW_LISTENER)
 
 
 def receive(listener: int) -> Request | None:
@@ -88,19 +81,6 @@ def _ask(listener: int, request: int, data: bytes | bytearray) -> bool:
                 raise
         else:
             return True
-
-
-def read_memory(task: int, address: int, size: int) -> bytes:
-    """Return memory of a thread, process_vm_readv(2)."""
-    if size == 0:
-        return b""
-    data = ctypes.create_string_buffer(size)
-    local = (ctypes.c_void_p * 2)(ctypes.addressof(data), size)
-    remote = (ctypes.c_void_p * 2)(address, size)
-    got = syscalls.call("process_vm_readv", task, local, 1, remote, 1, 0)
-    if got != size:
-        raise SyscallError(EFAULT, "process_vm_readv")
-    return data.raw
 
 
 def open_task(task: int) -> int:
@@ -163,11 +143,9 @@ class Handover:
         os.close(self._answers)
         number = int.from_bytes(os.read(self._offers, 4) or b"\xff", "little", signed=True)
         os.close(self._offers)
-        # The child has a copy of our memory, so this address means the same there.
-        known = ctypes.create_string_buffer(b"?")
         task = open_task(pid)
         try:
-            read_memory(pid, ctypes.addressof(known), 1)
+            syscalls.read_child(pid)
             return take(task, number) if number >= 0 else None
         except SyscallError:
             return None

@@ -101,7 +101,7 @@ def _path(task: int, address: int) -> bytes:
     """Read a path from the memory of a thread, page by page: the page behind its end may not exist."""
     data = b""
     while len(data) < _LONGEST_PATH:
-        data += listener.read_memory(task, address + len(data), _PAGE - (address + len(data)) % _PAGE)
+        data += syscalls.read_memory(task, address + len(data), _PAGE - (address + len(data)) % _PAGE)
         path, end, _ = data.partition(b"\0")
         if end:
             return path

@@ -6,13 +6,18 @@ has no function for a call, we call it by its number in :data:`.numbers.NUMBERS`
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 import sys
-from errno import ELOOP, ENOSYS, EPERM, EXDEV
+from errno import EFAULT, ELOOP, ENOSYS, EPERM, EXDEV
 
 from .numbers import MACHINES, NUMBERS
+
+MYPY = False  # mypy takes it for true
+if MYPY:
+    import ctypes
+else:
+    from . import foreign as ctypes
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -82,7 +87,7 @@ class SyscallError(OSError):
 
 
 if sys.platform == "linux":  # the parent imports this module on every system, to build a plan or to refuse
-    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc = ctypes.c_library()  # type: ignore[attr-defined]
     _libc.syscall.restype = ctypes.c_long
     _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
     _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -130,7 +135,7 @@ def pivot_root(new_root: bytes, put_old: bytes) -> None:
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 def open_path(path: bytes, *, beneath: int | None = None) -> int:
@@ -202,7 +207,7 @@ def mount_id(fd: int) -> int:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
 def mount_setattr(
@@ -257,14 +262,44 @@ def capset(capabilities: int) -> None:
     call("capset", header, data)
 
 
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
 def seccomp_filter(program: bytes) -> None:
     """Install a classic BPF program as the seccomp filter of this process and its children, seccomp(2)."""
-
-    class FilterProgram(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    block = FilterProgram(len(program) // 8, program)
+    block = _FilterProgram(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, 2, ctypes.addressof(block))
+
+
+def seccomp_listener(program: bytes, flags: int) -> int:
+    """Install such a filter, and return the descriptor of its listener, seccomp(2) with SECCOMP_SET_MODE_FILTER."""
+    return call("seccomp", 1, flags, ctypes.byref(_FilterProgram(len(program) // 8, program)))
+
+
+def read_memory(task: int, address: int, size: int) -> bytes:
+    """Return memory of a thread, process_vm_readv(2)."""
+    if size == 0:
+        return b""
+    data = ctypes.create_string_buffer(size)
+    local = (ctypes.c_ulong * 2)(ctypes.addressof(data), size)
+    remote = (ctypes.c_ulong * 2)(address, size)
+    if call("process_vm_readv", task, local, 1, remote, 1, 0) != size:
+        raise SyscallError(EFAULT, "process_vm_readv")
+    return data.raw
+
+
+def read_child(pid: int) -> None:
+    """Read memory of a child of ours that has not called exec, to learn whether the host lets us."""
+    ours = ctypes.create_string_buffer(b"?")  # the child has a copy at the same address
+    read_memory(pid, ctypes.addressof(ours), 1)
+
+
+def socket_option(fd: int, level: int, option: int, size: int) -> bytes:
+    """Return an option of a socket, getsockopt(2). ENOTSOCK if the descriptor is not a socket."""
+    value, length = ctypes.create_string_buffer(size), ctypes.c_int(size)
+    call("getsockopt", fd, level, option, value, ctypes.byref(length))
+    return value.raw
 
 
 def socket_up(name: bytes) -> None:

@@ -104,7 +104,11 @@ def test_a_frontend_killed_at_any_moment(built: Place) -> None:
 
 def _launchers(place: Place) -> list[int]:
     """Return the ids of the launcher's processes for this place, the oldest first."""
-    return [pid for pid in processes_naming(place.tmp) if b"__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid
+        for pid in processes_naming(place.tmp)
+        if b"/launcher\0launch\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.slow

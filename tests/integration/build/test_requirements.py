@@ -105,7 +105,7 @@ def started(trace: str, directory: str) -> tuple[int, list[str]]:
         if made:
             parents[made[2] or made[1]] = pid
         if call.startswith("exec"):
-            if "/sandbox/__main__.py" in call:
+            if "/sandbox/__main__.py" in call or '/launcher", "launch"' in call:
                 launchers.add(pid)
             elif call.startswith(f'execve("{directory}/'):
                 starts.append((pid, line))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from isolated_hooks.sandbox import broker, listener
+from isolated_hooks.sandbox import broker, listener, syscalls
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def test_a_thread_that_has_ended_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_memory_is_read_whole_or_not_at_all() -> None:
     data = ctypes.create_string_buffer(b"some memory")
-    assert listener.read_memory(os.getpid(), ctypes.addressof(data), 4) == b"some"
-    assert listener.read_memory(os.getpid(), 0, 0) == b""
+    assert syscalls.read_memory(os.getpid(), ctypes.addressof(data), 4) == b"some"
+    assert syscalls.read_memory(os.getpid(), 0, 0) == b""
     with pytest.raises(OSError, match="Bad address"):
-        listener.read_memory(os.getpid(), 8, 4)
+        syscalls.read_memory(os.getpid(), 8, 4)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@
 
 The fast lane is ``pytest`` alone. One command runs the nightly tests, for hours::
 
-    $ .venv/bin/nox -s soak mutation corpora
+    $ .venv/bin/nox -s nightly soak mutation corpora
 
 The sessions use the current environment; only ``fuzz`` creates another one. They connect to no host but the package
 index that pip is configured for. Arguments after ``--`` go to pytest.
@@ -23,8 +23,8 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["fast", "lint", "typing", "docs"]
 
-#: What the sessions ``corpora`` and ``containers`` run, and no other.
-_ELSEWHERE = "not corpus and not containers"
+#: What the sessions ``corpora``, ``containers`` and ``nightly`` run, and no other.
+_ELSEWHERE = "not corpus and not containers and not nightly"
 _STANDING = "not host_global"
 _COVERAGE = (sys.executable, "-m", "coverage")
 _TARGETS = ("output", "names", "archives", "planner")
@@ -90,6 +90,12 @@ def containers(session: nox.Session) -> None:
         markers="containers",
         ISOLATED_HOOKS_REQUIRE_CONTAINERS="1",
     )
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Run the tests that take a minute each, and all cases of the large tables."""
+    _pytest(session, markers="nightly")
 
 
 @nox.session

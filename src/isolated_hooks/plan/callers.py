@@ -60,7 +60,7 @@ class CallerSettings:
         :param confined: there is no mount namespace to add files in
         """
         for path in self._catalogues:
-            view.show(path)
+            view.show(path, reason="catalogues of XML")
         if confined:
             return
         name, group = self._situation.user

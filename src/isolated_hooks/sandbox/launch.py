@@ -66,6 +66,7 @@ class Launch:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
+            self.stage = "limits"
             self.plan["files"] = privileges.raise_files()
             if argv:
                 self._limit()
@@ -123,7 +124,6 @@ class Launch:
 
     def _limit(self) -> None:
         """Set up the limits that we enforce from outside, while this process has the caller's rights and view."""
-        self.stage = "limits"
         limits, watched = self.plan["limits"], self.plan["watched"]
         memory = watched.get("memory")
         if memory is not None and not self._make_group(memory):

@@ -101,6 +101,18 @@ def build(
     return run_text([*program, *FRONTENDS[frontend], out, *options, project], cwd, environ)
 
 
+#: A hook that puts a link in the place of the directory ``build``, if it can.
+_SWAP = """
+def build_wheel(directory, *_):
+    try:
+        os.rename(HERE + "/build", HERE + "/moved")
+        os.symlink(%r, HERE + "/build")
+    except OSError:
+        pass
+    return _wheel(directory, {})
+"""
+
+
 @pytest.mark.parametrize("name", [n if n == "activated" else pytest.param(n, marks=pytest.mark.slow) for n in TRAPS])
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_no_search_path_leads_into_the_tree(
@@ -233,8 +245,7 @@ def test_a_report_goes_where_it_was_to_go(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "report.json").write_text("precious")
-    swap = f"os.rename(HERE + '/build', HERE + '/moved'); os.symlink({str(outside)!r}, HERE + '/build')"
-    project = write_project(tmp_path / "project", extra=f"def build_wheel(d, *_): {swap}; return _wheel(d, {{}})")
+    project = write_project(tmp_path / "project", extra=_SWAP % str(outside))
     (project / "build").mkdir()
     done = command(
         *("build", "-n", "-x", "-w", "-o", tmp_path / "out", "--report", project / "build" / "report.json", project)
@@ -299,8 +310,7 @@ def test_an_environment_is_removed_where_it_was_made(index: Index, tmp_path: Pat
     outside = tmp_path / "outside"
     (outside / "env").mkdir(parents=True)
     (outside / "env" / "file").write_text("precious")
-    swap = f"os.rename(HERE + '/build', HERE + '/moved'); os.symlink({str(outside)!r}, HERE + '/build')"
-    project = write_project(tmp_path / "project", extra=f"def build_wheel(d, *_): {swap}; return _wheel(d, {{}})")
+    project = write_project(tmp_path / "project", extra=_SWAP % str(outside))
     path = project / "backend.py"
     path.write_text(path.read_text().replace('["packaging>=1"]', "[]"))
     (project / "build").mkdir()

@@ -187,7 +187,7 @@ def test_j07_terminals(place: Place) -> None:
     assert attack(place, "hold_terminals", limits={}, most=300) == 256
 
 
-@pytest.mark.parametrize("depth", [300, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [300, pytest.param(5000, marks=pytest.mark.nightly)])
 def test_j09_what_is_hard_to_remove(place: Place, tier: str, depth: int, tmp_path: Path) -> None:
     """Deep trees, names of any bytes, no rights, sockets, FIFOs and links, wherever a hook may write."""
     if depth > 300 and tier != "namespaces":

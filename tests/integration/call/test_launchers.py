@@ -82,7 +82,7 @@ def test_explain_and_the_doctor_work_with_each_launcher(tmp_path: Path, launcher
     explained = _isolated_hooks("explain", "--launcher", launcher, os.fspath(project), cwd=tmp_path)
     assert explained.returncode == 0, explained.stderr
     sandbox = os.path.join(os.path.dirname(isolated_hooks.__file__), "sandbox")
-    assert (f"read-only   {sandbox}\n" in explained.stdout) == (launcher == "bubblewrap")
+    assert (f"read-only   {sandbox} (the launcher)\n" in explained.stdout) == (launcher == "bubblewrap")
 
     document = json.loads(_isolated_hooks("doctor", "--json", "--launcher", launcher, cwd=tmp_path).stdout)
     assert (document["runs"], document["launcher"]) == (True, launcher)

@@ -74,6 +74,8 @@ class Copy:
 
     def noticed(self, mutant: Mutant) -> str:
         """Return what noticed a mutant, or an empty text if nothing did."""
+        for tier in {ATTACKS, CONFINED} & {*mutant.oracles}:
+            self.baseline(tier)
         with self.mutated(mutant):
             return next(filter(None, map(self._ask, mutant.oracles)), "")
 

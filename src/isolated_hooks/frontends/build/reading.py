@@ -12,10 +12,11 @@ from typing import Any
 from build import BuildException
 
 from ...errors import UntrustedResultError
+from ...files.documents import DocumentError, parse_toml
 from ...files.reading import read_file
 from ...files.steered import Trees
 from ...policy import Policy
-from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
+from ...results.boundedtoml import MAX_PYPROJECT
 from ...results.requirements import MAX_ITEMS, MAX_REQUIREMENTS
 from ...text import visible
 from .installation import RequirementsError
@@ -41,6 +42,12 @@ class PyprojectReader:
         name = os.path.abspath(path)
         try:
             document = parse_toml(read_file(name, Trees((os.path.dirname(name),)), limit=MAX_PYPROJECT))
+        except DocumentError as problem:
+            raise BuildException(f"{visible(name)!r} is not used: {problem}") from problem
+        except ValueError as problem:  # in build's words
+            raise BuildException(
+                f"Failed to parse {visible(os.fspath(path))}: {visible(str(problem), limit=200)}"
+            ) from None
         except FileNotFoundError:
             return {}
         except UntrustedResultError as problem:

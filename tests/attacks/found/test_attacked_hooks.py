@@ -9,8 +9,11 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
+from support.fakes import no_hang
 
 from isolated_hooks import IsolatedHookCaller
+from isolated_hooks.files.paths import RealFilesystem
+from isolated_hooks.plan.git import obeyed_paths
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -40,3 +43,12 @@ def test_no_path_leads_to_what_pid_1_has_open(tmp_path: Path) -> None:
     inside: Any = {"path": "/proc/1/fd/1"}
     caller = IsolatedHookCaller(os.fspath(tmp_path), "backend", ["."], quiet)
     assert caller.get_requires_for_build_wheel(inside) == ["r1", "r2"]
+
+
+@pytest.mark.parametrize("text", ["\n", "[\n", " ", "path = a "])
+def test_no_configuration_of_a_repository_holds_up_the_frontend(text: str, tmp_path: Path) -> None:
+    """A tree comes with any content; each blank line was looked at once for each line above it, for minutes."""
+    config = (text * 65536)[:65535]
+    (tmp_path / "config").write_text(config)
+    with no_hang():
+        assert len(list(obeyed_paths(RealFilesystem(), os.fspath(tmp_path)))) <= 2

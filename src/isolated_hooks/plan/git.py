@@ -14,7 +14,11 @@ __all__ = ["git_directory", "masked_configurations", "obeyed_paths", "submodules
 _MOST_SUBMODULES = 512
 _CONFIGURATIONS = ("config", "config.worktree")
 # The paths in a configuration that lead git to code or to more configuration, git-config(1).
-_LEADS = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?(?:hookspath|path|attributesfile)\s*=\s*(.+?)\s*$", re.IGNORECASE | re.M)
+# No repetition crosses the end of a line or meets another of its kind, so the search takes linear time.
+_LEADS = re.compile(
+    r"^[^\S\n]*(?:\[[^\]\n]*\][^\S\n]*)?(?:hookspath|path|attributesfile)[^\S\n]*=[^\S\n]*(\S.*)$", re.IGNORECASE | re.M
+)
+_WORKTREE = re.compile(r"^[^\S\n]*worktree[^\S\n]*=[^\S\n]*(\S.*)$", re.M)
 _LARGEST = 65536  # the most that Filesystem.text() reads
 
 
@@ -36,7 +40,7 @@ def obeyed_paths(filesystem: Filesystem, directory: str) -> Iterator[str]:
         yield os.path.normpath(os.path.join(directory, common))
     for name in _CONFIGURATIONS:
         for match in _LEADS.finditer(filesystem.text(f"{directory}/{name}")):
-            path = match[1].strip('"')
+            path = match[1].rstrip().strip('"')
             # git reads core.hooksPath from the top of the working tree, and include.path from the configuration.
             yield os.path.normpath(os.path.join(directory, path))
             yield os.path.normpath(os.path.join(os.path.dirname(directory), path))
@@ -58,8 +62,8 @@ def submodules(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, st
             if filesystem.kind(f"{path}/HEAD") is None:
                 todo.append(path)  # a part of a name such as third_party/zlib
                 continue
-            worktree = re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", filesystem.text(f"{path}/config"), re.M)
-            yield path, os.path.normpath(os.path.join(path, worktree[1].strip('"'))) if worktree else path
+            worktree = _WORKTREE.search(filesystem.text(f"{path}/config"))
+            yield path, os.path.normpath(os.path.join(path, worktree[1].rstrip().strip('"'))) if worktree else path
             todo.append(f"{path}/modules")
 
 

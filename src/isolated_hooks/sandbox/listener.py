@@ -10,6 +10,7 @@ import os
 from errno import EINTR, EINVAL, ENOENT, ESRCH
 
 from . import syscalls
+from .resolving import open_as
 from .syscalls import SyscallError
 
 _NEW_LISTENER = 1 << 3
@@ -172,26 +173,28 @@ class Caller:
         """Close its descriptor."""
         os.close(self.pidfd)
 
-    def open(self, path: bytes) -> int:
-        """Return an O_PATH descriptor of what ``path`` means in that thread."""
-        flags = os.O_PATH | os.O_CLOEXEC
-        for own, real in ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/")):
-            if path.startswith(own):
-                return os.open(self._proc() + real + path[len(own) :], flags)
-        if path.startswith(b"/"):
-            return os.open(path, flags)
-        directory = os.open(self._proc() + b"cwd", flags)
+    def open(self, path: bytes, directory: int | None = None, *, follow: bool = True) -> int:
+        """Return an O_PATH descriptor of what ``path`` means in that thread.
+
+        :param directory: where a relative path begins, if not in its working directory
+        :param follow: follow a link at the end of the path too
+        """
+        process = self._proc()
+        if path.startswith(b"/dev/fd/"):
+            path = b"/proc/self/fd/" + path[len(b"/dev/fd/") :]
+        begin = os.open(process + b"/cwd", os.O_PATH | os.O_CLOEXEC) if directory is None else directory
         try:
-            return os.open(path, flags, dir_fd=directory)
+            return open_as(process, path, begin, follow=follow)
         finally:
-            os.close(directory)
+            if directory is None:
+                os.close(begin)
 
     def umask(self) -> int:
         """Return its umask, proc_pid_status(5)."""
-        with open(self._proc() + b"status", "rb") as file:
+        with open(self._proc() + b"/status", "rb") as file:
             return next(int(line.split()[1], 8) for line in file if line.startswith(b"Umask:"))
 
     def _proc(self) -> bytes:
         """Return its directory in /proc, which may belong to another PID namespace, pidfd_open(2)."""
         with open(b"/proc/self/fdinfo/%d" % self.pidfd, "rb") as file:
-            return next(b"/proc/%b/" % line.split()[1] for line in file if line.startswith(b"Pid:"))
+            return next(b"/proc/%b" % line.split()[1] for line in file if line.startswith(b"Pid:"))

@@ -81,19 +81,16 @@ def _open(request: listener.Request, caller: listener.Caller) -> tuple[int, int]
 
 
 def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -> int:
-    follow = 0 if flags & _AT_SYMLINK_NOFOLLOW else os.O_PATH
+    follow = not flags & _AT_SYMLINK_NOFOLLOW
     if not path and flags & _AT_EMPTY_PATH:
         return caller.open(b".") if directory == _AT_FDCWD else listener.take(caller.pidfd, directory)
-    if follow and (path.startswith(b"/") or directory == _AT_FDCWD):
-        return caller.open(path)
-    above = caller.open(b".") if directory == _AT_FDCWD else -1
-    if above < 0 and not path.startswith(b"/"):
+    above = None
+    if directory != _AT_FDCWD and not path.startswith(b"/"):
         above = listener.take(caller.pidfd, directory)
     try:
-        more = 0 if follow else os.O_NOFOLLOW
-        return os.open(path, os.O_PATH | os.O_CLOEXEC | more, dir_fd=above if above >= 0 else None)
+        return caller.open(path, above, follow=follow)
     finally:
-        if above >= 0:
+        if above is not None:
             os.close(above)
 
 

@@ -296,7 +296,9 @@ FAKE = {
     "_internal/cli/main_parser": STARTER,
     "_internal/req/req_install": REQUIREMENT,
     "_internal/utils/subprocess": "import subprocess\n",
-    "_internal/operations/prepare": "import shutil\n",
+    "_internal/operations/prepare": "import shutil\ndef unpack_file(*_): ...\n",
+    "_internal/operations/install/__init__": "",
+    "_internal/operations/install/wheel": "class PipScriptMaker:\n    def make(self): ...\n",
     **{
         f"_internal/commands/{name}": "import shutil, pip._internal.req.req_install, pip._internal.utils.subprocess\n"
         "import pip._internal.operations.prepare\n"
@@ -317,7 +319,9 @@ FAKE = {
             ({"_internal/cli/main_parser": ""}, "starts further pips in an unknown way"),
             ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in an unknown way"),
             ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
-            ({"_internal/operations/prepare": ""}, "saves wheels in an unknown way"),
+            ({"_internal/operations/prepare": "def unpack_file(*_): ...\n"}, "saves wheels in an unknown way"),
+            ({"_internal/operations/prepare": "import shutil\n"}, "unpacks sdists in an unknown way"),
+            ({"_internal/operations/install/wheel": ""}, "writes scripts in an unknown way"),
             ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
         ],
         2,

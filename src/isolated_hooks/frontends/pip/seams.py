@@ -26,7 +26,7 @@ from ...policy import Policy
 from ...swapping import swap
 from ...text import visible
 from ..copies import Copies
-from ..opening import refusal
+from ..opening import refusal, refusal_of_change
 from ..restore import Restoring
 from ..surroundings import Guarded
 from .further import by_our_rules, is_further_pip
@@ -60,7 +60,8 @@ def swapped(
         changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         runner.guard = guard
         copies = guard.copies if guard is not None else changes.enter_context(Copies(Trees(())))
-        seams = [*_seams(modules, runnable, runner.policy, copies), *(() if raw_output else _output_seams(runner))]
+        seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner)]
+        seams += () if raw_output else _output_seams(runner)
         # Another program may not have resolved the links that the user has in these paths.
         seams += _saving_seams() if alone else ()
         for owner, name, value in seams:
@@ -118,6 +119,35 @@ def _seams(
     temporary = sys.modules.get("pip._internal.utils.temp_dir")
     if hasattr(temporary, "rmtree"):
         yield temporary, "rmtree", remove_path
+
+
+def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+    """Yield the changes that keep what an sdist or a wheel says from choosing where pip writes."""
+    unpackers = [module for module in modules if hasattr(module, "unpack_file")]
+    if not any(module.__name__ == "pip._internal.operations.prepare" for module in unpackers):
+        raise _unsupported("it unpacks sdists in an unknown way")
+    for module in unpackers:
+        yield module, "unpack_file", runner.unpack
+    try:
+        maker: Any = importlib.import_module("pip._internal.operations.install.wheel").PipScriptMaker
+        yield maker, "make", _beside_others(maker.make)
+    except (AttributeError, ImportError):
+        raise _unsupported("it writes scripts in an unknown way") from None
+
+
+def _beside_others(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the method of pip that writes a script: a wheel names it, and pip before 26.3 takes any path as a name."""
+
+    @functools.wraps(make)
+    def make_script(self: Any, specification: str, *args: Any, **kwargs: Any) -> Any:
+        if "/" in specification:
+            raise installation_error(
+                f"the entry point {visible(specification, limit=300)!r} is not that of a script: its name must be a "
+                "file name"
+            )
+        return make(self, specification, *args, **kwargs)
+
+    return make_script
 
 
 def _output_seams(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
@@ -183,15 +213,12 @@ class _Watch:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.runner is None or self.runner.running:
             return
-        if event == "open":
-            self._check_opened(args[0], args[2])
-        elif self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
-            self._check_started(self.runner, args)
-
-    def _check_opened(self, path: object, flags: int) -> None:
-        text = refusal(recorded_trees(), path, flags)
+        trees = recorded_trees()
+        text = refusal(trees, args[0], args[2]) if event == "open" else refusal_of_change(trees, event, args)
         if text is not None:
             raise installation_error(text)
+        if self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+            self._check_started(self.runner, args)
 
     def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]

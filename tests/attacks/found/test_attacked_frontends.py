@@ -1,0 +1,213 @@
+"""What an sdist, a build requirement or a hook writes does not choose what the frontends write outside the sandbox."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pip
+import pytest
+from support.index import backend_sdist, write_wheel
+from support.projects import WHEEL, command, run_text, write_project
+from support.requirements import write_needy
+
+from isolated_hooks.files.steered import Trees
+from isolated_hooks.frontends.opening import refusal_of_change
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+ENVIRON = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_NO_CACHE_DIR": "1", "PIP_FIND_LINKS": ""}
+# As pip 23 and 24 do, and later ones under a Python whose tarfile does.
+FOLLOWS_LINKS = """
+def unpack_file(filename, location, content_type=None):
+    with tarfile.open(filename) as archive:
+        archive.extraction_filter = lambda member, path: member
+        for member in archive:
+            member.name = member.name.partition("/")[2] or "."
+            archive.extract(member, location)
+"""
+# As in pip 24 to 26.2.
+ANY_NAME = r"""
+ENTRY_RE = re.compile(r'(?P<name>([^\[]\S*))\s*=\s*(?P<callable>(\w+)([:\.]\w+)*)\s*(\[(?P<flags>\w+)\])?')
+"""
+ANY_PATH = "\ndef _raise_for_invalid_entrypoint(*_): ...\n"
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A directory that no sandbox shows."""
+    (tmp_path / "canary").mkdir()
+    return tmp_path / "canary"
+
+
+def weak_pip(directory: Path) -> Path:
+    """Copy pip, and take out what some of its versions check."""
+    shutil.copytree(os.path.dirname(pip.__file__), directory / "pip")
+    for name, text in {
+        "_internal/utils/unpacking": FOLLOWS_LINKS,
+        "_vendor/distlib/util": ANY_NAME,
+        "_internal/operations/install/wheel": ANY_PATH,
+    }.items():
+        with open(directory / "pip" / f"{name}.py", "a") as file:
+            file.write(text)
+    return directory
+
+
+def linked_sdist(directory: Path, canary: Path) -> Path:
+    """Write an sdist with a link, and a file behind that link."""
+    sdist = backend_sdist(directory, "linked")
+    with tarfile.open(sdist) as archive:
+        members = [(member, archive.extractfile(member)) for member in archive.getmembers()]
+        data = [(member, file.read() if file else b"") for member, file in members]
+    with tarfile.open(sdist, "w:gz") as archive:
+        for member, content in data:
+            archive.addfile(member, io.BytesIO(content))
+        link, behind = tarfile.TarInfo("linked-1.0/link"), tarfile.TarInfo("linked-1.0/link/mark")
+        link.type, link.linkname = tarfile.SYMTYPE, os.fspath(canary)
+        archive.addfile(link)
+        archive.addfile(behind)
+    return sdist
+
+
+def plainly(weak: Path, *arguments: str | Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return run_text([sys.executable, weak / "pip", *arguments], environ=environ)
+
+
+@pytest.mark.slow
+def test_an_sdist_with_links(canary: Path, tmp_path: Path) -> None:
+    sdist, weak = linked_sdist(tmp_path, canary), weak_pip(tmp_path / "weak")
+    arguments = ("wheel", "--no-deps", "-w", tmp_path / "out", sdist)
+    plainly(weak, *arguments, environ=ENVIRON)
+    assert os.listdir(canary) == ["mark"], "the attack does not work without us"
+    (canary / "mark").unlink()
+    done = command("pip", "--pip", weak, *arguments, environ=ENVIRON)
+    assert (done.returncode, os.listdir(canary)) == (1, [])
+    assert "cannot be unpacked" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_build_requirement_that_is_an_sdist_with_links(canary: Path, tmp_path: Path) -> None:
+    weak = weak_pip(tmp_path / "weak")
+    (tmp_path / "links").mkdir()
+    linked_sdist(tmp_path / "links", canary)
+    project = write_needy(tmp_path / "project", ["linked"])
+    environ = {**ENVIRON, "PIP_FIND_LINKS": os.fspath(tmp_path / "links")}
+    arguments = ("wheel", "--no-deps", "-w", tmp_path / "out", project)
+    plainly(weak, *arguments, environ=environ)
+    assert os.listdir(canary) == ["mark"], "the attack does not work without us"
+    (canary / "mark").unlink()
+    done = command("pip", "--pip", weak, *arguments, environ=environ)
+    assert (done.returncode, os.listdir(canary)) == (1, [])
+
+
+def test_an_sdist_is_unpacked_as_ever(tmp_path: Path) -> None:
+    sdist = backend_sdist(tmp_path, "plain")
+    done = command("pip", "wheel", "--no-deps", "-w", tmp_path / "out", sdist, environ=ENVIRON)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == ["plain-1.0-py3-none-any.whl"]
+
+
+@pytest.mark.slow
+def test_an_sdist_that_unpacks_to_more_than_the_limit(tmp_path: Path) -> None:
+    sdist = tmp_path / "large-1.0.tar.gz"
+    with tarfile.open(sdist, "w:gz") as archive:
+        member = tarfile.TarInfo("large-1.0/zeros")
+        member.size = 64 << 20
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+    arguments = ("download", "--no-deps", "-d", tmp_path / "out", sdist)
+    done = command("pip", "--limit", "file-size=16M", *arguments, environ=ENVIRON)
+    assert done.returncode == 1
+    assert "cannot be unpacked" in done.stderr or "limit" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_build_requirement_whose_script_has_a_path_for_a_name(canary: Path, tmp_path: Path) -> None:
+    weak = weak_pip(tmp_path / "weak")
+    (tmp_path / "links").mkdir()
+    scripts = f"[console_scripts]\n{canary / 'mark'} = steering:VALUE\n"
+    write_wheel(tmp_path / "links", "steering", files={"steering-1.0.dist-info/entry_points.txt": scripts})
+    project = write_needy(tmp_path / "project", ["steering"])
+    environ = {**ENVIRON, "PIP_FIND_LINKS": os.fspath(tmp_path / "links")}
+    arguments = ("wheel", "--no-deps", "-w", tmp_path / "out", project)
+    plainly(weak, *arguments, environ=environ)
+    assert os.listdir(canary) == ["mark"], "the attack does not work without us"
+    (canary / "mark").unlink()
+    done = command("pip", "--pip", weak, *arguments, environ=environ)
+    assert (done.returncode, os.listdir(canary)) == (1, [])
+    assert "is not that of a script" in done.stdout + done.stderr
+
+
+NEEDS_NOTHING = """
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+"""
+EXCHANGES = f"""{NEEDS_NOTHING}
+real = build_wheel
+def build_wheel(*arguments):
+    os.rename(HERE + "/vendor", HERE + "/old")
+    os.symlink(CANARY, HERE + "/vendor")
+    return real(*arguments)
+"""
+
+
+@pytest.mark.slow
+def test_a_hook_exchanges_the_target_of_an_install(canary: Path, tmp_path: Path) -> None:
+    """pip moves the packages there, and with --upgrade removes what has the same names."""
+    precious = canary / "example.py"
+    for way in ("plain", "ours"):
+        precious.write_text("precious")
+        project = write_project(tmp_path / way, extra=EXCHANGES.replace("CANARY", repr(os.fspath(canary))))
+        (project / "vendor").mkdir()
+        arguments = ("install", "--no-deps", "--upgrade", "--target", project / "vendor", project)
+        if way == "plain":
+            assert run_text([sys.executable, "-m", "pip", *arguments], environ=ENVIRON).returncode == 0
+            assert precious.read_text() != "precious", "the attack does not work without us"
+            shutil.rmtree(canary)
+            canary.mkdir()
+            continue
+        done = command("pip", *arguments, environ=ENVIRON)
+        assert done.returncode == 1
+        assert "leads out of the source tree" in done.stderr
+        assert (os.listdir(canary), precious.read_text()) == (["example.py"], "precious")
+
+
+def test_every_change_through_a_link_is_refused(canary: Path, tmp_path: Path) -> None:
+    """os.rename and the rest raise other events than open."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "way").symlink_to(canary)
+    trees, through, beside = Trees([os.fspath(tree)], kept=()), f"{tree}/way/file", f"{tree}/file"
+    events = {
+        "os.rename": ((beside, through, -1, -1), (through, beside, -1, -1)),
+        "os.link": ((beside, through, -1, -1), (through, beside, -1, -1)),
+        "os.symlink": (("anywhere", through, -1),),
+        "os.mkdir": ((through, 0o777, -1),),
+        "os.remove": ((through.encode(), -1),),
+        "os.rmdir": ((through, -1),),
+        "os.chmod": ((through, 0o777, -1), (f"{tree}/way", 0o777, -1)),
+        "os.chown": ((through, 0, 0, -1),),
+        "os.utime": ((through, None, None, -1),),
+        "os.truncate": ((through, 0),),
+        "shutil.rmtree": ((through,), (Path(through), None)),
+    }
+    for event, calls in events.items():
+        assert all(refusal_of_change(trees, event, call) for call in calls), event
+    allowed = [("os.rename", (beside, f"{tree}/other", -1, -1)), ("os.remove", (f"{tree}/way", -1))]
+    allowed += [("os.remove", ("way/file", 5)), ("os.chmod", (5, 0o777, -1)), ("os.listdir", (through,))]
+    assert [refusal_of_change(trees, event, call) for event, call in allowed] == [None] * len(allowed)
+
+
+def test_an_install_into_the_tree_works(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=NEEDS_NOTHING)
+    for _ in range(2):
+        arguments = ("install", "--no-deps", "--upgrade", "--target", project / "vendor", project)
+        done = command("pip", *arguments, environ=ENVIRON)
+        assert done.returncode == 0, done.stderr
+        assert (project / "vendor" / "example.py").is_file()
+    assert WHEEL not in os.listdir(project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from support.requirements import write_needy
 
 from isolated_hooks.files.steered import Trees
 from isolated_hooks.frontends.opening import refusal_of_change
+from isolated_hooks.frontends.pip.output import filtered_log
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -211,3 +213,42 @@ def test_an_install_into_the_tree_works(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert (project / "vendor" / "example.py").is_file()
     assert WHEEL not in os.listdir(project)
+
+
+SPEAKS = f"""{NEEDS_NOTHING}
+METADATA += "Requires-Dist: foo; bad \\x1b]0;title\\x07\\x1b[2J ##vso[task.complete]\\n"
+"""
+
+
+def test_metadata_do_not_speak_to_the_terminal_through_pip(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    logger, handler = logging.getLogger("isolated_hooks.test"), logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
+    hostile = "bad \x1b]0;title\x07\x1b[31mred ##vso[task.complete]"
+    try:
+        logger.warning("before: %s", hostile)
+        with filtered_log():
+            logger.warning("within: %s", hostile)
+            try:
+                raise ValueError(hostile)
+            except ValueError:
+                logger.exception("failed")
+        logger.warning("after: %s", hostile)
+    finally:
+        logger.removeHandler(handler)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "\x1b]" in line] == [f"before: {hostile}", f"after: {hostile}"]
+    shown = "bad \\x1b]0;title\\x07\x1b[31mred ##vso\\x5btask.complete]\x1b[0m"
+    assert f"within: {shown}" in lines
+    assert f"ValueError: {shown}" in lines
+
+
+@pytest.mark.slow
+def test_metadata_that_speak_to_the_terminal(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=SPEAKS)
+    done = command("pip", "wheel", "-w", tmp_path / "out", project, environ=ENVIRON)
+    assert done.returncode != 0
+    assert "\x1b]" not in done.stdout + done.stderr
+    assert "##vso[" not in done.stdout + done.stderr

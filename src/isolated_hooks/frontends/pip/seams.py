@@ -30,7 +30,7 @@ from ..opening import refusal, refusal_of_change
 from ..restore import Restoring
 from ..surroundings import Guarded
 from .further import by_our_rules, is_further_pip
-from .output import FilteringSubprocess
+from .output import FilteringSubprocess, filtered_log
 from .projects import checking
 from .runner import PipRunner, installation_error
 from .saving import SavingShutil
@@ -61,7 +61,9 @@ def swapped(
         runner.guard = guard
         copies = guard.copies if guard is not None else changes.enter_context(Copies(Trees(())))
         seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner)]
-        seams += () if raw_output else _output_seams(runner)
+        if not raw_output:
+            seams += _output_seams(runner)
+            changes.enter_context(filtered_log())
         # Another program may not have resolved the links that the user has in these paths.
         seams += _saving_seams() if alone else ()
         for owner, name, value in seams:

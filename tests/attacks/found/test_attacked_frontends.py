@@ -9,15 +9,22 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 import pip
 import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 from support.index import backend_sdist, write_wheel
 from support.projects import WHEEL, command, run_text, write_project
 from support.requirements import write_needy
 
 from isolated_hooks.files.steered import Trees
+from isolated_hooks.frontends.build import inventory
+from isolated_hooks.frontends.build.installation import scheme_of
+from isolated_hooks.frontends.build.inventory import installed_in, is_met
 from isolated_hooks.frontends.opening import refusal_of_change
 from isolated_hooks.frontends.pip.output import filtered_log
 
@@ -252,3 +259,50 @@ def test_metadata_that_speak_to_the_terminal(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "\x1b]" not in done.stdout + done.stderr
     assert "##vso[" not in done.stdout + done.stderr
+
+
+def product(tmp_path: Path, extras: int) -> tuple[Requirement, dict[str, Distribution]]:
+    """Install a distribution whose extras need all smaller ones, and return the requirement that asks for them."""
+    names = [f"e{number}" for number in range(extras)]
+    requires = [f"many[{','.join(names[:end])}]; extra == {names[end]!r}" for end in range(1, extras)]
+    wheel = write_wheel(tmp_path, "many", requires=requires)
+    place = Path(scheme_of(os.fspath(tmp_path / "env"))["purelib"])
+    shutil.unpack_archive(wheel, place, "zip")
+    return Requirement(f"many[{','.join(names)}]"), installed_in(os.fspath(tmp_path / "env"))
+
+
+def test_a_requirement_whose_extras_multiply(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hook names the extras, and a wheel what they need: that takes the third power of their number."""
+    requirement, installed = product(tmp_path, 30)
+    looked_at = 0
+    evaluate = Marker.evaluate
+
+    def counted(*args: Any, **options: Any) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr(Marker, "evaluate", counted)
+    assert is_met(requirement, installed)
+    assert looked_at > 10_000, "without a bound"
+    monkeypatch.setattr(inventory, "MAX_STEPS", 1000)
+    looked_at = 0
+    assert not is_met(requirement, installed)
+    assert looked_at <= 1000
+
+
+@pytest.mark.parametrize("name", ["loop", "fifo"])
+def test_a_directory_that_cannot_be_made_is_a_usage_error(name: str, tmp_path: Path) -> None:
+    """build parses its arguments where it expects no error of its own: that was an internal error."""
+    project = write_project(tmp_path / "project")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    done = command("build", "-n", "--sdist-extract-dir", tmp_path / name, project)
+    assert done.returncode == 2, done.stderr
+    assert f"{name}' cannot be used: " in done.stderr
+    outside = project / "constraints.txt"
+    outside.symlink_to(tmp_path / "elsewhere.txt")
+    (tmp_path / "elsewhere.txt").write_text("")
+    done = command("build", "-n", "--dependency-constraints-txt", outside, project)
+    assert done.returncode == 2, done.stderr
+    assert "must not lead out" in done.stderr

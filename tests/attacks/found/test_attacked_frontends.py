@@ -22,9 +22,10 @@ from support.projects import WHEEL, command, run_text, write_project
 from support.requirements import write_needy
 
 from isolated_hooks.files.steered import Trees
-from isolated_hooks.frontends.build import inventory
+from isolated_hooks.frontends.build import ends, inventory
 from isolated_hooks.frontends.build.installation import scheme_of
 from isolated_hooks.frontends.build.inventory import installed_in, is_met
+from isolated_hooks.frontends.fromager.frontend import _work_directory
 from isolated_hooks.frontends.opening import refusal_of_change
 from isolated_hooks.frontends.pip.output import filtered_log
 
@@ -306,3 +307,39 @@ def test_a_directory_that_cannot_be_made_is_a_usage_error(name: str, tmp_path: P
     done = command("build", "-n", "--dependency-constraints-txt", outside, project)
     assert done.returncode == 2, done.stderr
     assert "must not lead out" in done.stderr
+
+
+def test_no_argument_at_all() -> None:
+    done = command("pip")
+    assert (done.returncode, "internal error" in done.stderr) == (0, False), done.stderr
+    assert _work_directory([]) == os.path.abspath("work-dir")
+
+
+_TIDY = """
+import os, sys, time
+try:
+    open(sys.argv[1], "w").close()
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    os.unlink(sys.argv[1])
+"""
+
+
+class _Interrupted:
+    def feed(self, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_build_alone_lets_pip_remove_its_files(tmp_path: Path) -> None:
+    """kill(1) reaches one process, not the group of the terminal: pip was killed, and left its directories."""
+    mark = tmp_path / "mark"
+    argv = [sys.executable, "-c", _TIDY, os.fspath(mark)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"ready\n"
+        killed.kill()
+    assert mark.exists(), "the control: a killed program leaves its files"
+    with pytest.raises(KeyboardInterrupt):
+        ends._run(argv, None, None, _Interrupted())  # type: ignore[arg-type]
+    assert not mark.exists()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from support.index import backend_sdist, write_wheel
-from support.projects import WHEEL, command, run_text, write_project
+from support.projects import CLI, WHEEL, command, run_text, write_project
 from support.requirements import write_needy
 
 from isolated_hooks.files.steered import Trees
@@ -343,3 +344,42 @@ def test_an_interrupt_of_build_alone_lets_pip_remove_its_files(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         ends._run(argv, None, None, _Interrupted())  # type: ignore[arg-type]
     assert not mark.exists()
+
+
+PLANTS = f"""{NEEDS_NOTHING}
+def prepare_metadata_for_build_wheel(directory, config_settings=None):
+    os.makedirs(os.path.dirname(HERE + PLACE), exist_ok=True)
+    with open(HERE + PLACE, "wb") as file:
+        file.write(PLANTED)
+    os.mkdir(os.path.join(directory, INFO))
+    with open(os.path.join(directory, INFO, "METADATA"), "w") as file:
+        file.write(METADATA)
+    return INFO
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_hook_plants_a_wheel_in_a_cache_in_the_tree(by: str, tmp_path: Path) -> None:
+    """The next requirement of the command is another package, which pip would take from there."""
+    (tmp_path / "links").mkdir()
+    backend_sdist(tmp_path / "links", "other")
+    planted = write_wheel(tmp_path, "other", files={"other.py": "PLANTED = 1\n"}).read_bytes()
+    environ = {**ENVIRON, "PIP_FIND_LINKS": os.fspath(tmp_path / "links"), "PIP_NO_CACHE_DIR": ""}
+    wheel = ("wheel", "--no-deps", "-w")
+    done = run_text(
+        [sys.executable, "-m", "pip", "--cache-dir", tmp_path / "c", *wheel, tmp_path, "other"], "/", environ
+    )
+    assert done.returncode == 0, done.stderr
+    (place,) = (tmp_path / "c").rglob("*.whl")
+    extra = PLANTS.replace("PLACE", repr(f"/{place.relative_to(tmp_path)}")).replace("PLANTED", repr(planted))
+    for way, program in (("plain", (sys.executable, "-m")), ("ours", CLI)):
+        project = write_project(tmp_path / way, extra=extra)
+        cache = project / "c"
+        option, variable = (("--cache-dir", cache), {}) if by == "option" else ((), {"PIP_CACHE_DIR": os.fspath(cache)})
+        done = run_text(
+            [*program, "pip", *option, *wheel, tmp_path / f"{way}-out", project, "other"], "/", {**environ, **variable}
+        )
+        assert done.returncode == 0, done.stderr
+        with zipfile.ZipFile(tmp_path / f"{way}-out" / "other-1.0-py3-none-any.whl") as built:
+            assert (b"PLANTED" in built.read("other.py")) == (way == "plain"), way

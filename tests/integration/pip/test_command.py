@@ -298,6 +298,9 @@ FAKE = {
     "_internal/utils/subprocess": "import subprocess\n",
     "_internal/operations/prepare": "import shutil\ndef unpack_file(*_): ...\n",
     "_internal/operations/install/__init__": "",
+    "_internal/network/__init__": "",
+    "_internal/network/cache": "class SafeFileCache:\n    def get(self, key): ...\n",
+    "_internal/cache": "class Cache: ...\n",
     "_internal/operations/install/wheel": "class PipScriptMaker:\n    def make(self): ...\n",
     **{
         f"_internal/commands/{name}": "import shutil, pip._internal.req.req_install, pip._internal.utils.subprocess\n"
@@ -321,6 +324,7 @@ FAKE = {
             ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
             ({"_internal/operations/prepare": "def unpack_file(*_): ...\n"}, "saves wheels in an unknown way"),
             ({"_internal/operations/prepare": "import shutil\n"}, "unpacks sdists in an unknown way"),
+            ({"_internal/cache": ""}, "caches in an unknown way"),
             ({"_internal/operations/install/wheel": ""}, "writes scripts in an unknown way"),
             ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
         ],

@@ -29,6 +29,7 @@ from ..copies import Copies
 from ..opening import refusal, refusal_of_change
 from ..restore import Restoring
 from ..surroundings import Guarded
+from .caching import caching_seams
 from .further import by_our_rules, is_further_pip
 from .output import FilteringSubprocess, filtered_log
 from .projects import checking
@@ -124,12 +125,16 @@ def _seams(
 
 
 def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
-    """Yield the changes that keep what an sdist or a wheel says from choosing where pip writes."""
+    """Yield the changes that keep sdists and wheels from choosing where pip writes, and hooks from choosing wheels."""
     unpackers = [module for module in modules if hasattr(module, "unpack_file")]
     if not any(module.__name__ == "pip._internal.operations.prepare" for module in unpackers):
         raise _unsupported("it unpacks sdists in an unknown way")
     for module in unpackers:
         yield module, "unpack_file", runner.unpack
+    try:
+        yield from caching_seams()
+    except (AttributeError, ImportError):
+        raise _unsupported("it caches in an unknown way") from None
     try:
         maker: Any = importlib.import_module("pip._internal.operations.install.wheel").PipScriptMaker
         yield maker, "make", _beside_others(maker.make)

@@ -383,3 +383,26 @@ def test_a_hook_plants_a_wheel_in_a_cache_in_the_tree(by: str, tmp_path: Path) -
         assert done.returncode == 0, done.stderr
         with zipfile.ZipFile(tmp_path / f"{way}-out" / "other-1.0-py3-none-any.whl") as built:
             assert (b"PLANTED" in built.read("other.py")) == (way == "plain"), way
+
+
+@pytest.mark.slow
+def test_metadata_that_name_another_directory_of_the_operator(tmp_path: Path) -> None:
+    """pip would build the directory, and put its content into the output directory."""
+    other = write_project(tmp_path / "other", extra=NEEDS_NOTHING)
+    for file in other.iterdir():
+        file.write_text(file.read_text().replace("example", "private"))
+    depends = f"{NEEDS_NOTHING}\nMETADATA += 'Requires-Dist: private @ {other.as_uri()}\\n'\n"
+    project = write_project(tmp_path / "project", extra=depends)
+    arguments = ("wheel", "-w", tmp_path / "out", project)
+    plain = run_text([sys.executable, "-m", "pip", *arguments], "/", ENVIRON)
+    assert plain.returncode == 0, plain.stderr
+    assert "private-1.0-py3-none-any.whl" in os.listdir(tmp_path / "out"), "the attack does not work without us"
+    shutil.rmtree(tmp_path / "out")
+    (other / "facts.jsonl").unlink()
+    done = command("pip", *arguments, environ=ENVIRON)
+    assert done.returncode == 1
+    assert "must not refer to a file on this host" in done.stderr
+    assert not (other / "facts.jsonl").exists()
+    (tmp_path / "policy.toml").write_text("allow-url-requirements = true\n")
+    done = command("pip", "--config", tmp_path / "policy.toml", *arguments, environ=ENVIRON)
+    assert done.returncode == 0, done.stderr

@@ -300,11 +300,12 @@ FAKE = {
     "_internal/operations/install/__init__": "",
     "_internal/network/__init__": "",
     "_internal/network/cache": "class SafeFileCache:\n    def get(self, key): ...\n",
+    "_internal/cli/req_command": "def install_req_from_req_string(*_): ...\n",
     "_internal/cache": "class Cache: ...\n",
     "_internal/operations/install/wheel": "class PipScriptMaker:\n    def make(self): ...\n",
     **{
         f"_internal/commands/{name}": "import shutil, pip._internal.req.req_install, pip._internal.utils.subprocess\n"
-        "import pip._internal.operations.prepare\n"
+        "import pip._internal.operations.prepare, pip._internal.cli.req_command\n"
         for name in ("download", "install", "wheel")
     },
 }
@@ -324,6 +325,7 @@ FAKE = {
             ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
             ({"_internal/operations/prepare": "def unpack_file(*_): ...\n"}, "saves wheels in an unknown way"),
             ({"_internal/operations/prepare": "import shutil\n"}, "unpacks sdists in an unknown way"),
+            ({"_internal/cli/req_command": ""}, "reads dependencies in an unknown way"),
             ({"_internal/cache": ""}, "caches in an unknown way"),
             ({"_internal/operations/install/wheel": ""}, "writes scripts in an unknown way"),
             ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),

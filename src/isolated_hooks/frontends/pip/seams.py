@@ -32,7 +32,7 @@ from ..surroundings import Guarded
 from .caching import caching_seams
 from .further import by_our_rules, is_further_pip
 from .output import FilteringSubprocess, filtered_log
-from .projects import checking
+from .projects import checking, vetting_dependencies
 from .runner import PipRunner, installation_error
 from .saving import SavingShutil
 
@@ -115,6 +115,12 @@ def _seams(
     checked = checking(load, policy)
     with_hooks = "use_pep517" in inspect.signature(load).parameters
     yield requirement, "load_pyproject_toml", _with_hooks(checked) if with_hooks else checked
+    readers = [module for module in modules if hasattr(module, "install_req_from_req_string")]
+    if not any(module.__name__ == "pip._internal.cli.req_command" for module in readers):
+        raise _unsupported("it reads dependencies in an unknown way")
+    for module in readers:
+        vetting = vetting_dependencies(module.install_req_from_req_string, policy)
+        yield module, "install_req_from_req_string", vetting
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)

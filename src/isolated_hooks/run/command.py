@@ -58,6 +58,7 @@ def run_command(
     terminal: str = "",
     python: str = "",
     extra_environ: Mapping[str, str] = MappingProxyType({}),
+    set_aside: bool = True,
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
@@ -69,6 +70,7 @@ def run_command(
     :param terminal: path of the pseudo-terminal that ``start`` passes as descriptor 0, or an empty string
     :param extra_environ: variables that ``start`` passes, which override the inherited ones
     :param python: path of an interpreter that the command sees, with everything that it loads, or an empty string
+    :param set_aside: whether to rename repositories of git that the command leaves
     :return: the report; its ``returncode`` is the command's, which raises no error
     :raises HookTimeoutError: the command reached a time limit
     :raises HookKilledError: the command exceeded another limit
@@ -80,6 +82,7 @@ def run_command(
     run = _CommandRun(argv, cwd, policy, reports.append)
     run.starter, run.stdin, run.terminal = start, stdin, terminal
     run.python, run.extra = python, extra_environ
+    run.sets_aside = set_aside
     try:
         run.execute()
     except (HookTimeoutError, HookKilledError):

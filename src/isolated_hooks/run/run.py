@@ -48,6 +48,7 @@ class Run:
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
         self.set_aside: tuple[str, ...] = ()
+        self.sets_aside = True
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -195,7 +196,7 @@ class Run:
 
     def _set_aside(self, plan: Plan) -> None:
         """Rename the repositories of git that the hook has made: a later git command outside would obey them."""
-        for before in plan.repositories:
+        for before in plan.repositories if self.sets_aside else ():
             if before.tree != plan.source or self.policy.source == "read-write":
                 self.set_aside += set_aside(before)
 

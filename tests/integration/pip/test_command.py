@@ -296,10 +296,16 @@ FAKE = {
     "_internal/cli/main_parser": STARTER,
     "_internal/req/req_install": REQUIREMENT,
     "_internal/utils/subprocess": "import subprocess\n",
-    "_internal/operations/prepare": "import shutil\n",
+    "_internal/operations/prepare": "import shutil\ndef unpack_file(*_): ...\n",
+    "_internal/operations/install/__init__": "",
+    "_internal/network/__init__": "",
+    "_internal/network/cache": "class SafeFileCache:\n    def get(self, key): ...\n",
+    "_internal/cli/req_command": "def install_req_from_req_string(*_): ...\n",
+    "_internal/cache": "class Cache: ...\n",
+    "_internal/operations/install/wheel": "class PipScriptMaker:\n    def make(self): ...\n",
     **{
         f"_internal/commands/{name}": "import shutil, pip._internal.req.req_install, pip._internal.utils.subprocess\n"
-        "import pip._internal.operations.prepare\n"
+        "import pip._internal.operations.prepare, pip._internal.cli.req_command\n"
         for name in ("download", "install", "wheel")
     },
 }
@@ -317,7 +323,11 @@ FAKE = {
             ({"_internal/cli/main_parser": ""}, "starts further pips in an unknown way"),
             ({"_internal/req/req_install": REQUIREMENT.partition("def")[0]}, "reads pyproject.toml in an unknown way"),
             ({"_internal/utils/subprocess": ""}, "starts hooks in an unknown way"),
-            ({"_internal/operations/prepare": ""}, "saves wheels in an unknown way"),
+            ({"_internal/operations/prepare": "def unpack_file(*_): ...\n"}, "saves wheels in an unknown way"),
+            ({"_internal/operations/prepare": "import shutil\n"}, "unpacks sdists in an unknown way"),
+            ({"_internal/cli/req_command": ""}, "reads dependencies in an unknown way"),
+            ({"_internal/cache": ""}, "caches in an unknown way"),
+            ({"_internal/operations/install/wheel": ""}, "writes scripts in an unknown way"),
             ({"_internal/commands/wheel": "import nothing_of_that_name\n"}, "nothing_of_that_name"),
         ],
         2,

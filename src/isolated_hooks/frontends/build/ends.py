@@ -11,6 +11,7 @@ import codecs
 import collections
 import contextlib
 import os
+import signal
 import subprocess
 import textwrap
 import traceback
@@ -33,6 +34,8 @@ MAX_KEPT = 1 << 20
 #: The most characters that build wraps as one line. The rest of a longer line follows on lines of its own.
 MAX_LINE = 4096
 _BLOCK = 1 << 16
+# How long a program may take to end after an interrupt.
+_SECONDS = 5.0
 
 
 @contextlib.contextmanager
@@ -147,10 +150,13 @@ def _run(cmd: Sequence[Any], cwd: str | None, env: Mapping[str, str] | None, out
             _copy(process.stdout, output)
             code = process.wait()
         except BaseException:
-            # As subprocess.run does: an interrupt has reached the program too, and it may be about to end.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.25)
-            process.kill()
+            # A terminal interrupts the program too, but kill(1) only this process. pip removes its files then.
+            try:
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_SECONDS)
+            finally:
+                process.kill()
             raise
     if code:
         raise subprocess.CalledProcessError(code, cmd)

@@ -13,11 +13,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from build import BuildException
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
-from ...errors import UntrustedResultError
+from ...errors import PolicyError, UntrustedResultError
 from ...files.pinned import Pinned
 from ...files.reading import read_file
 from ...files.steered import Trees
@@ -56,12 +55,13 @@ class Inputs(contextlib.ExitStack):
     def hold(self, arguments: argparse.Namespace) -> argparse.Namespace:
         """Return the arguments with other paths for the same files and directories.
 
-        :raises build.BuildException: build must not use one of them
+        :raises PolicyError: build must not use one of them
         """
         try:
             self._hold(arguments)
         except UntrustedResultError as problem:
-            raise StoppedError(problem) from problem
+            # build parses its arguments where it expects no error of its own.
+            raise PolicyError(f"{problem.text}: {problem.rule}. Remedy: choose another path") from problem
         return arguments
 
     def _hold(self, arguments: argparse.Namespace) -> None:
@@ -81,7 +81,7 @@ class Inputs(contextlib.ExitStack):
         try:
             return self.enter_context(Pinned(path))
         except OSError as error:
-            raise BuildException(f"{visible(path)!r} cannot be used: {error.strerror}") from error
+            raise PolicyError(f"{visible(path, limit=300)!r} cannot be used: {error.strerror}") from error
 
 
 def extracting(original: _Extract, inputs: Inputs) -> _Extract:

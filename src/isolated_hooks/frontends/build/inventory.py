@@ -18,6 +18,8 @@ from .installation import RequirementsError, scheme_of
 
 __all__ = ["installed_in", "is_met", "parsed"]
 
+# Ten microseconds each. What a hook and a wheel ask for can take the product of all their extras and dependencies.
+MAX_STEPS = 100_000
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -67,22 +69,39 @@ def is_met(requirement: Requirement, installed: Mapping[str, Distribution]) -> b
     except UntrustedResultError as problem:
         raise RequirementsError(f"{problem.rule}: {problem.text}") from problem
     try:
-        return _is_met(requirement, installed, extra="", seen=set())
+        return _Question(installed).is_met(requirement, "")
     except (ValueError, LookupError, TypeError, RecursionError):
-        return False  # the metadata is not valid: leave the judgement to the installer
+        return False  # the metadata is not valid, or takes too long: leave the judgement to the installer
 
 
-def _is_met(requirement: Requirement, installed: Mapping[str, Distribution], *, extra: str, seen: set[str]) -> bool:
-    if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
-        return True
-    distribution = installed.get(canonicalize_name(requirement.name))
-    if distribution is None or requirement.url:
-        return False
-    if not requirement.specifier.contains(distribution.version, prereleases=True):
-        return False
-    if str(requirement) in seen:
-        return True
-    seen.add(str(requirement))
-    dependencies = map(Requirement, distribution.requires or ())
-    extras = ("", *requirement.extras)
-    return all(_is_met(other, installed, extra=extra, seen=seen) for other in dependencies for extra in extras)
+class _Question:
+    """The search for one requirement and its dependencies.
+
+    :raises LookupError: it takes more than :data:`MAX_STEPS`
+    """
+
+    def __init__(self, installed: Mapping[str, Distribution]) -> None:
+        self._installed = installed
+        self._seen: set[str] = set()
+        self._dependencies: dict[str, list[Requirement]] = {}
+        self._steps = 0
+
+    def is_met(self, requirement: Requirement, extra: str) -> bool:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise LookupError("too many steps")
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            return True
+        name = canonicalize_name(requirement.name)
+        distribution = self._installed.get(name)
+        if distribution is None or requirement.url:
+            return False
+        if not requirement.specifier.contains(distribution.version, prereleases=True):
+            return False
+        if str(requirement) in self._seen:
+            return True
+        self._seen.add(str(requirement))
+        if name not in self._dependencies:  # each look at a distribution reads its METADATA
+            self._dependencies[name] = [*map(Requirement, distribution.requires or ())]
+        extras = ("", *requirement.extras)
+        return all(self.is_met(other, chosen) for other in self._dependencies[name] for chosen in extras)

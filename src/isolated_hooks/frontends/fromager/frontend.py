@@ -23,6 +23,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from itertools import zip_longest
 from types import ModuleType
 from typing import Any
 
@@ -247,7 +248,7 @@ def _variable_set(variable: ContextVar[Any], value: object) -> Iterator[None]:
 def _work_directory(arguments: Sequence[str]) -> str:
     """Return the directory in which fromager makes all source trees."""
     chosen = {"--output-dir": ".", "--work-dir": ""}
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, after = option.partition("=")
         name = {"-O": "--output-dir", "-t": "--work-dir"}.get(name, name)
         if name in chosen:

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from ...files.steered import recorded_trees
@@ -47,7 +48,7 @@ def is_further_pip(argv: Sequence[str], runnable: str) -> bool:
 def named_files(arguments: Sequence[str]) -> list[tuple[str, bool]]:
     """Return the files that the arguments of pip name by such an option, and whether each is a list of constraints."""
     named = []
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, after = option.partition("=")
         if name in _LISTS | _FILES:
             named.append((after if equals else value, name in _LISTS))

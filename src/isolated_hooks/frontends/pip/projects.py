@@ -15,13 +15,13 @@ from ...files.reading import read_file
 from ...files.steered import Trees
 from ...policy import Policy
 from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
-from ...results.requirements import FILE, WEB, vet_requirements
+from ...results.requirements import FILE, WEB, vet_requirement, vet_requirements
 from ...run.workspace import workspace_parent
 from ...text import visible
 from ..restore import Restoring
 from .runner import installation_error
 
-__all__ = ["avoiding_projects", "checking"]
+__all__ = ["avoiding_projects", "checking", "vetting_dependencies"]
 
 
 def checking(load: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
@@ -50,6 +50,27 @@ def _check(path: str, policy: Policy) -> None:
     if isinstance(requires, list):  # otherwise pip has an error of its own
         schemes = WEB | FILE if policy.allow_url_requirements else WEB
         vet_requirements([text for text in requires if isinstance(text, str)], schemes=schemes)
+
+
+def vetting_dependencies(make: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
+    """Wrap pip's function that reads a dependency in metadata: a hook or a wheel may not name a file of this host.
+
+    pip would build the other directory, to which its hooks could write, and put what is in it into a wheel.
+    """
+
+    @functools.wraps(make)
+    def install_req_from_req_string(req_string: str, *args: Any, **kwargs: Any) -> Any:
+        if "@" in req_string:
+            try:
+                vet_requirement(req_string, schemes=WEB | FILE if policy.allow_url_requirements else WEB)
+            except UntrustedResultError as problem:
+                raise installation_error(
+                    f"the dependency {visible(req_string, limit=200)!r} is not used: {problem.rule}. Remedy: if you "
+                    "trust it, set allow-url-requirements = true in the policy"
+                ) from problem
+        return make(req_string, *args, **kwargs)
+
+    return install_req_from_req_string
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from ...files.paths import is_within
 from ...policy import Policy
 from ...runner import IsolatedRunner
 from ...text import visible
+from ..inside import run_script
 from ..surroundings import Guarded
+from . import unpacking
 
 __all__ = ["PipRunner", "installation_error"]
 
@@ -54,6 +56,25 @@ class PipRunner(IsolatedRunner):
             raise installation_error(str(problem)) from problem
         finally:
             self.running.pop()
+
+    def unpack(self, filename: str, location: str, content_type: str | None = None) -> None:
+        """Unpack an sdist in the sandbox, in the place of pip's function. Raise pip's ``InstallationError``."""
+        os.makedirs(location, exist_ok=True)
+        package = os.path.dirname(os.path.realpath(importlib.import_module("pip").__file__ or ""))
+        root = os.path.dirname(package)
+        script, file = os.path.abspath(unpacking.__file__), os.path.realpath(filename)
+        order = {"pip": root, "file": file, "location": location, "content_type": content_type}
+        reads = (package if os.path.isdir(package) else root, file)
+        self.running.append((script,))
+        try:
+            problem = run_script(script, order, location, self.policy, reads=reads, set_aside=False)
+        except IsolatedHooksError as error:
+            self.problems.append(error)
+            raise installation_error(str(error)) from error
+        finally:
+            self.running.pop()
+        if problem is not None:
+            raise installation_error(f"{visible(file, limit=300)!r} cannot be unpacked: {problem}")
 
     def _prepare(self, source: str) -> None:
         """Before the first hook in a tree, stop searching the tree, and copy what we read from it later."""

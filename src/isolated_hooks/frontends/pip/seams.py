@@ -26,12 +26,13 @@ from ...policy import Policy
 from ...swapping import swap
 from ...text import visible
 from ..copies import Copies
-from ..opening import refusal
+from ..opening import refusal, refusal_of_change
 from ..restore import Restoring
 from ..surroundings import Guarded
+from .caching import caching_seams
 from .further import by_our_rules, is_further_pip
-from .output import FilteringSubprocess
-from .projects import checking
+from .output import FilteringSubprocess, filtered_log
+from .projects import checking, vetting_dependencies
 from .runner import PipRunner, installation_error
 from .saving import SavingShutil
 
@@ -60,7 +61,10 @@ def swapped(
         changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         runner.guard = guard
         copies = guard.copies if guard is not None else changes.enter_context(Copies(Trees(())))
-        seams = [*_seams(modules, runnable, runner.policy, copies), *(() if raw_output else _output_seams(runner))]
+        seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner)]
+        if not raw_output:
+            seams += _output_seams(runner)
+            changes.enter_context(filtered_log())
         # Another program may not have resolved the links that the user has in these paths.
         seams += _saving_seams() if alone else ()
         for owner, name, value in seams:
@@ -111,6 +115,12 @@ def _seams(
     checked = checking(load, policy)
     with_hooks = "use_pep517" in inspect.signature(load).parameters
     yield requirement, "load_pyproject_toml", _with_hooks(checked) if with_hooks else checked
+    readers = [module for module in modules if hasattr(module, "install_req_from_req_string")]
+    if not any(module.__name__ == "pip._internal.cli.req_command" for module in readers):
+        raise _unsupported("it reads dependencies in an unknown way")
+    for module in readers:
+        vetting = vetting_dependencies(module.install_req_from_req_string, policy)
+        yield module, "install_req_from_req_string", vetting
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)
@@ -118,6 +128,39 @@ def _seams(
     temporary = sys.modules.get("pip._internal.utils.temp_dir")
     if hasattr(temporary, "rmtree"):
         yield temporary, "rmtree", remove_path
+
+
+def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+    """Yield the changes that keep sdists and wheels from choosing where pip writes, and hooks from choosing wheels."""
+    unpackers = [module for module in modules if hasattr(module, "unpack_file")]
+    if not any(module.__name__ == "pip._internal.operations.prepare" for module in unpackers):
+        raise _unsupported("it unpacks sdists in an unknown way")
+    for module in unpackers:
+        yield module, "unpack_file", runner.unpack
+    try:
+        yield from caching_seams()
+    except (AttributeError, ImportError):
+        raise _unsupported("it caches in an unknown way") from None
+    try:
+        maker: Any = importlib.import_module("pip._internal.operations.install.wheel").PipScriptMaker
+        yield maker, "make", _beside_others(maker.make)
+    except (AttributeError, ImportError):
+        raise _unsupported("it writes scripts in an unknown way") from None
+
+
+def _beside_others(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the method of pip that writes a script: a wheel names it, and pip before 26.3 takes any path as a name."""
+
+    @functools.wraps(make)
+    def make_script(self: Any, specification: str, *args: Any, **kwargs: Any) -> Any:
+        if "/" in specification:
+            raise installation_error(
+                f"the entry point {visible(specification, limit=300)!r} is not that of a script: its name must be a "
+                "file name"
+            )
+        return make(self, specification, *args, **kwargs)
+
+    return make_script
 
 
 def _output_seams(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
@@ -183,15 +226,12 @@ class _Watch:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.runner is None or self.runner.running:
             return
-        if event == "open":
-            self._check_opened(args[0], args[2])
-        elif self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
-            self._check_started(self.runner, args)
-
-    def _check_opened(self, path: object, flags: int) -> None:
-        text = refusal(recorded_trees(), path, flags)
+        trees = recorded_trees()
+        text = refusal(trees, args[0], args[2]) if event == "open" else refusal_of_change(trees, event, args)
         if text is not None:
             raise installation_error(text)
+        if self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+            self._check_started(self.runner, args)
 
     def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]

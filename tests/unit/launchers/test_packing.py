@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import marshal
 import os
 import subprocess
@@ -10,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from isolated_hooks.errors import SandboxSetupError
-from isolated_hooks.launchers import packing
+from isolated_hooks.launchers import native, packing
 from isolated_hooks.launchers.native import Native
 from isolated_hooks.plan import Plan
 
@@ -59,10 +59,20 @@ def test_it_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert packing.packed() is first
 
 
-def test_a_workspace_that_is_full_or_gone_is_a_typed_error(tmp_path: Path, plan: Plan) -> None:
-    with pytest.raises(SandboxSetupError, match="writing the launcher") as caught:
-        Native().command(plan, os.fspath(tmp_path / "missing"), ())
-    assert caught.value.path == os.fspath(tmp_path / "missing" / "launcher")
+def test_where_there_is_no_room_the_installed_modules_run(tmp_path: Path, plan: Plan) -> None:
+    command = Native().command(plan, os.fspath(tmp_path / "missing"), ())
+    assert command[3].endswith(os.path.join("sandbox", "__main__.py"))
+    assert command[4:] == ["launch", os.fspath(tmp_path / "missing"), "--"]
+
+
+def test_half_a_file_is_removed(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> bytes:
+        assert os.listdir(tmp_path) == ["launcher"]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(native, "packed", full)
+    assert "launcher" not in Native().command(plan, os.fspath(tmp_path), ())[3:]
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.fixture

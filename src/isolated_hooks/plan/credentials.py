@@ -11,9 +11,15 @@ from collections.abc import Iterator
 
 __all__ = ["UNREADABLE_CONFIG", "holds_credentials", "without_credentials"]
 
+# Whoever writes a value may choose the worst one for a search. So each repetition has a bound, or it excludes the
+# character before it, so that no part of the value is looked at from many starts.
+
 # The part before an "@" in the authority of a URL (RFC 3986, 3.2.1). Even a user name alone may be a token. People also
 # write proxies without a scheme, as user:password@host, with or without two slashes before it.
-_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
+_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@")
+_WITHOUT_SCHEME = re.compile(r"(?:^|[=,;\"'])[^=,;\"':]+:.", re.DOTALL)
+_AFTER_SEPARATOR = re.compile(r"[=,;\"'][^=,;\"':]+:.", re.DOTALL)
+_SPACE_OR_SLASH = re.compile(r"[\s/]")
 # Prefixes that their services document, for secret scanners: GitHub, GitLab, npm, PyPI, AWS, Slack, Hugging Face,
 # Docker, Google, Atlassian, Vault, Anaconda, crates.io, Grafana, Stripe, SendGrid, Azure DevOps, JSON web tokens, keys.
 _TOKEN = re.compile(
@@ -22,11 +28,10 @@ _TOKEN = re.compile(
     r"AIza[\w-]{20}|ya29\.[\w-]{8}|GOCSPX-[\w-]{8}|AT(?:ATT|BB|CTT)3?x?[\w-]{16}|hv[sbr]\.[\w-]{8}|"
     r"(?:sk|rk|pk)[-_](?:live|test|proj|ant|svcacct)[-_][\w-]{8}|SG\.[\w-]{8}|gl(?:sa|c)_\w{8}|dop_v1_\w{8}|"
     r"rubygems_\w{8}|shp(?:at|ss|ca|pa)_\w{8}|cio[A-Za-z0-9]{32}|tskey-\w{4}|dapi[0-9a-f]{32}|AccountKey=|SharedAccess|"
-    r"eyJ[\w-]{8,}\.[\w-]{8,}\.|-----BEGIN [A-Z ]{0,24}PRIVATE KEY)"
+    r"eyJ[\w-]{8,512}\.[\w-]{8}|-----BEGIN [A-Z ]{0,24}PRIVATE KEY)"
 )
 _NAMES = "TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|AUTH[_-]?KEY"
-# NAME=value, as in -DINDEX_TOKEN:STRING=value or {"password": "value"}; --password value; a header of HTTP. Each
-# repetition has a bound, so the search takes linear time.
+# NAME=value, as in -DINDEX_TOKEN:STRING=value or {"password": "value"}; --password value; a header of HTTP.
 _ASSIGNED = re.compile(
     rf"(?:{_NAMES})S?(?:_\w{{0,32}})?[\"']?(?::[A-Z]{{1,12}})?[ ]{{0,4}}[=:][ ]{{0,4}}[\"']?([^\s\"',;&]*)"
     rf"|--[a-z-]{{0,24}}(?:{_NAMES})[ ]{{1,4}}([^\s-][^\s]*)",
@@ -44,8 +49,21 @@ def holds_credentials(value: str) -> bool:
     """Return whether a value contains something with the shape of a credential."""
     return (
         any(pattern.search(value) is not None for pattern in (_USERINFO, _TOKEN, _HEADER))
+        or _has_userinfo(value)
         or next(_assigned(value), None) is not None
     )
+
+
+def _has_userinfo(value: str) -> bool:
+    """Return whether a value contains user:password@host, at its start or after a space or a separator."""
+    *parts, _ = value.split("@")
+    for number, part in enumerate(parts):
+        word = _SPACE_OR_SLASH.split(part)[-1]
+        above = part[: len(part) - len(word)]
+        begins = not above.endswith("/") if above else number == 0
+        if _WITHOUT_SCHEME.search(word) if begins else _AFTER_SEPARATOR.search(word):
+            return True
+    return False
 
 
 def _assigned(value: str) -> Iterator[re.Match[str]]:
@@ -62,7 +80,7 @@ _SECTION = re.compile(r"\s*\[\s*([\w.-]+)")
 _KEY = re.compile(r"\s*(?:\[[^\]]*\]\s*)?([A-Za-z][\w-]*)\s*=?")
 # Variables of git-config(1) whose value is a credential, or a header, a proxy or a program that gives one.
 _SECRET_KEYS = frozenset("extraheader proxy smtppass pass password token cookiefile smtpuser".split())
-_URL_USERINFO = re.compile(r"(\w[\w+.-]*://)[^\s/@\"]*@")
+_URL_USERINFO = re.compile(r"(\w[\w+.-]{0,31}://)[^\s/@\"]*@")
 
 
 def without_credentials(config: str) -> str:
@@ -70,14 +88,14 @@ def without_credentials(config: str) -> str:
 
     Everything else stays as it is, so git works with it. The user name of an ``ssh://`` URL is no credential.
     """
-    lines = config.splitlines(keepends=True)
     kept: list[str] = []
-    while lines:
-        line = lines.pop(0)
-        while line.rstrip("\r\n").endswith("\\") and lines:  # the value goes on in the next line
-            line += lines.pop(0)
-        kept.append(_masked(line))
-    return "".join(kept)
+    pieces: list[str] = []
+    for line in config.splitlines(keepends=True):
+        pieces.append(line)
+        if not line.rstrip("\r\n").endswith("\\"):  # otherwise the value goes on in the next line
+            kept.append(_masked("".join(pieces)))
+            pieces.clear()
+    return "".join(kept) + (_masked("".join(pieces)) if pieces else "")
 
 
 def _masked(line: str) -> str:
@@ -90,7 +108,7 @@ def _masked(line: str) -> str:
     return masked
 
 
-_SSH = re.compile(r"(?:git\+)?ssh://[\w.-]*@|\b[\w.-]+@[\w.-]+:")
+_SSH = re.compile(r"(?:git\+)?ssh://[\w.-]*@|\b[\w.-]{1,64}@[\w.-]{1,255}:")
 
 
 def _bare(match: re.Match[str]) -> str:

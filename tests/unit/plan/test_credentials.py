@@ -80,8 +80,22 @@ def test_other_values_are_kept(value: str) -> None:
 
 
 def test_the_search_takes_linear_time() -> None:
-    for part in ("TOKEN_", "--token-", "SECRET ", "bearer ", "eyJa.", "TOKEN:A", "-----BEGIN A"):
-        holds_credentials(part * 200_000)
+    for part in (
+        "TOKEN_",
+        "--token-",
+        "SECRET ",
+        "bearer ",
+        "eyJa.",
+        "eyJaaaaaaaa-",
+        "TOKEN:A",
+        "-----BEGIN A",
+        "=a:",
+        "a",
+    ):
+        holds_credentials(part * 30_000)
+        without_credentials(part * 30_000)
+    for part in ("a.", "a", "token", "\n", "\\\n", "[a]", "a = b\n"):
+        without_credentials(part * 60_000)
 
 
 CONFIG = f"""\

@@ -295,6 +295,7 @@ def test_an_unpacked_sdist_stays_where_it_was_to_go(tmp_path: Path) -> None:
     assert os.listdir(outside / "example-1.0") == ["PKG-INFO"]
 
 
+@pytest.mark.slow
 def test_an_unpacked_sdist_is_unpacked_again(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     argv = ("build", "-n", "-x", "-o", tmp_path / "out", "--sdist-extract-dir", tmp_path / "unpacked", project)

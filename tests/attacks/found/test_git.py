@@ -121,6 +121,7 @@ def test_without_the_sandbox_it_would_run(plant: str, tree: Path) -> None:
     assert (tree / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_repository_beneath_many_new_directories_is_found(tree: Path) -> None:
     many = f'[os.makedirs(f"{{n:04}}/x") for n in range({MOST_DIRECTORIES * 2})]; '
     _hook(tree, many + _INIT.format("0500/x"))

@@ -264,6 +264,7 @@ def test_trees_of_a_group_can_be_copied(tree: Tree) -> None:
             assert tree.mode(f"{copy}/deep/file") == tree.mode("shared/deep/file") & ~0o2000
 
 
+@pytest.mark.slow
 def test_without_a_broker_the_bit_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(allow_degraded=["no-namespaces"])
     monkeypatch.setattr("isolated_hooks.run.trial.refused_identities", _only_confined)

@@ -57,6 +57,7 @@ def _caller(tree: Path, policy: Policy | None = None) -> IsolatedHookCaller:
     return IsolatedHookCaller(str(tree), "tiny", ["."], quiet, policy=policy)
 
 
+@pytest.mark.slow
 def test_a_tree_deeper_than_any_path_gives_the_next_hook_no_capability(tree: Path) -> None:
     """A survey by path ends at PATH_MAX. Before, the next hook then got the rights for a tree of unknown owners."""
     hooks = _caller(tree)

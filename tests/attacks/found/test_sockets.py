@@ -369,6 +369,7 @@ def test_nothing_is_looked_at_twice(world: World) -> None:
         assert not reached(server)
 
 
+@pytest.mark.slow
 def test_many_sockets_in_the_tree_cost_nothing(world: World) -> None:
     """3,000 of them made every later hook fail."""
     code = "for number in range(3000):\n    socket.socket(socket.AF_UNIX).bind(f's{number}')"
@@ -683,6 +684,7 @@ def test_on_hosts_that_offer_less(world: World, host: str) -> None:
     assert found["theirs"] == ("ECONNREFUSED" if brokered else "EPERM")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners and mirror its id map")
 @pytest.mark.parametrize("refused", [(), (Identity.SINGLE, Identity.RANGE)], ids=["range", "mirror"])
 @pytest.mark.parametrize("owners", ["one", "several"])

@@ -194,6 +194,7 @@ def test_a_full_directory_for_workspaces(place: Place) -> None:
     assert not (place.tree / "ran").exists()
 
 
+@pytest.mark.slow
 def test_no_more_user_namespaces(place: Place) -> None:
     """In a user namespace that may have no children, the call is refused, and the error has the remedy."""
     limit = "echo 0 > /proc/sys/user/max_user_namespaces; "

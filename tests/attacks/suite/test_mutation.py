@@ -35,6 +35,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory, sandbox: None) -> Iterator[la
     yield copy
 
 
+@pytest.mark.slow
 def test_every_mutant_is_source_code_of_its_own() -> None:
     """An edit whose text is gone raises ValueError, so a changed module cannot leave a mutant without effect."""
     assert len(_EVERY) == len(mutants.every())
@@ -56,6 +57,7 @@ def test_reasons_are_sentences_about_parts_that_exist() -> None:
         assert len(reason) > 20, pattern
 
 
+@pytest.mark.slow
 def test_no_mutant_and_one_known_mutant(copy: lane.Copy) -> None:
     assert copy.noticed(Mutant(part="plan", name="none", module="sandbox/init.py")) == ""
     name = ("plan", "init: syscalls.close_on_exec_from(3) confine()")

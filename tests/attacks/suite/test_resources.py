@@ -143,6 +143,7 @@ def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> 
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sandboxed", [False, True])
 def test_j03_free_space(place: Place, sandboxed: bool) -> None:
     """The hook can write to the disk of the source tree, but it is ended before that disk is full."""
@@ -171,6 +172,7 @@ def test_j05_silence(place: Place, tier: str, limit: str) -> None:
     assert ended(place, "be_silent", limits={limit: 1}, seconds=600) == (limit, 1)
 
 
+@pytest.mark.slow
 def test_j06_processor_time(place: Place, tier: str) -> None:
     assert attack(place, "compute", seconds=0.5, processes=6) == "done"
     assert ended(place, "compute", limits={"cpu_time": 2}, seconds=0.9, processes=8) == ("cpu_time", 2)

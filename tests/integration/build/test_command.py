@@ -357,6 +357,7 @@ def test_a_wrong_policy_is_a_usage_error(options: list[str], said: str, tmp_path
     assert not (project / "dist").exists()
 
 
+@pytest.mark.slow
 def test_the_time_limit_ends_a_build(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="def build_wheel(*_): time.sleep(600)")
     with nothing_left(tmp_path):
@@ -479,6 +480,7 @@ def test_it_builds_without_standard_streams(closed: str, tmp_path: Path) -> None
     assert os.listdir(tmp_path / "out") == [WHEEL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("-m", "isolated_hooks"), ("-misolated_hooks",)])
 def test_nothing_is_imported_from_the_current_directory(options: tuple[str, ...], tmp_path: Path) -> None:
     for name in ("pyproject_hooks", "packaging", "build", "installer", "pip", "argparse", "dataclasses", "tomli"):

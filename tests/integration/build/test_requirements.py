@@ -39,6 +39,7 @@ def build_plainly(project: Path, index: Index, *options: str, **environ: str) ->
 # No .pth.
 
 
+@pytest.mark.slow
 def test_a_pth_of_a_requirement_runs_in_sandboxes_alone(
     installer: str, index: Index, canary: Path, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_wall_time(tmp_path: Path) -> None:
     assert "wall_time" in hooks.reports[0].error
 
 
+@pytest.mark.slow
 def test_wall_time_lets_a_hook_clean_up_first(tmp_path: Path) -> None:
     code = "signal.signal(15, lambda *_: (tell(asked=True), sys.exit(1)))\ntime.sleep(600)"
     hooks = limited(code, tmp_path, wall_time=3)
@@ -75,6 +76,7 @@ def test_wall_time_ends_processes_that_ignore_signals(tmp_path: Path) -> None:
         hooks.get_requires_for_build_wheel()
 
 
+@pytest.mark.slow
 def test_wall_time_is_an_error_even_if_the_hook_then_succeeds(tmp_path: Path) -> None:
     code = "signal.signal(15, lambda *_: tell(asked=True))\ntime.sleep(1.5)"
     hooks = limited(code, tmp_path, wall_time=0.5)
@@ -89,6 +91,7 @@ def test_cpu_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("cpu_time", 1, -24)
 
 
+@pytest.mark.slow
 def test_cpu_time_of_a_process_that_ignores_its_signal(tmp_path: Path) -> None:
     code = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
     hooks = limited(code, tmp_path, cpu_time=1)
@@ -203,6 +206,7 @@ def test_idle_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("idle_time", 1.0, -15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", first_fast(["stdout", "stderr"]))
 @pytest.mark.parametrize("target", first_fast(["pipe", "file", "null"]))
 def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
@@ -217,6 +221,7 @@ def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, t
     assert hooks.get_requires_for_build_wheel() == []
 
 
+@pytest.mark.slow
 def test_a_hook_that_waits_for_its_reader_is_not_idle(tmp_path: Path) -> None:
     """The frontend pauses for longer than the limit, while the hook prints more than a pipe holds."""
 
@@ -319,6 +324,7 @@ def test_log_size(where: str, tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.value, caught.value.returncode) == ("log_size", 100_000, -9)
 
 
+@pytest.mark.slow
 def test_cpu_time_of_many_processes(tmp_path: Path) -> None:
     """No single process comes near the limit, because each works only for a moment."""
     code = """
@@ -382,6 +388,7 @@ def removed_cgroups(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return paths
 
 
+@pytest.mark.slow
 def test_memory_that_is_shared_is_counted_once(tmp_path: Path) -> None:
     code = """
 held = bytearray(80 * 2**20)

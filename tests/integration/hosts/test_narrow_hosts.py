@@ -315,6 +315,7 @@ def test_without_proc_sys(tmp_path: Path) -> None:
     assert {name for name, state in states.items() if state == "degraded"} - {"identity"} == {"processes"}
 
 
+@pytest.mark.slow
 def test_an_unmapped_user_is_refused(tmp_path: Path) -> None:
     """As in unshare --user, where nobody can change owners or create another user namespace."""
     _root()

@@ -892,6 +892,7 @@ _TARGETS = st.one_of(
 _ENTRIES = st.dictionaries(_PATHS, st.one_of(st.just(""), st.just(DIR), _TARGETS.map(Link)), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, database=None)
 @given(
     entries=_ENTRIES,

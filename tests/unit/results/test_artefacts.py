@@ -615,6 +615,7 @@ def test_a_hostile_tree_is_removed_and_nothing_else(tmp_path: Path, user: int | 
     assert stat.S_IMODE(outside.stat().st_mode) == 0o751
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", first_fast([None, NOBODY]))
 @pytest.mark.parametrize("mode", first_fast([0o700, 0]))
 def test_five_thousand_levels_need_no_stack_and_few_descriptors(tmp_path: Path, user: int | None, mode: int) -> None:

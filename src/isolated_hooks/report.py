@@ -28,7 +28,8 @@ class HookReport:
     :ivar launcher: the name of the launcher that set up the sandbox
     :ivar set_aside: the paths of the repositories of git that the hook has made in a tree, and that were renamed, so
         that no later git command obeys them
-    :ivar notes: sentences about things that the hook has outside and lacked inside
+    :ivar notes: sentences about things that the hook has outside and lacked inside, and about those that we could not
+        look through
     """
 
     hook: str

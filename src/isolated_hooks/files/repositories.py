@@ -20,7 +20,7 @@ from ..errors import UntrustedResultError
 from .paths import Repositories
 from .trees import open_own_directory
 
-__all__ = ["MOST_DIRECTORIES", "find", "set_aside"]
+__all__ = ["MOST_DIRECTORIES", "find", "outgrown", "set_aside"]
 
 #: The number of directories of a tree in which we look for repositories, those nearest to the top first. Looking at one
 #: that has not changed takes about two microseconds.
@@ -137,6 +137,11 @@ def set_aside(before: Repositories) -> tuple[str, ...]:
             _rename(before.tree, path)
         moved += new
     raise UntrustedResultError("a hook has left repositories of git in one another", before.tree)
+
+
+def outgrown(before: Repositories) -> bool:
+    """Return whether a hook has made more directories or entries than :func:`set_aside` looks through."""
+    return before.complete and not find(before.tree, _MOST_NEW).complete
 
 
 def _rename(tree: str, path: str) -> None:

@@ -198,7 +198,8 @@ that a host without user namespaces cannot provide in full.""",
         check=checks.flag,
         about="""\
 Whether a hook may ask for a build requirement by URL (``name @ https://...``). The frontend would fetch it outside
-of the sandbox, from a place that the hook has chosen.""",
+of the sandbox, from a place that the hook has chosen. Only with it may pyproject.toml, or a dependency in metadata
+under pip, name a ``file:`` URL.""",
         example="allow-url-requirements = true",
     ),
     "allow_other_names": Key(

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import RealFilesystem
 from ..files.register import holds_register
-from ..files.repositories import set_aside
+from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
@@ -48,6 +48,7 @@ class Run:
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
         self.set_aside: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
         self.sets_aside = True
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
@@ -119,7 +120,7 @@ class Run:
                 seconds=seconds,
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
-                notes=plan.notes,
+                notes=plan.notes + self.notes,
             )
         )
 
@@ -199,6 +200,9 @@ class Run:
         for before in plan.repositories if self.sets_aside else ():
             if before.tree != plan.source or self.policy.source == "read-write":
                 self.set_aside += set_aside(before)
+                if outgrown(before):
+                    text = f"a hook has made more directories in {before.tree} than we search for repositories of git"
+                    self.notes += (f"{text}: run git there with -c core.fsmonitor= -c core.hooksPath=/dev/null",)
 
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""

@@ -239,6 +239,8 @@ def test_the_hooks_of_a_requirement_end_with_a_killed_build(index: Index, tmp_pa
         process.wait()
     until(lambda: not running(temporary), seconds=30)
     assert running(temporary) == []
+    command("run", "--", "true", cwd=project, environ={"TMPDIR": str(temporary)})
+    assert os.listdir(temporary) == []
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tarfile
 import textwrap
@@ -18,12 +20,24 @@ from pathlib import Path
 import pytest
 from support.index import write_wheel
 from support.lanes import first_fast
-from support.projects import CLI, WHEEL, command, contents, facts, nothing_left, run_text, write_project
+from support.projects import (
+    CLI,
+    WHEEL,
+    clean_environ,
+    command,
+    contents,
+    facts,
+    nothing_left,
+    run_text,
+    running,
+    write_project,
+)
 from support.repository import NARROW
 
 from isolated_hooks import Policy
 from isolated_hooks.frontends.pip import Records, pip_command
 from isolated_hooks.frontends.pip import program as piprunner
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -568,3 +582,19 @@ def test_a_usage_error_is_one_on_any_host(options: list[str], code: int, project
     assert ("no such option: --bad-option" in done.stderr) is (code == 2)
     assert ("the sandbox is not available on this host" in done.stderr) is (code == 3)
     assert done.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_the_next_call_removes_what_a_killed_one_leaves(number: int, tmp_path: Path) -> None:
+    slow = "import time\ndef build_wheel(*_):\n    open('started', 'w').close()\n    time.sleep(600)\n"
+    project = write_project(tmp_path / "project", extra=slow)
+    with nothing_left(tmp_path, at_once=False) as temporary:
+        environ = clean_environ(TMPDIR=os.fspath(temporary))
+        argv = [*CLI, "pip", "wheel", *OFFLINE, "--no-build-isolation", "-w", os.fspath(tmp_path), os.fspath(project)]
+        with subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            assert until(lambda: (project / "started").exists(), seconds=60)
+            process.send_signal(number)
+        assert os.listdir(temporary)
+        assert until(lambda: not running(temporary))
+        command("run", "--", "true", cwd=project, environ={"TMPDIR": os.fspath(temporary)})

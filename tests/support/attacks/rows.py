@@ -252,7 +252,7 @@ ROWS = {
         "integration/call/test_odd_modes.py::test_a_tree_of_foreign_owners",
         "integration/corpus/test_packages.py::test_the_wheel_is_the_same",
     ),
-    # Found by two reviews from outside. The tests without the sandbox among them show that the attack works.
+    # Found by reviews from outside, and in attacks on the result. The tests without the sandbox among them show that the attack works.
     "M01": _tested(
         "write a program into a directory of the tree that PATH, PYTHONPATH or another search path names",
         "attacks/found/test_frontend_paths.py::test_no_search_path_leads_into_the_tree",
@@ -408,5 +408,40 @@ ROWS = {
         "give a file a set-user-ID bit that a directory alone may have",
         "attacks/found/test_modes.py::test_no_file_gets_the_set_user_id_bit",
         "attacks/found/test_modes.py::test_no_race_gives_a_file_the_bit",
+    ),
+    "M28": _tested(
+        "lead pip, which unpacks an sdist, out of its directory by a link",
+        "attacks/found/test_attacked_frontends.py::test_an_sdist_with_links",
+        "attacks/found/test_attacked_frontends.py::test_a_build_requirement_that_is_an_sdist_with_links",
+    ),
+    "M29": _tested(
+        "name a script by a path, so that installing it writes elsewhere",
+        "attacks/found/test_attacked_frontends.py::test_a_build_requirement_whose_script_has_a_path_for_a_name",
+    ),
+    "M30": _tested(
+        "exchange the target of an installation for a link",
+        "attacks/found/test_attacked_frontends.py::test_a_hook_exchanges_the_target_of_an_install",
+        "attacks/found/test_attacked_frontends.py::test_every_change_through_a_link_is_refused",
+    ),
+    "M31": _tested(
+        "plant a wheel in a cache that lies in the tree",
+        "attacks/found/test_attacked_frontends.py::test_a_hook_plants_a_wheel_in_a_cache_in_the_tree",
+    ),
+    "M32": _tested(
+        "name another directory of the operator in a dependency",
+        "attacks/found/test_attacked_frontends.py::test_metadata_that_name_another_directory_of_the_operator",
+    ),
+    "M33": _tested(
+        "steer the terminal by metadata that pip prints",
+        "attacks/found/test_attacked_frontends.py::test_metadata_do_not_speak_to_the_terminal_through_pip",
+    ),
+    "M34": _tested(
+        "have pid 1, which connects and changes modes for it, follow a link to its own files",
+        "attacks/found/test_attacked_hooks.py::test_no_path_leads_to_what_pid_1_has_open",
+    ),
+    "M35": _tested(
+        "occupy the frontend with the configuration of a repository or with extras",
+        "attacks/found/test_attacked_hooks.py::test_no_configuration_of_a_repository_holds_up_the_frontend",
+        "attacks/found/test_attacked_frontends.py::test_a_requirement_whose_extras_multiply",
     ),
 }

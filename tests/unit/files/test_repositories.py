@@ -9,7 +9,7 @@ import pytest
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.files import repositories
-from isolated_hooks.files.repositories import MOST_DIRECTORIES, find, set_aside
+from isolated_hooks.files.repositories import MOST_DIRECTORIES, find, outgrown, set_aside
 
 
 def _bare(path: Path) -> Path:
@@ -76,6 +76,16 @@ def test_many_names_in_one_directory_do_not_hide_a_repository(tmp_path: Path, mo
     found = find(str(tmp_path))
     assert found.paths == (f"{tmp_path}/.git",)
     assert not found.complete
+
+
+def test_a_tree_that_a_hook_makes_too_large_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repositories, "_MOST_NEW", 200)
+    before = find(os.fspath(tmp_path))
+    assert not outgrown(before)
+    for number in range(200):
+        (tmp_path / str(number)).mkdir()
+    assert outgrown(before)
+    assert not outgrown(find(os.fspath(tmp_path)))  # it was so before the hook
 
 
 def test_only_what_is_new_is_set_aside(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def fetch_with_pip(request: Request) -> None:
             with _outside() as copies:
                 environ = _pip_environ(program, state, copies)
                 environ[pip_program.STATE] = _started_here(environ[pip_program.STATE], directory)
+                environ["TMPDIR"] = _temporary(directory)
                 _run([*command, "--", *request.requirements], environ)
         except subprocess.CalledProcessError as problem:
             raise FetchError("see pip's output above", records.read().problems) from problem
@@ -114,12 +115,20 @@ def fetch_with_uv(request: Request) -> None:
             environ = outside_environ(os.environ, copies)
             environ.pop("PYTHONPATH", None)
             environ["VIRTUAL_ENV"] = empty
+            environ["TMPDIR"] = _temporary(request.directory)
             if "UV_KEYRING_PROVIDER" not in environ and shutil.which("keyring", path=environ["PATH"]):
                 environ["UV_KEYRING_PROVIDER"] = "subprocess"
             _run([*command, "--", *request.requirements], environ)
     except subprocess.CalledProcessError as problem:
         hint = "isolated-hooks lets uv take only wheels; --installer pip builds sdists, too, in a sandbox"
         raise FetchError(hint) from problem
+
+
+def _temporary(directory: str) -> str:
+    """Return a directory for temporary files that goes with the downloads, even if somebody kills the installer."""
+    path = os.path.join(directory, "tmp")
+    os.mkdir(path)
+    return path
 
 
 def _constraints(request: Request) -> list[str]:

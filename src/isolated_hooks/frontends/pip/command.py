@@ -20,7 +20,7 @@ from ..imports import python_flags
 from ..restore import Restoring
 from . import program
 from .further import search
-from .projects import avoiding_projects
+from .projects import own_temporary_files
 from .records import Record, Records
 from .runner import PipRunner
 from .seams import swapped
@@ -88,7 +88,7 @@ def run(
     :raises IsolatedHooksError: this pip cannot run with its hooks in a sandbox
     """
     _forget_working_directory()
-    with Records() as records, avoiding_projects(arguments):
+    with Records() as records, own_temporary_files(arguments):
         state = _state(policy, pip, records, raw_output)
         os.environ[program.STATE] = json.dumps({**state, "parent": os.getpid()})
         program.find_packages(state["packages"])

@@ -16,12 +16,12 @@ from ...files.steered import Trees
 from ...policy import Policy
 from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
 from ...results.requirements import FILE, WEB, vet_requirement, vet_requirements
-from ...run.workspace import workspace_parent
+from ...run.workspace import PrivateDirectory
 from ...text import visible
 from ..restore import Restoring
 from .runner import installation_error
 
-__all__ = ["avoiding_projects", "checking", "vetting_dependencies"]
+__all__ = ["checking", "own_temporary_files", "vetting_dependencies"]
 
 
 def checking(load: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
@@ -74,20 +74,19 @@ def vetting_dependencies(make: Callable[..., Any], policy: Policy) -> Callable[.
 
 
 @contextlib.contextmanager
-def avoiding_projects(arguments: Sequence[str]) -> Iterator[None]:
-    """Make temporary files outside of the projects that the arguments name. The current directory may be one, too.
+def own_temporary_files(arguments: Sequence[str]) -> Iterator[None]:
+    """Give pip a directory of its own for temporary files, which the next call removes if somebody kills this process.
 
-    pip makes its temporary directories before it runs any hook, so before we know all source trees.
+    It lies outside of the projects that the arguments name; the current directory may be one, too. pip makes temporary
+    directories before it runs any hook, so before we know all source trees.
 
-    :raises SandboxSetupError: there is no directory for temporary files outside of them
+    :raises SandboxSetupError: no such directory can be made
     """
     named = (argument.rpartition("[")[0] or argument for argument in (".", *arguments))
     projects = [path for path in named if any(os.path.isfile(f"{path}/{name}") for name in _MARKS)]
-    with Restoring() as changes:
-        if Trees(projects).steer(os.path.abspath(tempfile.gettempdir())):
-            directory = workspace_parent(projects)
-            changes.attribute(tempfile, "tempdir", directory)
-            changes.item(os.environ, "TMPDIR", directory)
+    with PrivateDirectory(projects, prefix="pip-", shown=True) as directory, Restoring() as changes:
+        changes.attribute(tempfile, "tempdir", directory.path)
+        changes.item(os.environ, "TMPDIR", directory.path)
         yield
 
 

@@ -214,6 +214,7 @@ def test_every_change_through_a_link_is_refused(canary: Path, tmp_path: Path) ->
     assert [refusal_of_change(trees, event, call) for event, call in allowed] == [None] * len(allowed)
 
 
+@pytest.mark.slow
 def test_an_install_into_the_tree_works(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=NEEDS_NOTHING)
     for _ in range(2):

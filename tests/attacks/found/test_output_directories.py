@@ -11,6 +11,7 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
+from support.lanes import fast, first_fast
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
 from isolated_hooks.plan import Identity
@@ -120,8 +121,8 @@ def _contents(path: Path) -> str:
     return (path / "METADATA").read_text() if path.is_dir() else path.read_text()
 
 
-@pytest.mark.parametrize("how", ["own", "link", "link outside"])
-@pytest.mark.parametrize("place", ["dist", "build/dist", "build/a/b/dist"])
+@pytest.mark.parametrize("how", first_fast(["own", "link", "link outside"]))
+@pytest.mark.parametrize("place", fast(["dist", "build/dist", "build/a/b/dist"], ["build/dist"]))
 @pytest.mark.parametrize("hook", ["wheel", "metadata"])
 @pytest.mark.filterwarnings("ignore::isolated_hooks.IsolationDegradedWarning")
 def test_the_frontend_opens_what_was_vetted(world: World, tmp_path: Path, hook: str, place: str, how: str) -> None:
@@ -171,7 +172,7 @@ _LATER = {
 }
 
 
-@pytest.mark.parametrize("how", _LATER)
+@pytest.mark.parametrize("how", first_fast(_LATER, 3))
 @pytest.mark.filterwarnings("ignore::isolated_hooks.IsolationDegradedWarning")
 def test_a_later_hook_cannot_change_an_artefact(world: World, how: str) -> None:
     """Without a mount namespace it can, and then its call fails."""

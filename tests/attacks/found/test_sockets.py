@@ -18,6 +18,7 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
+from support.lanes import fast
 from support.projects import CLI
 from support.repository import NARROW
 
@@ -240,7 +241,7 @@ found["outside"] = attempt(server.accept)
 
 
 @BOTH
-@pytest.mark.parametrize("place", ["tree", "writable", "abstract"])
+@pytest.mark.parametrize("place", fast(["tree", "writable", "abstract"], ["tree", "abstract"]))
 def test_what_a_hook_binds_is_reachable_from_inside_only(world: World, place: str, plain: bool, launcher: str) -> None:
     """An accomplice who connects could hand in a descriptor of anything."""
     where = world.tree if place == "tree" else world.outside

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.index import PASSWORD, Index, backend_sdist, write_wheel
+from support.lanes import first_fast
 from support.projects import (
     WHEEL,
     cannot_run,
@@ -141,7 +142,7 @@ def test_a_requirement_that_takes_the_place_of_the_interpreter(index: Index, can
 
 @pytest.mark.parametrize(
     "requirement",
-    ["-r /etc/hostname", "--index-url=http://127.0.0.1:9", "./here", "a @ http://127.0.0.1:9/\n--pre", ""],
+    first_fast(["-r /etc/hostname", "--index-url=http://127.0.0.1:9", "./here", "a @ http://127.0.0.1:9/\n--pre", ""]),
 )
 def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_path: Path) -> None:
     project = write_needy(tmp_path / "project", [])

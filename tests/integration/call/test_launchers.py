@@ -304,7 +304,7 @@ def test_the_policy_refuses_a_protection_that_a_launcher_degrades_and_the_report
             ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
             ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
         ],
-        4,
+        1,
     ),
 )
 def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(

@@ -252,8 +252,8 @@ ROWS = {
         "integration/call/test_odd_modes.py::test_a_tree_of_foreign_owners",
         "integration/corpus/test_packages.py::test_the_wheel_is_the_same",
     ),
-    # Found by reviews from outside, and in attacks on the result. The tests without the sandbox among them show that the
-    # attack works.
+    # Found by reviews from outside, and in attacks on the result. The tests without the sandbox among them show that
+    # the attack works.
     "M01": _tested(
         "write a program into a directory of the tree that PATH, PYTHONPATH or another search path names",
         "attacks/found/test_frontend_paths.py::test_no_search_path_leads_into_the_tree",

@@ -11,6 +11,7 @@ def run(arguments: "list[str]") -> None:
     inherited.settle()
     module = getattr(__import__(f"sandbox.{arguments[0]}"), arguments[0])
     code = module.main(arguments[1:])
-    sys.stdout.flush()
+    if sys.stdout is not None:  # the frontend may have none
+        sys.stdout.flush()
     # Python's own end takes apart every module, for milliseconds in which the frontend waits.
     os._exit(code)

@@ -195,7 +195,7 @@ WRONG = {
     "build -n -w --report {base}/fifo {project}": (2, "--report"),
     "build -n -w --report {base}/missing/x {project}": (2, "--report"),
     "build -w --dependency-constraints-txt {base}/fifo {project}": (2, "--dependency-constraints-txt"),
-    "build -n --sdist-extract-dir {base}/file {project}": (1, "file"),
+    "build -n --sdist-extract-dir {base}/file {project}": (2, "file"),
     "build -w --env-dir {base} {project}": (1, "not empty"),
     "build -n -w --config-json " + "[" * 5000 + " {project}": (2, "--config-json"),
     "pip --pip {base}/fifo list": (2, "there is no pip"),

@@ -1,13 +1,19 @@
-"""fork(2) that waits a moment if processes are short: in a build with many jobs, some end every instant."""
+"""Processes and threads that wait a moment if there are none left: in a build with many jobs, some end every instant."""
 
 from __future__ import annotations
 
+import _thread
 import os
 import time
 from errno import EAGAIN
 
 from . import syscalls
 
+if False:
+    from collections.abc import Callable
+
+#: The message of a process that has got no thread.
+NO_THREAD = b"no thread"
 # Seconds between the attempts, together 1.5.
 _PAUSES = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.4, 0.5)
 
@@ -25,3 +31,19 @@ def fork() -> int:
                 raise syscalls.SyscallError(error.errno or 0, "fork") from error
             time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
+
+
+def start_thread(function: Callable[..., object], *arguments: object) -> None:
+    """Start a thread, and try again as :func:`fork` does.
+
+    :raises RuntimeError: the kernel has none for us after that time
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            _thread.start_new_thread(function, arguments)
+        except RuntimeError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return

@@ -21,7 +21,7 @@ import time
 
 from . import inherited, pids
 from .cgroup import Group
-from .forking import fork
+from .forking import NO_THREAD, fork, start_thread
 
 if False:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,8 +133,12 @@ def _watch(measures: dict[str, Callable[[int], bool]], members: Callable[[int], 
             os._exit(1)  # without this measurement there is no watch, so the launcher ends the hook
 
     for name in measures:
-        # Before the hook starts: its processes may count against the same limit as ours.
-        _thread.start_new_thread(measured, (name,))
+        try:
+            # Before the hook starts: its processes may count against the same limit as ours.
+            start_thread(measured, name)
+        except RuntimeError:
+            os.write(1, NO_THREAD)  # in the place of a limit's name
+            return
     order = os.read(0, 16)
     if not order:
         return

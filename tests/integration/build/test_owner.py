@@ -16,7 +16,11 @@ member = tarfile.open(fileobj=io.BytesIO(), mode="w").gettarinfo(__file__)
 open("made", "w").close()
 made = tarfile.open(fileobj=io.BytesIO(), mode="w").gettarinfo("made")
 os.unlink("made")
-tell(names=[member.uname, member.gname, made.uname, made.gname, getpass.getuser()],
+try:
+    user = getpass.getuser()
+except (KeyError, OSError):  # an account without a name; which error it is depends on the version of Python
+    user = ""
+tell(names=[member.uname, member.gname, made.uname, made.gname, user],
      numbers=[member.uid, member.gid, made.uid, made.gid, os.getuid(), os.getgid()])
 """
 

@@ -1,4 +1,4 @@
-"""Processes and threads that wait a moment if there are none left: in a build with many jobs, some end every instant."""
+"""Processes and threads that wait a moment if there are none left: with many jobs, some end every instant."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from errno import EINTR, EINVAL, ENOENT, ESRCH
+from itertools import chain
 
 from . import syscalls
 from .resolving import open_as
@@ -21,6 +22,7 @@ _WAIT_KILLABLE = 1 << 5
 _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _SIZE = 80
 _PIDFD_THREAD = os.O_EXCL  # since Linux 6.9
+_PID_MAX = 1 << 22  # the highest possible, proc_sys_kernel(5)
 
 
 class Request:
@@ -101,13 +103,9 @@ def open_task(task: int) -> int:
 def _process_of(task: int) -> int:
     """Return the process of a thread. We do not ask /proc, which may belong to another PID namespace."""
     os.kill(task, 0)  # fails if the thread has ended; kill(2) takes any thread's id
-    for process in range(task, 0, -1):
-        try:
-            syscalls.call("tgkill", process, task, 0)
-        except SyscallError as error:
-            if error.errno != ESRCH:
-                raise
-        else:
+    # A process is older than its threads, so its number is lower, except where the numbers have begun again since.
+    for process in chain(range(task, 0, -1), range(task + 1, _PID_MAX)):
+        if syscalls.is_thread_of(process, task):
             return process
     raise SyscallError(ESRCH, "tgkill")
 

@@ -109,6 +109,12 @@ def call(name: str, *arguments: object, path: bytes | str | None = None) -> int:
     return _check(_libc.syscall(ctypes.c_long(number), *wide), name, path)
 
 
+def is_thread_of(process: int, thread: int) -> bool:
+    """Return whether a thread belongs to a process, tgkill(2). Cheap enough to be asked of each possible number."""
+    number = ctypes.c_long(NUMBERS["tgkill"][MACHINES[MACHINE]] or 0)
+    return bool(_libc.syscall(number, process, thread, 0) == 0)
+
+
 def unshare(flags: int) -> None:
     """Move this process into new namespaces, unshare(2)."""
     _check(_libc.unshare(flags), "unshare")

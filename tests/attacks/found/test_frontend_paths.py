@@ -151,7 +151,9 @@ def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Pa
     project = planting(tmp_path / "project", "src/sitecustomize.py", canary)
     run_text([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
     (site,) = (tmp_path / "env").glob("lib/*/site-packages")
-    (site / "editable.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT}/src\n{project}/src\n")
+    # First, as setuptools' easy-install.pth did it: Debian's interpreter has a sitecustomize of its own.
+    first = f"import sys; sys.path.insert(0, {os.fspath(project / 'src')!r})"
+    (site / "editable.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT}/src\n{first}\n")
     python = (os.fspath(tmp_path / "env" / "bin" / "python"), "-m", "isolated_hooks")
     done = build(project, frontend, index.environ(), program=python)
     assert done.returncode == 0, done.stderr

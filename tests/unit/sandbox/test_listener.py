@@ -53,6 +53,25 @@ def test_a_thread_is_opened(thread: int, number: int | None, monkeypatch: pytest
             os.close(fd)
 
 
+@pytest.mark.parametrize("distance", [-7, 0, 7])
+def test_a_thread_may_have_a_lower_number_than_its_process(
+    thread: int, distance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel begins again with low numbers after the highest, proc_sys_kernel(5)."""
+    monkeypatch.setattr(syscalls, "is_thread_of", lambda process, task: process == task + distance)
+    opened: list[int] = []
+
+    def old(pid: int, flags: int = 0) -> int:
+        if flags or (distance and pid == thread):
+            raise OSError(errno.EINVAL, "")
+        opened.append(pid)
+        return -1
+
+    monkeypatch.setattr(os, "pidfd_open", old)
+    listener.open_task(thread)
+    assert opened == [thread + distance]
+
+
 def test_a_thread_that_has_ended_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(pid: int, flags: int = 0) -> int:
         raise OSError(errno.EINVAL, "")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 from errno import EINTR, EINVAL, ENOENT, ESRCH
-from itertools import chain
 
 from . import syscalls
 from .resolving import open_as
@@ -104,9 +103,10 @@ def _process_of(task: int) -> int:
     """Return the process of a thread. We do not ask /proc, which may belong to another PID namespace."""
     os.kill(task, 0)  # fails if the thread has ended; kill(2) takes any thread's id
     # A process is older than its threads, so its number is lower, except where the numbers have begun again since.
-    for process in chain(range(task, 0, -1), range(task + 1, _PID_MAX)):
-        if syscalls.is_thread_of(process, task):
-            return process
+    for numbers in (range(task, 0, -1), range(task + 1, _PID_MAX)):
+        for process in numbers:
+            if syscalls.is_thread_of(process, task):
+                return process
     raise SyscallError(ESRCH, "tgkill")
 
 

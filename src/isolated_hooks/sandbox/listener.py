@@ -189,10 +189,20 @@ class Caller:
 
     def umask(self) -> int:
         """Return its umask, proc_pid_status(5)."""
-        with open(self._proc() + b"/status", "rb") as file:
-            return next(int(line.split()[1], 8) for line in file if line.startswith(b"Umask:"))
+        return int(_field(self._proc() + b"/status", b"Umask:"), 8)
 
     def _proc(self) -> bytes:
         """Return its directory in /proc, which may belong to another PID namespace, pidfd_open(2)."""
-        with open(b"/proc/self/fdinfo/%d" % self.pidfd, "rb") as file:
-            return next(b"/proc/%b" % line.split()[1] for line in file if line.startswith(b"Pid:"))
+        return b"/proc/" + _field(b"/proc/self/fdinfo/%d" % self.pidfd, b"Pid:")
+
+
+def _field(path: bytes, name: bytes) -> bytes:
+    """Return the value of a line of a file in /proc.
+
+    :raises OSError: it has none: the thread is ending
+    """
+    with open(path, "rb") as file:
+        for line in file:
+            if line.startswith(name):
+                return line.split()[1]
+    raise SyscallError(ESRCH, "open", path)

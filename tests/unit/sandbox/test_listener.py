@@ -104,3 +104,20 @@ def test_memory_is_read_whole_or_not_at_all() -> None:
 )
 def test_the_path_of_an_address(address: bytes, path: bytes) -> None:
     assert broker._path_of(address) == path
+
+
+def test_a_thread_that_is_ending_is_an_error() -> None:
+    """A process that nobody has waited for has no umask any more, and one that is gone has no directory in /proc."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    caller = listener.Caller(pid)
+    try:
+        with pytest.raises(OSError, match="No such process"):
+            caller.umask()
+        os.waitpid(pid, 0)
+        with pytest.raises(OSError, match="No such"):
+            caller.umask()
+    finally:
+        caller.close()

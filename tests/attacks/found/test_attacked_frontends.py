@@ -311,6 +311,20 @@ def test_a_directory_that_cannot_be_made_is_a_usage_error(name: str, tmp_path: P
     assert "must not lead out" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["given-1.tar.gz", "given-1-py3-none-any.whl"])
+def test_a_given_package_that_is_no_file(name: str, tmp_path: Path) -> None:
+    """Bare pip waits for a writer of the FIFO, or reads the device until the disk is full."""
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "device").mkdir()
+    (tmp_path / "device" / name).symlink_to("/dev/zero")
+    # With a directory, pip looks there for a package that it has downloaded before, under the same name.
+    for package, options in ((tmp_path / name, ["--wheel-dir", tmp_path]), (tmp_path / "device" / name, [])):
+        done = command("pip", "wheel", "--no-deps", *options, package, cwd=tmp_path, timeout=60)
+        assert done.returncode == 1, done.stderr
+        assert f"{name}' is not a package" in done.stderr
+
+
 def test_no_argument_at_all() -> None:
     done = command("pip")
     assert (done.returncode, "internal error" in done.stderr) == (0, False), done.stderr

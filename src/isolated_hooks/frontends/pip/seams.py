@@ -137,6 +137,9 @@ def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator
         raise _unsupported("it unpacks sdists in an unknown way")
     for module in unpackers:
         yield module, "unpack_file", runner.unpack
+        for name in ("get_file_url", "_check_download_dir"):
+            if hasattr(module, name):
+                yield module, name, _of_files(getattr(module, name))
     try:
         yield from caching_seams()
     except (AttributeError, ImportError):
@@ -146,6 +149,23 @@ def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator
         yield maker, "make", _beside_others(maker.make)
     except (AttributeError, ImportError):
         raise _unsupported("it writes scripts in an unknown way") from None
+
+
+def _of_files(find: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function of pip that finds an sdist or wheel: pip would wait for a FIFO, or read a device, without end."""
+
+    @functools.wraps(find)
+    def wrapper(link: Any, download_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        given = [link.file_path] if link.is_file else []
+        for path in (*given, *([os.path.join(download_dir, link.filename)] if download_dir else [])):
+            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+                raise installation_error(
+                    f"{visible(path, limit=300)!r} is not a package (expected a regular file or a directory, got a "
+                    "FIFO, a device or a socket)"
+                )
+        return find(link, download_dir, *args, **kwargs)
+
+    return wrapper
 
 
 def _beside_others(make: Callable[..., Any]) -> Callable[..., Any]:

@@ -71,11 +71,15 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         "ABSTRACT_UNIX_SOCKET",
         "the filter refuses connect(2), and with the caller's network every unix socket but pairs",
     ),
-    ("landlock", "SIGNAL", "root's throw-away uid may signal nobody outside; D01-signal notices it as an ordinary user"),
+    (
+        "landlock",
+        "SIGNAL",
+        "root's throw-away uid may signal nobody outside; D01-signal notices it as an ordinary user",
+    ),
     (
         "results",
         r"results/answer\.py: if len\(data\) > limit",
-        "open_file refuses a larger file; this is for a file that grows afterwards, when no process of the hook is left",
+        "open_file refuses a larger file; this is for one that grows afterwards, and no process of the hook is left",
     ),
 )
 

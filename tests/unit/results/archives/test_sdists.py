@@ -192,6 +192,12 @@ def test_a_link_that_leads_out_is_refused(refused: Refused, target: str) -> None
     assert "within it" in refused(make_sdist(add(f"{TOP}/link", type=tarfile.SYMTYPE, linkname=target)))
 
 
+def test_a_link_longer_than_any_path_is_refused(refused: Refused) -> None:
+    """Each of its parts would be looked at."""
+    link = add(f"{TOP}/link", type=tarfile.SYMTYPE, linkname="./" * 600)
+    assert "longer than 1024" in refused(make_sdist(link, format=tarfile.PAX_FORMAT))
+
+
 def test_a_link_through_another_is_refused(refused: Refused) -> None:
     """CVE-2025-4517 and its kind: each of both looks as if it stayed within."""
     links = (

@@ -52,7 +52,12 @@ class Confined(Init):
         confined = landlock.confine(self.plan["rules"], network=network)
         self.scoped = confined.signals
         if not self.scoped and not separate:
-            reason = "without user namespaces, on a kernel before 6.12: the caller's other processes can be signalled"
+            # Also the launcher and the guard: nothing else would end what the hook leaves.
+            reason = (
+                "without user namespaces, on a kernel before 6.12: the hook reads the host's /proc as far as its user"
+                " may, and can signal the caller's other processes, the frontend and those that would end the hook"
+                " among them, so its own processes can go on after the call"
+            )
             pipes.send(self.report, "degraded", "processes", reason)
         self.stage = "system call filter"
         devices = any(kind == landlock.DEVICE and path not in _DEVICES for path, kind in self.plan["rules"])

@@ -1,8 +1,8 @@
 """The guard: a process between the launcher and the processes that no PID namespace ends with it.
 
 If somebody kills the launcher, the guard ends everything. If somebody kills the guard, the launcher does. A hook can
-signal neither. The guard has a session of its own, because a frontend's runner may kill the launcher's whole process
-group, killpg(2).
+signal neither, except where it has the caller's uid and Landlock is older than ABI 6; the report says so. The guard has
+a session of its own, because a frontend's runner may kill the launcher's whole process group, killpg(2).
 """
 
 from __future__ import annotations

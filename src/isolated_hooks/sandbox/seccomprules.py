@@ -333,6 +333,8 @@ WITHOUT_NETWORK: tuple[Rule, ...] = (
     ("socket", _PAIRS[1], "as socketpair"),
     ("connect", _REFUSED, "as socketpair; a pair of sockets needs none"),
     ("listen", _REFUSED, "as connect: only a process outside could connect to it"),
+    # Also one socket of a pair can be bound. Landlock's scope is about connecting to abstract names, not taking them.
+    ("bind", _REFUSED, "it would take an abstract name of the host, or leave a socket file in the tree"),
     ("sendto", ((_null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
 )
 # If the policy allows the caller's network, we cannot refuse connect(2). So we allow a unix socket only as one of a

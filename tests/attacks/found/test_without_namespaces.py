@@ -83,6 +83,8 @@ def get_requires_for_build_sdist(config_settings=None):
         "processors": lambda: os.sched_setaffinity(victim, os.sched_getaffinity(victim)),
         "scheduler": lambda: os.sched_setscheduler(victim, os.SCHED_BATCH, os.sched_param(0)),
         "listen": lambda: listen("listening"),
+        "take an abstract name": lambda: socket.socketpair()[0].bind(chr(0) + f"isolated-hooks-test-{os.getpid()}"),
+        "leave a socket": lambda: socket.socketpair()[0].bind("left"),
     }
     works = {
         "own priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0)),
@@ -156,10 +158,7 @@ def test_the_filter_refuses_what_landlock_does_not_confine(project: Path, allowe
 
 # One attempt for each right of Landlock that no other wall covers: the modes would let the caller's uid do all of it.
 _EACH_RIGHT = """
-import os, socket, subprocess
-
-def bind(path):
-    socket.socket(socket.AF_UNIX).bind(path)
+import os, stat, subprocess
 
 def get_requires_for_build_sdist(config_settings=None):
     os.chdir("..")
@@ -174,7 +173,7 @@ def get_requires_for_build_sdist(config_settings=None):
         "REMOVE_FILE": lambda: os.unlink("beside/link"),
         "MAKE_DIR": lambda: os.mkdir("beside/new-directory"),
         "MAKE_REG": lambda: os.mknod("beside/new-file"),
-        "MAKE_SOCK": lambda: bind("beside/new-socket"),
+        "MAKE_SOCK": lambda: os.mknod("beside/new-socket", stat.S_IFSOCK | 0o600),
         "MAKE_FIFO": lambda: os.mkfifo("beside/new-fifo"),
         "MAKE_SYM": lambda: os.symlink("/", "beside/new-link"),
         "REFER, in": lambda: os.link("beside/other", "project/linked"),

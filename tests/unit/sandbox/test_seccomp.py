@@ -366,6 +366,7 @@ _FLAGS = (0x40086602, 0x401C5820, 0x40087602, 0x5000940E, 0x40047211, 0x4004F50E
         ("sendto", (3, 1, 1, 0, 1 << 32), EPERM, ALLOW),
         *((name, (), EOPNOTSUPP, EOPNOTSUPP) for name in _XATTRS),
         ("listen", (3,), EPERM, ALLOW),
+        ("bind", (3, 1, 110), EPERM, ALLOW),
         ("inotify_init", (), ENOSYS, ENOSYS),
         ("inotify_init1", (), ENOSYS, ENOSYS),
         *((name, (0,), ALLOW, ALLOW) for name in _SCHEDULING),

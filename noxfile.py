@@ -3,9 +3,9 @@
     $ .venv/bin/python -m pip install --editable '.[dev]'
     $ .venv/bin/nox -s full
 
-The fast lane is ``pytest`` alone. One command runs the nightly tests, for an hour or more::
+The fast lane is ``pytest`` alone. One command runs the nightly tests, for hours::
 
-    $ .venv/bin/nox -s soak corpora
+    $ .venv/bin/nox -s nightly soak mutation corpora
 
 The sessions use the current environment; only ``fuzz`` creates another one. They connect to no host but the package
 index that pip is configured for. Arguments after ``--`` go to pytest.
@@ -23,8 +23,8 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["fast", "lint", "typing", "docs"]
 
-#: What the sessions ``corpora`` and ``containers`` run, and no other.
-_ELSEWHERE = "not corpus and not containers"
+#: What the sessions ``corpora``, ``containers`` and ``nightly`` run, and no other.
+_ELSEWHERE = "not corpus and not containers and not nightly"
 _STANDING = "not host_global"
 _COVERAGE = (sys.executable, "-m", "coverage")
 _TARGETS = ("output", "names", "archives", "planner")
@@ -93,6 +93,12 @@ def containers(session: nox.Session) -> None:
 
 
 @nox.session
+def nightly(session: nox.Session) -> None:
+    """Run the tests that take a minute each, and all cases of the large tables."""
+    _pytest(session, markers="nightly")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run 1,000 hooks in a row, 32 at once, and kill a frontend at 50 points and a launcher at 25, at night."""
     _pytest(
@@ -124,6 +130,16 @@ def fuzz(session: nox.Session) -> None:
     for target in _TARGETS:
         limits = (f"-max_total_time={seconds}", "-len_control=0", "-max_len=12000")
         session.run(python, "tests/fuzz/guided.py", target, *limits, external=True)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Take one wall after the other out of copies of the package, and see which attack notices it; at night.
+
+    ``nox -s mutation -- PART...`` runs parts: seccomp, landlock, plan, results, or ``PART:WORD`` for the mutants whose
+    names contain the word.
+    """
+    session.run(sys.executable, "tests/support/mutation/lane.py", *session.posargs, external=True)
 
 
 @nox.session

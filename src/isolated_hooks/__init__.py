@@ -18,6 +18,7 @@ from .errors import (
     SandboxUnavailableError,
     SwapError,
     UntrustedResultError,
+    WritablePathWarning,
 )
 from .policy import Limits, Policy, load_policy
 from .protections import Protection, ProtectionState, ProtectionStatus
@@ -48,6 +49,7 @@ __all__ = [
     "Swap",
     "SwapError",
     "UntrustedResultError",
+    "WritablePathWarning",
     "load_policy",
     "swap",
 ]

@@ -83,6 +83,12 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
     :raises ValueError: a backend path leads out of the source tree
     :raises PolicyError: ``policy`` is not a :class:`Policy`
 
+    What the frontend does between two hooks, it does outside the sandbox. The first call warns with
+    :class:`WritablePathWarning` if ``TMPDIR``, or an entry of ``PATH``, ``PYTHONPATH`` or ``LD_LIBRARY_PATH`` of the
+    frontend's own environment lies in a tree that hooks may write to: the frontend's next child process would load what
+    a hook wrote. The page about other tools has the remedies. The build environment of ``python_executable`` is
+    read-only for hooks, even if it lies in the source tree.
+
     The hook methods raise the errors of :meth:`IsolatedRunner.__call__`. ``BackendUnavailable``, ``HookMissing`` and
     ``UnsupportedOperation`` of pyproject_hooks, and the errors of ``runner``, pass through unchanged.
     """

@@ -25,6 +25,7 @@ __all__ = [
     "SandboxUnavailableError",
     "SwapError",
     "UntrustedResultError",
+    "WritablePathWarning",
 ]
 
 
@@ -158,3 +159,10 @@ class SwapError(IsolatedHooksError):
 
 class IsolationDegradedWarning(UserWarning):
     """A protection is degraded, and the policy allows that."""
+
+
+class WritablePathWarning(UserWarning):
+    """A variable of the frontend's own environment names a directory that hooks may write to.
+
+    The frontend may then start, import or read what a hook wrote, outside of any sandbox.
+    """

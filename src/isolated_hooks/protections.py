@@ -116,13 +116,13 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         active="a root filesystem of its own, which shows only what the hook needs",
         promises=(Promise.SEES, Promise.WRITES),
         confined=Held(
-            "what a hook may not open it can still stat, and change in mode and times where it is the owner; .git in "
-            "the source tree can be written to",
+            "what a hook may not open it can still stat, and change in mode, group and times where it is the owner; "
+            ".git in the source tree can be written to",
             weaker=True,
         ),
         separate=Held(
-            "what a hook may not open it can still stat and watch, and set the times of to now; .git in the source "
-            "tree can be written to",
+            "what a hook may not open it can still stat, and set the times of to now; .git in the source tree can be "
+            "written to",
             weaker=True,
         ),
         without_namespaces=True,
@@ -143,7 +143,7 @@ ROWS: Mapping[Protection, ProtectionRow] = {
     Protection.NETWORK: ProtectionRow(
         active="a network namespace that has only its own loopback interface",
         promises=(Promise.REACHES,),
-        confined=Held("a hook can create only unix sockets, so it has no loopback either"),
+        confined=Held("a hook can create only pairs of connected unix sockets, so it has no loopback either"),
         stages=("network and host name",),
     ),
     Protection.PROCESSES: ProtectionRow(
@@ -151,14 +151,23 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         promises=(Promise.PROCESSES, Promise.SEES),
         needed=ProtectionState.DEGRADED,
         confined=Held(
-            "processes outside can be listed, not signalled or traced; what is left is killed at the end", weaker=True
+            "the hook reads the host's /proc as far as its user may: the command lines, mounts and descriptor numbers "
+            "of processes outside, and the connections in /proc/net, but no memory, environment or open file; it can "
+            "neither signal nor trace them; what is left is killed at the end",
+            weaker=True,
+        ),
+        separate=Held(
+            "the hook reads the host's /proc as far as root may: the command lines, mounts and descriptor numbers of "
+            "processes outside, the connections in /proc/net, and files such as slabinfo, but no memory, environment "
+            "or open file; it can neither signal nor trace them; what is left is killed at the end",
+            weaker=True,
         ),
         without_namespaces=True,
         remedy="start the container with --security-opt unmask=ALL, or systempaths=unconfined in docker",
         stages=("starting pid 1",),
     ),
     Protection.IPC: ProtectionRow(
-        active="an IPC namespace, and no visible socket of the host",
+        active="an IPC namespace, and no unix socket but those that were bound inside",
         promises=(Promise.REACHES,),
         confined=Held("a hook can connect no unix socket, and use no System V or POSIX IPC"),
         # With the caller's network, Landlock before Linux 6.12 cannot keep a hook from the host's abstract sockets.
@@ -192,7 +201,10 @@ ROWS: Mapping[Protection, ProtectionRow] = {
         active="no capability, an empty bounding set, no_new_privs, no further user namespace",
         promises=(Promise.PRIVILEGES,),
         confined=Held("no capability, no_new_privs"),
-        separate=Held("CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open; no_new_privs", weaker=True),
+        separate=Held(
+            "CAP_DAC_OVERRIDE, confined by Landlock to what the hook may open, /proc among it; no_new_privs",
+            weaker=True,
+        ),
         without_namespaces=True,
         stages=("privileges",),
     ),

@@ -26,6 +26,10 @@ class HookReport:
     :ivar error: the error message, or an empty string
     :ivar seconds: wall time of the whole call, in seconds
     :ivar launcher: the name of the launcher that set up the sandbox
+    :ivar set_aside: the paths of the repositories of git that the hook has made in a tree, and that were renamed, so
+        that no later git command obeys them
+    :ivar notes: sentences about things that the hook has outside and lacked inside, and about those that we could not
+        look through
     """
 
     hook: str
@@ -37,6 +41,8 @@ class HookReport:
     error: str = ""
     seconds: float = 0.0
     launcher: str = ""
+    set_aside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -53,7 +59,8 @@ class HookReport:
             for name, s in document["protections"].items()
         )
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
-        changed = {"protections": tuple(statuses), "artefacts": tuple(artefacts), "dropped": tuple(document["dropped"])}
+        changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
+        changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

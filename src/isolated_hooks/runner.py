@@ -28,6 +28,8 @@ class IsolatedRunner:
     :ivar reports: a list with one :class:`HookReport` for each call, in the order in which the calls ended
     :ivar unpacked: names of hooks whose sdist the frontend unpacks outside any sandbox; the runner checks the members
         of these sdists even if the policy has no deep check
+    :ivar own_environment: the frontend starts every program with an environment whose search paths lead into no tree
+        that hooks may write to, so there is no :class:`WritablePathWarning`
     :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
@@ -38,6 +40,7 @@ class IsolatedRunner:
         self.inner: SubprocessRunner = pyproject_hooks.default_subprocess_runner if inner is None else inner
         self.reports: list[HookReport] = []
         self.unpacked: Collection[str] = ()
+        self.own_environment = False
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
@@ -70,4 +73,5 @@ class IsolatedRunner:
             return
         run = HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append)
         run.unpacked = call.hook in self.unpacked
+        run.warns = not self.own_environment
         run.execute()

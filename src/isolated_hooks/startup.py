@@ -5,7 +5,8 @@ tree that is about to be built. This module removes the entry before Python look
 It comes too late for two kinds of module in the tree: one that has this package's name, and one that Python itself
 loads for ``-m``. ``isolated-hooks`` and ``python -I -m isolated_hooks`` do not have this gap.
 
-While a command imports the rest of this package, SIGINT ends the process without a traceback, as it ends any program.
+While a command imports the rest of this package, and while the interpreter ends, SIGINT ends the process without a
+traceback, as it ends any program. What SIGINT does before Python imports this module is Python's own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 
-__all__ = ["raise_interrupts"]
+__all__ = ["end_at_interrupts", "raise_interrupts"]
 
 _interrupts_end_process = False
 
@@ -34,10 +35,11 @@ def _remove_working_directory() -> None:
         del sys.path[0]
 
 
-def _end_process_at_interrupts() -> None:
+def end_at_interrupts() -> None:
+    """Have SIGINT end the process without a traceback, before and after the part of a command that handles it."""
     global _interrupts_end_process
     # If SIGINT is ignored, as it is for a background command, it stays ignored.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if _is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _interrupts_end_process = True
 
@@ -50,8 +52,7 @@ def raise_interrupts() -> None:
         _interrupts_end_process = False
 
 
+_is_command = _is_module_run() or os.path.basename(sys.argv[0] if sys.argv else "") == "isolated-hooks"
 if _is_module_run():
     _remove_working_directory()
-    _end_process_at_interrupts()
-elif os.path.basename(sys.argv[0] if sys.argv else "") == "isolated-hooks":
-    _end_process_at_interrupts()
+end_at_interrupts()

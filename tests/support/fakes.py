@@ -113,6 +113,13 @@ class FakeFilesystem:
         entry = self.entries[self._walk(path, follow=False) or ""]
         return len(entry) if isinstance(entry, str) else 0
 
+    def links(self, path: str) -> tuple[tuple[str, str], ...]:
+        entries = ((name, self.entries.get(f"{self._walk(path)}/{name}")) for name in self.names(path))
+        return tuple((name, entry.target) for name, entry in entries if isinstance(entry, Link))
+
+    def private_near(self, path: str, limit: int) -> tuple[str, ...]:
+        return self.private(path)
+
     def private(self, path: str) -> tuple[str, ...]:
         return tuple(p for p in self.not_for_all if p.startswith(f"{path}/"))
 

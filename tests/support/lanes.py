@@ -1,4 +1,4 @@
-"""Choose the cases of a parametrized test that are in the fast lane. The others get the mark ``slow``."""
+"""Choose the cases of a parametrized test that are in the fast lane. The others get a mark, ``slow`` or ``nightly``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,27 @@ def first_fast(cases: Iterable[Any], number: int = 1) -> list[Any]:
     return [case if at < number else _slow(case) for at, case in enumerate(cases)]
 
 
-def fast(cases: Iterable[str], names: Collection[str]) -> list[Any]:
-    """Return the cases, with all but the named ones marked ``slow``."""
+def fast(cases: Iterable[str], names: Collection[str], *, slow: Collection[str] | None = None) -> list[Any]:
+    """Return the cases, with all but the named ones marked ``slow``.
+
+    :param names: the cases in the fast lane
+    :param slow: the cases to mark ``slow``, if the rest is to run at night alone
+    """
     chosen = list(cases)
-    assert {*names} <= {*chosen}, "no such case"
-    return [case if case in names else _slow(case) for case in chosen]
+    assert {*names, *(slow or ())} <= {*chosen}, "no such case"
+    return [
+        case if case in names else _slow(case) if slow is None or case in slow else _nightly(case) for case in chosen
+    ]
 
 
 def _slow(case: Any) -> Any:
+    return _marked(case, pytest.mark.slow)
+
+
+def _nightly(case: Any) -> Any:
+    return _marked(case, pytest.mark.nightly)
+
+
+def _marked(case: Any, mark: pytest.MarkDecorator) -> Any:
     values = case if isinstance(case, tuple) else (case,)
-    return pytest.param(*values, marks=pytest.mark.slow)
+    return pytest.param(*values, marks=mark)

@@ -46,7 +46,7 @@ PROBES = frozenset(
 _HOME = {
     ".netrc": f"machine example.invalid login someone password {WORD}\n",
     ".bashrc": f"# {WORD}\n",
-    ".gitconfig": f"[user]\n\tname = {WORD}\n",
+    ".gitconfig": f"[credential]\n\thelper = {WORD}\n[http]\n\textraHeader = {WORD}\n",
     ".config/pip/pip.conf": f"# {WORD}\n",
     ".cache/pip/keep": f"{WORD}\n",
     "ca-bundle.pem": f"# {WORD}\n",

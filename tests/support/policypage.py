@@ -64,7 +64,8 @@ The same without the table of the package, as options of any command, and in Pyt
 
 A file spells keys and limits with hyphens, Python with underscores. An unknown key or a wrong value is an error, and
 nothing runs. In a file, ``~`` stands for your home directory. On the command line, a relative path starts at the
-current directory. In Python, every path is absolute.
+current directory. In Python, every path is absolute. A file has at most 4 MiB. It may be a pipe, as with
+``<(COMMAND)``, that ends within ten seconds.
 
 Which value wins
 ----------------

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.documents import code_block
 from support.projects import clean_environ
 
@@ -14,6 +15,7 @@ _PUBLIC_API = Path(__file__).with_name("public_api.py")
 _IS_A_LAUNCHER = "\nlauncher: Launcher = Polite()\n"
 
 
+@pytest.mark.slow
 def test_the_public_names_and_the_launcher_of_the_document_pass_mypy_strict(tmp_path: Path) -> None:
     (tmp_path / "polite.py").write_text(code_block("launchers.rst", "python", "class Polite") + _IS_A_LAUNCHER)
     (tmp_path / "public_api.py").write_text(_PUBLIC_API.read_text(encoding="utf-8"))

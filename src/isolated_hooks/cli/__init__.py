@@ -6,17 +6,25 @@ be set up.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
-from ..startup import raise_interrupts
+from ..startup import end_at_interrupts, raise_interrupts
+from ..text import visible
 from .messages import error
 
 __all__ = ["exit_code_of", "main"]
+
+#: The variable that has an internal error print its traceback.
+TRACEBACKS = "ISOLATED_HOOKS_TRACEBACK"
 
 _COMMANDS = {
     "build": "do the same as 'python -m build', with every hook in a sandbox",
@@ -30,35 +38,87 @@ _COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``isolated-hooks`` and return its exit code.
+    """Run ``isolated-hooks`` and return its exit code. It prints an error in one line, and no traceback.
 
     :param arguments: the command line without the program's name (default: ``sys.argv[1:]``)
     """
-    _open_closed_streams()
+    _prepare_streams()
     try:
         raise_interrupts()
-        code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
-        return code
+        code = _ended(list(sys.argv[1:] if arguments is None else arguments))
+        return code or _flush()
+    except KeyboardInterrupt:
+        end_at_interrupts()  # while the error is printed, too
+        error("interrupted")
+        return 130
+    finally:
+        end_at_interrupts()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                _discard(stream)
+
+
+def _ended(arguments: list[str]) -> int:
+    """Run a command to its end and return its exit code, however it ends."""
+    try:
+        return _run(arguments)
+    except SystemExit as end:  # argparse prints its errors
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except IsolatedHooksError as problem:
         error(str(problem))
         return exit_code_of(type(problem))
     except BrokenPipeError:
         # The reader has closed the pipe. Write nothing more to it, not even in the interpreter's last flush.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        for stream in (sys.stdout, sys.stderr):
+            _discard(stream)
         return 1
-    except KeyboardInterrupt:
-        error("interrupted")
-        return 130
+    except OSError as problem:
+        named = isinstance(problem.filename, (str, bytes))
+        thing = visible(os.fsdecode(problem.filename), limit=300) if named else "the output, or a temporary file"
+        error(f"{thing}: {problem.strerror or problem}. Remedy: see that this command can read and write there")
+    except Exception as problem:
+        if TRACEBACKS in os.environ:
+            raise
+        where = traceback.extract_tb(problem.__traceback__)[-1]
+        error(
+            f"internal error: {type(problem).__name__}: {visible(str(problem), limit=500)} "
+            f"({os.path.basename(where.filename)}:{where.lineno}). Remedy: report it, with the traceback that the same "
+            f"command prints under {TRACEBACKS}=1"
+        )
+    return 125 if arguments[:1] == ["run"] else 3
 
 
-def _open_closed_streams() -> None:
-    """Open those of stdin, stdout and stderr that a daemon has closed, so no other file gets their numbers."""
+def _prepare_streams() -> None:
+    """Make stdin, stdout and stderr usable, whatever the caller has left of them."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
+            # A daemon has closed it. Open it, so that no other file gets its number.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path or name may have what the locale cannot encode
+
+
+def _flush() -> int:
+    """Return the exit code of a command that has no error but, perhaps, an output that stdout did not take."""
+    try:
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:
+        return 1
+    except OSError as problem:
+        error(f"stdout: the output could not be written: {problem.strerror}. Remedy: see that it can be written there")
+        return 2
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what is left in a stream nowhere: the interpreter's last flush would print another error."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _run(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 
@@ -33,13 +34,13 @@ def main(arguments: Sequence[str]) -> int:
         _add_options(parser)
         parser.print_help()
         return 0
-    quiet = False
+    quiet, ready = False, None
     policy = policy_of(options)
     if not _asks(theirs, "-V", "--version"):
         # build's own parser goes first, so a usage error is a usage error on any host.
         quiet = build.parser(_PROG).parse_args(theirs).verbosity < 0
-        check_host(policy)
-    code, reports = build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)
+        ready = functools.partial(check_host, policy)
+    code, reports = build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output, ready=ready)
     if not quiet:
         messages.summary(reports)
     return code

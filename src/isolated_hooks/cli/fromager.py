@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from ..frontends import fromager
 from ..frontends.filtering import filtering
 from ..frontends.fromager.policies import SWITCH
 from ..run.command import check_host
-from . import messages
+from . import TRACEBACKS, messages
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 
 _PROG = "isolated-hooks fromager"
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         check_host(policies(None))
     # While it builds, fromager logs the output of hooks, so filter it. Its other commands print tables, which fit the
     # width of the terminal only if stdout is that terminal.
+    # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.
+    logging.raiseExceptions = TRACEBACKS in os.environ
     shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
     with filtering() if shows_hooks else contextlib.nullcontext():
         code, reports = fromager.run(theirs, policies, prog=_PROG)

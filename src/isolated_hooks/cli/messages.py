@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -21,14 +22,20 @@ def _styled(text: str, style: str) -> str:
     return f"\033[{_CODES[style]}m{text}\033[0m" if colour else text
 
 
+def _print(text: str) -> None:
+    # A message that stderr does not take is lost. That is no reason to lose the build, or the exit code.
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
 def error(message: str) -> None:
     """Print an error message, escaped except for line feeds, because a hook may have written parts of it."""
-    print(f"{_styled('ERROR', 'red')} {visible(message, keep=chr(10))}", file=sys.stderr)
+    _print(f"{_styled('ERROR', 'red')} {visible(message, keep=chr(10))}")
 
 
 def note(message: str) -> None:
     """Print a line of progress, escaped."""
-    print(f"{_styled('*', 'bold')} {visible(message)}", file=sys.stderr)
+    _print(f"{_styled('*', 'bold')} {visible(message)}")
 
 
 def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
@@ -43,10 +50,12 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
     for state in ProtectionState:
         reasons = {s.protection.value: s.reason for r in reports for s in r.protections if s.state is state}
         if reasons and state is ProtectionState.ACTIVE:
-            print(f"  {_styled('active', 'green')}: {', '.join(reasons)}", file=sys.stderr)
+            _print(f"  {_styled('active', 'green')}: {', '.join(reasons)}")
         for name, reason in reasons.items() if state is not ProtectionState.ACTIVE else ():
-            print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}", file=sys.stderr)
+            _print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}")
+    for text in dict.fromkeys(text for report in reports for text in report.notes):
+        _print(f"  {_styled('note', 'yellow')}: {visible(text)}")
     dropped = sorted({visible(name) for report in reports for name in report.dropped})
     if dropped:
         count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"
-        print(f"  kept from them: {count}: {' '.join(dropped)}", file=sys.stderr)
+        _print(f"  kept from them: {count}: {' '.join(dropped)}")

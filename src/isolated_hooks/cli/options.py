@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import PolicyError
 from ..policy import Policy, load_policy
 from ..policy.keys import KEYS
-from ..policy.limits import LIMITS, limit_value, parse_limit
+from ..policy.limits import LIMITS, parse_limit, parse_limit_value
 from ..policy.option import Option
 
 __all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of"]
@@ -43,8 +43,6 @@ def _add(group: argparse._ArgumentGroup, option: Option | None) -> None:
         settings["metavar"] = option.metavar
     if option.choices:
         settings["choices"] = option.choices
-    if option.number:
-        settings["type"] = float
     if option.repeated:
         settings |= {"action": "append", "help": f"{option.help}; may be repeated"}
     group.add_argument(option.flag, **settings)
@@ -124,7 +122,7 @@ def _limits(options: argparse.Namespace) -> dict[str, Any]:
     for name, limit in LIMITS.items():
         value = getattr(options, limit.option.attribute) if limit.option else None
         if limit.option and value is not None:
-            limits[name] = limit_value(limit.option.flag, name, value)
+            limits[name] = parse_limit_value(limit.option.flag, name, value)
     for text in options.limit or ():
         limits |= parse_limit(text)
     return limits

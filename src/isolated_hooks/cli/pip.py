@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
+import os
 from collections.abc import Sequence
 
 from ..frontends import pip
 from ..run.command import check_host
-from . import exit_code_of, messages
+from . import TRACEBACKS, exit_code_of, messages
 from .options import add_output_options, add_policy_options, policy_of
 
 _PROG = "isolated-hooks pip"
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     options, general = parser.parse_known_args(arguments[:end])
     theirs = [*general, *arguments[end:]]
     policy = policy_of(options)
+    # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.
+    logging.raiseExceptions = TRACEBACKS in os.environ
     builds = bool(_BUILDING.intersection(theirs)) and not _HELP.intersection(theirs)
     ready = functools.partial(check_host, policy) if builds else None
     outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output, ready=ready)

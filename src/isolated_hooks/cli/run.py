@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Sequence
 
 from ..errors import HookKilledError, HookTimeoutError, SandboxSetupError, SandboxUnavailableError
+from ..launchers.child import child_environ
 from ..policy import Policy
 from ..report import HookReport
 from ..run.command import run_command
@@ -79,7 +80,7 @@ def _run(command: Sequence[str], policy: Policy) -> HookReport:
 
 def _run_plainly(command: list[str]) -> None:
     # An interrupt reaches the launcher too, which forwards it. In any case, wait until the launcher ends.
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env=child_environ()) as process:
         while True:
             try:
                 process.wait()

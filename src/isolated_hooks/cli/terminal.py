@@ -16,6 +16,8 @@ import termios
 import tty
 from collections.abc import Iterator
 
+from ..launchers.child import child_environ
+
 __all__ = ["PseudoTerminal"]
 
 
@@ -38,7 +40,9 @@ class PseudoTerminal:
 
     def run(self, command: list[str]) -> None:
         """Run a command on the pseudo-terminal, and copy between it and the terminal at descriptors 0 and 1."""
-        process = subprocess.Popen(command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs)
+        process = subprocess.Popen(
+            command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs, env=child_environ()
+        )
         os.close(self._theirs)
         try:
             with _raw_terminal(), _following_size(self._ours):
@@ -73,26 +77,46 @@ def _copy_size(ours: int) -> None:
 
 
 def _relay(ours: int) -> None:
-    sources = [0, ours]
+    """Copy until the last process has closed the other end.
+
+    The command shares it: it can discard what it has written after select(2) has reported it, tcflush(3), and it need
+    not read. So our end does not block, and the user's next key always gets a chance.
+    """
+    os.set_blocking(ours, False)
+    keys, ended = b"", False
     while True:
-        ready, _, _ = select.select(sources, [], [])
-        if ours in ready:
-            data = _read(ours)
-            if not data:
-                return
-            _write(1, data)
+        sources = [ours] if keys or ended else [0, ours]
+        ready, writable, _ = select.select(sources, [ours] if keys else [], [])
+        if ours in ready and not _copy_output(ours):
+            return
         if 0 in ready:
-            data = _read(0)
-            if data:
-                _write(ours, data)
-            else:
-                sources.remove(0)
+            keys = _read(0)
+            ended = not keys
+        if keys and (writable or 0 in ready):
+            try:
+                keys = keys[os.write(ours, keys) :]
+            except BlockingIOError:
+                pass  # the command does not read, and has more than enough to read
+            except OSError:
+                keys = b""
+
+
+def _copy_output(ours: int) -> bool:
+    """Copy what has come, and return whether more can come."""
+    try:
+        data = os.read(ours, 65536)
+    except BlockingIOError:
+        return True
+    except OSError:  # EIO: the last process has closed the other end, pty(7)
+        return False
+    _write(1, data)
+    return bool(data)
 
 
 def _read(fd: int) -> bytes:
     try:
         return os.read(fd, 65536)
-    except OSError:  # EIO: the last process has closed the other end, pty(7)
+    except OSError:  # EIO: the terminal is gone
         return b""
 
 

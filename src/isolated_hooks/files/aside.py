@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from .trees import remove_tree
 
 __all__ = ["aside", "sweep_aside"]
 
+_MAX_NAMES = 20_000
 _NAME = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{32}")
 
 
@@ -29,8 +31,13 @@ def aside(parent: int) -> Iterator[int]:
 
 
 def sweep_aside(parent: int) -> None:
-    """Remove the hidden directories that killed processes of this user left in an open directory."""
+    """Remove the hidden directories that killed processes of this user left in an open directory.
+
+    We look at the first names alone: the directory may lie in a source tree, where hooks make as many as they like.
+    """
     with contextlib.suppress(OSError):
-        for name in [name for name in os.listdir(parent) if _NAME.fullmatch(name)]:
+        with os.scandir(parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _MAX_NAMES) if _NAME.fullmatch(entry.name)]
+        for name in names:
             with contextlib.suppress(OSError), abandoned(parent, name):
                 remove_tree(parent, name)

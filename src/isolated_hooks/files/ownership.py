@@ -3,63 +3,115 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
-from collections.abc import Iterator
 
 __all__ = ["Owners", "give_back", "survey"]
+
+# The users and groups of the files in a tree, or two of them, and a path that we could not look into.
+_Pairs = tuple[frozenset[tuple[int, int]], str]
+_KNOWN_TREES = 256
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # another process has removed or replaced it meanwhile
+_known: dict[tuple[str, int, int], _Pairs] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Owners:
     """The owners of the files in some trees.
 
-    :ivar single: user and group, if every file has the same ones, else ``None``
-    :ivar largest: the largest user or group id among them
+    :ivar single: user and group, if every file that we found has the same ones, else ``None``
+    :ivar unread: a path whose files we could not find, or an empty string. Then nobody knows whether the owner is the
+        only one.
     """
 
     single: tuple[int, int] | None
-    largest: int
+    unread: str = ""
 
 
-def survey(paths: tuple[str, ...]) -> tuple[Owners, tuple[str, ...]]:
-    """Return the owners of all files beneath ``paths``, and the real paths of the unix sockets there.
+def survey(paths: tuple[str, ...]) -> Owners:
+    """Return the owners of all files beneath ``paths``.
 
-    Files that we cannot look at count as one more owner.
+    This process remembers a tree of the caller's own, and one of several owners: a hook creates files only for the
+    owner that it is given, so it cannot change the answer. We walk a tree of one other owner again, because a frontend
+    that is root adds files of its own to it.
+
+    :raises OSError: load kept us from looking, which says nothing about the owners
     """
     pairs: set[tuple[int, int]] = set()
-    sockets: list[str] = []
-    complete = True
-    for top in paths:
-        for path, status in _walk(os.path.realpath(top)):
-            if status is None:
-                complete = False
+    unread = ""
+    for top in map(os.path.realpath, paths):
+        found, missed = _owners_of_tree(top)
+        pairs |= found
+        unread = unread or missed
+    return Owners(next(iter(pairs)) if len(pairs) == 1 else None, unread)
+
+
+def _owners_of_tree(top: str) -> _Pairs:
+    try:
+        status = os.lstat(top)
+    except OSError:
+        return frozenset(), top
+    key = (top, status.st_dev, status.st_ino)
+    known = _known.get(key)
+    if known is None or known[0] == {(status.st_uid, status.st_gid)} != {(os.geteuid(), os.getegid())}:
+        known = _walk_owners(top, status)
+        while len(_known) >= _KNOWN_TREES:
+            _known.pop(next(iter(_known)), None)
+        _known[key] = known
+    return known
+
+
+def _walk_owners(top: str, status: os.stat_result) -> _Pairs:
+    """Walk a tree by descriptor, to any depth, until we have found two owners."""
+    pairs = {(status.st_uid, status.st_gid)}
+    if not stat.S_ISDIR(status.st_mode):
+        return frozenset(pairs), ""
+    try:
+        here = os.open(top, _DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NOT_ALLOWED:
+            raise
+        return frozenset(pairs), top
+    unread = ""
+    try:
+        levels = [_look(here, pairs)]
+        while len(pairs) == 1:
+            if levels[-1]:
+                name = levels[-1].pop()
+                try:
+                    here = _step_into(here, name)
+                except OSError as error:
+                    if error.errno in _NOT_ALLOWED:
+                        unread = unread or os.path.join(top, "...", name)
+                    elif error.errno not in _GONE:
+                        raise
+                    continue
+                levels.append(_look(here, pairs))
+            elif len(levels) > 1:
+                levels.pop()
+                here = _step_into(here, "..")
+            else:
+                break
+    finally:
+        os.close(here)
+    return frozenset(pairs), unread
+
+
+def _look(directory: int, pairs: set[tuple[int, int]]) -> list[str]:
+    """Add the owners of the entries of a directory, and return the names of the directories among them."""
+    directories = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
                 continue
             pairs.add((status.st_uid, status.st_gid))
-            if stat.S_ISSOCK(status.st_mode):
-                sockets.append(path)
-    largest = max((max(pair) for pair in pairs), default=0)
-    return Owners(next(iter(pairs)) if len(pairs) == 1 and complete else None, largest), tuple(sockets)
-
-
-def _walk(top: str) -> Iterator[tuple[str, os.stat_result | None]]:
-    todo = [top]
-    try:
-        yield top, os.lstat(top)
-    except OSError:
-        yield top, None
-    while todo:
-        here = todo.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    yield entry.path, entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-        except NotADirectoryError:
-            continue  # the top is a file
-        except OSError:
-            yield here, None
+            if stat.S_ISDIR(status.st_mode):
+                directories.append(entry.name)
+    return directories
 
 
 def give_back(directory: int, uid: int, *, owner: tuple[int, int]) -> None:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import os
 import stat
 from typing import Literal, Protocol
 
-__all__ = ["Filesystem", "Kind", "RealFilesystem", "is_within", "resolve"]
+from .listing import links_of, private_beneath, private_near
+
+__all__ = ["Filesystem", "Kind", "RealFilesystem", "Repositories", "is_within", "resolve"]
 
 Kind = Literal["file", "directory", "link", "device", "other"]
 _MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
+
+
+@dataclasses.dataclass(frozen=True)
+class Repositories:
+    """The repositories of git that a tree contains.
+
+    :ivar tree: the real path of the tree
+    :ivar entries: pairs of the path of a ``.git``, or of the ``HEAD`` of a bare repository, and what it is: its kind,
+        or the target of a link
+    :ivar complete: there is no other one
+    """
+
+    tree: str
+    entries: frozenset[tuple[str, str]]
+    complete: bool
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path of each ``.git``, and of each directory that is a bare repository, sorted."""
+        paths = (path for path, _ in self.entries)
+        return tuple(sorted(os.path.dirname(p) if os.path.basename(p) == "HEAD" else p for p in paths))
 
 
 class Filesystem(Protocol):
@@ -31,8 +54,17 @@ class Filesystem(Protocol):
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
 
+    def links(self, path: str) -> tuple[tuple[str, str], ...]:
+        """Return the names and the targets of the symbolic links in a directory; none if we cannot read it."""
+
     def private(self, path: str) -> tuple[str, ...]:
         """Return the topmost paths beneath a directory that not everybody may read, judged by their modes."""
+
+    def private_near(self, path: str, limit: int) -> tuple[str, ...]:
+        """Do the same, but look at no more than ``limit`` entries, those nearest to ``path`` first.
+
+        Return nothing for a directory that itself is private: the modes beneath it were not chosen to keep others out.
+        """
 
 
 class RealFilesystem:
@@ -74,27 +106,24 @@ class RealFilesystem:
     def size(self, path: str) -> int:
         return os.lstat(path).st_size
 
-    def private(self, path: str) -> tuple[str, ...]:
-        return tuple(private for private in _private(path) if os.path.lexists(private))
-
-
-@functools.lru_cache
-def _private(top: str) -> tuple[str, ...]:
-    """Walk a directory of the system, only once per process: in a large directory this takes a second."""
-    private: list[str] = []
-    todo = [top]
-    while todo:
+    def links(self, path: str) -> tuple[tuple[str, str], ...]:
         try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    mode = entry.stat(follow_symlinks=False).st_mode
-                    if stat.S_ISDIR(mode):
-                        (todo if mode & 0o005 == 0o005 else private).append(entry.path)
-                    elif stat.S_ISREG(mode) and not mode & 0o004:
-                        private.append(entry.path)
+            status = os.stat(path)
         except OSError:
-            continue  # the top is a file, or the directory is gone by now
-    return tuple(private)
+            return ()
+        return links_of(path, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+    def private(self, path: str) -> tuple[str, ...]:
+        return tuple(private for private in private_beneath(path) if os.path.lexists(private))
+
+    def private_near(self, path: str, limit: int) -> tuple[str, ...]:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return ()
+        if status.st_mode & 0o005 != 0o005:
+            return ()
+        return private_near(path, limit, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def is_within(path: str, directory: str) -> bool:

@@ -28,6 +28,13 @@ __all__ = ["Bubblewrap"]
 # Fixed paths, because PATH may have an entry inside a source tree.
 _PATHS = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
 _MINIMUM = (0, 8)  # the first version with --disable-userns
+# The first version with each of these. Older ones than 0.12 follow links while they set up, CVE-2026-87766.
+_FEATURES = {"bind-fd": (0, 10), "beneath": (0, 12)}
+_FOLLOWS_LINKS = (
+    "before 0.12 it follows links out of its new root while it sets up (CVE-2026-87766), so it gets a mount namespace "
+    "in which the host's files are read-only; without that, hooks are refused unless filesystem may be degraded"
+)
+_READ_ONLY = "; this bubblewrap has CVE-2026-87766, so the host's files are read-only for it while it sets up"
 _INSTALL = (
     "install bubblewrap 0.8 or newer (apt-get install bubblewrap, dnf install bubblewrap, apk add bubblewrap), "
     "or use the launcher native"
@@ -67,38 +74,40 @@ class Bubblewrap:
             remedy = "use the launcher native, or run as an ordinary user"
             return ProtectionStatus(status.protection, ProtectionState.DEGRADED, _SHARED, remedy)
         if status.state is ProtectionState.ACTIVE and status.protection in _REASONS:
-            return dataclasses.replace(status, reason=_REASONS[status.protection])
+            reason = _REASONS[status.protection]
+            if status.protection is Protection.FILESYSTEM and _examine()[2] < _FEATURES["beneath"]:
+                reason += _READ_ONLY
+            return dataclasses.replace(status, reason=reason)
         return status
 
     def command(self, plan: Plan, workspace: str, argv: Sequence[str]) -> list[str]:
         """:raises SandboxUnavailableError: bwrap is missing, unsafe to run, or too old"""
-        program, availability = _examine()
+        program, availability, version = _examine()
         if not availability.available:
             raise SandboxUnavailableError([f"the launcher bubblewrap: {availability.reason}"], availability.remedy)
-        return child_command("bubblewrap", program, workspace, "--", *argv)
+        features = ",".join(name for name, since in _FEATURES.items() if version >= since)
+        return child_command("bubblewrap", program, features, workspace, "--", *argv)
 
 
 @functools.lru_cache(maxsize=1)
-def _examine() -> tuple[str, Availability]:
-    """Return the path of bwrap, ``""`` if there is none, and whether this package can use it."""
+def _examine() -> tuple[str, Availability, tuple[int, int]]:
+    """Return the path of bwrap, ``""`` if there is none, whether this package can use it, and its version."""
     program = next((path for path in _PATHS if os.path.exists(path)), "")
     if not program:
-        return "", Availability(False, f"there is no {' nor '.join(_PATHS)}", _INSTALL)
+        return "", Availability(False, f"there is no {' nor '.join(_PATHS)}", _INSTALL), (0, 0)
     mode = os.stat(program).st_mode
     if not stat.S_ISREG(mode) or not os.access(program, os.X_OK) or mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return program, Availability(
-            False, f"{program} is not a program, or users other than its owner can change it", _INSTALL
-        )
+        reason = f"{program} is not a program, or users other than its owner can change it"
+        return program, Availability(False, reason, _INSTALL), (0, 0)
     if mode & (stat.S_ISUID | stat.S_ISGID):
-        return program, Availability(
-            False,
-            f"{program} is set-user-ID or set-group-ID, so it would have privileges that its caller does not have",
-            f"allow user namespaces on this host and run: chmod u-s {program}; or use the launcher native",
-        )
-    return program, _try_version(program)
+        reason = f"{program} is set-user-ID or set-group-ID, so it would have privileges that its caller does not have"
+        remedy = f"allow user namespaces on this host and run: chmod u-s {program}; or use the launcher native"
+        return program, Availability(False, reason, remedy), (0, 0)
+    return program, *_try_version(program)
 
 
-def _try_version(program: str) -> Availability:
+def _try_version(program: str) -> tuple[Availability, tuple[int, int]]:
+    none = (0, 0)
     try:
         completed = subprocess.run(
             [program, "--version"],
@@ -111,10 +120,12 @@ def _try_version(program: str) -> Availability:
             timeout=30,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        return Availability(False, f"{program} cannot be run: {error}", _INSTALL)
-    version = re.fullmatch(r"bubblewrap (\d+)\.(\d+)[.\d]*\s*", completed.stdout)
-    if version is None:
-        return Availability(False, f"{program} does not say which version it is", _INSTALL)
-    if (int(version[1]), int(version[2])) < _MINIMUM:
-        return Availability(False, f"{program} is {completed.stdout.strip()}, which has no --disable-userns", _INSTALL)
-    return Availability(True, f"{program}, {completed.stdout.strip()}")
+        return Availability(False, f"{program} cannot be run: {error}", _INSTALL), none
+    found = re.fullmatch(r"(bubblewrap ([0-9]{1,4})\.([0-9]{1,4})(?:\.[0-9]{1,4})*)\n?", completed.stdout)
+    if found is None:
+        return Availability(False, f"{program} does not say which version it is", _INSTALL), none
+    version = (int(found[2]), int(found[3]))
+    if version < _MINIMUM:
+        return Availability(False, f"{program} is {found[1]}, which has no --disable-userns", _INSTALL), none
+    follows = "" if version >= _FEATURES["beneath"] else f"; {_FOLLOWS_LINKS}"
+    return Availability(True, f"{program}, {found[1]}{follows}"), version

@@ -6,18 +6,21 @@ import os
 import sys
 
 from ..errors import SandboxUnavailableError
+from ..files.steered import recorded_trees
+from .linker_variables import trusted_libraries
 
-__all__ = ["child_command"]
+__all__ = ["child_command", "child_environ"]
 
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox", "__main__.py")
 
 
-def child_command(module: str, *arguments: str) -> list[str]:
+def child_command(module: str, *arguments: str, entry: str = _ENTRY) -> list[str]:
     """Return the command that runs ``main`` of a module of ``sandbox/`` with arguments.
 
     The frontend's interpreter runs it, because the attacker controls the interpreter of the build environment.
     ``-I -S`` keeps the source tree, PYTHON* variables and .pth files from having any effect.
 
+    :param entry: the script to run instead of ``sandbox/__main__.py``
     :raises SandboxUnavailableError: ``sys.executable`` is empty, or this package is not installed as files
     """
     if not sys.executable:
@@ -30,4 +33,9 @@ def child_command(module: str, *arguments: str) -> list[str]:
             ["isolated-hooks is not installed as files, so its launcher cannot be started"],
             "install it with pip instead of running it from a zip archive",
         )
-    return [sys.executable, "-I", "-S", _ENTRY, module, *arguments]
+    return [sys.executable, "-I", "-S", entry, module, *arguments]
+
+
+def child_environ() -> dict[str, str]:
+    """Return our own environment for such a command, in which the linker loads nothing that a hook could have made."""
+    return {**os.environ, **trusted_libraries(os.environ, recorded_trees())}

@@ -14,10 +14,11 @@ For each ambient variable, the first of these rules that applies decides:
 4. ``env_keep`` names it: kept.
 5. ``env_delete`` names it: dropped, even if the frontend injected it.
 6. It is ``PATH`` or ``LD_LIBRARY_PATH``: kept, see below.
-7. Its name or its value looks like a credential: dropped.
+7. Its name looks like a credential, or its value contains something that does, see ``credentials.py``: dropped.
 8. It is structural (``STRUCTURAL``), and the frontend has changed it since its start, as pip does: kept.
 9. It is in ``NEVER``: dropped.
-10. It is in one of the other tables: kept. Anything else: dropped.
+10. It is in one of the other tables, or names a visible directory of a package as CMake has it: kept. Anything else:
+    dropped.
 
 The child filters ``PATH`` and ``LD_LIBRARY_PATH`` entry by entry, even if the frontend set them. It keeps the
 directories that are visible inside and not writable there. ``LD_LIBRARY_PATH`` is kept because compilers under /opt and
@@ -30,11 +31,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from ..policy import Policy
 from ..sandbox.environ import digest, matches
+from .credentials import holds_credentials
 from .environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
@@ -46,13 +48,11 @@ from .environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
+from .projectvariables import PROJECT_VARIABLES, names_package
 
-__all__ = ["Decision", "EnvironRules", "holds_credentials", "looks_secret", "plan_environ"]
+__all__ = ["Decision", "EnvironRules", "looks_secret", "plan_environ"]
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
-# The part before an "@" in the authority of a URL (RFC 3986, 3.2.1). Even a user name alone may be a token. People also
-# write proxies without a scheme, as user:password@host, with or without two slashes before it.
-_USERINFO = re.compile(r"://[^\s/]*@|//[^\s/:@]+:[^\s/@]+@|(?:^|[\s=,;\"'])[^\s=,;\"'/@:]+:[^\s/@]+@")
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 
@@ -60,11 +60,6 @@ def looks_secret(name: str) -> bool:
     """Return whether a variable's name suggests that its value is a credential."""
     upper = name.upper()
     return any(part in upper for part in SECRET_PARTS) or not SECRET_WORDS.isdisjoint(_NOT_A_WORD.split(upper))
-
-
-def holds_credentials(value: str) -> bool:
-    """Return whether a value contains a URL or a proxy's address with a user name in it."""
-    return _USERINFO.search(value) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +101,15 @@ class EnvironRules:
     def dropped(self) -> tuple[str, ...]:
         """The names of the ambient variables that the hook does not see, sorted, without replaced and removed ones."""
         return tuple(sorted(name for name, decision in self.decisions.items() if decision.reason in _DROP_REASONS))
+
+    def visible(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that the hook gets with the caller's values, and those that the runner call passes.
+
+        :param extra: ``extra_environ`` of the runner call
+        """
+        kept = {name: self._ambient[name] for name, decision in self.decisions.items() if decision.keep}
+        passed = {n: v for n, v in extra.items() if n not in self.set and not (n in self.decisions and n not in kept)}
+        return {**kept, **passed}
 
     def to_dict(self) -> dict[str, object]:
         """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
@@ -157,6 +161,8 @@ def plan_environ(
     tmpdir: str,
     user: str,
     rustup_home: str | None = None,
+    git: Mapping[str, str] = MappingProxyType({}),
+    shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
     """Decide the rules for the environment of one hook call.
 
@@ -167,11 +173,13 @@ def plan_environ(
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
     :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param git: the variables that configure git
+    :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = _fitted(policy, home, tmpdir, user, rustup_home)
+    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
     removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
@@ -184,7 +192,7 @@ def plan_environ(
             return Decision(True, "env_keep")
         if matches(os.fsencode(name).lower(), delete):
             return Decision(False, "deleted")
-        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network)
+        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network, shows=shows)
 
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
@@ -205,7 +213,7 @@ def _removal(name: str, policy: Policy) -> str:
     return "deleted" if name in policy.env_remove else "removed"
 
 
-def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decision:
+def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Callable[[str], bool]) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
     # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
@@ -216,10 +224,11 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool) -> Decisio
         return Decision(False, "secret value")
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
-    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": BUILD_VARIABLES}
+    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
     if network:
         tables["network"] = NETWORK_VARIABLES
-    reason = next((reason for reason, table in tables.items() if _listed(name, table)), "unlisted")
+    listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
+    reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
 
 
@@ -237,10 +246,6 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_DATA_HOME": f"{home}/.local/share",
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
-        # In a user namespace the owner of the source tree may be unmapped, which git refuses as dubious, git-config(1).
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
     }
     if not policy.network:
         fitted["CARGO_NET_OFFLINE"] = "true"

@@ -12,7 +12,7 @@ import re
 
 from ..files.paths import Filesystem, is_within, resolve
 
-__all__ = ["PREFIX_ENTRIES", "interpreter_paths", "prefix_entries"]
+__all__ = ["PREFIX_ENTRIES", "environments_of", "interpreter_paths", "prefix_entries"]
 
 # The entries of a prefix that we show. Everything else, such as a pip.conf with an index password, stays hidden.
 PREFIX_ENTRIES = frozenset(
@@ -42,6 +42,18 @@ def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
     if filesystem.kind(python) != "link" or real is None or any(is_within(real, path) for path in paths):
         return (*paths, *_links_of(filesystem, python))
     return tuple(paths)
+
+
+def environments_of(filesystem: Filesystem, python: str) -> tuple[str, ...]:
+    """Return the real paths of the virtual environments and installations through which ``python`` is reached."""
+    prefixes: dict[str, None] = {}
+    for hop in _links_of(filesystem, python):
+        prefix, _ = resolve(filesystem, os.path.dirname(os.path.dirname(hop)))
+        if prefix is not None and (
+            filesystem.kind(os.path.join(prefix, "pyvenv.cfg")) or _base_entries(filesystem, prefix)
+        ):
+            prefixes[prefix] = None
+    return tuple(prefixes)
 
 
 def prefix_entries(filesystem: Filesystem, prefix: str) -> tuple[str, ...]:

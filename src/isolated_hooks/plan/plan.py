@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..files.ownership import Owners
-from ..files.paths import Filesystem
+from ..files.paths import Filesystem, Repositories
 from ..policy import Policy
 from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
@@ -49,10 +49,13 @@ class Situation:
     :ivar owners: the owners of the source tree and of the writable paths if the caller is root, otherwise ``None``
     :ivar refused: the identities that this host refuses, as far as we know, and those that the launcher lacks
     :ivar trusted: the directories of code that runs outside of the sandbox: the frontend's interpreter, this package
-    :ivar sockets: the unix sockets in the source tree and in the writable paths, and all others that have a path
+    :ivar repositories: the repositories of git that we know in the source tree and in the writable paths
     :ivar inside: the paths that the launcher itself needs in the sandbox
     :ivar root: the caller is the kernel's own root, even if its user namespace shows another uid
     :ivar remedy: how to get user namespaces on this host
+    :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
+    :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
+    :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     """
 
     filesystem: Filesystem
@@ -62,10 +65,13 @@ class Situation:
     owners: Owners | None
     refused: frozenset[Identity] = frozenset()
     trusted: tuple[str, ...] = ()
-    sockets: tuple[str, ...] = ()
+    repositories: tuple[Repositories, ...] = ()
     inside: tuple[str, ...] = ()
     root: bool = False
     remedy: str = ""
+    workspaces: tuple[str, ...] = ()
+    exported: tuple[str, ...] = ()
+    user: tuple[str, str] = ("sandbox", "sandbox")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +96,8 @@ class Plan:
     :ivar cwd: its working directory
     :ivar source: the real path of the source tree
     :ivar operations: the steps that build the root filesystem, in order
+    :ivar reasons: why a path is shown, by the path on the host
+    :ivar repositories: the repositories of git that were there before the hook
     :ivar identity: how the hook gets a user of its own
     :ivar owner: the uid and gid of the owner of the files, for :attr:`Identity.SINGLE`
     :ivar environ: the rules for the environment
@@ -103,6 +111,8 @@ class Plan:
     :ivar terminal: stdin is a pseudo-terminal that becomes the controlling one
     :ivar root: the caller is the kernel's own root
     :ivar remedy: how to get user namespaces on this host
+    :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
+    :ivar notes: sentences about things that a hook has outside and lacks inside
     """
 
     argv: tuple[str, ...]
@@ -118,10 +128,14 @@ class Plan:
     stage: Stage | None = None
     kwargs: Mapping[str, Any] | None = None
     rules: tuple[tuple[str, int], ...] = ()
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    repositories: tuple[Repositories, ...] = ()
     stdin: str = "null"
     terminal: bool = False
     root: bool = False
     remedy: str = ""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def confined(self) -> bool:
@@ -142,6 +156,8 @@ class Plan:
         watched = {name: value for name, value in limits.items() if LIMITS[name].watched}
         if self.identity.traits.nproc.exact:
             watched.pop("processes", None)
+        if not self.confined and not self.identity.traits.unmapped:
+            watched.pop("temp_size", None)  # temporary files are on a tmpfs of that size
         roots, refused = ([os.fsencode(p) for p in paths] for paths in (self.path_roots, self.path_refused))
         return {
             "confined": self.confined,
@@ -178,11 +194,19 @@ class Plan:
             "capabilities": list(self.capabilities),
             "operations": []
             if self.confined
-            else [{"operation": type(o).__name__, **o.values()} for o in self.operations],
+            else [
+                {"operation": type(o).__name__, **o.values(), "reason": self.reasons.get(o.target, "")}
+                for o in self.operations
+            ],
             "rules": [list(rule) for rule in self.rules] if self.confined else None,
             "environment": self.environ.to_dict(),
+            "notes": list(self.notes),
             "policy": self.policy.to_dict(),
         }
+
+    def _why(self, path: str) -> str:
+        reason = self.reasons.get(path, "the system")
+        return "" if reason == "the system" else f" ({reason})"
 
     def describe(self) -> Iterator[str]:
         """Yield lines that describe the plan."""
@@ -194,14 +218,21 @@ class Plan:
         if self.confined:
             yield "namespaces: none; Landlock lets the hook open:"
             for path, kind in self.rules:
-                yield f"  {('names only', 'read-only', 'read-write', 'device')[kind]:10}  {path}"
+                access = ("names only", "read-only", "read-write", "device")[kind]
+                yield f"  {access:10}  {path}{self._why(path)}"
         else:
             yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
             yield "filesystem, from nothing:"
             for operation in self.operations:
-                yield f"  {operation.describe()}"
+                yield f"  {operation.describe()}{self._why(operation.target)}"
         yield "system calls refused:"
-        for sentence in seccomp.describe(namespaces=not self.confined, network=self.policy.network):
+        for sentence in seccomp.describe(
+            namespaces=not self.confined,
+            network=self.policy.network,
+            watches=not self.confined or self.identity.traits.throw_away,
+        ):
             yield f"  {sentence}"
         yield f"environment, dropped: {' '.join(self.environ.dropped) or 'nothing'}"
         yield f"environment, set: {' '.join(sorted(self.environ.set))}"
+        for note in self.notes:
+            yield f"note: {note}"

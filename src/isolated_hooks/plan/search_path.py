@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, resolve
@@ -11,6 +12,8 @@ from ..text import visible
 from .interpreter import interpreter_paths, prefix_entries
 
 __all__ = ["absolute_python", "rustup_home", "search_path", "tool_paths"]
+
+_VERSION = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 
 
 def search_path(text: str) -> list[str]:
@@ -37,21 +40,37 @@ def absolute_python(filesystem: Filesystem, python: str, path: str) -> str:
     raise PolicyError(f"the interpreter {visible(python)!r} was not found: name an absolute path")
 
 
-def tool_paths(filesystem: Filesystem, entry: str, home: str) -> Iterator[str]:
+def tool_paths(filesystem: Filesystem, entry: str, home: str, selections: Iterable[str] = ()) -> Iterator[str]:
     """Yield the paths that the programs in directory ``entry`` need, besides the directory.
 
     :param home: the caller's home directory, whose configuration does not belong to any program
+    :param selections: the files that say which version of Python pyenv's programs run, besides its own
     """
     prefix, name = os.path.split(entry)
     if filesystem.kind(f"{prefix}/pyvenv.cfg"):
         yield from interpreter_paths(filesystem, f"{entry}/python")
     if name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
-        yield from (f"{prefix}/{part}" for part in ("libexec", "versions", "version"))
+        yield from (f"{prefix}/{part}" for part in ("libexec", "version"))
+        yield from _pyenv_versions(filesystem, prefix, (f"{prefix}/version", *selections))
     elif name == "bin" and os.path.basename(prefix) != ".cargo" and not _is_shared(filesystem, prefix, home):
         # A build does not need the configuration of the programs there, such as npm's, except for conda's.
         conda = filesystem.kind(f"{prefix}/conda-meta") is not None
         entries = prefix_entries(filesystem, prefix)
         yield from (path for path in entries if conda or not path.endswith(("/etc", "/ssl")))
+
+
+def _pyenv_versions(filesystem: Filesystem, root: str, selections: Iterable[str]) -> Iterator[str]:
+    """Yield the paths of the versions of Python that pyenv runs, but none of the virtual environments beside them.
+
+    A source tree may name the version. It cannot name another project's environment, because that has no standard
+    library of its own.
+    """
+    words = {word for path in selections for word in filesystem.text(path).split() if _VERSION.fullmatch(word)}
+    for name in filesystem.names(f"{root}/versions"):
+        if any(name == word or name.startswith(f"{word}.") for word in words):
+            prefix = f"{root}/versions/{name}"
+            if filesystem.kind(prefix) == "directory" and not filesystem.kind(f"{prefix}/pyvenv.cfg"):
+                yield from interpreter_paths(filesystem, f"{prefix}/bin/python")
 
 
 def rustup_home(filesystem: Filesystem, entry: str, environ: Mapping[str, str]) -> str | None:

@@ -244,4 +244,9 @@ def _hint(word: object, words: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return visible(repr(value), limit=100)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python does not write integers of more than 4300 digits in decimal, and TOML has hexadecimal ones.
+        text = f"a value of type {type(value).__name__} that is too large to print"
+    return visible(text, limit=100)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,12 +12,16 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from ..errors import PolicyError
+from ..files.documents import DocumentError, parse_toml, read_document
 from ..text import visible
 from . import checks
 from .keys import KEYS
 from .policy import Policy, policy_values
 
 __all__ = ["PolicyFile", "load_policy"]
+
+#: The most bytes of a policy file. A table for each of ten thousand packages has fewer.
+MAX_POLICY = 4 << 20
 
 _TABLE = "tool.isolated-hooks"
 # The name of a project, from the core metadata specification.
@@ -56,21 +59,17 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
     :param path: the file
     :raises PolicyError: the file cannot be read or is not valid; the text names the file and the key
     """
-    # Not at the top: a frontend that another interpreter runs has no tomli there, and reads no file.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     name = os.fspath(path)
+    shown = visible(name, limit=300)
     try:
-        with open(name, "rb") as file:
-            document = tomllib.load(file)
+        document = parse_toml(read_document(name, limit=MAX_POLICY))
     except OSError as error:
-        raise PolicyError(f"{visible(name)}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
-        raise PolicyError(f"{visible(name)}: not valid TOML: {visible(str(error), limit=200)}") from error
-    table, where = _own_table(document, visible(name))
+        raise PolicyError(f"{shown}: cannot be read: {error.strerror}") from error
+    except DocumentError as error:
+        raise PolicyError(f"{shown}: not a policy file: {error}") from error
+    except ValueError as error:  # not TOML, not UTF-8, or a path that no file can have
+        raise PolicyError(f"{shown}: not valid TOML: {visible(str(error), limit=200)}") from error
+    table, where = _own_table(document, shown)
     packages = checks.mapping(f"{where}: packages", table.pop("packages", {}))
     base = policy_values(_expanded(table), where)
     return PolicyFile(name, Policy(**base), MappingProxyType(_package_policies(packages, base, where)))

@@ -112,8 +112,9 @@ With ``"read-only"``, those fail.""",
         check=checks.paths,
         paths=True,
         about="""\
-Further paths that hooks can read: toolchains outside of the system directories, data, a home directory that holds
-the source tree. A path shows everything beneath it. Each path must exist.""",
+Further paths that hooks can read: toolchains outside of the system directories that neither ``PATH`` nor a build
+variable names, data, a home directory that holds the source tree. A path shows everything beneath it. Each path must
+exist.""",
         example='expose = ["/srv/toolchains", "~/models"]',
         option=Option(flag="--expose", metavar="PATH", repeated=True, help="let hooks read PATH"),
     ),
@@ -130,9 +131,11 @@ files there that the next build, or a program outside of the sandbox, trusts. Ea
         check=checks.paths,
         paths=True,
         about="""\
-Paths that hooks cannot see, for instance a directory in the source tree or in a system directory. Hooks find an empty
-file or directory in its place. ``hide`` wins over every other key. A host without user namespaces cannot hide
-anything beneath a visible path: there the call is refused.""",
+Paths that hooks cannot see, for instance a directory in the source tree or in a system directory. In a directory that
+hooks only read, the path does not exist for them, not even if somebody makes or replaces it later; what else is in that
+directory is shown as it is when the hook starts. In a directory that they write to, or beside more than 256 other
+entries, they find an empty file or directory in the place of what exists when the hook starts. ``hide`` wins over every
+other key. A host without user namespaces cannot hide anything beneath a visible path: there the call is refused.""",
         example='hide = ["/usr/local/etc/licences"]',
         option=Option(flag="--hide", metavar="PATH", repeated=True, help="hide PATH from hooks"),
     ),
@@ -195,7 +198,8 @@ that a host without user namespaces cannot provide in full.""",
         check=checks.flag,
         about="""\
 Whether a hook may ask for a build requirement by URL (``name @ https://...``). The frontend would fetch it outside
-of the sandbox, from a place that the hook has chosen.""",
+of the sandbox, from a place that the hook has chosen. Only with it may pyproject.toml, or a dependency in metadata
+under pip, name a ``file:`` URL.""",
         example="allow-url-requirements = true",
     ),
     "allow_other_names": Key(

@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from . import checks
 from .option import Option
 
-__all__ = ["LIMITS", "WATCHER", "Limit", "Limits", "Unit", "limit_value", "limit_values", "parse_limit"]
+__all__ = [
+    "LIMITS",
+    "WATCHER",
+    "Limit",
+    "Limits",
+    "Unit",
+    "limit_value",
+    "limit_values",
+    "parse_limit",
+    "parse_limit_value",
+]
 
 _MIB = 1024**2
 _GIB = 1024**3
@@ -69,7 +79,7 @@ LIMITS: Mapping[str, Limit] = {
         supervised=True,
         how="the launcher's clock: SIGTERM, and five seconds later SIGKILL to every process",
         exact=True,
-        option=Option(flag="--time-limit", metavar="SECONDS", number=True, help="end each hook after SECONDS"),
+        option=Option(flag="--time-limit", metavar="SECONDS", help="end each hook after SECONDS"),
     ),
     "idle_time": Limit(
         unit=Unit.SECONDS,
@@ -116,7 +126,7 @@ LIMITS: Mapping[str, Limit] = {
         check=checks.size,
         optional=False,
         watched=True,
-        how=f"{WATCHER} at twice the limit; results are measured again while they are copied",
+        how=f"{WATCHER} at twice the limit, or 200,000 names; results are measured again while they are copied",
     ),
     "log_size": Limit(
         unit=Unit.BYTES,
@@ -141,7 +151,7 @@ class Limits:
     :ivar open_files: descriptors of one process
     :ivar file_size: bytes of one file
     :ivar temp_size: bytes of all temporary files together
-    :ivar output_size: bytes of all results of the hook together
+    :ivar output_size: bytes of all results of the hook together, which have at most 200,000 names
     :ivar log_size: bytes on stdout and stderr together
     :ivar free_space: bytes that stay free on each filesystem that the hook writes to
     :raises PolicyError: a limit is not a positive number of the right type
@@ -205,9 +215,17 @@ def parse_limit(text: str) -> dict[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise checks.wrong("--limit", text, "NAME=VALUE, such as wall-time=3600 or memory=8G")
-    limit = LIMITS.get(name.replace("-", "_"))
-    number = value if limit is None or limit.unit is Unit.BYTES else _number(value)
-    return limit_values("--limit", {name: number}, checks.hyphened)
+    (attribute,) = checks.named({name: value}, LIMITS, "--limit", checks.hyphened)
+    return {attribute: parse_limit_value(f"--limit {name}", attribute, value)}
+
+
+def parse_limit_value(label: str, name: str, text: str) -> object:
+    """Return the value of one limit of a command line.
+
+    :param label, name: as :func:`limit_value`
+    :raises PolicyError: the value is wrong
+    """
+    return limit_value(label, name, text if LIMITS[name].unit is Unit.BYTES else _number(text))
 
 
 def _number(text: str) -> object:

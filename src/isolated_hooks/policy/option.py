@@ -15,7 +15,6 @@ class Option:
     :ivar help: its text in ``--help``, a phrase
     :ivar metavar: the name of its value, or empty for a switch, which has no value
     :ivar choices: the values that it accepts; empty if it accepts any text
-    :ivar number: its value is a number
     :ivar repeated: each use adds a value to those of the file; otherwise the last use replaces the file's value
     """
 
@@ -23,7 +22,6 @@ class Option:
     help: str
     metavar: str = ""
     choices: tuple[str, ...] = ()
-    number: bool = False
     repeated: bool = False
 
     @property

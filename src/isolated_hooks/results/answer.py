@@ -14,14 +14,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from ..errors import UntrustedResultError
 from ..files.entries import open_file
 from ..files.trees import remove_tree
 from ..policy import HOOKS
-from ..text import is_visible, visible
+from ..text import visible
 from .artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
+from .requirements import FILE, MAX_ITEMS, MAX_REQUIREMENTS, WEB, vet_requirement
 from .strictjson import parse_object
 
 __all__ = ["Output", "read_output", "write_output"]
@@ -36,11 +35,6 @@ MAX_NAME = 1024
 MAX_WARNINGS = 1000
 # visible() takes a tenth of a microsecond for each character.
 MAX_WARNING_TEXT = 1 << 20
-MAX_ITEMS = 1000
-MAX_REQUIREMENT = 4096
-# packaging takes two microseconds for each character of the worst requirement.
-MAX_REQUIREMENTS = 128 << 10
-MAX_PARENTHESES = 32
 
 # linecache opens no name in angle brackets. Of any other file that the frontend can read, it prints that line.
 WARNING_FILENAME = "<build backend>"
@@ -109,9 +103,10 @@ def read_output(control_fd: int, hook: str, *, limit: int = MAX_OUTPUT, allow_ur
     if unknown:
         raise UntrustedResultError("output.json must have only the keys that pyproject_hooks writes", unknown[0][:99])
     failure = _failure(document)
+    returned = None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements)
     return Output(
         hook=hook,
-        returned=None if failure else _vet_returned(hook, document.get("return_val"), allow_url_requirements),
+        returned=returned,
         failure=failure,
         traceback=_end_of_traceback(_text(document, "traceback")),
         backend_error=visible(_text(document, "backend_error"), limit=MAX_TEXT, keep="\n\t"),
@@ -213,7 +208,8 @@ def _vet_warning(item: object) -> tuple[str, str, int]:
 
 def _vet_returned(hook: str, value: object, allow_urls: bool) -> str | tuple[str, ...]:
     if hook.startswith("get_requires_for_"):
-        return _vet_list(value, lambda item: _vet_requirement(item, allow_urls))
+        schemes = WEB | FILE if allow_urls else ()
+        return _vet_list(value, lambda item: vet_requirement(item, schemes=schemes))
     if hook == "_supported_features":
         return _vet_list(value, _vet_feature)
     if not isinstance(value, str):
@@ -234,30 +230,6 @@ def _vet_list(value: object, vet: Callable[[str], str]) -> tuple[str, ...]:
     if sum(map(len, value)) > MAX_REQUIREMENTS:
         raise UntrustedResultError(f"the hook must not return more than {MAX_REQUIREMENTS} characters in all items")
     return tuple(vet(item) for item in value)
-
-
-def _vet_requirement(text: str, allow_urls: bool) -> str:
-    """Vet one requirement. Frontends write it into a requirements file, or pass it to an installer as an argument."""
-    if len(text) > MAX_REQUIREMENT:
-        raise UntrustedResultError(f"a requirement must not be longer than {MAX_REQUIREMENT} characters", text[:200])
-    if not is_visible(text):
-        raise UntrustedResultError("a requirement must not contain control or invisible characters", text)
-    # A marker may compare any two strings, and frontends print the requirements that they install.
-    if visible(text) != text:
-        raise UntrustedResultError("a requirement must not contain a command to a CI service", text)
-    # In a requirements file, pip replaces ${NAME} from the frontend's environment, and joins lines at a backslash.
-    if "${" in text or "\\" in text:
-        raise UntrustedResultError("a requirement must not contain '${' or a backslash", text)
-    # packaging reads the parentheses of a marker recursively.
-    if text.count("(") > MAX_PARENTHESES:
-        raise UntrustedResultError(f"a requirement must not hold more than {MAX_PARENTHESES} parentheses", text)
-    try:
-        url = Requirement(text).url
-    except (InvalidRequirement, ValueError, RecursionError):
-        raise UntrustedResultError("a requirement must be one dependency specifier (PEP 508)", text) from None
-    if url is not None and not allow_urls:
-        raise UntrustedResultError("a requirement must not name a URL unless the policy allows it", text)
-    return text
 
 
 def _vet_feature(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import re
 import stat
@@ -44,6 +45,7 @@ __all__ = [
 
 _BLOCK = 1 << 20
 _MAX_STAGED = 10_000
+_MAX_TAGS = 1000
 # packaging hardly checks project names and tags: it accepts many spaces, quotes and shell characters.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
 _MARKER = re.compile(rb"[A-Z0-9_]+_ALREADY_BUILT_WHEEL")
@@ -290,6 +292,9 @@ def _vet(rule: str, name: str, accepts: Callable[[str], bool]) -> str:
 
 
 def _is_wheel_name(name: str) -> bool:
+    # Three sets of tags stand for all their combinations, and every reader makes an object of each.
+    if math.prod(part.count(".") + 1 for part in name.removesuffix(".whl").split("-")[-3:]) > _MAX_TAGS:
+        return False
     try:
         parse_wheel_filename(name)
     except ValueError:

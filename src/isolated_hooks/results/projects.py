@@ -7,28 +7,22 @@ hook. If neither names the project, we do not know it, and compare no names.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import stat
-import sys
 
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 from ..errors import UntrustedResultError
+from ..files.documents import parse_toml
 from .archives.rules import MAX_DOCUMENT, read_identity
 from .names import DIST_INFO, Project, split_project
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Expected", "check_result", "check_unchanged", "declared_name", "expected_of"]
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAX_PYPROJECT = 512 << 10
-# The parser takes n squared steps for a key of n parts. Only a hostile line has so many.
-_MAX_DOTS = 1000
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
@@ -64,14 +58,18 @@ def expected_of(source: str, metadata_directory: str | None) -> Expected:
 def declared_name(source: str) -> str | None:
     """Return the normalised name that pyproject.toml gives the project, or ``None`` if it gives none.
 
-    An earlier hook may have put anything there, so we follow no link, wait for no FIFO, and bound the read.
+    An earlier hook may have put anything there, so we follow no link, wait for no FIFO, and bound both the read and the
+    parser's work.
     """
-    text = _read(source, "pyproject.toml", _MAX_PYPROJECT)
-    if max((line.count(b".") for line in text.splitlines()), default=0) > _MAX_DOTS:
-        return None
+    return _name_in(_read(source, "pyproject.toml", _MAX_PYPROJECT))
+
+
+# Every hook of a build asks twice, and the content hardly ever changes.
+@functools.lru_cache(maxsize=4)
+def _name_in(document: bytes) -> str | None:
     try:
-        project = tomllib.loads(text.decode()).get("project")
-    except (ValueError, RecursionError):
+        project = parse_toml(document).get("project")
+    except ValueError:
         return None
     name = project.get("name") if isinstance(project, dict) else None
     return canonicalize_name(name) if isinstance(name, str) and _PROJECT.fullmatch(name) else None

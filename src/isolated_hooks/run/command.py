@@ -14,10 +14,10 @@ from ..policy import Policy
 from ..protections import ProtectionStatus
 from ..report import HookReport
 from . import trial
-from .leftovers import sweep_once
+from .leftovers import sweep_if_due
 from .platform_check import check_platform
 from .run import Run
-from .workspace import Workspace, workspace_parent
+from .workspace import Workspace
 
 __all__ = ["check_host", "run_command"]
 
@@ -58,6 +58,7 @@ def run_command(
     terminal: str = "",
     python: str = "",
     extra_environ: Mapping[str, str] = MappingProxyType({}),
+    set_aside: bool = True,
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
@@ -69,6 +70,7 @@ def run_command(
     :param terminal: path of the pseudo-terminal that ``start`` passes as descriptor 0, or an empty string
     :param extra_environ: variables that ``start`` passes, which override the inherited ones
     :param python: path of an interpreter that the command sees, with everything that it loads, or an empty string
+    :param set_aside: whether to rename repositories of git that the command leaves
     :return: the report; its ``returncode`` is the command's, which raises no error
     :raises HookTimeoutError: the command reached a time limit
     :raises HookKilledError: the command exceeded another limit
@@ -80,6 +82,7 @@ def run_command(
     run = _CommandRun(argv, cwd, policy, reports.append)
     run.starter, run.stdin, run.terminal = start, stdin, terminal
     run.python, run.extra = python, extra_environ
+    run.sets_aside = set_aside
     try:
         run.execute()
     except (HookTimeoutError, HookKilledError):
@@ -97,7 +100,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     :raises SandboxSetupError: setting up the sandbox failed
     """
     check_platform()
-    sweep_once(workspace_parent(policy.writable))
+    sweep_if_due()
     with (
         Workspace(policy.writable) as tree,
         Workspace(policy.writable) as workspace,

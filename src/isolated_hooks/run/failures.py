@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import HookKilledError, HookProcessError, HookTimeoutError, SandboxSetupError
 from ..policy import Limits
 from ..policy.limits import LIMITS, Unit
+from ..sandbox.forking import NO_THREAD
 from .remedies import refusal
+from .shortage import shortage_of
 
 __all__ = ["KILLED", "failure_of", "is_cut_short"]
 
 #: The code of a call whose launcher was killed, and its pid 1 with it.
 KILLED = -signal.SIGKILL
+
+# Why nobody enforces the limits any more, by the name that the launcher reports instead of a limit's.
+_UNWATCHED: dict[str, Callable[[], str]] = {
+    "watcher": lambda: "the watching process ended, so the launcher ended the hook",
+    NO_THREAD.decode(): lambda: shortage_of("fork", errno.EAGAIN),
+}
 
 
 def is_cut_short(status: Mapping[str, Any]) -> bool:
@@ -37,10 +46,8 @@ def failure_of(
         return _without_report(status, problem, command)
     if state == "failed":
         return refusal(status)
-    if status.get("limit") == "watcher":
-        return SandboxSetupError(
-            "watching the limits", reason="the watching process ended, so the launcher ended the hook"
-        )
+    if status.get("limit") in _UNWATCHED:
+        return SandboxSetupError("watching the limits", reason=_UNWATCHED[status["limit"]]())
     limit = status.get("limit") or _limit_of_signal(code, limits)
     if limit:
         return _exceeded(limit, getattr(limits, limit), code, command)

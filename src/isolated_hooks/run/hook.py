@@ -8,18 +8,22 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from ..files.steered import recorded_trees
 from ..hookcall import HookCall, SubprocessRunner
-from ..launchers.linker_variables import absolute_libraries
+from ..launchers.linker_variables import trusted_libraries
 from ..plan import Layout, Plan, Situation
 from ..plan.planner import plan_hook
 from ..policy import Policy
 from ..report import HookReport
 from ..results.answer import Output, read_output, write_output
-from ..results.archives.deepcheck import check_artefact, check_members, check_metadata
-from ..results.artefacts import Artefact, export_fallback, export_file, export_metadata
+from ..results.archives.deepcheck import check_artefact, check_members, check_metadata, check_weight
+from ..results.artefacts import Artefact, Check, export_fallback, export_file, export_metadata
+from ..results.exported import Kept, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
+from .search_paths import warn_of_search_paths
+from .situation import trusted_directories, written_trees
 from .workspace import Workspace
 
 __all__ = ["HookRun"]
@@ -42,19 +46,29 @@ class HookRun(Run):
         self.extra = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
+        self.earlier: Mapping[str, Kept] = {}
         self.unpacked = False
+        self.warns = False
 
     def execute(self) -> None:
         if not self.policy.allow_other_names:
             # Read the expected names before the hook runs, because the hook may change the files that hold them.
             self.expected = expected_of(self.source, self.call.metadata_directory)
+        trees = written_trees(self.source, self.policy)
+        if self.warns:
+            warn_of_search_paths(self.source, trees, trusted_directories())
+        self.earlier = snapshot(trees)
         with contextlib.ExitStack() as stack:
             if self.call.output_directory is not None:
-                self.output = stack.enter_context(OutputDirectory(self.call.output_directory, self.source))
+                output = OutputDirectory(self.call.output_directory, self.source, self.policy.writable)
+                self.output = stack.enter_context(output)
             super().execute()
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         return plan_hook(self.call, self.policy, situation, layout, self.extra)
+
+    def outputs(self) -> tuple[str, ...]:
+        return () if self.call.output_directory is None else (self.call.output_directory,)
 
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
         path = os.path.join(workspace.layout.control, "input.json")
@@ -64,32 +78,36 @@ class HookRun(Run):
 
     def start(self, command: list[str]) -> None:
         # The launcher starts in the source tree, as every hook does, and must not load libraries from the tree.
-        absolute = absolute_libraries({**os.environ, **self.extra})
-        self.inner(command, cwd=self.source, extra_environ={**self.extra, **absolute})
+        libraries = trusted_libraries({**os.environ, **self.extra}, recorded_trees())
+        self.inner(command, cwd=self.source, extra_environ={**self.extra, **libraries})
 
     def after_failure(self) -> None:
         check_unchanged(self.expected, self.source)
+        check_kept(self.earlier)
 
     def collect(self, workspace: Workspace) -> None:
         allow_urls = self.policy.allow_url_requirements
-        check_unchanged(self.expected, self.source)
+        self.after_failure()
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
-                self.artefacts = tuple(self._export(staging, self.output.fd, output))
+                self.output.check()
+                self.artefacts = tuple(self._export(staging, self.output, output))
         write_output(self.call.control_dir, output)
 
-    def _export(self, staging: int, destination: int, output: Output) -> Sequence[Artefact]:
-        name, limit = str(output.returned), self.policy.limits.output_size
+    def _export(self, staging: int, directory: OutputDirectory, output: Output) -> Sequence[Artefact]:
+        name, limit, destination = str(output.returned), self.policy.limits.output_size, directory.fd
         check_result(self.call.hook, name, self.expected)
-        check = None
+        check: Check | None = check_weight if self.call.hook != "build_sdist" else None
         if self.policy.deep_check or self.unpacked:
             check = functools.partial(check_artefact if self.policy.deep_check else check_members, limit=limit)
         if not self.call.hook.startswith("prepare_metadata"):
-            return [export_file(staging, name, destination, limit=limit, check=check)]
-        if self.policy.deep_check:
-            check_metadata(staging, name)
+            artefact = export_file(staging, name, destination, limit=limit, check=check)
+            directory.keep([name])
+            return [artefact]
+        check_metadata(staging, name, deep=self.policy.deep_check)
         metadata = export_metadata(staging, name, destination, limit=limit)
-        export_fallback(staging, destination, metadata=name, limit=limit, check=check)
+        fallback = export_fallback(staging, destination, metadata=name, limit=limit, check=check)
+        directory.keep([name, *fallback])
         return [metadata]

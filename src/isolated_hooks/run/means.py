@@ -36,6 +36,7 @@ def means_of(
     :param facts: what the host offers, as :func:`isolated_hooks.run.trial.facts`
     """
     means = {name: (limit.how, limit.exact) for name, limit in LIMITS.items()}
+    means["cpu_time"] = _processor_time(facts)
     means |= {"memory": _memory(facts), "processes": _processes(identity, root), "temp_size": _temp(identity)}
     return {name: Means(getattr(limits, name), *means[name]) for name in LIMITS}
 
@@ -45,6 +46,14 @@ def _memory(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
         return "a memory cgroup of the hook's own; where the kernel kills a process in it, the hook is ended", True
     what = "the proportional set sizes of all processes; memory that no process has mapped is not seen"
     return f"RLIMIT_DATA for each process; for their sum, {WATCHER}: {what}", False
+
+
+def _processor_time(facts: Mapping[str, tuple[int, str]]) -> tuple[str, bool]:
+    how = "RLIMIT_CPU for each process; for their sum, {}: {}"
+    if facts.get("processor time counter", (False, ""))[0]:
+        return how.format(WATCHER, "a counter that all processes inherit, perf_event_open(2)"), False
+    lost = "the processes that exist and the children they have waited for; others of less than a tenth of a second"
+    return how.format(WATCHER, f"{lost} are not seen, because the host refuses perf_event_open(2)"), False
 
 
 def _processes(identity: Identity, root: bool) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import BUILT_IN
 from ..protections import ROWS
+from ..sandbox import bubblewrap_guard
 from ..text import visible
+from .shortage import shortage_of
 
-__all__ = ["HOST_CALLS", "REFUSALS", "refusal", "remedy", "remedy_of"]
+__all__ = ["HOST_CALLS", "REFUSALS", "is_load", "refusal", "remedy", "remedy_of"]
 
 # The stages of the child in which only the host can be at fault: those of each protection, and that of the limits.
 _HOST_STAGES = frozenset(("limits", *(stage for row in ROWS.values() for stage in row.stages)))
@@ -23,8 +26,25 @@ HOST_CALLS = frozenset(
 )
 _LANDLOCK_CALLS = frozenset(("landlock_create_ruleset", "landlock_restrict_self"))
 REFUSALS = frozenset((errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOSPC))
-# Errors of things that run out, or that the policy or the caller limits. They say nothing of what the host allows.
-_SCARCE = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+# Errors of things that run out, that the policy or the caller limits, or that a path causes. A hook can cause most of
+# them on purpose, so they say nothing of what the host allows.
+_SCARCE = frozenset(
+    getattr(errno, name)
+    for name in "EAGAIN EBUSY EDQUOT EINTR ELOOP EMFILE ENAMETOOLONG ENFILE ENOMEM ENOSPC ETIMEDOUT EUSERS".split()
+)
+# A host may set one of these to 0. unshare(2) then fails with ENOSPC, namespaces(7), as it does if too many exist.
+_NUMBERS = tuple(f"/proc/sys/user/max_{kind}_namespaces" for kind in "user mnt pid net ipc uts cgroup".split())
+
+
+def is_load(syscall: str, number: int) -> bool:
+    """Return whether load, or a hook, may have caused an error of the set-up, so that it says nothing about the host.
+
+    :param syscall: the name of the call that failed
+    :param number: its errno
+    """
+    if syscall == "unshare" and number == errno.ENOSPC:
+        return not any(_read(path) == "0" for path in _NUMBERS)
+    return number in _SCARCE
 
 
 def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
@@ -33,19 +53,39 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
     said = "" if number else visible(str(status.get("said", "")), limit=200)
-    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=said)
+    reason = (
+        said
+        or visible(str(status.get("reason", "")), limit=400)
+        or shortage_of(syscall, number, stage=stage)
+        or _shortage(number)
+    )
+    error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)
+    if syscall == bubblewrap_guard.CVE:
+        advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
+        return SandboxUnavailableError([f"the launcher {stage}: {bubblewrap_guard.UNGUARDED}"], advice)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.
         missing = f"the launcher {stage} does not work here: {said or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
-    if syscall in _LANDLOCK_CALLS:
+    load = is_load(syscall, number)
+    if syscall in _LANDLOCK_CALLS and not load:
         return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
-    if number in _SCARCE or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
+    if load or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
         return error
     return SandboxUnavailableError([missing], remedy())
 
 
+def _shortage(number: int) -> str:
+    """Return the words for an error that a limit of this process causes, or an empty text."""
+    name, option = _LIMITS.get(number, ("", ""))
+    soft, hard = resource.getrlimit(getattr(resource, name)) if name else (resource.RLIM_INFINITY, 0)
+    if soft == resource.RLIM_INFINITY:
+        return ""
+    return f"{os.strerror(number)} (the limit {name} is {soft}, at most {hard}: raise it, for instance with {option})"
+
+
+_LIMITS = {errno.EMFILE: ("RLIMIT_NOFILE", "ulimit -n"), errno.EAGAIN: ("RLIMIT_NPROC", "ulimit -u")}
 _LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
 
 

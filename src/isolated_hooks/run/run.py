@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import subprocess
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import IsolationDegradedWarning, SandboxUnavailableError
+from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import RealFilesystem
+from ..files.register import holds_register
+from ..files.repositories import outgrown, set_aside
+from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.holds import with_degradations
+from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
@@ -23,10 +28,10 @@ from ..results.artefacts import Artefact
 from ..text import visible
 from . import trial
 from .failures import KILLED, failure_of, is_cut_short
-from .leftovers import sweep_once, take_back
+from .leftovers import sweep_if_due, take_back
 from .platform_check import check_platform
 from .situation import situation_of
-from .workspace import Workspace, workspace_parent
+from .workspace import Workspace
 
 __all__ = ["Run"]
 
@@ -42,12 +47,19 @@ class Run:
         self.done = done
         self.status: dict[str, Any] = {}
         self.artefacts: tuple[Artefact, ...] = ()
+        self.set_aside: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self.sets_aside = True
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
 
     def start(self, command: list[str]) -> None:
         raise NotImplementedError
+
+    def outputs(self) -> tuple[str, ...]:
+        """Return the caller's directories, besides the trees, in which the workspace must not be."""
+        return ()
 
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
         """Put the files that the command reads into the workspace."""
@@ -62,14 +74,16 @@ class Run:
         """Carry out all steps, and report the call even if one of them fails."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
-        avoid = (self.source, *self.policy.writable)
-        sweep_once(workspace_parent(avoid))
+        trees = (self.source, *self.policy.writable)
+        _refuse_register(trees)
+        record_trees(trees)
+        sweep_if_due()
         began = time.monotonic()
         plan, error = None, ""
         refused: frozenset[Identity] = frozenset()
         try:
             while plan is None or plan.identity in refused:
-                with Workspace(avoid) as workspace:
+                with Workspace((self.source, *self.policy.writable, *self.outputs())) as workspace:
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
@@ -82,6 +96,7 @@ class Run:
         finally:
             if plan is not None:
                 self._report(plan, error, time.monotonic() - began)
+            sweep_if_due()
 
     def _report(self, plan: Plan, error: str, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
@@ -90,6 +105,9 @@ class Run:
             if status.state is ProtectionState.DEGRADED:
                 text = f"{status.protection.value} is degraded: {status.reason}"
                 warnings.warn(text, IsolationDegradedWarning, stacklevel=2)
+        for path in self.set_aside:
+            text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
+            warnings.warn(text, stacklevel=2)
         self.done(
             HookReport(
                 hook=self.name,
@@ -101,6 +119,8 @@ class Run:
                 error=error,
                 seconds=seconds,
                 launcher=self.launcher.name,
+                set_aside=self.set_aside,
+                notes=plan.notes + self.notes,
             )
         )
 
@@ -113,14 +133,18 @@ class Run:
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
-            plan = self.make_plan(dataclasses.replace(situation, refused=refused), workspace.layout)
+            situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
                 # The policy may not allow its one capability; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
             self._check(plan)
-            workspace.write_plan(plan)
-            if trial.require_sandbox(plan, workspace, mapped, self.launcher):
+            now = dataclasses.replace(situation, refused=refused)
+            bare = functools.partial(plan_trial, self.policy, now, workspace.layout, trees=mapped[:-1])
+            if trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
+                _check_owners(plan, situation)
+                workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
 
@@ -156,6 +180,7 @@ class Run:
             finally:
                 self.status = workspace.status()
                 take_back(self.status, (plan.source, *self.policy.writable))
+                self._set_aside(plan)
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False
@@ -170,11 +195,42 @@ class Run:
             raise failure
         return True
 
+    def _set_aside(self, plan: Plan) -> None:
+        """Rename the repositories of git that the hook has made: a later git command outside would obey them."""
+        for before in plan.repositories if self.sets_aside else ():
+            if before.tree != plan.source or self.policy.source == "read-write":
+                self.set_aside += set_aside(before)
+                if outgrown(before):
+                    text = f"a hook has made more directories in {before.tree} than we search for repositories of git"
+                    self.notes += (f"{text}: run git there with -c core.fsmonitor= -c core.hooksPath=/dev/null",)
+
     def _failure(self, problem: BaseException | None) -> Exception | None:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
         return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+
+
+def _check_owners(plan: Plan, situation: Situation) -> None:
+    """Refuse a tree of which we do not know all owners, where the hook may get more or fewer rights for that."""
+    owners = situation.owners
+    if owners is not None and owners.single is not None and owners.unread and plan.identity.traits.idmapped:
+        raise SandboxSetupError(
+            "finding the owners of the source tree",
+            path=owners.unread,
+            reason="this process may not look into it, so it cannot tell which owners the sandbox has to map: change "
+            "its mode, or remove it",
+        )
+
+
+def _refuse_register(trees: Iterable[str]) -> None:
+    """Refuse a tree in which a hook could forge what later calls trust."""
+    for tree in trees:
+        if holds_register(os.path.realpath(tree)):
+            raise PolicyError(
+                f"hooks cannot have {visible(tree)!r}, in which isolated-hooks notes what its calls have to remove: "
+                "choose a directory beneath it, or another one"
+            )
 
 
 def _sentence(status: ProtectionStatus) -> str:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import functools
+import grp
 import os
 import pwd
+import re
 import sys
 
-from ..files.ownership import survey
+from ..errors import SandboxSetupError
+from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
+from ..files.repositories import find
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
 from ..plan.planner import refuse_source
-from ..plan.view import refuse_reserved
+from ..plan.view import USER, refuse_reserved
 from ..policy import Policy
+from ..results.exported import exported_in
 from .remedies import remedy
 
-__all__ = ["bound_sockets", "is_kernel_root", "situation_of", "started_with"]
+__all__ = ["is_kernel_root", "situation_of", "started_with", "trusted_directories", "written_trees"]
+
+# As useradd(8) recommends, and what directories of users have besides. The rest could not stand in passwd(5).
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -24,26 +32,61 @@ def situation_of(source: str, policy: Policy) -> Situation:
 
     :raises PolicyError: no plan can show the tree, or a path that the policy makes writable: the whole file system, for
         instance, which is refused before it is walked
+    :raises SandboxSetupError: load kept us from finding the owners of the files
     """
     filesystem, home = RealFilesystem(), _home()
     refuse_source(source, policy, home=home, filesystem=filesystem)
     for path in policy.writable:
         refuse_reserved(path, "the path", filesystem=filesystem)
-    owners, sockets = survey((source, *policy.writable))
+    trees = (source, *policy.writable)
     launcher = find_launcher(policy.launcher)
     return Situation(
         filesystem=filesystem,
         home=home,
         environ=dict(os.environ),
         started_with=started_with(),
-        owners=owners if os.geteuid() == 0 else None,
-        trusted=(sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        sockets=(*sockets, *bound_sockets()),
+        owners=_owners(trees) if os.geteuid() == 0 else None,
+        trusted=trusted_directories(),
         refused=frozenset(Identity) - launcher.identities,
+        repositories=tuple(find(os.path.realpath(tree)) for tree in trees),
         inside=launcher.paths,
         root=is_kernel_root(),
         remedy=remedy(),
+        exported=exported_in(written_trees(source, policy)),
+        user=_names(),
     )
+
+
+def trusted_directories() -> tuple[str, ...]:
+    """Return the directories of code that runs outside of the sandbox: the frontend's interpreter, this package."""
+    return sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def written_trees(source: str, policy: Policy) -> tuple[str, ...]:
+    """Return the real paths of the trees that a hook may write to."""
+    trees = (source, *policy.writable) if policy.source == "read-write" else policy.writable
+    return tuple(map(os.path.realpath, trees))
+
+
+def _owners(trees: tuple[str, ...]) -> Owners:
+    try:
+        return survey(trees)
+    except OSError as error:
+        path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else trees[0]
+        raise SandboxSetupError("finding the owners of the source tree", path=path, errno=error.errno or 0) from error
+
+
+def _names() -> tuple[str, str]:
+    """Return the names of this user and of its group, or ours where they have none."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = USER
+    try:
+        group = grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        group = user
+    return user if _NAME.fullmatch(user) else USER, group if _NAME.fullmatch(group) else USER
 
 
 def _home() -> str:
@@ -77,14 +120,3 @@ def is_kernel_root() -> bool:
         return os.stat("/proc/sys/kernel/core_pattern").st_uid == os.geteuid()
     except OSError:
         return os.geteuid() == 0
-
-
-def bound_sockets() -> tuple[str, ...]:
-    """Return the paths that unix sockets of this network namespace are bound to, /proc/net/unix of proc(5)."""
-    try:
-        with open("/proc/net/unix", "rb") as file:
-            fields = [line.rstrip(b"\n").split(None, 7) for line in file]
-    except OSError:
-        return ()
-    # The eighth field is the name. An abstract name begins with an @; an unnamed socket has no eighth field.
-    return tuple(dict.fromkeys(os.fsdecode(f[7]) for f in fields if len(f) == 8 and f[7].startswith(b"/")))

@@ -1,4 +1,9 @@
-"""The trial of a plan on this host. It happens when its result is first needed; this process remembers the result."""
+"""The trial of an identity on this host. It happens when its result is first needed; this process remembers the result.
+
+The trial runs a plan that contains nothing that a hook can change: an empty tree, no search path, and, for idmapped
+mounts, which some file systems do not support, the top directories of the trees alone. So no hook chooses what the next
+one runs under: if the plan of a call fails where the trial of its identity worked, that is an error.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,17 @@ import functools
 import marshal
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..files.paths import is_within
 from ..launchers import Launcher
-from ..launchers.child import child_command
+from ..launchers.child import child_command, child_environ
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
 from ..sandbox import mounts
-from .remedies import HOST_CALLS, REFUSALS, refusal, remedy_of
+from .remedies import HOST_CALLS, REFUSALS, is_load, refusal, remedy_of
 from .workspace import Workspace
 
 __all__ = [
@@ -30,8 +35,8 @@ __all__ = [
     "working_identity",
 ]
 
-# If one of these calls fails with one of these errors, another identity is tried. Not after any other error, such as a
-# path that is gone: the hook must not choose the identity.
+# If one of these calls fails with one of these errors, another identity is tried. Not after any other error, such as
+# one that load causes.
 _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tree", "mount_setattr"))
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
 # The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.
@@ -46,17 +51,22 @@ def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozen
     return frozenset(i for i, d, name in refused if not i.traits.last and d in (devices, ()) and name == launcher)
 
 
-def require_sandbox(plan: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
-    """Try the plan without a command, once for each kind of identity, set of filesystems and launcher.
+def require_sandbox(
+    plan: Plan, bare: Callable[[], Plan], workspace: Workspace, paths: Iterable[str], launcher: Launcher
+) -> bool:
+    """Try the identity of a plan without a command, once for each kind of identity, set of filesystems and launcher.
 
+    :param bare: returns a plan with the same identity and nothing of the tree in it, which is the one that we try
     :param paths: the paths to mount idmapped
     :return: whether it worked; ``False`` means that the host refuses this identity, so the caller tries another one
     :raises SandboxUnavailableError: the host does not allow the sandbox
-    :raises SandboxSetupError: something about this very plan does not work
+    :raises SandboxSetupError: the trial failed for a reason that says nothing about the host
     """
     key = _key(plan, paths)
     if key not in _tried:
-        _tried[key] = _try(workspace, launcher.command(plan, workspace.path, ()))
+        tried = bare()
+        workspace.write_plan(tried)
+        _tried[key] = _try(workspace, launcher.command(tried, workspace.path, ()))
     outcome = _tried[key]
     if _worked(outcome):
         return True
@@ -79,7 +89,9 @@ def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
 
 def _is_refusal(outcome: Mapping[str, Any]) -> bool:
     """Return whether the host refuses an identity as such, or a call that makes a root in a user namespace."""
-    call, number = outcome.get("syscall"), outcome.get("errno")
+    call, number = str(outcome.get("syscall", "")), int(outcome.get("errno", 0))
+    if is_load(call, number):
+        return False
     return (call in HOST_CALLS and number in REFUSALS) or (call in _IDENTITY_CALLS and number in _REFUSED)
 
 
@@ -97,7 +109,9 @@ def working_identity() -> Identity | None:
 @functools.lru_cache(maxsize=1)
 def facts() -> Mapping[str, tuple[int, str]]:
     """Return the facts of this host by name: whether a feature works, or a number; and the error if it does not."""
-    done = subprocess.run(child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/")
+    done = subprocess.run(
+        child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/", env=child_environ()
+    )
     found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
     return found
 
@@ -116,6 +130,7 @@ def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
             check=False,
             timeout=60,
             cwd="/",  # the current directory may be a tree, and nothing of it may be loaded
+            env=child_environ(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error

@@ -4,13 +4,15 @@
 
     isolated-hooks-XXXXXXXX/      0700
         plan, status              marshalled, for and from the child
+        launcher                  the program that the child runs, see :mod:`..launchers.packing`
         alive                     a FIFO that the frontend holds open; it closes when the frontend ends
         root/, scratch/           where the child makes the sandbox's root and, if need be, its /tmp
         control/, staging/        shown to the hook as its control and output directories
         empty/, nothing           shown in the place of hidden paths
 
-The frontend holds the directory by a lock from the beginning to the end, see :mod:`..files.held`. One that nobody holds
-any more is removed by a later call: its frontend was killed, or could not remove it.
+The workspace is in the register (:mod:`..files.register`) from before it is made until it is gone. A later call removes
+one whose record nobody holds any more: its frontend was killed, or could not remove it. It lies in no tree that the
+hook of any running call may write to, and a call that starts later hides it.
 """
 
 from __future__ import annotations
@@ -18,52 +20,121 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
-import re
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from errno import EAGAIN
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import SandboxSetupError
-from ..files.held import make_held
 from ..files.paths import is_within
+from ..files.register import Registration, this_boot
 from ..files.trees import open_own_directory, remove_tree
 from ..plan import Layout, Plan
 from ..sandbox.status import read_status
 
-__all__ = ["NAME", "Workspace", "discard", "opened", "workspace_parent"]
+__all__ = ["PrivateDirectory", "Workspace", "opened", "workspace_parent"]
 
-# Earlier versions have names of twelve digits, and no lock.
-NAME = re.compile("isolated-hooks-[0-9a-f]{16}")
+_PREFIX = "isolated-hooks-"
+_TRIES = 10
+_Self = TypeVar("_Self", bound="PrivateDirectory")
 _OURS = frozenset(("home", "tmp"))  # of scratch/, for where there is no mount namespace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Workspace:
-    """One workspace, as a context manager that removes it.
+class PrivateDirectory:
+    """A new directory of mode 0700 for temporary files, as a context manager that removes it.
 
-    :param avoid: the trees that the hook sees or writes to: the workspace is made outside of them
+    If this process is killed, the next call that this user makes removes the directory.
+
+    :param avoid: the trees that hooks write to: the directory is made outside of them, and of those of all other calls
+        that run now
+    :param prefix: the beginning of its name
+    :param shown: hooks may see the directory where it lies in their trees, as they see a build environment; otherwise
+        it is hidden from them
+    :ivar path: its path, without links
+    :ivar others: the hidden directories of other calls that lie in the trees to avoid
     :raises SandboxSetupError: it could not be made
     """
 
-    def __init__(self, avoid: Iterable[str] = ()) -> None:
-        parent = workspace_parent(avoid)
+    _sandbox = False
+
+    def __init__(self, avoid: Iterable[str] = (), *, prefix: str = _PREFIX, shown: bool = False) -> None:
+        trees = tuple(map(os.path.realpath, avoid))
+        parent = workspace_parent(trees)
         self.path = ""
-        self._descriptors: list[int] = []
+        self.others: tuple[str, ...] = ()
+        self._made = False
+        self._registration = Registration()
         try:
-            with opened(parent) as above:
-                name, lock = make_held(above, _new_name)
-            self._descriptors.append(lock)
-            self.path = os.path.join(parent, os.fsdecode(name))
+            self._place(parent, trees, prefix, {"hidden": not shown, "sandbox": self._sandbox})
             self._fill(self.path)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 self.__exit__(None, None, None)
-            if not isinstance(error, OSError):
+            if not isinstance(error, OSError) or isinstance(error, SandboxSetupError):
                 raise
             path = os.fsdecode(error.filename or parent)
             raise SandboxSetupError("making the workspace", path=path, errno=error.errno or 0) from error
+
+    def _place(self, parent: str, trees: tuple[str, ...], prefix: str, facts: Mapping[str, Any]) -> None:
+        """Make the directory, and write it down, before we look at the other calls: of two, one sees the other."""
+        facts = {**facts, "trees": trees, "boot": this_boot()}
+        for _ in range(_TRIES):
+            self.path = os.path.join(parent, prefix + secrets.token_hex(10))
+            self._registration.write(path=self.path, inode=None, **facts)
+            os.mkdir(self.path, 0o700)
+            self._made = True
+            status = os.lstat(self.path)
+            self._registration.write(inode=(status.st_dev, status.st_ino))
+            others = self._registration.others()
+            self.others = tuple(r.path for r in others if r.hidden and any(is_within(r.path, tree) for tree in trees))
+            foreign = [tree for record in others for tree in record.trees]
+            if not any(is_within(parent, tree) for tree in foreign):
+                return
+            os.rmdir(self.path)
+            self._made = False
+            parent = workspace_parent((*trees, *foreign))
+        raise BlockingIOError(EAGAIN, os.strerror(EAGAIN), self.path)
+
+    def _fill(self, path: str) -> None:
+        """Make what the directory holds from the beginning."""
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the directory.
+
+        :raises OSError: something could not be removed; everything else was
+        """
+        # Hold the record until everything is removed: another call sweeps a directory whose record nobody holds.
+        removed = not self._made
+        try:
+            if self._made:
+                _remove(*os.path.split(self.path))
+                removed = True
+        finally:
+            self._registration.release(keep=not removed)
+
+
+class Workspace(PrivateDirectory):
+    """The workspace of one call.
+
+    :param avoid: the trees that the hook sees or writes to
+    """
+
+    _sandbox = True
+
+    def __init__(self, avoid: Iterable[str] = ()) -> None:
+        self._alive = -1
+        super().__init__(avoid)
 
     def _fill(self, path: str) -> None:
         # A directory with the set-group-ID bit hands its group down; staging has to belong to the caller.
@@ -77,7 +148,7 @@ class Workspace:
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
         os.mkfifo(f"{path}/alive", 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
-        self._descriptors.append(os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC))
+        self._alive = os.open(f"{path}/alive", os.O_RDWR | os.O_CLOEXEC)
 
     @property
     def layout(self) -> Layout:
@@ -87,12 +158,22 @@ class Workspace:
         )
 
     def write_plan(self, plan: Plan) -> None:
-        """Write the plan for the child."""
+        """Write the plan for the child.
+
+        :raises SandboxSetupError: it could not be written
+        """
         data = marshal.dumps(plan.to_wire(os.urandom(32)))
-        with open(
-            os.open(f"{self.path}/plan", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-        ) as file:
-            file.write(data)
+        path = f"{self.path}/plan"
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(data)
+            for name, content in plan.files.items():
+                path = f"{self.path}/scratch/home/{name}"
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                with open(path, "w", encoding="utf-8", errors="surrogateescape") as text:
+                    text.write(content)
+        except OSError as error:
+            raise SandboxSetupError("writing the plan", path=path, errno=error.errno or 0) from error
 
     def status(self) -> dict[str, Any]:
         """Return the status that the child reported."""
@@ -117,30 +198,23 @@ class Workspace:
         with opened(self.path) as fd, open_own_directory(fd, os.fsencode(os.path.basename(path))) as directory:
             yield directory
 
-    def __enter__(self) -> Workspace:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # Hold the lock until everything is removed: another call sweeps a workspace that nobody holds.
+    def close(self) -> None:
         try:
-            if self.path:
-                discard(self.path)
+            super().close()
         finally:
-            self._release()
-
-    def _release(self) -> None:
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+            if self._alive >= 0:
+                os.close(self._alive)
+                self._alive = -1
 
 
-def workspace_parent(avoid: Iterable[str]) -> str:
-    """Return a directory for temporary files that none of the trees in ``avoid`` contains, without links on the way.
+def workspace_parent(trees: Iterable[str]) -> str:
+    """Return a directory for temporary files that none of some trees contains, without links on the way.
 
     A hook that could write to its workspace could forge the status that the frontend reads.
+
+    :raises SandboxSetupError: there is none
     """
-    trees = [os.path.realpath(path) for path in avoid]
+    trees = tuple(map(os.path.realpath, trees))
     try:
         first = tempfile.gettempdir()
     except OSError as error:
@@ -153,24 +227,13 @@ def workspace_parent(avoid: Iterable[str]) -> str:
             and not any(is_within(real, tree) for tree in trees)
         ):
             return real
-    raise SandboxSetupError("making the workspace", path=first, reason="no directory outside of the trees is writable")
-
-
-def discard(path: str) -> None:
-    """Remove a workspace. A later call finds what could not be removed, or not before a SIGKILL.
-
-    :raises OSError: something could not be removed; everything else was
-    """
-    _remove(*os.path.split(path))
+    reason = "no directory outside of the trees that hooks write to is writable: set TMPDIR to such a directory"
+    raise SandboxSetupError("making the workspace", path=first, reason=reason)
 
 
 def _remove(parent: str, name: str) -> None:
     with opened(parent) as fd:
         remove_tree(fd, name)
-
-
-def _new_name() -> bytes:
-    return f"isolated-hooks-{secrets.token_hex(8)}".encode()
 
 
 @contextlib.contextmanager

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import marshal
 import os
-import select
-import stat
 import sys
+from errno import EPERM
 
-from . import identity, inherited, mounts, privileges, seccomp, syscalls
+from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
+from .bubblewrap_inside import QUEUES
+from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
+from .landlock import OF_SOCKETS
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Masked, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,22 +28,29 @@ if False:
 
 _DEV = b"/dev"
 #: The shares of writable directories in the size limit, by default 1: bwrap mounts a filesystem for each directory.
-_SHARES = {b"/tmp": 6, b"/sandbox": 3}
+_SHARES = {b"/tmp": 6, b"/sandbox": 3, OF_SOCKETS: 0}
 _UID = b"%d" % identity.SANDBOX_UID
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``PROGRAM WORKSPACE -- COMMAND...`` in a sandbox of the bwrap at ``PROGRAM``. Return its exit code."""
-    program = os.fsencode(arguments[0])
-    return launch(lambda *values: Bubblewrapped(program, *values), arguments[1:])
+    """Run ``PROGRAM FEATURES WORKSPACE -- COMMAND...`` in a sandbox of the bwrap at ``PROGRAM``. Return its exit code.
+
+    ``FEATURES`` are words with commas between them: ``bind-fd`` if it has ``--bind-fd``, and ``beneath`` if it follows
+    no link out of its new root.
+    """
+    program, features = os.fsencode(arguments[0]), frozenset(arguments[1].split(","))
+    return launch(lambda *values: Bubblewrapped(program, features, *values), arguments[2:])
 
 
 class Bubblewrapped(Launch):
     """One launch of one plan, in namespaces of bubblewrap, which runs between the launcher and pid 1."""
 
-    def __init__(self, program: bytes, plan: dict[str, Any], workspace: bytes, alive: int) -> None:
+    def __init__(
+        self, program: bytes, features: frozenset[str], plan: dict[str, Any], workspace: bytes, alive: int
+    ) -> None:
         super().__init__(plan, workspace, alive)
         self.program = program
+        self.features = features
 
     def start(self, operations: list[Operation], argv: list[bytes]) -> int:
         """Let bubblewrap create the namespaces and start pid 1. Return the descriptor for the reports of pid 1."""
@@ -49,10 +58,8 @@ class Bubblewrapped(Launch):
         # If somebody kills bwrap, we inherit the processes that it has started.
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         info, write = os.pipe()
-        program = self.program
-        report = self.fork(
-            lambda report: Wrapped(self.plan, operations, uid, report, program=program, info=write), argv
-        )
+        tool = Tool(self.program, self.features, write)
+        report = self.fork(lambda report: Wrapped(self.plan, operations, uid, report, tool), argv)
         os.close(write)
         self.outer = os.pidfd_open(self.pid)
         self.follow(pid_of(info))
@@ -68,6 +75,20 @@ class Bubblewrapped(Launch):
     def end_rest(self) -> None:
         """End the processes that pid 1 could not end, if somebody killed bwrap before it."""
         end_children()
+
+
+class Tool:
+    """The bwrap of this host.
+
+    :ivar program: its path
+    :ivar features: the features that it has, see :func:`main`
+    :ivar info: the descriptor for its ``--info-fd``
+    """
+
+    def __init__(self, program: bytes, features: frozenset[str], info: int) -> None:
+        self.program = program
+        self.features = features
+        self.info = info
 
 
 class Files:
@@ -88,22 +109,25 @@ class Files:
 
 
 def arguments(
-    plan: dict[str, Any], operations: Sequence[Operation], sources: Mapping[bytes, bytes], files: Files
+    plan: dict[str, Any], operations: Sequence[Operation], sources: Mapping[bytes, bytes | int], files: Files
 ) -> list[bytes]:
     """Return the arguments of bwrap for a plan, without the command.
 
-    :param sources: the paths to bind from that differ from the operation's own source, by target
+    :param sources: the paths or descriptors to bind from instead of the operation's own source, by target
     :param files: gets the files that bwrap reads
     """
     options = b"--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup --disable-userns".split()
     options += [] if plan["network"] else [b"--unshare-net"]
     options += [b"--uid", _UID, b"--gid", _UID, b"--hostname", plan["hostname"], b"--cap-drop", b"ALL"]
+    for capability in (b"CAP_SETPCAP", b"CAP_SYS_PTRACE"):  # for pid 1 only, see Inside
+        options += [b"--cap-add", capability]
     options += b"--clearenv --new-session --die-with-parent --as-pid-1".split()
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=True, network=plan["network"])
+    program = seccomp.shared_program(syscalls.MACHINE, watches=plan["identity"]["throw_away"])
     options += [b"--seccomp", files.add(program)]
     own_dev = any(isinstance(operation, Devpts) for operation in operations)
     # --dev mounts a new filesystem with links, /dev/pts and devices, so it comes before everything beneath /dev.
     options += [b"--dev", _DEV] if own_dev else []
+    options += [b"--mqueue", QUEUES]
     for operation in operations:
         target = operation.at
         if not (own_dev and isinstance(operation, (Devpts, Symlink)) and target.startswith(b"/dev/")):
@@ -112,13 +136,18 @@ def arguments(
     return [*options, b"--remount-ro", b"/"]
 
 
-def _bind(bind: Any, target: bytes, sources: Mapping[bytes, bytes], _files: Files) -> list[bytes]:
+def _bind(bind: Any, target: bytes, sources: Mapping[bytes, bytes | int], _files: Files) -> list[bytes]:
     option = b"--dev-bind" if bind.device else b"--bind" if bind.writable else b"--ro-bind"
-    return [option, sources.get(target, bind.source), target]
+    source = sources.get(target, bind.source)
+    return [option + b"-fd", b"%d" % source, target] if isinstance(source, int) else [option, source, target]
 
 
 def _file(file: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
     return [b"--perms", b"0644", b"--file", files.add(file.content), target]
+
+
+def _masked(file: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
+    return [b"--perms", b"0444", b"--ro-bind-data", files.add(file.content), target]
 
 
 def _accounts(accounts: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
@@ -137,10 +166,12 @@ def _scratch(scratch: Any, _target: bytes, _sources: object, _files: Files) -> l
     return options
 
 
-_OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes], Files], list[bytes]]] = {
+_OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], list[bytes]]] = {
     Bind: _bind,
     Cover: _bind,
     File: _file,
+    Masked: _masked,
+    Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook
     Accounts: _accounts,
     Scratch: _scratch,
     Symlink: lambda link, target, *_: [b"--symlink", link.destination, target],
@@ -154,28 +185,18 @@ class Wrapped(Init):
     """The process that the launcher forks instead of pid 1. It takes the identity and becomes bwrap.
 
     :param uid: the uid of the hook, outside
-    :param program: the path of bwrap
-    :param info: the descriptor for bwrap's ``--info-fd``
     """
 
-    def __init__(
-        self,
-        plan: dict[str, Any],
-        operations: list[Operation],
-        uid: int,
-        report: int,
-        *,
-        program: bytes,
-        info: int,
-    ) -> None:
+    def __init__(self, plan: dict[str, Any], operations: list[Operation], uid: int, report: int, tool: Tool) -> None:
         super().__init__(plan, operations, identity.Entered(identity.SANDBOX_UID, {}), b"", report)
         self.uid = uid
-        self.program = program
-        self.info = info
+        self.tool = tool
 
     def _work(self, argv: list[bytes], leash: int) -> None:
         self.stage = "starting pid 1"
-        _leave_guard(leash)
+        # The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the
+        # launcher in between, nobody else would ever end that child: the guard inherits it.
+        leave_guard(leash, end_children)
         self.stage = "identity"
         sources = self._take_identity()
         self.stage = "keyring and terminal"
@@ -186,7 +207,7 @@ class Wrapped(Init):
         self.stage = "bubblewrap"
         self.operations = _reachable(self.operations)
         files = Files()
-        options = [b"--info-fd", b"%d" % self.info, *arguments(self.plan, self.operations, sources, files)]
+        options = [b"--info-fd", b"%d" % self.tool.info, *arguments(self.plan, self.operations, sources, files)]
         job = {
             "plan": {name: value for name, value in self.plan.items() if name != "environ"},
             "argv": argv,
@@ -200,77 +221,43 @@ class Wrapped(Init):
         python = os.path.realpath(os.fsencode(sys.executable))
         script = os.path.join(os.path.dirname(os.fsencode(__file__)), b"__main__.py")
         pid_1 = [python, b"-I", b"-S", script, b"bubblewrap_inside", job_fd]
-        command = [self.program, b"--args", options_fd, b"--", *pid_1]
+        command = [self.tool.program, b"--args", options_fd, b"--", *pid_1]
         syscalls.close_on_exec_from(3)
-        for fd in (*files.fds, self.info, self.report, leash):
+        opened = [source for source in sources.values() if isinstance(source, int)]
+        for fd in (*files.fds, *opened, self.tool.info, self.report, leash):
             os.set_inheritable(fd, True)
         die_with_parent(leash)  # a change of credentials has disarmed the signal, prctl(2)
         try:
-            os.execve(self.program, command, {})
+            os.execve(self.tool.program, command, {})
         except OSError as error:
-            raise syscalls.SyscallError(error.errno or 0, "execve", self.program) from error
+            raise syscalls.SyscallError(error.errno or 0, "execve", self.tool.program) from error
 
-    def _take_identity(self) -> dict[bytes, bytes]:
-        """Become the hook's user. Return the paths to bind from that differ from the operation's source, by target."""
+    def _take_identity(self) -> dict[bytes, bytes | int]:
+        """Become the hook's user. Return what to bind from instead of the operation's source, by target."""
         traits = self.plan["identity"]
-        if not traits["of_root"]:
-            return {}
         spaces = {b"caller": 0, b"tree": 0}
+        if not traits["of_root"]:
+            if not bubblewrap_guard.enter_user_namespace():
+                return self._without_guard()
+            return bubblewrap_guard.provide_sources(self.operations, spaces)
         if traits["throw_away"]:
             spaces = identity.single_spaces(self.plan, self.uid)
-        sources = _provide_sources(self.operations, spaces)
+        # A root that is root only in its user namespace cannot clone trees of its present mount namespace.
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        sources = bubblewrap_guard.provide_sources(self.operations, spaces)
         if traits["throw_away"]:
             identity.become(self.uid, self.uid)
         return sources
 
-
-def _leave_guard(leash: int) -> None:
-    """Go on in a child. This process waits until the child or the launcher ends, and then ends the child's processes.
-
-    The child of bwrap waits for bwrap before it sets the parent-death signal. If somebody kills bwrap or the launcher
-    in between, nobody else would ever end that child. This process inherits it.
-    """
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
-    pid = os.fork()
-    if pid == 0:
-        die_with_parent(leash)
-        return
-    try:
-        inherited.hold_only(leash, os.pidfd_open(pid))
-        poll = select.poll()
-        poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
-        poll.register(1, select.POLLIN)
-        poll.poll()
-        end_children()
-    finally:
-        os._exit(0)
-
-
-def _provide_sources(operations: Sequence[Operation], spaces: dict[bytes, int]) -> dict[bytes, bytes]:
-    """Mount the source of every bind, read-only or idmapped as needed, where bwrap can reach it without privileges.
-
-    :param spaces: the user namespaces that map the caller's files and the tree's, or 0
-    :return: the path of each source, by target
-    """
-    # First, because a root that is root only in its user namespace cannot clone trees of its present mount namespace.
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    syscalls.make_private()
-    trees = mounts.open_trees(operations, spaces)
-    directory = mounts.reachable_directory()
-    syscalls.mount(b"trees", directory, b"tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=755,nr_inodes=16384")
-    sources = {}
-    for number, (target, tree) in enumerate(trees.items()):
-        sources[target] = path = b"%b/%d" % (directory, number)
-        if stat.S_ISDIR(os.fstat(tree).st_mode):
-            os.mkdir(path)
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-        mount_point = syscalls.open_path(path)
-        syscalls.move_mount(tree, mount_point, path=target)
-        os.close(mount_point)
-        os.close(tree)
-    return sources
+    def _without_guard(self) -> dict[bytes, bytes | int]:
+        """Let bwrap work on the host's own mounts, where only bwrap may make user namespaces."""
+        if "beneath" not in self.tool.features and bubblewrap_guard.mounts_in_trees(self.operations):
+            self.stage = "bubblewrap"
+            try:
+                raise syscalls.SyscallError(EPERM, bubblewrap_guard.CVE)
+            except syscalls.SyscallError:
+                self.degradations.allow("filesystem", bubblewrap_guard.UNGUARDED)
+        return bubblewrap_guard.opened(self.operations) if "bind-fd" in self.tool.features else {}
 
 
 def _reachable(operations: Sequence[Operation]) -> list[Operation]:
@@ -284,17 +271,20 @@ def _reachable(operations: Sequence[Operation]) -> list[Operation]:
     return [o for o in operations if not isinstance(o, Cover) or is_needed(o)]
 
 
-def _identify(bind: Bind, sources: Mapping[bytes, bytes]) -> tuple[int, int, bool]:
+def _identify(bind: Bind, sources: Mapping[bytes, bytes | int]) -> tuple[int, int, bool]:
     """Return the device and the inode of a bind's source, and whether the bind may be writable.
 
     bwrap would follow a link at the source. We do not.
     """
     source = sources.get(bind.at)
-    fd = syscalls.open_path(os.fsencode(bind.source) if source is None else source)
-    try:
-        status = os.fstat(fd)
-    finally:
-        os.close(fd)
+    if isinstance(source, int):
+        status = os.fstat(source)
+    else:
+        fd = syscalls.open_path(os.fsencode(bind.source) if source is None else source)
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
     # bwrap cannot bind a device read-only. A read-only bind keeps the owner of a device from changing its mode, so only
     # root needs it.
     return status.st_dev, status.st_ino, bind.writable or (bind.device and source is None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import identity, mounts, syscalls
+from . import identity, mounts, privileges, syscalls
 from .init import Init
 
 if False:
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+#: Where bwrap mounts the message queues: Landlock needs a descriptor of their root, see :meth:`.root.Root.queues`.
+QUEUES = b"/.queues"
 
 
 def main(arguments: list[str]) -> int:
@@ -36,8 +39,11 @@ class Inside(Init):
         _check_mounts(self.job["shown"], {mount.mount_point: mount.options for mount in mounts.mounted()})
         self._use_terminal()
         self._use_limits()
-        if self.plan["scope"]:
-            self._scope()
+        self.stage = "privileges"
+        privileges.reduce((), own=1 << privileges.CAP_SYS_PTRACE)
+        if os.path.exists(QUEUES):
+            self.queues = syscalls.open_path(QUEUES)
+        self._build_walls()
 
     def _environment(self) -> dict[bytes, bytes]:
         variables: dict[bytes, bytes] = self.job["variables"]
@@ -45,8 +51,9 @@ class Inside(Init):
 
 
 def _check_status() -> None:
-    """Raise SyscallError if this process has a capability, could gain one, or runs without a filter."""
-    wanted = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16)
+    """Raise SyscallError if this process has or could gain another capability than it asked for, or has no filter."""
+    asked = f"{1 << privileges.CAP_SETPCAP | 1 << privileges.CAP_SYS_PTRACE:016x}"
+    wanted = dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), asked)
     wanted |= {"NoNewPrivs": "1", "Seccomp": "2"}
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         for line in file:

@@ -1,19 +1,19 @@
 """The hook's user: the caller's own user, the only mapped one, or a throw-away uid if the caller is root.
 
 A process with kuid 0 can write /proc/sys/kernel/core_pattern without any capability, and so take over the host. So
-root's hooks run under a uid that nothing else has. We reserve the uid by binding an abstract unix socket, which the
-kernel releases with the last process that holds it: no file, no account, no trace. Each network namespace has abstract
-names of its own, so we also skip the uids of all visible processes.
+root's hooks run under a uid that nothing else has. We reserve the uid by a lock, see :mod:`.uidlock`, which the kernel
+releases with the last process that holds it. Other containers, and systemd's dynamic users, know nothing of our locks,
+so we also skip the uids of all visible processes.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
-import _socket
 import os
-from errno import EADDRINUSE, EPERM
+from errno import EPERM
 
 from . import mounts, namespaces, privileges, syscalls
+from .forking import fork
 
 if False:
     from collections.abc import Callable, Sequence
@@ -35,32 +35,37 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-class NoUidLeftError(Exception):
-    """All throw-away uids are in use."""
+class NoUidLeftError(privileges.ShortageError):
+    """No throw-away uid can be reserved."""
 
 
-def take_uid() -> tuple[int, _socket.socket]:
-    """Return a uid that nobody has, and its lock. Keep the lock open as long as a process runs under the uid.
+def take_uid() -> tuple[int, int]:
+    """Return a uid that nobody has, and the descriptor of its lock. Keep that open while a process runs under the uid.
 
-    :raises NoUidLeftError: all of them are in use
+    :raises NoUidLeftError: all of them are in use, or this host has no place for locks
     """
+    from . import uidlock  # only here: each import costs every hook
+
+    try:
+        locks = uidlock.open_locks()
+    except OSError as error:
+        places = os.fsdecode(b", ".join(uidlock.PLACES))
+        raise NoUidLeftError(
+            f"no throw-away uid can be locked (expected a file of this user's own in one of {places}, got "
+            f"{os.fsdecode(error.filename)}: {error.strerror}): make one of these directories writable"
+        ) from error
     count = LAST_UID - FIRST_UID + 1
     start = int.from_bytes(os.urandom(4), "little") % count
     used = _uids_in_use()
     for offset in range(count):
         uid = FIRST_UID + (start + offset) % count
-        if uid in used or range_base(uid) in used:
-            continue
-        lock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        try:
-            lock.bind(b"\0isolated-hooks/uid/%d" % uid)
-        except OSError as error:
-            lock.close()
-            if error.errno != EADDRINUSE:
-                raise
-        else:
-            return uid, lock
-    raise NoUidLeftError
+        if uid not in used and range_base(uid) not in used and uidlock.take(locks, uid):
+            return uid, locks
+    os.close(locks)
+    raise NoUidLeftError(
+        f"no throw-away uid is left (expected a free one from {FIRST_UID} to {LAST_UID}, got {count} that are in use): "
+        "run fewer hooks at once, and look for processes that run under these uids"
+    )
 
 
 def range_base(uid: int) -> int:
@@ -111,7 +116,7 @@ def end_all(uid: int) -> None:
     A process with that effective uid does it, because it reaches no other process, and root may lack CAP_KILL. Its real
     and its saved uid belong to nobody: the hook could signal it otherwise, and stop it, credentials(7).
     """
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             _become_unreachable(uid)
@@ -126,8 +131,8 @@ def end_all(uid: int) -> None:
 def _become_unreachable(uid: int) -> None:
     """Take a uid as the effective one only, so that processes under it cannot signal us.
 
-    The real uid is an id of the block that belongs to the uid or, if that is not mapped, another throw-away uid. A hook
-    may have taken the names of all the others. Then it can signal us, and we can only try to be faster.
+    The real uid is an id of the block that belongs to the uid or, if that is not mapped, another throw-away uid. If all
+    of these are in use, the hook can signal us, and we can only try to be faster.
     """
     try:
         become(range_base(uid), range_base(uid), effective=uid)
@@ -142,15 +147,21 @@ def _become_unreachable(uid: int) -> None:
 class Entered:
     """An identity that the launcher has taken.
 
-    :ivar uid: the uid of the hook, and its gid, as the sandbox sees them
+    :ivar uid: the uid of the hook, as the sandbox sees it
+    :ivar gid: its gid
     :ivar trees: the detached mount trees that the launcher has opened as the caller, by target
     :ivar mapped: the user namespace has an id map
+    :ivar watches: the hook cannot take all of the caller's instances of inotify(7)
     """
 
-    def __init__(self, uid: int, trees: dict[bytes, int], *, mapped: bool = True) -> None:
+    def __init__(
+        self, uid: int, trees: dict[bytes, int], *, gid: int | None = None, mapped: bool = True, watches: bool = True
+    ) -> None:
         self.uid = uid
+        self.gid = uid if gid is None else gid
         self.trees = trees
         self.mapped = mapped
+        self.watches = watches
 
 
 # The caller needs these to take over the hook's files from the throw-away uid, even in directories of mode 0700.
@@ -158,9 +169,10 @@ _TO_GIVE_BACK = (privileges.CAP_CHOWN, privileges.CAP_DAC_OVERRIDE)
 
 
 def _enter_as_user(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
-    """Map only the caller's own user."""
-    _map_one(plan, uid, os.getegid())
-    return Entered(SANDBOX_UID, {})
+    """Map only the caller's own user, by the numbers that it has outside: archives and git's index hold them."""
+    gid = os.getegid()
+    _map_one(plan, uid, gid, inside=(uid, gid))
+    return Entered(uid, {}, gid=gid, watches=namespaces.bound_watches())
 
 
 def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: int) -> Entered:
@@ -180,9 +192,8 @@ def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
     return {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
 
 
-def _map_one(plan: dict[str, Any], uid: int, gid: int) -> None:
-    own = SANDBOX_UID
-    maps = b"%d %d 1" % (own, uid), b"%d %d 1" % (own, gid)
+def _map_one(plan: dict[str, Any], uid: int, gid: int, *, inside: tuple[int, int] = (SANDBOX_UID, SANDBOX_UID)) -> None:
+    maps = b"%d %d 1" % (inside[0], uid), b"%d %d 1" % (inside[1], gid)
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=False)
 
 
@@ -193,9 +204,10 @@ def _enter_range(plan: dict[str, Any], operations: Sequence[Operation], uid: int
     trees = mounts.open_trees(operations, {b"caller": space, b"tree": space})
     lines = range_map(uid)
     namespaces.enter(network=plan["network"], uid_map=lines, gid_map=lines, by_parent=True)
+    watches = namespaces.bound_watches()
     privileges.keep_capabilities_over_setuid()
     become(SANDBOX_UID, SANDBOX_UID)
-    return Entered(SANDBOX_UID, trees)
+    return Entered(SANDBOX_UID, trees, watches=watches)
 
 
 def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -203,9 +215,10 @@ def _enter_mirror(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
     privileges.require(*_TO_GIVE_BACK)
     maps = namespaces.mirror("/proc/self/uid_map"), namespaces.mirror("/proc/self/gid_map")
     namespaces.enter(network=plan["network"], uid_map=maps[0], gid_map=maps[1], by_parent=True)
+    watches = namespaces.bound_watches()
     privileges.keep_capabilities_over_setuid()
     become(uid, uid)
-    return Entered(uid, {})
+    return Entered(uid, {}, watches=watches)
 
 
 def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:
@@ -217,8 +230,8 @@ def _enter_shared(plan: dict[str, Any], _operations: Sequence[Operation], uid: i
         # under the overflow uid.
         if error.syscall != "write" or error.errno != EPERM:
             raise
-        return Entered(os.getuid(), {}, mapped=False)
-    return Entered(SANDBOX_UID, {})
+        return Entered(os.getuid(), {}, mapped=False, watches=namespaces.bound_watches())
+    return Entered(SANDBOX_UID, {}, watches=namespaces.bound_watches())
 
 
 def _enter_separate(_plan: dict[str, Any], _operations: Sequence[Operation], uid: int) -> Entered:

@@ -8,15 +8,20 @@ import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
 from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from .broker import Broker
 from .degradations import Degradations
+from .forking import fork
+from .listener import Handover
 from .root import Root
 
 if False:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from .operations import Operation
 
-_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+#: The signals that a frontend sends to the launcher, and that reach the hook.
+FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 class Init:
@@ -29,7 +34,10 @@ class Init:
     :param report: the descriptor to write reports to
     :ivar stage: the step that pid 1 has reached, for reports of a failure
     :ivar trial: there is no command, so pid 1 sets up and runs nothing
+    :cvar brokered: pid 1 connects and binds for the hook, if the host lets it
     """
+
+    brokered = True
 
     def __init__(
         self,
@@ -47,6 +55,8 @@ class Init:
         self.degradations = Degradations(plan["degradable"], report)
         self.stage = "starting"
         self.trial = False
+        self.broker: Broker | None = None
+        self.queues: int | None = None
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -78,7 +88,7 @@ class Init:
         hook = self._start(argv, variables)
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
-        code = _reap(hook)
+        code = _reap(hook) if self.broker is None else self.broker.serve(hook)
         self._end_rest()
         pipes.send(self.report, "exited", code)
 
@@ -108,16 +118,22 @@ class Init:
         if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(self.plan["limits"])
+        privileges.limit(self.plan["limits"], files=self.plan["files"])
 
     def _give_up_privileges(self) -> None:
         self.stage = "privileges"
-        privileges.reduce(self.capabilities)
+        # For the broker: programs with secrets, such as gpg-agent, let nobody else look into them, PR_SET_DUMPABLE.
+        privileges.reduce(self.capabilities, own=1 << privileges.CAP_SYS_PTRACE)
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        self._build_walls()
+        self.stage = "system call filter"
+        privileges.forbid(watches=self.entered.watches)
+
+    def _build_walls(self) -> None:
+        self.stage = "Landlock"
         if self.plan["scope"]:
             self._scope()
-        self.stage = "system call filter"
-        privileges.forbid(namespaces=True, network=self.plan["network"])
+        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)
 
     def _enter_root(self) -> None:
         plan = self.plan
@@ -138,9 +154,11 @@ class Init:
             self.root_path,
             trees=entered.trees,
             uid=entered.uid,
+            gid=entered.gid,
             mapped=entered.mapped,
             degradations=self.degradations,
         )
+        self.queues = root.queues()
         mounts.build_root(root, self.operations)
         os.umask(umask)
 
@@ -177,20 +195,13 @@ class Init:
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         self.stage = "starting the command"
-        # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         read, write = os.pipe()
-        hook = os.fork()
-        if hook == 0:
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            _execute(argv, variables, write)
+        hook = self._fork(argv, variables, write)
         os.close(write)
         # Signals have been blocked since before the fork. From here on, the hook can get them.
-        for number in _FORWARDED:
+        for number in FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-        if self.capabilities:
-            syscalls.capset(0)
         failure = os.read(read, 4)
         os.close(read)
         if failure:
@@ -198,6 +209,39 @@ class Init:
             raise error
         pipes.send(self.report, "running")
         return hook
+
+    def _fork(self, argv: list[bytes], variables: dict[bytes, bytes], report: int) -> int:
+        """Fork the process that becomes the hook, with a broker if the host lets us. Return its pid."""
+        handover = Handover() if self.brokered else None
+        # A change of credentials may have taken this from us, and pid 1 looks into the child: ptrace(2), "access mode".
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, int(handover is not None))
+        hook = fork()
+        if hook == 0:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+            _execute(argv, variables, report, lambda: self._confine_hook(handover))
+        requests = handover.accept(hook) if handover is not None else None
+        # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        if handover is None:
+            return hook
+        self.broker = self._hire(requests)
+        handover.end(go=self.broker is not None)
+        if self.broker is not None:
+            return hook
+        os.waitpid(hook, 0)
+        self.brokered = False
+        return self._fork(argv, variables, report)
+
+    def _hire(self, requests: int | None) -> Broker | None:
+        try:
+            return Broker(requests, abstract=not self.plan["network"]) if requests is not None else None
+        except syscalls.SyscallError:
+            return None  # it cannot tell mounts apart
+
+    def _confine_hook(self, handover: Handover | None) -> None:
+        """Take from the process that becomes the hook what pid 1 has for the broker."""
+        privileges.drop_own(self.capabilities)
+        privileges.forbid_hook(handover)
 
 
 def die_with_parent(leash: int) -> None:
@@ -240,11 +284,18 @@ def _children() -> list[int]:
 def end_scoped() -> None:
     """Kill every process that this process may signal, except itself, in one step that no fork can outrun, kill(2).
 
-    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace.
+    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace. The
+    parent is beyond it: if we may signal that, we do nothing, because we would end the caller's processes too.
     """
     try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:
+        pass
+    else:
+        return
+    try:
         os.kill(-1, _signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass  # no process is left
 
 
@@ -267,7 +318,7 @@ def _reap(hook: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> NoReturn:
+def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int, confine: Callable[[], None]) -> NoReturn:
     """Become the hook. If that fails, write the errno to the pipe ``report`` and end."""
     number = 0
     try:
@@ -275,6 +326,7 @@ def _execute(argv: list[bytes], variables: dict[bytes, bytes], report: int) -> N
             _signal.signal(ignored, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         syscalls.close_on_exec_from(3)
+        confine()
         _exec(argv, variables)
     except OSError as error:
         number = error.errno or 0

@@ -10,22 +10,22 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
 import marshal
 import os
+from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
-from .init import Init, end_children, end_scoped, is_held
+from .forking import fork
+from .init import FORWARDED, Init, end_children, end_scoped, is_held
 from .operations import from_wire
 from .status import StatusFile, start_time
-from .streams import Streams
+from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
-from .watcher import Watcher, tasks_of
+from .watcher import Watcher
 
 if False:
     from collections.abc import Callable
     from typing import Any
 
     from .operations import Operation
-
-_FORWARDED = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
@@ -54,6 +54,7 @@ class Launch:
         self.stage = "reading the plan"
         self.pid = 0
         self.parent = os.getppid()
+        self.targets: list[Target] = []
         self.streams: Streams | None = None
         self.watcher: Watcher | None = None
         self.group: cgroup.Group | None = None
@@ -65,19 +66,23 @@ class Launch:
         self._watch_parent()
         operations = [from_wire(name, values) for name, values in self.plan["operations"]]
         try:
+            self.stage = "limits"
+            self.plan["files"] = privileges.raise_files()
             if argv:
                 self._limit()
+                self.targets = [] if self.plan["terminal"] else targets()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
-        except identity.NoUidLeftError:
-            return self._failed(OSError(11, ""), None)
+        except privileges.ShortageError as error:
+            return self._failed(OSError(EAGAIN, ""), None, reason=str(error))
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
         outcome = supervisor.watch()
         self._stop_watcher()
-        self.end_rest()
+        if not supervisor.nothing_left:
+            self.end_rest()
         supervisor.drain()
         self._check_memory(outcome)
         return self._finish(outcome)
@@ -100,7 +105,7 @@ class Launch:
         return Supervisor(self.pid, report, self.alive, self.plan["supervised"], self.streams, self.watcher)
 
     def end_rest(self) -> None:
-        """End the processes that pid 1 could not end, if no PID namespace has ended with it."""
+        """End the processes of the hook, if no PID namespace has ended them and somebody has killed the guard."""
         if not self.plan["confined"]:
             return
         if self.plan["identity"]["throw_away"]:
@@ -109,22 +114,23 @@ class Launch:
             end_scoped()
         end_children()
 
-    def _failed(self, error: BaseException | None, path: Any) -> int:
+    def _failed(self, error: BaseException | None, path: Any, *, reason: str = "") -> int:
         number = error.errno or 0 if isinstance(error, OSError) else 0
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
         call = getattr(error, "syscall", "")
         self._stop_watcher()
-        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number)
+        self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number, reason=reason)
         return 125
 
     def _limit(self) -> None:
         """Set up the limits that we enforce from outside, while this process has the caller's rights and view."""
-        self.stage = "limits"
         limits, watched = self.plan["limits"], self.plan["watched"]
         memory = watched.get("memory")
         if memory is not None and not self._make_group(memory):
             limits["DATA"] = memory
         if self.plan["identity"]["counts_callers"] and "NPROC" in limits:
+            from .measures import tasks_of
+
             limits["NPROC"] += tasks_of(os.geteuid())
         if watched:
             self.watcher = Watcher(watched, self.workspace, self.plan["writes"], self.group)
@@ -182,6 +188,8 @@ class Launch:
         traits = self.plan["identity"]
         if not traits["throw_away"]:
             return os.geteuid()
+        if not traits["leaves_files"]:
+            privileges.require_files()  # the view is idmapped
         # The lock stays open until the last process of the sandbox has ended.
         uid, self.lock = identity.take_uid()
         if traits["leaves_files"]:
@@ -218,9 +226,9 @@ class Launch:
         leash, leash_write = os.pipe()
         report, write = os.pipe()
         if not self.plan["terminal"] and argv:
-            self.streams = Streams()
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
-        self.pid = os.fork()
+            self.streams = Streams(self.targets)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
+        self.pid = fork()
         if self.pid == 0:
             _signal.signal(_signal.SIGUSR1, _signal.SIG_DFL)
             os.close(leash_write)
@@ -248,9 +256,9 @@ class Launch:
             self.status.write(pid=pid, born=start_time(pid))
             if self.watcher is not None:
                 self.watcher.follow(pid)
-        for number in _FORWARDED:
+        for number in FORWARDED:
             _signal.signal(number, lambda number, _frame: kill(self.pid, number))
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _FORWARDED)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, FORWARDED)
 
     def _finish(self, outcome: dict[str, Any]) -> int:
         self.status.write(**outcome)

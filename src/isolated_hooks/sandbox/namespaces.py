@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from . import syscalls
+from .forking import fork
 
 if False:
     from collections.abc import Iterator
@@ -17,6 +18,9 @@ ALL = (
     | syscalls.CLONE_NEWUTS
     | syscalls.CLONE_NEWCGROUP
 )
+
+# Far less than a user has by default, 128 and at least 8192, and far more than a build needs.
+_WATCHES = {b"max_inotify_instances": 16, b"max_inotify_watches": 4096}
 
 
 def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> None:
@@ -40,6 +44,19 @@ def enter(*, network: bool, uid_map: bytes, gid_map: bytes, by_parent: bool) -> 
     write_proc(b"/proc/self/setgroups", b"deny")
     write_proc(b"/proc/self/uid_map", uid_map)
     write_proc(b"/proc/self/gid_map", gid_map)
+
+
+def bound_watches() -> bool:
+    """Limit what inotify(7) gives in this user namespace, proc_sys_user(5). Return whether the host lets us.
+
+    The instances and watches of a user namespace count for the user that made it as well.
+    """
+    try:
+        for name, most in _WATCHES.items():
+            write_proc(b"/proc/sys/user/" + name, b"%d" % most)
+    except syscalls.SyscallError:
+        return False  # /proc/sys is read-only, as in containers
+    return True
 
 
 def loopback_up() -> None:
@@ -84,7 +101,7 @@ class _MapWriter:
     def __enter__(self) -> _MapWriter:
         read, self.go = os.pipe()
         target = os.readlink(b"/proc/self")  # not our pid, if /proc belongs to a PID namespace above ours
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             status = 1
             try:
@@ -125,7 +142,7 @@ class UserNamespace:
     def __init__(self, uid_map: bytes, gid_map: bytes) -> None:
         ready_read, ready = os.pipe()
         done, done_write = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             try:
                 syscalls.unshare(syscalls.CLONE_NEWUSER)

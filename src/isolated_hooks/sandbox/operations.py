@@ -91,13 +91,15 @@ class Bind(Operation):
     :ivar owned: the owner of the files, ``"caller"`` or ``"tree"`` (the owner of the source tree): if the caller is
         root, an idmapped mount shows them as the sandbox's own; empty for files of the system
     :ivar device: the device node works
+    :ivar separate: not the system's, so somebody outside may have FIFOs there: show them as others
     """
 
-    fields = ("source", "target", "writable", "owned", "device")
+    fields = ("source", "target", "writable", "owned", "device", "separate")
     source: str
     writable: bool = False
     owned: str = ""
     device: bool = False
+    separate: bool = False
 
     def describe(self) -> str:
         where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
@@ -116,6 +118,8 @@ class Bind(Operation):
             tree = syscalls.clone_tree(source)
             syscalls.mount_setattr(tree, self.attributes(), recursive=True, path=source)
         root.attach(tree, self.at)
+        if not self.writable and (self.separate or os.fsencode(self.owned) == b"tree"):
+            root.separate(self.at)
 
 
 class Cover(Bind):
@@ -155,27 +159,61 @@ class File(Operation):
         root.write(self.at, os.fsencode(self.content))
 
 
+class Masked(Operation):
+    """Mount a file of our own, read-only, over a file of the host: the same without its credentials."""
+
+    fields = ("target", "content")
+    content: str = ""
+
+    def describe(self) -> str:
+        return f"masked      {os.fsdecode(self.target)}: without its credentials"
+
+    def execute(self, root: Root) -> None:
+        root.write(b"/.masked", os.fsencode(self.content))
+        tree = syscalls.clone_tree(root.path + b"/.masked")
+        syscalls.mount_setattr(tree, Bind("", "").attributes(), recursive=False, path=self.target)
+        root.attach(tree, self.at)
+        root.unlink(b"/.masked")
+
+
+class Hold(Operation):
+    """Mount a symbolic link over itself, so that the hook can neither remove nor replace it. It leads where it did.
+
+    Tried on Linux 6.18. Where the kernel refuses it, the frontend looks at the link after the hook.
+    """
+
+    fields = ("target",)
+
+    def describe(self) -> str:
+        return f"held        {os.fsdecode(self.target)}, a link"
+
+    def execute(self, root: Root) -> None:
+        root.hold(self.at)
+
+
 class Accounts(Operation):
     """Create /etc/passwd and /etc/group with only the sandbox's own user. Only the child knows the uid of that user.
 
     :ivar name: the user's name
     :ivar home: the user's home directory
+    :ivar group: the name of the user's group, or empty if it is the user's name
     """
 
-    fields = ("target", "name", "home")
+    fields = ("target", "name", "home", "group")
     target = "/etc"
     name: str
     home: str
+    group: str = ""
 
     def describe(self) -> str:
         return f"synthetic   {os.fsdecode(self.target)}/passwd and group, only with the user {os.fsdecode(self.name)}"
 
     def files(self, uid: int, gid: int) -> tuple[tuple[bytes, bytes], ...]:
         """Return the name and the content of each of the two files."""
-        name, home = map(os.fsencode, (self.name, self.home))
+        name, home, group = map(os.fsencode, (self.name, self.home, self.group or self.name))
         user = b"%b:x:%d:%d::%b:/bin/sh\n" % (name, uid, gid, home)
         nobody = b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (name, gid))
+        return (b"passwd", user + nobody), (b"group", b"%b:x:%d:\nnogroup:x:65534:\n" % (group, gid))
 
     def execute(self, root: Root) -> None:
         for name, content in self.files(root.uid, root.gid):
@@ -284,8 +322,10 @@ class Proc(Operation):
         root.attach(tree, self.at)
         empty = b"/.cover"
         os.close(root.mount(b"tmpfs", empty, syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=000,nr_inodes=1"))
+        # Except for ours: pid 1 needs its own, which nobody else can look into.
+        own = os.readlink(b"/proc/self")
         for name in os.listdir(b"/proc"):
-            if name.isdigit():
+            if name.isdigit() and name != own:
                 root.cover(empty, os.path.join(self.at, name))
         root.unmount(empty)
 
@@ -314,5 +354,5 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Cover, File, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls for cls in (Bind, Cover, File, Masked, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
 }

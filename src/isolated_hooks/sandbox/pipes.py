@@ -6,6 +6,7 @@ import marshal
 import os
 
 if False:
+    from collections.abc import Iterator
     from typing import Any
 
 
@@ -15,14 +16,31 @@ def send(fd: int, *message: Any) -> None:
     os.write(fd, len(data).to_bytes(4, "little") + data)
 
 
-def receive(fd: int) -> tuple[Any, ...] | None:
-    """Read one message, or return ``None`` if the other end is closed."""
-    size = os.read(fd, 4)
-    if len(size) < 4:
-        return None
-    length = int.from_bytes(size, "little")
-    data = b""
-    while len(data) < length:
-        data += os.read(fd, length - len(data))
-    message: tuple[Any, ...] = marshal.loads(data)
-    return message
+class Inbox:
+    """The reading end, which never waits.
+
+    :param fd: the descriptor to read from
+    :ivar ended: no further message can come
+    """
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._data = b""
+        self.ended = False
+
+    def receive(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the messages that have arrived as a whole since the last call."""
+        try:
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return
+        self.ended = not data
+        self._data += data
+        while len(self._data) >= 4:
+            end = 4 + int.from_bytes(self._data[:4], "little")
+            if len(self._data) < end:
+                return
+            message: tuple[Any, ...] = marshal.loads(self._data[4:end])
+            self._data = self._data[end:]
+            yield message

@@ -11,11 +11,14 @@ from . import seccomp, syscalls
 if False:
     from collections.abc import Sequence
 
+    from . import listener
+
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
 CAP_FOWNER = 3
 CAP_KILL = 5
 CAP_SETPCAP = 8
+CAP_SYS_PTRACE = 19
 #: The capabilities that a hook may hold, by their names in a plan.
 CAPABILITIES = {b"CAP_DAC_OVERRIDE": CAP_DAC_OVERRIDE, b"CAP_FOWNER": CAP_FOWNER}
 
@@ -27,6 +30,35 @@ NO_SETUID_FIXUP = 0b0100
 # A special value, core(5): the kernel neither runs the program of a piped core_pattern nor writes a file.
 _CORE_LIMIT = 1
 _CPU_MORE = 5
+
+
+# An idmapped view takes a descriptor for each of its mounts, about seventy, and the launcher some more. A fixed number,
+# so that it is the same for an empty tree, which the doctor tries, and for any hook.
+_FEWEST_FILES = 128
+
+
+class ShortageError(Exception):
+    """Too little is left of something that this host, or a limit of the caller's, gives. The text says of what."""
+
+
+def raise_files() -> tuple[int, int]:
+    """Raise the soft limit of descriptors to the hard one, which takes no privilege, setrlimit(2).
+
+    :return: the soft and the hard limit as they were
+    """
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    return limits
+
+
+def require_files() -> None:
+    """Raise ShortageError if this process may have too few descriptors for an idmapped view."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
+        raise ShortageError(
+            f"the hard limit RLIMIT_NOFILE is too low (expected at least {_FEWEST_FILES} descriptors, got {hard}): "
+            f"raise it, for instance with ulimit -n {_FEWEST_FILES * 8} before the frontend starts"
+        )
 
 
 def keep_capabilities_over_setuid() -> None:
@@ -47,18 +79,26 @@ def require(*capabilities: int) -> None:
         raise syscalls.SyscallError(EPERM, "capget")
 
 
-def reduce(keep: Sequence[int]) -> None:
-    """Empty the bounding set and every other set, except for ``keep``, which stays over exec as ambient."""
+def reduce(keep: Sequence[int], own: int = 0) -> None:
+    """Empty the bounding set and every other set, except for ``keep``, which stays over exec as ambient.
+
+    :param own: more capabilities for this process alone, as bits; see :func:`drop_own`
+    """
     bits = sum(1 << capability for capability in keep)
     # This comes first because a capability has to be in the bounding set when it becomes inheritable. Dropping from the
     # bounding set and locking securebits need CAP_SETPCAP, which the last capset drops.
-    syscalls.capset(bits | 1 << CAP_SETPCAP)
+    syscalls.capset(bits | own | 1 << CAP_SETPCAP)
     _empty_bounding_set()
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in keep:
         syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
     syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)
-    syscalls.capset(bits)
+    syscalls.capset(bits | own)
+
+
+def drop_own(keep: Sequence[int]) -> None:
+    """Drop every capability but ``keep``."""
+    syscalls.capset(sum(1 << capability for capability in keep))
 
 
 def _empty_bounding_set() -> None:
@@ -86,20 +126,40 @@ def reduce_what_can_be(keep: Sequence[int]) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)
 
 
-def forbid(*, namespaces: bool, network: bool, truncation: bool = True) -> None:
-    """Install the seccomp filter for this process and its descendants. The process needs no_new_privs, seccomp(2).
+def forbid(*, watches: bool = True) -> None:
+    """Install the filter of pid 1 and all its descendants. The process needs no_new_privs, seccomp(2).
 
-    :param namespaces, network, truncation: as for :func:`seccomp.rules`
+    :param watches: as for :func:`seccomp.rules`
     """
-    program = seccomp.filter_program(syscalls.MACHINE, namespaces=namespaces, network=network, truncation=truncation)
-    syscalls.seccomp_filter(program)
+    syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE, watches=watches))
 
 
-def limit(limits: dict[str, int]) -> None:
+def forbid_hook(handover: listener.Handover | None) -> None:
+    """Install the second filter of a hook, and hand over its listener if there is a broker to take it."""
+    program = seccomp.hook_program(syscalls.MACHINE, brokered=handover is not None)
+    if handover is None:
+        syscalls.seccomp_filter(program)
+    else:
+        handover.offer(program)
+
+
+def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -> None:
+    """Install the filter of pid 1 and the hook where there are no namespaces.
+
+    :param network, truncation, devices: as for :func:`seccomp.rules`
+    """
+    options = {"network": network, "truncation": truncation, "devices": devices}
+    syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=False, **options))
+
+
+def limit(limits: dict[str, int], *, files: tuple[int, int] | None = None) -> None:
     """Set resource limits, setrlimit(2), soft and hard to the same value, and never above the caller's hard limit.
 
     :param limits: limits by name without ``RLIMIT_``, in seconds, in bytes or as a number
+    :param files: the caller's own limits of descriptors, from :func:`raise_files`
     """
+    if files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
     resource.setrlimit(resource.RLIMIT_CORE, _core_limit())
     for name, value in limits.items():
         number: int = getattr(resource, f"RLIMIT_{name}")

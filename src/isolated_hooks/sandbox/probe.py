@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from . import cgroup, identity, namespaces, privileges, seccomp, syscalls
+from . import cgroup, cputime, identity, listener, namespaces, privileges, seccomp, syscalls
 
 if False:
     from collections.abc import Callable
@@ -143,6 +143,21 @@ def _seccomp() -> None:
     syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE))
 
 
+def _notification() -> None:
+    """Hand over a listener as the process that becomes a hook does."""
+    handover = listener.Handover()
+    pid = os.fork()
+    if pid == 0:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        handover.offer(seccomp.hook_program(syscalls.MACHINE, brokered=True))
+        os._exit(0)
+    requests = handover.accept(pid)
+    handover.end(go=False)
+    os.waitpid(pid, 0)
+    if requests is None:
+        raise syscalls.SyscallError(1, "seccomp, process_vm_readv or pidfd_getfd")
+
+
 def _limits() -> None:
     privileges.limit({"NPROC": 64, "NOFILE": 64})
 
@@ -154,6 +169,10 @@ def _memory_cgroup() -> None:
         raise syscalls.SyscallError(1, "mkdir")
     group.close()
     cgroup.remove(group.path)
+
+
+def _processor_time() -> None:
+    os.close(cputime.open_counter())
 
 
 _PROBES: dict[str, Callable[[], int | None]] = {
@@ -175,7 +194,9 @@ _PROBES: dict[str, Callable[[], int | None]] = {
     "throw-away uid": _setresuid,
     "Landlock ABI": syscalls.landlock_abi,
     "seccomp filter": _seccomp,
+    "seccomp user notification": _notification,
     "session keyring": syscalls.join_new_session_keyring,
     "resource limits": _limits,
     "memory cgroup": _memory_cgroup,
+    "processor time counter": _processor_time,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ENOENT, ESRCH, EXDEV
+from errno import EINVAL, ELOOP, ENOENT, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -20,6 +20,7 @@ class Root:
 
     :ivar path: the path of the root, outside, until pivot_root(2)
     :ivar fd: a descriptor of the root
+    :ivar empty: a descriptor of an empty directory: the one beneath the mount of /proc
     :ivar trees: by target, detached mount trees that were opened before
     :ivar uid: the hook's user id, inside the sandbox
     :ivar gid: the hook's group id, inside the sandbox
@@ -28,15 +29,16 @@ class Root:
     """
 
     def __init__(
-        self, path: bytes, *, trees: dict[bytes, int], uid: int, mapped: bool, degradations: Degradations
+        self, path: bytes, *, trees: dict[bytes, int], uid: int, gid: int, mapped: bool, degradations: Degradations
     ) -> None:
         self.path = path
         self.fd = syscalls.open_path(path)
         self.trees = trees
-        self.uid = self.gid = uid
+        self.uid, self.gid = uid, gid
         self.mapped = mapped
         self.degradations = degradations
         self._mounts = {syscalls.mount_id(self.fd)}  # our own, in which we may create names
+        self.empty = self.place(b"/proc", directory=True)
 
     def open(self, target: bytes) -> int:
         """Open an existing ``target`` as O_PATH."""
@@ -82,6 +84,35 @@ class Root:
         finally:
             os.close(parent)
 
+    def unlink(self, target: bytes) -> None:
+        """Remove a file of our own. A mount that shows it goes on showing it."""
+        parent, name = self.parent(target)
+        try:
+            os.unlink(name, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+    def hold(self, target: bytes) -> None:
+        """Mount a symbolic link over itself. Do nothing if ``target`` is no link."""
+        directory, _, name = target.rpartition(b"/")
+        parent = self.open(directory or b"/")
+        try:
+            link = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        finally:
+            os.close(parent)
+        try:
+            if stat.S_ISLNK(os.fstat(link).st_mode):
+                tree = syscalls.clone_at(link, path=target)
+                try:
+                    syscalls.move_mount(tree, link, path=target)
+                finally:
+                    os.close(tree)
+        except syscalls.SyscallError as error:
+            if error.errno not in (EINVAL, ELOOP):  # a kernel that mounts nothing over a link
+                raise
+        finally:
+            os.close(link)
+
     def attach(self, tree: int, target: bytes, *, own: bool = False) -> None:
         """Attach a detached mount tree at ``target`` and close its descriptor.
 
@@ -98,6 +129,48 @@ class Root:
         finally:
             os.close(tree)
 
+    def separate(self, target: bytes) -> None:
+        """Show the read-only directory at ``target`` through an overlay: its FIFOs and sockets are others than outside.
+
+        A FIFO at ``target`` itself becomes one of our own. A read-only mount stops nobody from writing to a FIFO.
+        overlayfs has an inode of its own for each, and no other process has that one open (tried on Linux 6.18, as root
+        and as a user). We leave the directory as it is if the host has no overlayfs for us, or if there are mounts
+        beneath, which an overlay would not show.
+        """
+        directory = self.open(target)
+        try:
+            mode = os.fstat(directory).st_mode
+            if stat.S_ISFIFO(mode):
+                self._replace_fifo(directory, target)
+            if not stat.S_ISDIR(mode) or self._has_mounts(target):
+                return
+            flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+            top = b"/proc/self/fd/%d" % directory
+            layers = b"lowerdir=%b:/proc/self/fd/%d,redirect_dir=nofollow,metacopy=off" % (top, self.empty)
+            syscalls.mount(b"overlay", top, b"overlay", flags, layers)
+        except syscalls.SyscallError:
+            pass
+        finally:
+            os.close(directory)
+
+    def _replace_fifo(self, fifo: int, target: bytes) -> None:
+        """Mount a FIFO of our own over one."""
+        name = b".fifo"
+        os.mkfifo(name, 0o666, dir_fd=self.fd)
+        tree = syscalls.clone_tree(self.path + b"/" + name)
+        try:
+            syscalls.move_mount(tree, fifo, path=target)
+        finally:
+            os.close(tree)
+            os.unlink(name, dir_fd=self.fd)
+
+    def _has_mounts(self, target: bytes) -> bool:
+        path = self.path + target
+        for special in (b"\\", b" ", b"\t", b"\n"):
+            path = path.replace(special, b"\\%03o" % ord(special))
+        with open("/proc/self/mountinfo", "rb") as file:
+            return b" %b/" % path in file.read()
+
     def mount(self, kind: bytes, target: bytes, flags: int, options: bytes = b"") -> int:
         """Mount a new filesystem of our own at ``target`` and return a descriptor of it."""
         os.close(self.place(target, directory=True))
@@ -105,6 +178,18 @@ class Root:
         syscalls.mount(kind, path, kind, flags, options)
         fd = syscalls.open_path(path)
         self._mounts.add(syscalls.mount_id(fd))
+        return fd
+
+    def queues(self) -> int | None:
+        """Return a descriptor of the root of mq_overview(7)'s filesystem, or ``None`` if the host refuses to mount it.
+
+        mq_open(3) opens files there, in a mount of the kernel's own, and Landlock needs a rule for them.
+        """
+        try:
+            fd = self.mount(b"mqueue", b"/.queues", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+        except syscalls.SyscallError:
+            return None
+        self.unmount(b"/.queues")
         return fd
 
     def unmount(self, target: bytes) -> None:

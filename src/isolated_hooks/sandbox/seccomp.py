@@ -8,48 +8,79 @@ and do not run the program at all (the kernel's Documentation/userspace-api/secc
 from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
-from .numbers import MACHINES, NEWEST, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, Row, rules
+from .numbers import KNOWN, MACHINES, NUMBERS
+from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def filter_program(machine: str, *, namespaces: bool = True, network: bool = False, truncation: bool = True) -> bytes:
+def filter_program(
+    machine: str,
+    *,
+    namespaces: bool = True,
+    network: bool = False,
+    truncation: bool = True,
+    devices: bool = False,
+    watches: bool = True,
+) -> bytes:
     """Return the filter as an array of struct sock_filter, ready for seccomp(2).
 
-    :param namespaces, network, truncation: as for :func:`rules`
+    :param namespaces, network, truncation, devices, watches: as for :func:`rules`
     :param machine: the machine, as in ``os.uname().machine``; the filter kills a 32-bit interpreter at once
     :raises ValueError: we have no filter for this machine
     """
+    options = {"network": network, "truncation": truncation, "devices": devices, "watches": watches}
+    return _program(machine, rules(namespaces=namespaces, **options))
+
+
+def shared_program(machine: str, *, watches: bool = True) -> bytes:
+    """Return the filter of pid 1 and of the hook, where there are namespaces.
+
+    :param watches: as for :func:`rules`
+    :raises ValueError: as :func:`filter_program`
+    """
+    return _program(machine, shared_rules(watches=watches))
+
+
+def hook_program(machine: str, *, brokered: bool) -> bytes:
+    """Return the filter that the hook gets besides: together they are :func:`filter_program`.
+
+    :param brokered: pid 1 listens, and connects and binds for the hook; otherwise unix sockets are pairs
+    :raises ValueError: as :func:`filter_program`
+    """
+    return _program(machine, OF_HOOK if brokered else OF_HOOK_ALONE)
+
+
+def _program(machine: str, table: tuple[Rule, ...]) -> bytes:
     if machine not in MACHINES:
         raise ValueError(f"there is no seccomp filter for {machine!r}, only for {' and '.join(MACHINES)}")
     assembler = Assembler()
     allow = assembler.answer(ALLOW)
     targets: dict[int, int] = {}
-    for names, rows, _ in rules(namespaces=namespaces, network=network, truncation=truncation):
+    for names, rows, _ in table:
         target = _rows(assembler, rows, allow)
         for name in names.split():
             number = NUMBERS[name][MACHINES[machine]]
             if number is not None:
                 targets[number] = target
-    search = _search(assembler, _ranges(targets, allow, assembler.answer(ENOSYS)))
+    search = _search(assembler, _ranges(KNOWN[machine], targets, allow, assembler.answer(ENOSYS)))
     known = assembler.load(_NR, search)
     assembler.load(_ARCH, assembler.branch(JEQ, _ARCHITECTURES[machine], known, assembler.answer(KILL)))
     return assembler.program()
 
 
-def describe(*, namespaces: bool = True, network: bool = False) -> list[str]:
+def describe(*, namespaces: bool = True, network: bool = False, watches: bool = True) -> list[str]:
     """Return a sentence for each rule that says what the filter refuses, from the tables that the filter is made from.
 
-    :param namespaces, network: as for :func:`rules`
+    :param namespaces, network, watches: as for :func:`rules`
     """
     sentences = []
-    for names, rows, reason in rules(namespaces=namespaces, network=network):
+    for names, rows, reason in rules(namespaces=namespaces, network=network, watches=watches):
         refusals = [f"{ACTIONS[action]} {words}".rstrip() for _, action, words in rows if action != ALLOW]
         sentences.append(f"{names.replace(' ', ', ')}: {'; '.join(refusals)} ({reason})")
-    sentences.append(f"any call with a number above {NEWEST}, x32 calls among them: {ACTIONS[ENOSYS]} (unknown to us)")
+    sentences.append(f"any call that is newer than this package, and every x32 call: {ACTIONS[ENOSYS]} (unknown to us)")
     sentences.append(f"any call of another architecture, such as 32-bit code: {ACTIONS[KILL]} (its numbers differ)")
     return sentences
 
@@ -65,13 +96,18 @@ def _rows(assembler: Assembler, rows: tuple[Row, ...], allow: int) -> int:
     return otherwise
 
 
-def _ranges(targets: dict[int, int], allow: int, unknown: int) -> list[tuple[int, int]]:
-    """Return the ranges of all numbers as (first number, target). Neighbours with the same target share a range."""
-    starts = {0: allow}
+def _ranges(
+    known: tuple[tuple[int, int], ...], targets: dict[int, int], allow: int, unknown: int
+) -> list[tuple[int, int]]:
+    """Return the ranges of all numbers as (first number, target). Neighbours with the same target share a range.
+
+    :param known: the first and the last number of each range in which a number that is not in ``targets`` is allowed
+    """
+    starts = dict.fromkeys((0, *(last + 1 for _, last in known)), unknown)
+    starts.update((first, allow) for first, _ in known)
     for number in sorted(targets):
-        starts[number] = targets[number]
-        starts[number + 1] = allow
-    starts[NEWEST + 1] = unknown
+        after = starts.get(number + 1, allow)
+        starts[number], starts[number + 1] = targets[number], after
     ranges: list[tuple[int, int]] = []
     for start in sorted(starts):
         if not ranges or ranges[-1][1] != starts[start]:

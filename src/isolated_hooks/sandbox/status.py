@@ -4,14 +4,16 @@ It holds a marshalled dictionary, because importing :mod:`json` costs each hook 
 interpreter.
 
 ============  =========================================================================================
-``pid``       pid 1 of the sandbox; ``born``: when it was started, see :func:`start_time`
+``pid``       pid 1 of the sandbox, or the guard if there is no PID namespace: the process that ends last; ``born``:
+              when it was started, see :func:`start_time`
 ``files_of``  the throw-away uid that owns the hook's files, if the parent has to give them to the caller afterwards;
               ``confined``: there is no PID namespace, so only this uid identifies processes that the hook left behind
 ``cgroups``   the directory that may contain the hook's own cgroup, which the parent removes at the end
 ``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
 ``running``   true, once the hook has started
-``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``) or ``exited``
+``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
+              words) or ``exited``
 ``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
 ``limit``     the limit that ended the hook, or an empty text
 ============  =========================================================================================

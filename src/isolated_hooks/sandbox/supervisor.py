@@ -1,4 +1,8 @@
-"""The supervisor watches pid 1, the frontend, the clock and the output, and listens to the watching process."""
+"""The supervisor watches pid 1, the frontend, the clock and the output, and listens to the watching process.
+
+It waits in one place, poll(2), and never anywhere else while a hook runs: every limit and the end with the frontend
+depend on that. So it reads without blocking what a hook can read or fill too, and writes as :mod:`.streams` says.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,7 @@ class Supervisor:
     ) -> None:
         self.pid = pid
         self.report = report
+        self.inbox = pipes.Inbox(report)
         self.alive = alive
         self.guards = {alive}  # when one of these ends or hangs up, we kill the hook
         self.default_stage = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
@@ -50,6 +55,7 @@ class Supervisor:
         self.watcher = watcher
         self.outcome: dict[str, Any] = {}
         self.limit = ""
+        self.nothing_left = False  # the process that we wait for has ended as it should, so all others have
         self._log_size = limits.get("log_size")
         self._idle_time = limits.get("idle_time") if streams is not None else None
         now = time.monotonic()
@@ -59,8 +65,7 @@ class Supervisor:
 
     def watch(self) -> dict[str, Any]:
         """Return the facts for the status file, after every process of the PID namespace has died."""
-        reporting = True
-        while reporting:
+        while not self.inbox.ended:
             events = self._wait(self._seconds_to_wait())
             self._check_clock()
             for guard in events.keys() & self.guards:
@@ -70,10 +75,10 @@ class Supervisor:
                 self._listen()
             self._copy(events)
             if self.report in events:
-                reporting = self._read()
+                self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         try:
-            os.waitpid(self.pid, 0)
+            self.nothing_left = os.waitpid(self.pid, 0)[1] == 0
         except ChildProcessError:
             pass  # it is bubblewrap's child, and we wait for bubblewrap later
         if "state" not in self.outcome:
@@ -86,6 +91,8 @@ class Supervisor:
     def drain(self) -> None:
         """Copy the remaining output. All writers are dead, so this ends, unless the caller stops reading."""
         if self.streams.sources and not self._copy_rest(_PATIENCE):
+            # A hook can hand its end to a process outside. Nobody waits for that one.
+            self.streams.close_silent()
             self.streams.widen()
             seconds = None if self._end is None else max(0.0, self._end - time.monotonic())
             self._copy_rest(0.0 if self.limit else seconds)
@@ -164,22 +171,18 @@ class Supervisor:
             self._exceeded("log_size")
             self.streams.close()
 
-    def _read(self) -> bool:
-        message = pipes.receive(self.report)
-        if message is None:
-            return False
-        kind, *values = message
-        if kind == "exited":
-            self.outcome = {**self.outcome, "state": "exited", "code": values[0]}
-        elif kind == "dropped":
-            self.outcome["dropped"] = values[0]
-        elif kind == "degraded":
-            self.outcome.setdefault("degraded", {})[values[0]] = values[1]
-        elif kind == "running":
-            self.outcome["running"] = True
-        elif kind == "failed":
-            self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
-        return True
+    def _read(self) -> None:
+        for kind, *values in self.inbox.receive():
+            if kind == "exited":
+                self.outcome = {**self.outcome, "state": "exited", "code": values[0]}
+            elif kind == "dropped":
+                self.outcome["dropped"] = values[0]
+            elif kind == "degraded":
+                self.outcome.setdefault("degraded", {})[values[0]] = values[1]
+            elif kind == "running":
+                self.outcome["running"] = True
+            elif kind == "failed":
+                self.outcome = dict(zip(("stage", "syscall", "path", "errno"), values, strict=True), state="failed")
 
 
 def kill(pid: int, number: int) -> None:

@@ -6,13 +6,18 @@ has no function for a call, we call it by its number in :data:`.numbers.NUMBERS`
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 import sys
-from errno import ELOOP, ENOSYS, EPERM, EXDEV
+from errno import EFAULT, ELOOP, ENOSYS, EPERM, EXDEV
 
 from .numbers import MACHINES, NUMBERS
+
+MYPY = False  # mypy takes it for true
+if MYPY:
+    import ctypes
+else:
+    from . import foreign as ctypes
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -24,6 +29,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 # mount(2), umount2(2)
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
@@ -81,7 +87,7 @@ class SyscallError(OSError):
 
 
 if sys.platform == "linux":  # the parent imports this module on every system, to build a plan or to refuse
-    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc = ctypes.c_library()  # type: ignore[attr-defined]
     _libc.syscall.restype = ctypes.c_long
     _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
     _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -95,11 +101,18 @@ def _check(result: int, name: str, path: bytes | str | None = None) -> int:
     return result
 
 
-def _call(name: str, *arguments: object, path: bytes | str | None = None) -> int:
+def call(name: str, *arguments: object, path: bytes | str | None = None) -> int:
+    """Call the kernel by the name of a call in :data:`.numbers.NUMBERS`. Return what it returns."""
     number = NUMBERS[name][MACHINES[MACHINE]]
     assert number is not None, f"{name} is not a system call of every machine"
     wide = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
     return _check(_libc.syscall(ctypes.c_long(number), *wide), name, path)
+
+
+def is_thread_of(process: int, thread: int) -> bool:
+    """Return whether a thread belongs to a process, tgkill(2). Cheap enough to be asked of each possible number."""
+    number = ctypes.c_long(NUMBERS["tgkill"][MACHINES[MACHINE]] or 0)
+    return bool(_libc.syscall(number, process, thread, 0) == 0)
 
 
 def unshare(flags: int) -> None:
@@ -124,11 +137,11 @@ def umount(target: bytes) -> None:
 
 def pivot_root(new_root: bytes, put_old: bytes) -> None:
     """Change the root mount, pivot_root(2)."""
-    _call("pivot_root", new_root, put_old, path=new_root)
+    call("pivot_root", new_root, put_old, path=new_root)
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 def open_path(path: bytes, *, beneath: int | None = None) -> int:
@@ -140,7 +153,7 @@ def open_path(path: bytes, *, beneath: int | None = None) -> int:
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, resolve)
     directory = AT_FDCWD if beneath is None else beneath
     try:
-        return _call("openat2", directory, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
+        return call("openat2", directory, path, ctypes.byref(how), ctypes.sizeof(how), path=path)
     except SyscallError as error:
         if error.errno not in (EPERM, ENOSYS):
             raise
@@ -177,9 +190,14 @@ def clone_tree(path: bytes) -> int:
     fd = open_path(path)
     try:
         flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE
-        return _call("open_tree", fd, b"", flags, path=path)
+        return call("open_tree", fd, b"", flags, path=path)
     finally:
         os.close(fd)
+
+
+def clone_at(fd: int, *, path: bytes) -> int:
+    """Return a detached mount of what is open at ``fd``, even of a symbolic link, without submounts, open_tree(2)."""
+    return call("open_tree", fd, b"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH, path=path)
 
 
 def mount_id(fd: int) -> int:
@@ -195,7 +213,7 @@ def mount_id(fd: int) -> int:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
 def mount_setattr(
@@ -208,12 +226,12 @@ def mount_setattr(
     """
     attr = _MountAttr(attributes, 0, MS_PRIVATE, userns)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _call("mount_setattr", fd, b"", flags, ctypes.byref(attr), ctypes.sizeof(attr), path=path)
+    call("mount_setattr", fd, b"", flags, ctypes.byref(attr), ctypes.sizeof(attr), path=path)
 
 
 def move_mount(tree: int, target: int, *, path: bytes | str | None = None) -> None:
     """Attach a detached mount tree at an open target, move_mount(2)."""
-    _call("move_mount", tree, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH, path=path)
+    call("move_mount", tree, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH, path=path)
 
 
 def prctl(option: int, argument: int = 0, *more: int) -> None:
@@ -229,17 +247,17 @@ def sethostname(name: bytes) -> None:
 
 def join_new_session_keyring() -> None:
     """Replace the session keyring with a new, empty one, keyctl(2). No namespace separates keyrings."""
-    _call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+    call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from ``first`` on as close-on-exec, close_range(2) with CLOSE_RANGE_CLOEXEC."""
-    _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
+    call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 4)
 
 
 def close_from(first: int) -> None:
     """Close every descriptor from ``first`` on, close_range(2)."""
-    _call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 0)
+    call("close_range", first, ctypes.c_uint(0xFFFFFFFF), 0)
 
 
 def capset(capabilities: int) -> None:
@@ -247,17 +265,47 @@ def capset(capabilities: int) -> None:
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
     data = (ctypes.c_uint32 * 6)(low, low, low, high, high, high)
-    _call("capset", header, data)
+    call("capset", header, data)
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def seccomp_filter(program: bytes) -> None:
     """Install a classic BPF program as the seccomp filter of this process and its children, seccomp(2)."""
-
-    class FilterProgram(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    block = FilterProgram(len(program) // 8, program)
+    block = _FilterProgram(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, 2, ctypes.addressof(block))
+
+
+def seccomp_listener(program: bytes, flags: int) -> int:
+    """Install such a filter, and return the descriptor of its listener, seccomp(2) with SECCOMP_SET_MODE_FILTER."""
+    return call("seccomp", 1, flags, ctypes.byref(_FilterProgram(len(program) // 8, program)))
+
+
+def read_memory(task: int, address: int, size: int) -> bytes:
+    """Return memory of a thread, process_vm_readv(2)."""
+    if size == 0:
+        return b""
+    data = ctypes.create_string_buffer(size)
+    local = (ctypes.c_ulong * 2)(ctypes.addressof(data), size)
+    remote = (ctypes.c_ulong * 2)(address, size)
+    if call("process_vm_readv", task, local, 1, remote, 1, 0) != size:
+        raise SyscallError(EFAULT, "process_vm_readv")
+    return data.raw
+
+
+def read_child(pid: int) -> None:
+    """Read memory of a child of ours that has not called exec, to learn whether the host lets us."""
+    ours = ctypes.create_string_buffer(b"?")  # the child has a copy at the same address
+    read_memory(pid, ctypes.addressof(ours), 1)
+
+
+def socket_option(fd: int, level: int, option: int, size: int) -> bytes:
+    """Return an option of a socket, getsockopt(2). ENOTSOCK if the descriptor is not a socket."""
+    value, length = ctypes.create_string_buffer(size), ctypes.c_int(size)
+    call("getsockopt", fd, level, option, value, ctypes.byref(length))
+    return value.raw
 
 
 def socket_up(name: bytes) -> None:
@@ -272,27 +320,32 @@ def socket_up(name: bytes) -> None:
         os.close(fd)
 
 
+def perf_event_open(attributes: bytes) -> int:
+    """Return a new counter for this process, perf_event_open(2), closed on exec."""
+    return call("perf_event_open", attributes, 0, -1, -1, 8)
+
+
 def landlock_abi() -> int:
     """Return the version of the kernel's Landlock, landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION."""
-    return _call("landlock_create_ruleset", None, 0, 1)
+    return call("landlock_create_ruleset", None, 0, 1)
 
 
 def landlock_ruleset(handled_fs: int, handled_net: int, scoped: int) -> int:
     """Return a new ruleset, landlock_create_ruleset(2). We omit zero fields at the end: older kernels lack them."""
     attributes = (ctypes.c_uint64 * 3)(handled_fs, handled_net, scoped)
     size = 24 if scoped else 16 if handled_net else 8
-    return _call("landlock_create_ruleset", attributes, size, 0)
+    return call("landlock_create_ruleset", attributes, size, 0)
 
 
 def landlock_allow(ruleset: int, fd: int, access: int, *, path: bytes) -> None:
     """Allow accesses beneath an open path, landlock_add_rule(2) with LANDLOCK_RULE_PATH_BENEATH."""
     rule = ctypes.create_string_buffer(access.to_bytes(8, "little") + fd.to_bytes(4, "little"), 12)
-    _call("landlock_add_rule", ruleset, 1, rule, 0, path=path)
+    call("landlock_add_rule", ruleset, 1, rule, 0, path=path)
 
 
 def landlock_restrict(ruleset: int) -> None:
     """Confine this process by a ruleset and close the ruleset, landlock_restrict_self(2). Needs no_new_privs."""
     try:
-        _call("landlock_restrict_self", ruleset, 0)
+        call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

@@ -6,18 +6,22 @@ of the limit that the hook exceeds. The watcher ends when the launcher does. Whe
 A measurement is a sample: it misses everything that comes and goes between two samples, and it finds an excess only
 after the fact. So the kernel's own limits come first where they exist. The limits here are for resources that the
 kernel does not count, or does not add up over processes.
+
+A hook can make a measurement slow: it can make many files or many processes, or hold the locks of its own memory while
+we look at that. So each limit has a thread of its own, which waits for no other, and a bound on what it looks at.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # importing signal imports enum: ten milliseconds
+import _thread
 import os
 import select
-import stat
 import time
 
 from . import inherited, pids
 from .cgroup import Group
+from .forking import NO_THREAD, fork, start_thread
 
 if False:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,17 +29,6 @@ if False:
 _PERIOD = 0.1
 # After a measurement the watcher pauses for this many times as long, so that it uses at most a twentieth of a core.
 _PAUSES = 20
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS = os.sysconf("SC_CLK_TCK")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Seconds that all processes together may use above the limit of one process, so that the kernel's signal to a single
-# process comes first.
-_CPU_MARGIN = 1.0
-# Backends keep the parts of an artefact beside the artefact, so the hook may write more than the limit while it builds.
-_OUTPUT_FACTOR, _OUTPUT_MARGIN = 2, 16 * 1024**2
-# If little space was free at the start, we keep only this share of it free, so a build on a full disk can go on.
-_FREE_SHARE = 4
-_FREE_INODES = 10_000
 
 
 class Watcher:
@@ -53,15 +46,20 @@ class Watcher:
     ) -> None:
         orders, self._orders = os.pipe()
         self.fd, answers = os.pipe()
-        self._pid = os.fork()
+        counter = _open_counter() if "cpu_time" in limits else None
+        self._pid = fork()
         if self._pid == 0:
             try:
-                _prepare(orders, answers)
-                _watch(_measures(limits, workspace, trees, group))
+                counter = _prepare(orders, answers, counter)
+                from . import measures  # only here: the launcher need not wait for it
+
+                _watch(measures.measures(limits, workspace, trees, group, counter), measures.members)
             finally:
                 os._exit(0)
         os.close(orders)
         os.close(answers)
+        if counter is not None:
+            os.close(counter)
 
     def follow(self, pid: int) -> None:
         """Start the measurements, with pid 1 of the sandbox."""
@@ -85,264 +83,67 @@ class Watcher:
         os.waitpid(self._pid, 0)
 
 
-def _prepare(orders: int, answers: int) -> None:
-    """Keep only the two pipes, as descriptors 0 and 1, and ignore the signals that would end us before the hook."""
+def _open_counter() -> int | None:
+    from . import cputime  # only here: each import costs every hook
+
+    try:
+        return cputime.open_counter()
+    except OSError:
+        return None  # the host refuses it, so we add up
+
+
+def _prepare(orders: int, answers: int, counter: int | None) -> int | None:
+    """Keep only the pipes, as descriptors 0 and 1, and the counter, and ignore signals that would end us too early.
+
+    :return: the new descriptor of the counter
+    """
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT):
         _signal.signal(number, _signal.SIG_IGN)
-    inherited.hold_only(orders, answers)
+    inherited.hold_only(orders, answers, *(() if counter is None else (counter,)))
     os.chdir("/")
+    return None if counter is None else 2
 
 
-class _Measure:
-    """One limit: how to check it, and when to do so next."""
-
-    def __init__(self, name: str, exceeded: Callable[[int], bool]) -> None:
-        self.name = name
-        self.exceeded = exceeded
-        self.due = 0.0
-
-    def check(self, pid: int) -> bool:
+def _repeat(name: str, exceeded: Callable[[int], bool], pid: int) -> None:
+    """Check one limit again and again, until the hook exceeds it."""
+    while True:
         start = time.monotonic()
-        if start < self.due:
-            return False
-        exceeded = self.exceeded(pid)
-        duration = time.monotonic() - start
-        self.due = start + max(_PERIOD, _PAUSES * duration)
-        return exceeded
+        if exceeded(pid):
+            os.write(1, name.encode("ascii"))
+            return
+        time.sleep(max(_PERIOD, _PAUSES * (time.monotonic() - start)))
 
 
-def _measures(limits: dict[str, int], workspace: bytes, trees: Sequence[bytes], group: Group | None) -> list[_Measure]:
-    makers: dict[str, Callable[[int], Callable[[int], bool]]] = {
-        "cpu_time": lambda limit: lambda pid: _cpu_seconds(pid) > limit + _CPU_MARGIN,
-        "memory": lambda limit: lambda pid: group.killed() > 0 if group is not None else _uses_more(pid, limit),
-        "processes": lambda limit: lambda pid: _are_more(pid, limit),
-        "temp_size": lambda limit: _Sizes([workspace + b"/scratch"], limit).exceeded,
-        "output_size": lambda limit: (
-            _Sizes([workspace + b"/staging", workspace + b"/control"], _OUTPUT_FACTOR * limit + _OUTPUT_MARGIN).exceeded
-        ),
-        "free_space": lambda limit: _FreeSpace([workspace, *trees], limit).exceeded,
-    }
-    if group is not None:
-        group.open_counts()
-    if limits.keys() & {"cpu_time", "memory", "processes"}:
-        _read(b"/proc/thread-self/children")  # raises if the kernel does not list children, proc_pid_children(5)
-    return [_Measure(name, makers[name](limit)) for name, limit in limits.items()]
+def _watch(measures: dict[str, Callable[[int], bool]], members: Callable[[int], Iterator[int]]) -> None:
+    """Measure until the launcher ends the watch, or has ended.
 
+    :param measures: say whether the hook exceeds a limit, for the id of pid 1, by the name of the limit
+    :param members: yields a process and its descendants
+    """
+    told = _thread.allocate_lock()
+    told.acquire()
+    pid = 0
 
-def _watch(measures: Sequence[_Measure]) -> None:
+    def measured(name: str) -> None:
+        try:
+            with told:
+                pass
+            _repeat(name, measures[name], pid)
+        except BaseException:
+            os._exit(1)  # without this measurement there is no watch, so the launcher ends the hook
+
+    for name in measures:
+        try:
+            # Before the hook starts: its processes may count against the same limit as ours.
+            start_thread(measured, name)
+        except RuntimeError:
+            os.write(1, NO_THREAD)  # in the place of a limit's name
+            return
     order = os.read(0, 16)
     if not order:
         return
-    pid = pids.in_proc(int(order), _members)
+    pid = pids.in_proc(int(order), members)
+    told.release()
     poll = select.poll()
     poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
-    while not poll.poll(_PERIOD * 1000):
-        for measure in measures:
-            if measure.check(pid):
-                os.write(1, measure.name.encode("ascii"))
-                poll.poll()
-                return
-
-
-def _members(pid: int) -> Iterator[int]:
-    """Yield a process and its descendants. A process that loses its parent becomes a child of pid 1."""
-    todo = [pid]
-    while todo:
-        member = todo.pop()
-        yield member
-        todo.extend(_children(member))
-
-
-def _children(pid: int) -> list[int]:
-    children: list[int] = []
-    try:
-        for thread in os.listdir(b"/proc/%d/task" % pid):
-            children.extend(map(int, _read(b"/proc/%d/task/%b/children" % (pid, thread)).split()))
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # the process has just ended
-    return children
-
-
-def _stat(pid: int) -> list[bytes]:
-    """Return the fields of proc_pid_stat(5) from the third on. The name before them may contain any character."""
-    return _read(b"/proc/%d/stat" % pid).rpartition(b")")[2].split()
-
-
-def _threads(pid: int) -> int:
-    try:
-        return int(_stat(pid)[17])
-    except (OSError, IndexError):
-        return 0
-
-
-def _are_more(pid: int, limit: int) -> bool:
-    """Return whether there are more threads than the limit. Stop counting above the limit: there may be very many."""
-    count = 0
-    for member in _members(pid):
-        count += _threads(member)
-        if count > limit:
-            return True
-    return False
-
-
-def _cpu_seconds(pid: int) -> float:
-    ticks = 0
-    for member in _members(pid):
-        try:
-            ticks += sum(map(int, _stat(member)[11:15]))  # its own time, and that of children it has waited for
-        except OSError:
-            continue
-    return ticks / _TICKS
-
-
-def _uses_more(pid: int, limit: int) -> bool:
-    """Return whether all processes together use more memory than the limit.
-
-    The resident size counts a shared page once for each process. That is too much, but cheap to read. Only if it
-    exceeds the limit do we add up the proportional shares.
-    """
-    members = list(_members(pid))
-    if sum(_resident(member)[0] for member in members) <= limit:
-        return False
-    return sum(map(_proportional, members)) > limit
-
-
-def _resident(pid: int) -> tuple[int, int]:
-    """Return the resident bytes of a process, and how many of them belong to files or are shared."""
-    try:
-        fields = _read(b"/proc/%d/statm" % pid).split()
-        return int(fields[1]) * _PAGE, int(fields[2]) * _PAGE
-    except (OSError, IndexError):
-        return 0, 0
-
-
-def _proportional(pid: int) -> int:
-    """Return the proportional share of a process in the memory in use, in bytes, with swap, proc_pid_smaps(5)."""
-    try:
-        lines = _read(b"/proc/%d/smaps_rollup" % pid).splitlines()
-    except OSError:
-        resident, shared = _resident(pid)  # we may not read its smaps, so count only its private pages
-        return resident - shared
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith((b"Pss:", b"SwapPss:")))
-
-
-def tasks_of(uid: int) -> int:
-    """Return the number of threads that run under a uid on this host. RLIMIT_NPROC limits it, getrlimit(2)."""
-    count = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                count += _threads(int(name)) if os.stat(f"/proc/{name}").st_uid == uid else 0
-            except OSError:
-                continue
-    return count
-
-
-class _Sizes:
-    """The disk space that some directories use. We go by descriptor and follow no link: the hook can change them."""
-
-    def __init__(self, directories: Sequence[bytes], limit: int) -> None:
-        self._directories = [os.open(directory, _DIRECTORY) for directory in directories]
-        self._limit = limit
-        self._poll = select.poll()
-        self._poll.register(0, 0)
-
-    def exceeded(self, _pid: int) -> bool:
-        total = 0
-        for directory in self._directories:
-            for number, size in enumerate(self._sizes(directory)):
-                total += size
-                if total > self._limit:
-                    return True
-                if number % 1000 == 999 and self._poll.poll(0):
-                    return False  # the launcher has ended the watch
-        return False
-
-    def _sizes(self, directory: int) -> Iterator[int]:
-        """Yield the size of each entry beneath a directory. At any depth, this needs only two open descriptors."""
-        levels: list[list[bytes]] = []
-        subdirectories: list[bytes] = []
-        try:
-            here = os.open(".", _DIRECTORY, dir_fd=directory)
-        except PermissionError:
-            return  # the hook has made the directory unreadable, as it can with any directory beneath
-        try:
-            yield from _entries(here, subdirectories)
-            levels.append(subdirectories)
-            while levels:
-                if not levels[-1]:
-                    levels.pop()
-                    if levels:
-                        here = _exchange(here, b"..")
-                    continue
-                try:
-                    here = _exchange(here, levels[-1].pop())
-                except OSError:
-                    continue  # it is gone by now, or the caller may not read it
-                subdirectories = []
-                yield from _entries(here, subdirectories)
-                levels.append(subdirectories)
-        except OSError:
-            return  # the hook has moved a directory on the way, or locked us out of one; the next look starts again
-        finally:
-            os.close(here)
-
-
-def _entries(directory: int, directories: list[bytes]) -> Iterator[int]:
-    """Yield the size on disk of each entry, and append the names of directories to ``directories``."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                directories.append(os.fsencode(entry.name))
-            yield status.st_blocks * 512
-
-
-def _exchange(here: int, name: bytes) -> int:
-    neighbour = os.open(name, _DIRECTORY, dir_fd=here)
-    os.close(here)
-    return neighbour
-
-
-class _FreeSpace:
-    """The free space on the filesystems of some directories, as bytes and as a number of files, statvfs(3)."""
-
-    def __init__(self, directories: Sequence[bytes], limit: int) -> None:
-        self._minima: list[tuple[int, int, int]] = []
-        devices = set()
-        for directory in directories:
-            fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
-            device = os.fstat(fd).st_dev
-            if device in devices:
-                os.close(fd)
-                continue
-            devices.add(device)
-            space, files = _free(fd)
-            self._minima.append((fd, min(limit, space // _FREE_SHARE), min(_FREE_INODES, files // _FREE_SHARE)))
-
-    def exceeded(self, _pid: int) -> bool:
-        for fd, minimum_space, minimum_files in self._minima:
-            space, files = _free(fd)
-            if space < minimum_space or files < minimum_files:
-                return True
-        return False
-
-
-def _free(fd: int) -> tuple[int, int]:
-    """Return the bytes and files that an ordinary user can still write; 0 if the filesystem does not count them."""
-    status = os.fstatvfs(fd)
-    return status.f_bavail * status.f_frsize, status.f_favail
-
-
-def _read(path: bytes) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = b""
-        while block := os.read(fd, 65536):
-            data += block
-        return data
-    finally:
-        os.close(fd)
+    poll.poll()

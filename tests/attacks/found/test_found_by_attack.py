@@ -26,7 +26,8 @@ from support.attacks.place import quiet
 import isolated_hooks
 from isolated_hooks import IsolatedHookCaller, Policy, PolicyError, UntrustedResultError
 from isolated_hooks.files.paths import RealFilesystem, resolve
-from isolated_hooks.launchers.linker_variables import absolute_libraries
+from isolated_hooks.files.steered import Trees
+from isolated_hooks.launchers.linker_variables import trusted_libraries
 from isolated_hooks.plan import Identity
 from isolated_hooks.protections import Protection
 from isolated_hooks.run import trial
@@ -166,7 +167,7 @@ def test_a_frontend_that_is_reached_by_a_link_in_the_tree_is_refused(tree: Path,
 )
 def test_the_linker_is_not_led_to_the_current_directory(environ: dict[str, str], changed: dict[str, str]) -> None:
     """Empty and relative elements are removed; absolute ones stay."""
-    assert absolute_libraries(environ) == changed
+    assert trusted_libraries(environ, Trees(())) == changed
 
 
 def test_the_launcher_loads_nothing_from_the_tree(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

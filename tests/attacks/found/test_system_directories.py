@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from isolated_hooks import Policy
-from isolated_hooks.files import paths as filesystem
+from isolated_hooks.files import listing
 from isolated_hooks.plan import Identity
 from isolated_hooks.run import trial
 from isolated_hooks.run.command import run_command
@@ -45,12 +45,13 @@ print(*results)
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory of /opt with files that only root can read, and two sockets that listen."""
+    """A toolchain in /opt with files that only root can read, and two sockets that listen."""
     directory = Path(tempfile.mkdtemp(prefix="isolated-hooks-test-", dir="/opt"))
     directory.chmod(0o755)
-    filesystem._private.cache_clear()  # the cache lives as long as the process
+    listing._private.cache_clear()  # the cache lives for a minute
     try:
         (directory / "private").mkdir(mode=0o700)
+        (directory / "bin").mkdir()  # so that it can be a toolchain
         for name, mode in (("open", 0o644), ("key", 0o600), ("private/key", 0o600)):
             (directory / name).write_text("text")
             (directory / name).chmod(mode)
@@ -84,7 +85,7 @@ def test_a_hook_sees_what_is_for_everybody(
 ) -> None:
     """With the mirrored id map, the hook holds CAP_DAC_OVERRIDE, which overrides modes."""
     monkeypatch.setattr(trial, "refused_identities", lambda *_: frozenset(refused))
-    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{place}/bin:{os.environ['PATH']}")
     results = dict(item.split(":") for item in _inside(place, tmp_path / "tree").split())
     assert results.pop("open") == "text"
     assert results.pop("socket") == results.pop("private/socket") == "refused"

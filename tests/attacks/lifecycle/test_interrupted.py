@@ -104,7 +104,11 @@ def test_a_frontend_killed_at_any_moment(built: Place) -> None:
 
 def _launchers(place: Place) -> list[int]:
     """Return the ids of the launcher's processes for this place, the oldest first."""
-    return [pid for pid in processes_naming(place.tmp) if b"__main__.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid
+        for pid in processes_naming(place.tmp)
+        if b"/launcher\0launch\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.slow
@@ -190,6 +194,7 @@ def test_a_full_directory_for_workspaces(place: Place) -> None:
     assert not (place.tree / "ran").exists()
 
 
+@pytest.mark.slow
 def test_no_more_user_namespaces(place: Place) -> None:
     """In a user namespace that may have no children, the call is refused, and the error has the remedy."""
     limit = "echo 0 > /proc/sys/user/max_user_namespaces; "

@@ -60,6 +60,7 @@ def test_calls_in_a_row_leave_nothing(soak: ModuleType, place: Place) -> None:
     _assert_nothing_is_left(soak, place, _IN_A_ROW, 1)
 
 
+@pytest.mark.slow
 def test_calls_at_once_leave_nothing(soak: ModuleType, place: Place) -> None:
     """The same, from threads of one frontend."""
     _assert_nothing_is_left(soak, place, 2 * _AT_ONCE, _AT_ONCE)

@@ -112,6 +112,7 @@ def test_a_process_that_keeps_output_open_does_not_block_the_caller(place: Place
     assert not any(processes(name))
 
 
+@pytest.mark.slow
 def test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit(place: Place, name: str) -> None:
     """The hook ignores SIGTERM, but it cannot ignore SIGKILL."""
     policy = Policy(limits={"wall_time": 0.5})

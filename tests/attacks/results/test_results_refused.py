@@ -24,6 +24,7 @@ import pytest
 from build.env import DefaultIsolatedEnv
 from packaging.version import Version
 from support.attacks.place import HERE, processes_naming, quiet
+from support.lanes import first_fast
 
 from isolated_hooks import IsolatedHookCaller, Policy, UntrustedResultError
 from isolated_hooks.selftest.world.processes import until
@@ -149,7 +150,9 @@ def test_output_json_that_is_none(tree: Path, name: str, error: str) -> None:
 # I05, I15: names.
 
 
-@pytest.mark.parametrize("name", ["../../../etc/passwd", "~/.netrc", ".", "", "/etc/passwd", {"a": 1}, 7, None])
+@pytest.mark.parametrize(
+    "name", first_fast(["../../../etc/passwd", "~/.netrc", ".", "", "/etc/passwd", {"a": 1}, 7, None], 3)
+)
 def test_a_returned_name_that_is_none(tree: Path, name: object) -> None:
     """I05: stock returns it, and frontends join it to the output directory."""
     out, settings = str(tree.parent / "out"), attack("returns", value=name)

@@ -146,6 +146,7 @@ def _on_a_small_disk(place: Place, script: str, description: dict[str, Any]) -> 
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sandboxed", [False, True])
 def test_j03_free_space(place: Place, sandboxed: bool) -> None:
     """The hook can write to the disk of the source tree, but it is ended before that disk is full."""
@@ -174,6 +175,7 @@ def test_j05_silence(place: Place, tier: str, limit: str) -> None:
     assert ended(place, "be_silent", limits={limit: 1}, seconds=600) == (limit, 1)
 
 
+@pytest.mark.slow
 def test_j06_processor_time(place: Place, tier: str) -> None:
     assert attack(place, "compute", seconds=0.5, processes=6) == "done"
     assert ended(place, "compute", limits={"cpu_time": 2}, seconds=0.9, processes=8) == ("cpu_time", 2)
@@ -190,7 +192,7 @@ def test_j07_terminals(place: Place) -> None:
     assert attack(place, "hold_terminals", limits={}, most=300) == 256
 
 
-@pytest.mark.parametrize("depth", [300, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [300, pytest.param(5000, marks=pytest.mark.nightly)])
 def test_j09_what_is_hard_to_remove(place: Place, tier: str, depth: int, tmp_path: Path) -> None:
     """Deep trees, names of any bytes, no rights, sockets, FIFOs and links, wherever a hook may write."""
     if depth > 300 and tier != "namespaces":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 
 from isolated_hooks.selftest.attack import Attack, done, fixed
 from isolated_hooks.selftest.attacks.table import ATTACKS, HARMLESS
@@ -82,7 +83,9 @@ def _planted(maker: subprocess.Popen[str]) -> dict[str, Any]:
     return planted
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", first_fast([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]), ids=lambda n: n.name
+)
 def test_nothing_is_left_of_a_world_whose_maker_is_killed(maker: subprocess.Popen[str], number: signal.Signals) -> None:
     """A terminal sends an interrupt to the whole process group, which does not include the janitor."""
     planted = _planted(maker)

@@ -19,6 +19,7 @@ def _files(directory: Path) -> set[str]:
     return {os.fspath(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_sdist_is_the_whole_tree_and_the_wheel_is_the_package(tmp_path: Path) -> None:
     tree, out = tmp_path / "tree", tmp_path / "out"
     shutil.copytree(ROOT, tree, ignore=not_sources)

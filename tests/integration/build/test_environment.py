@@ -17,13 +17,14 @@ import build.env
 import build.util
 import pytest
 from support.index import Index, backend_sdist, write_wheel
-from support.projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text
+from support.projects import CLI, WHEEL, cannot_run, clean_environ, command, facts, nothing_left, run_text, running
 from support.requirements import hostile_wheel, mark, write_needy
 
 from isolated_hooks import IsolatedRunner, Limits, Policy, PolicyError, SandboxUnavailableError
 from isolated_hooks.frontends.build import SandboxedEnv, environments
 from isolated_hooks.plan import Identity
 from isolated_hooks.run import trial
+from isolated_hooks.selftest.world.processes import until
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -192,7 +193,7 @@ def test_a_python_without_pip_is_told_so(indexed: Index, tmp_path: Path, monkeyp
 @pytest.mark.slow
 def test_limits_hold_for_sdists_of_requirements(indexed: Index, tmp_path: Path) -> None:
     backend_sdist(indexed.project("slow"), "slow", extra="import time; time.sleep(600)")
-    policy = Policy(limits=Limits(wall_time=1))
+    policy = Policy(limits=Limits(wall_time=10))  # it holds for the sandbox that unpacks the sdist, too
     with nothing_left(tmp_path), SandboxedEnv(policy=policy) as env, pytest.raises(build.BuildException, match="slow"):
         env.install(["slow"])
     assert "limit 'wall_time'" in env.reports[-1].error
@@ -219,6 +220,27 @@ def test_an_interrupted_build_leaves_nothing(index: Index, tmp_path: Path) -> No
         assert _made(temporary, "started")
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(60) != 0
+
+
+@pytest.mark.slow
+def test_the_hooks_of_a_requirement_end_with_a_killed_build(index: Index, tmp_path: Path) -> None:
+    """A pip is between the build and these hooks."""
+    backend_sdist(index.project("slow"), "slow", extra="import time; open('started', 'w'); time.sleep(600)")
+    project = write_needy(tmp_path / "project", ["slow"])
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environ = clean_environ(**index.environ(), TMPDIR=str(temporary))
+    argv = [*CLI, "build", "-w", os.fspath(project)]
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: _made(temporary, "started"), seconds=90)
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not running(temporary), seconds=30)
+    assert running(temporary) == []
+    command("run", "--", "true", cwd=project, environ={"TMPDIR": str(temporary)})
+    assert os.listdir(temporary) == []
 
 
 @pytest.mark.slow

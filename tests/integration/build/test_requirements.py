@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.index import PASSWORD, Index, backend_sdist, write_wheel
+from support.lanes import first_fast
 from support.projects import (
     WHEEL,
     cannot_run,
@@ -39,6 +40,7 @@ def build_plainly(project: Path, index: Index, *options: str, **environ: str) ->
 # No .pth.
 
 
+@pytest.mark.slow
 def test_a_pth_of_a_requirement_runs_in_sandboxes_alone(
     installer: str, index: Index, canary: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +107,7 @@ def started(trace: str, directory: str) -> tuple[int, list[str]]:
         if made:
             parents[made[2] or made[1]] = pid
         if call.startswith("exec"):
-            if "/sandbox/__main__.py" in call:
+            if "/sandbox/__main__.py" in call or '/launcher", "launch"' in call:
                 launchers.add(pid)
             elif call.startswith(f'execve("{directory}/'):
                 starts.append((pid, line))
@@ -140,7 +142,7 @@ def test_a_requirement_that_takes_the_place_of_the_interpreter(index: Index, can
 
 @pytest.mark.parametrize(
     "requirement",
-    ["-r /etc/hostname", "--index-url=http://127.0.0.1:9", "./here", "a @ http://127.0.0.1:9/\n--pre", ""],
+    first_fast(["-r /etc/hostname", "--index-url=http://127.0.0.1:9", "./here", "a @ http://127.0.0.1:9/\n--pre", ""]),
 )
 def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_path: Path) -> None:
     project = write_needy(tmp_path / "project", [])
@@ -149,7 +151,7 @@ def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_p
     with nothing_left(tmp_path):
         done = build(project, index)
     assert done.returncode == 1
-    assert "not a build requirement as PEP 508 defines it: " in done.stderr
+    assert "not a build requirement of an accepted form: " in done.stderr
     assert index.asked == []
     assert facts(project) == []
 
@@ -158,10 +160,10 @@ def test_what_is_no_requirement_is_refused(requirement: str, index: Index, tmp_p
 def test_a_requirement_takes_no_variables_of_the_callers(index: Index, tmp_path: Path) -> None:
     where = index.url.removesuffix("/simple")
     project = write_needy(tmp_path / "project", ["hostile @ " + where + "/${INDEX_TOKEN}/hostile-1.0-py3-none-any.whl"])
-    assert build(project, index, INDEX_TOKEN="token-of-the-caller").returncode == 1
-    assert len(index.asked) > 0
-    assert [path for path in index.asked if "token-of-the-caller" in path] == []
-    index.asked.clear()
+    done = build(project, index, INDEX_TOKEN="token-of-the-caller")
+    assert done.returncode == 1
+    assert "must not contain '${'" in done.stderr
+    assert index.asked == []
     assert build_plainly(project, index, INDEX_TOKEN="token-of-the-caller").returncode == 1
     assert [path for path in index.asked if "token-of-the-caller" in path] != []
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyproject_hooks
 import pytest
 from support.lanes import first_fast
-from support.projects import WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, write_project
+from support.projects import CLI, WHEEL, WITH_PYTHON, caller, command, facts, nothing_left, run_text, write_project
 
 from isolated_hooks import (
     HookKilledError,
@@ -59,6 +59,7 @@ def test_wall_time(tmp_path: Path) -> None:
     assert "wall_time" in hooks.reports[0].error
 
 
+@pytest.mark.slow
 def test_wall_time_lets_a_hook_clean_up_first(tmp_path: Path) -> None:
     code = "signal.signal(15, lambda *_: (tell(asked=True), sys.exit(1)))\ntime.sleep(600)"
     hooks = limited(code, tmp_path, wall_time=3)
@@ -75,6 +76,7 @@ def test_wall_time_ends_processes_that_ignore_signals(tmp_path: Path) -> None:
         hooks.get_requires_for_build_wheel()
 
 
+@pytest.mark.slow
 def test_wall_time_is_an_error_even_if_the_hook_then_succeeds(tmp_path: Path) -> None:
     code = "signal.signal(15, lambda *_: tell(asked=True))\ntime.sleep(1.5)"
     hooks = limited(code, tmp_path, wall_time=0.5)
@@ -89,6 +91,7 @@ def test_cpu_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("cpu_time", 1, -24)
 
 
+@pytest.mark.slow
 def test_cpu_time_of_a_process_that_ignores_its_signal(tmp_path: Path) -> None:
     code = "import signal; signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
     hooks = limited(code, tmp_path, cpu_time=1)
@@ -203,6 +206,7 @@ def test_idle_time(tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.seconds, caught.value.returncode) == ("idle_time", 1.0, -15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", first_fast(["stdout", "stderr"]))
 @pytest.mark.parametrize("target", first_fast(["pipe", "file", "null"]))
 def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, tmp_path: Path) -> None:
@@ -217,6 +221,7 @@ def test_a_hook_that_prints_now_and_then_is_not_idle(stream: str, target: str, t
     assert hooks.get_requires_for_build_wheel() == []
 
 
+@pytest.mark.slow
 def test_a_hook_that_waits_for_its_reader_is_not_idle(tmp_path: Path) -> None:
     """The frontend pauses for longer than the limit, while the hook prints more than a pipe holds."""
 
@@ -311,7 +316,7 @@ def test_wall_time_applies_if_nobody_reads_the_output(tmp_path: Path) -> None:
         hooks.get_requires_for_build_wheel()
 
 
-@pytest.mark.parametrize("where", ["os.write(1, bytes(65536))", "os.write(2, b'x')", "os.system('yes')"])
+@pytest.mark.parametrize("where", first_fast(["os.write(1, bytes(65536))", "os.write(2, b'x')", "os.system('yes')"]))
 def test_log_size(where: str, tmp_path: Path) -> None:
     hooks = limited(f"while True: {where}", tmp_path, log_size=100_000)
     with nothing_left(tmp_path), pytest.raises(HookKilledError, match=r"log_size.*100000") as caught:
@@ -319,6 +324,7 @@ def test_log_size(where: str, tmp_path: Path) -> None:
     assert (caught.value.limit, caught.value.value, caught.value.returncode) == ("log_size", 100_000, -9)
 
 
+@pytest.mark.slow
 def test_cpu_time_of_many_processes(tmp_path: Path) -> None:
     """No single process comes near the limit, because each works only for a moment."""
     code = """
@@ -382,6 +388,7 @@ def removed_cgroups(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return paths
 
 
+@pytest.mark.slow
 def test_memory_that_is_shared_is_counted_once(tmp_path: Path) -> None:
     code = """
 held = bytearray(80 * 2**20)
@@ -417,7 +424,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     assert os.listdir(out) == []
 
 
-@pytest.mark.parametrize("option", ["wall-time=1", "idle-time=1", "log-size=1K", "memory=100M"])
+@pytest.mark.parametrize("option", first_fast(["wall-time=1", "idle-time=1", "log-size=1K", "memory=100M"]))
 def test_limits_on_the_command_line(option: str, tmp_path: Path) -> None:
     code = "import time\nprint('x' * 2000, flush=True)\nheld = b'x' * 2**28\ntime.sleep(600)"
     code = code.replace("held", "time.sleep(600); held") if option != "memory=100M" else code
@@ -445,3 +452,40 @@ def test_the_doctor_reports_how_each_limit_is_enforced() -> None:
     assert limits["memory"]["exact"] is has_cgroup()
     assert ("cgroup" in limits["memory"]["how"]) is has_cgroup()
     assert "1024 MiB" in command("doctor", "--limit", "memory=1G").stdout
+
+
+@pytest.mark.parametrize("files", first_fast([64, 32, 100, 128, 200]))
+def test_the_doctor_and_the_hook_agree_on_few_descriptors(files: int, tmp_path: Path) -> None:
+    """The view of some identities takes a descriptor for each mount, and a hook has more mounts than the doctor's."""
+    shell = f'ulimit -n {files}; exec "$@"'
+    options = ("--allow-degraded", "no-namespaces")
+    doctor = run_text(["sh", "-c", shell, "sh", *CLI, "doctor", *options])
+    hook = run_text(["sh", "-c", shell, "sh", *CLI, "run", *options, "--", "true"], tmp_path)
+    assert (doctor.returncode, hook.returncode) in ((0, 0), (3, 125)), doctor.stdout + hook.stderr
+    if hook.returncode:
+        assert f"got {files}" in " ".join(hook.stderr.split())
+        assert f"got {files}" in " ".join(doctor.stdout.split())
+    assert files < 128 or hook.returncode == 0
+
+
+def test_a_soft_limit_on_descriptors_binds_the_hook_but_not_the_launcher(tmp_path: Path) -> None:
+    shell = 'ulimit -S -n 40; exec "$@"'
+    hook = run_text(
+        [
+            "sh",
+            "-c",
+            shell,
+            "sh",
+            *CLI,
+            "run",
+            "--allow-degraded",
+            "no-namespaces",
+            "--",
+            "sh",
+            "-c",
+            "ulimit -S -n; ulimit -H -n",
+        ],
+        tmp_path,
+    )
+    outside = run_text(["sh", "-c", f"{shell} -c 'ulimit -H -n'", "sh", "sh"])
+    assert hook.stdout.splitlines() == ["40", outside.stdout.strip()]

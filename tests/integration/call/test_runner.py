@@ -292,6 +292,7 @@ def test_a_runner_may_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 # Many calls at once, a killed frontend, and a wrong answer.
 
 
+@pytest.mark.slow
 def test_sixteen_hooks_at_once_from_threads(tmp_path: Path) -> None:
     projects = [write_project(tmp_path / f"project{n}", extra=f"WHICH = {n}") for n in range(4)]
     results: list[Any] = []

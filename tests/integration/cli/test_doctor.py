@@ -31,6 +31,7 @@ def test_the_table_names_every_protection() -> None:
         assert f"\n{protection.value} " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_host_without_user_namespaces_is_reported_with_exit_code_3() -> None:
     # In a user namespace that allows no further ones.
     script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'

@@ -72,15 +72,18 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ([], "CMD"),
-        (["--"], "CMD"),
-        (["--no-such-option", "--", "touch", "ran"], "--no-such-option"),
-        (["--expose", "missing", "--", "touch", "ran"], "does not exist"),
-        (["--expose", "", "--", "touch", "ran"], "--expose: expected a path"),
-        (["--writable=", "touch", "ran"], "--writable: expected a path"),
-        (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
-    ],
+    first_fast(
+        [
+            ([], "CMD"),
+            (["--"], "CMD"),
+            (["--no-such-option", "--", "touch", "ran"], "--no-such-option"),
+            (["--expose", "missing", "--", "touch", "ran"], "does not exist"),
+            (["--expose", "", "--", "touch", "ran"], "--expose: expected a path"),
+            (["--writable=", "touch", "ran"], "--writable: expected a path"),
+            (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
+        ],
+        3,
+    ),
 )
 def test_a_usage_error(options: list[str], message: str, work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path):

@@ -150,6 +150,7 @@ def test_a_shell_knows_the_size_of_the_window(shell: Terminal) -> None:
     assert shell.end() == 0
 
 
+@pytest.mark.slow
 def test_the_mode_of_the_callers_terminal_stays(work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path) as temporary:
         for script, code in (("stty raw -echo; exit 4", 4), ("stty -icanon; kill -KILL $$", 137)):

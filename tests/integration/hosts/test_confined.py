@@ -16,7 +16,8 @@ from support.projects import clean_environ, write_project
 from support.repository import NARROW
 
 from isolated_hooks import IsolatedHookCaller, Policy, Protection, ProtectionState, SandboxUnavailableError
-from isolated_hooks.plan import Identity, view
+from isolated_hooks.plan import Identity
+from isolated_hooks.plan import system as shown_system
 from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -346,7 +347,7 @@ def test_roots_hook_cannot_read_private_files_of_the_system(tmp_path: Path, monk
         (system / name).write_text("text")
     (system / "private").chmod(0o600)
     (system / "closed").chmod(0o700)
-    monkeypatch.setattr(view, "_SYSTEM", [*view._SYSTEM, os.fspath(system)])
+    monkeypatch.setattr(shown_system, "_SYSTEM", [*shown_system._SYSTEM, os.fspath(system)])
     paths = {name: os.fspath(system / name) for name in ("open", "private", "closed/inner")}
     project = write_project(
         tmp_path / "project",

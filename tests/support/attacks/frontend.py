@@ -45,7 +45,7 @@ def main(description: str) -> None:
     if options.get("mirror"):
         trial.refused_identities = lambda *_: frozenset((Identity.SINGLE, Identity.RANGE))
     if "program" in options:
-        bubblewrap._examine = lambda: (options["program"], Availability(True, ""))
+        bubblewrap._examine = lambda: (options["program"], Availability(True, ""), (0, 8))
     runner = _through_a_shell if options.get("shell") else None
     arguments = (options["tree"], "hostile", ["."], runner, options["python"])
     caller: pyproject_hooks.BuildBackendHookCaller = pyproject_hooks.BuildBackendHookCaller(*arguments)

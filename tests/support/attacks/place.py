@@ -175,12 +175,11 @@ def _in_sandboxes(tmp: Path) -> dict[int, str]:
 def locks(tmp: Path) -> list[str]:
     """Return the throw-away uids that this process holds, and those that sandboxes of calls with this TMPDIR hold.
 
-    A uid is held by a socket, and that is there for as long as a process has it open.
+    A uid is held by a byte of a file, and that is locked for as long as a process has the file open.
     """
-    lines = [line.split() for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()]
-    names = {fields[6]: fields[-1] for fields in lines if fields[-1].startswith("@isolated-hooks/uid")}
-    held = [link for pid in (os.getpid(), *processes_of(tmp)) for link in _links(f"/proc/{pid}/fd/*")]
-    return [names[inode] for link in held if (inode := link.removeprefix("socket:[").rstrip("]")) in names]
+    pids = (os.getpid(), *processes_of(tmp))
+    held = [(pid, link) for pid in pids for link in _links(f"/proc/{pid}/fd/*")]
+    return [f"{link} of {pid}" for pid, link in held if link.endswith("/isolated-hooks-uids")]
 
 
 def cgroups(tmp: Path) -> set[Path]:

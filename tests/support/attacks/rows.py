@@ -252,4 +252,197 @@ ROWS = {
         "integration/call/test_odd_modes.py::test_a_tree_of_foreign_owners",
         "integration/corpus/test_packages.py::test_the_wheel_is_the_same",
     ),
+    # Found by reviews from outside, and in attacks on the result. The tests without the sandbox among them show that
+    # the attack works.
+    "M01": _tested(
+        "write a program into a directory of the tree that PATH, PYTHONPATH or another search path names",
+        "attacks/found/test_frontend_paths.py::test_no_search_path_leads_into_the_tree",
+        "attacks/found/test_frontend_paths.py::test_a_search_path_into_the_tree_runs_it_without_us",
+    ),
+    "M02": _tested(
+        "write a library that the next launcher would load",
+        "attacks/found/test_search_paths.py::test_the_launcher_loads_no_library_of_an_earlier_hook",
+    ),
+    "M03": _tested(
+        "change what an editable installation of the tree imports",
+        "attacks/found/test_frontend_paths.py::test_an_editable_install_of_the_tree",
+    ),
+    "M04": _tested(
+        "change the build environment that lies in the tree",
+        "attacks/found/test_frontend_paths.py::test_temporary_files_do_not_lie_in_the_tree",
+        "attacks/found/test_workspaces.py::test_a_build_environment_in_the_tree_is_read_only",
+        "attacks/found/test_workspaces.py::test_pips_environment_in_the_tree_is_read_only",
+    ),
+    "M05": _tested(
+        "have a constraints file or pyproject.toml read again as it has left them",
+        "attacks/found/test_frontend_paths.py::test_constraints_are_those_of_the_start",
+        "attacks/found/test_frontend_paths.py::test_pyproject_is_not_read_again_as_a_hook_left_it",
+        "attacks/found/test_fromager_files.py::test_pyproject_is_read_as_data",
+    ),
+    "M06": _tested(
+        "have the frontend write a report, a file or an unpacked sdist elsewhere",
+        "attacks/found/test_frontend_paths.py::test_a_report_goes_where_it_was_to_go",
+        "attacks/found/test_frontend_paths.py::test_an_unpacked_sdist_replaces_nothing_else",
+        "attacks/found/test_frontend_paths.py::test_an_unpacked_sdist_stays_where_it_was_to_go",
+        "attacks/found/test_fromager_files.py::test_pkg_info_is_not_written_through_a_link",
+        "attacks/found/test_fromager_files.py::test_pkg_info_is_not_written_to_a_fifo",
+    ),
+    "M07": _tested(
+        "have the frontend remove another directory than the build environment",
+        "attacks/found/test_frontend_paths.py::test_an_environment_is_removed_where_it_was_made",
+    ),
+    "M08": _tested(
+        "move the output directory away, so that the frontend opens another artefact than the vetted one",
+        "attacks/found/test_output_directories.py::test_the_frontend_opens_what_was_vetted",
+        "attacks/found/test_output_directories.py::test_without_a_sandbox_the_frontend_opens_what_the_hook_has_put_there",
+        "attacks/found/test_output_directories.py::test_the_tree_itself_as_the_output_directory",
+        "attacks/found/test_output_directories.py::test_an_output_directory_in_a_writable_path",
+    ),
+    "M09": _tested(
+        "replace the artefact or the metadata of an earlier hook",
+        "attacks/found/test_output_directories.py::test_a_later_hook_cannot_change_an_artefact",
+        "attacks/found/test_output_directories.py::test_later_hooks_cannot_change_metadata",
+        "attacks/found/test_output_directories.py::test_a_later_hook_without_a_sandbox_changes_an_artefact",
+    ),
+    "M10": _tested(
+        "plant a workspace whose sweep changes owners, loads marshal data or ends processes",
+        "attacks/found/test_workspaces.py::test_a_planted_workspace_is_not_swept",
+        "attacks/found/test_workspaces.py::test_a_workspace_of_ours_is_swept",
+        "attacks/found/test_workspaces.py::test_no_hook_gets_the_register",
+    ),
+    "M11": _tested(
+        "read or change the workspace of another call",
+        "attacks/found/test_workspaces.py::test_a_hook_does_not_see_the_workspace_of_another_call",
+        "attacks/found/test_workspaces.py::test_a_hook_sees_what_is_not_hidden",
+        "attacks/found/test_workspaces.py::test_a_workspace_is_in_no_tree_to_which_the_hook_of_another_call_writes",
+    ),
+    "M12": _tested(
+        "stop the supervisor by reading back its own output",
+        "attacks/found/test_supervisor.py::test_no_hook_holds_up_a_limit_through_its_output",
+        "attacks/found/test_supervisor.py::test_no_hook_holds_up_a_limit_in_a_minute",
+        "attacks/found/test_supervisor.py::test_everything_ends_with_a_frontend_whose_hook_holds_up_its_output",
+    ),
+    "M13": _tested(
+        "connect to a socket that somebody binds in the tree later, or under another name",
+        "attacks/found/test_sockets.py::test_a_socket_that_somebody_binds_in_the_tree_meanwhile",
+        "attacks/found/test_sockets.py::test_a_socket_by_any_name",
+        "attacks/found/test_sockets.py::test_a_socket_of_another_network_namespace",
+        "attacks/found/test_sockets.py::test_no_socket_sends_without_being_connected",
+        "attacks/found/test_sockets.py::test_nothing_is_looked_at_twice",
+    ),
+    "M14": _tested(
+        "listen where an accomplice outside connects",
+        "attacks/found/test_sockets.py::test_what_a_hook_binds_is_reachable_from_inside_only",
+        "attacks/found/test_sockets.py::test_an_abstract_name_in_the_callers_network_cannot_be_bound",
+    ),
+    "M15": _tested(
+        "write into a FIFO that somebody else reads",
+        "attacks/found/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    ),
+    "M16": _tested(
+        "see a hidden file that somebody has replaced",
+        "attacks/found/test_view.py::test_what_is_hidden_stays_hidden_if_somebody_outside_replaces_it",
+    ),
+    "M17": _tested(
+        "leave a git repository whose configuration runs a command",
+        "attacks/found/test_git.py::test_a_repository_that_a_hook_has_made_is_set_aside",
+        "attacks/found/test_git.py::test_without_the_sandbox_it_would_run",
+        "attacks/found/test_git.py::test_a_repository_beneath_many_new_directories_is_found",
+        "attacks/found/test_git.py::test_a_nested_repository_stays_as_it_is",
+        "attacks/found/test_git.py::test_a_link_to_a_repository_can_be_used_and_not_replaced",
+        "attacks/found/test_git.py::test_what_the_configuration_leads_to_stays_as_it_is",
+    ),
+    "M18": _tested(
+        "read another build or private files under /opt",
+        "attacks/found/test_view.py::test_another_build_in_opt_does_not_exist",
+        "attacks/found/test_view.py::test_private_files_beside_programs_are_not_shown",
+    ),
+    "M19": _tested(
+        "find a token in a build variable or in the configuration of git",
+        "attacks/found/test_view.py::test_credentials_in_the_values_of_build_variables",
+        "attacks/found/test_git.py::test_no_token_in_a_configuration_is_shown",
+    ),
+    "M20": _tested(
+        "weaken what the next hook runs under, by many sockets or a deep tree",
+        "attacks/found/test_next_hook.py::test_the_trial_of_the_host_sees_nothing_of_the_tree",
+        "attacks/found/test_next_hook.py::test_a_tree_deeper_than_any_path_gives_the_next_hook_no_capability",
+        "attacks/found/test_next_hook.py::test_a_tree_whose_owners_nobody_can_find_is_refused",
+        "attacks/found/test_sockets.py::test_many_sockets_in_the_tree_cost_nothing",
+    ),
+    "M21": _tested(
+        "occupy the frontend with metadata, lines of output or markers",
+        "attacks/found/test_bounds.py::test_metadata_that_take_their_reader_too_much",
+        "attacks/found/test_bounds.py::test_a_wheel_whose_metadata_take_their_reader_too_much",
+        "attacks/found/test_bounds.py::test_output_of_a_failing_hook",
+        "attacks/found/test_bounds.py::test_a_marker_that_nobody_can_evaluate",
+        "unit/files/test_documents.py::test_what_takes_the_parser_too_many_steps_is_never_parsed",
+    ),
+    "M22": _tested(
+        "exceed a limit by short children, or delay one by many names",
+        "attacks/found/test_supervisor.py::test_children_that_nobody_waits_for_count",
+        "attacks/found/test_supervisor.py::test_many_names_exceed_a_limit_themselves",
+        "attacks/found/test_supervisor.py::test_many_names_delay_no_other_limit",
+    ),
+    "M23": _tested(
+        "take all throw-away uids or the caller's inotify instances",
+        "attacks/found/test_supervisor.py::test_no_local_user_takes_all_throw_away_uids",
+        "attacks/found/test_supervisor.py::test_no_hook_takes_all_of_the_callers_inotify_instances",
+    ),
+    "M24": _tested(
+        "leave a daemon that outlives its launcher",
+        "attacks/found/test_supervisor.py::test_no_daemon_outlives_a_launcher_that_its_runner_kills",
+        "attacks/lifecycle/test_interrupted.py::test_a_launcher_killed_at_any_moment",
+    ),
+    "M25": _tested(
+        "read the host's network and kernel by /proc without namespaces, or change flags of files",
+        "attacks/found/test_without_namespaces.py::test_without_the_sandbox_each_attack_works",
+        "attacks/found/test_without_namespaces.py::test_the_filter_refuses_what_landlock_does_not_confine",
+        "attacks/found/test_without_namespaces.py::test_landlock_gives_no_right_outside",
+        "attacks/found/test_without_namespaces.py::test_the_report_says_what_of_proc_is_open",
+    ),
+    "M26": _tested(
+        "have an old bubblewrap create a file outside by a link",
+        "attacks/found/test_bubblewrap_race.py::test_bwrap_alone_creates_a_file_outside",
+        "attacks/found/test_bubblewrap_race.py::test_under_our_launcher_nothing_is_created_outside",
+    ),
+    "M27": _tested(
+        "give a file a set-user-ID bit that a directory alone may have",
+        "attacks/found/test_modes.py::test_no_file_gets_the_set_user_id_bit",
+        "attacks/found/test_modes.py::test_no_race_gives_a_file_the_bit",
+    ),
+    "M28": _tested(
+        "lead pip, which unpacks an sdist, out of its directory by a link",
+        "attacks/found/test_attacked_frontends.py::test_an_sdist_with_links",
+        "attacks/found/test_attacked_frontends.py::test_a_build_requirement_that_is_an_sdist_with_links",
+    ),
+    "M29": _tested(
+        "name a script by a path, so that installing it writes elsewhere",
+        "attacks/found/test_attacked_frontends.py::test_a_build_requirement_whose_script_has_a_path_for_a_name",
+    ),
+    "M30": _tested(
+        "exchange the target of an installation for a link",
+        "attacks/found/test_attacked_frontends.py::test_a_hook_exchanges_the_target_of_an_install",
+        "attacks/found/test_attacked_frontends.py::test_every_change_through_a_link_is_refused",
+    ),
+    "M31": _tested(
+        "plant a wheel in a cache that lies in the tree",
+        "attacks/found/test_attacked_frontends.py::test_a_hook_plants_a_wheel_in_a_cache_in_the_tree",
+    ),
+    "M32": _tested(
+        "name another directory of the operator in a dependency",
+        "attacks/found/test_attacked_frontends.py::test_metadata_that_name_another_directory_of_the_operator",
+    ),
+    "M33": _tested(
+        "steer the terminal by metadata that pip prints",
+        "attacks/found/test_attacked_frontends.py::test_metadata_do_not_speak_to_the_terminal_through_pip",
+    ),
+    "M34": _tested(
+        "have pid 1, which connects and changes modes for it, follow a link to its own files",
+        "attacks/found/test_attacked_hooks.py::test_no_path_leads_to_what_pid_1_has_open",
+    ),
+    "M35": _tested(
+        "occupy the frontend with the configuration of a repository or with extras",
+        "attacks/found/test_attacked_hooks.py::test_no_configuration_of_a_repository_holds_up_the_frontend",
+        "attacks/found/test_attacked_frontends.py::test_a_requirement_whose_extras_multiply",
+    ),
 }

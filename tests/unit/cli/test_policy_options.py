@@ -78,10 +78,10 @@ def test_the_limit_of_a_name_wins_over_the_option_of_its_own(order: slice) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--time-limit", "-1"), "--time-limit: expected a positive number of seconds up to 2147483647, got -1.0"),
+        (("--time-limit", "-1"), "--time-limit: expected a positive number of seconds up to 2147483647, got -1"),
         (
             ("--limit", "wall-time=-1"),
-            "--limit.wall-time: expected a positive number of seconds up to 2147483647, got -1",
+            "--limit wall-time: expected a positive number of seconds up to 2147483647, got -1",
         ),
         (("--limit", "memory"), "--limit: expected NAME=VALUE, such as wall-time=3600 or memory=8G, got 'memory'"),
         (("--expose", ""), "--expose: expected a path, got an empty text"),

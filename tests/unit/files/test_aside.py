@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -104,3 +105,24 @@ def test_directories_of_another_user_are_left_alone(parent: int, tmp_path: Path)
     os.chown(tmp_path / name, 1001, 1001)
     sweep_aside(parent)
     assert (tmp_path / name).exists()
+
+
+def test_only_the_first_names_of_a_directory_are_looked_at(parent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output directory may lie in the source tree, where a hook makes names without end."""
+    yielded: list[str] = []
+
+    class Entry:
+        name = "a file of the hook"
+
+    @contextlib.contextmanager
+    def scandir(_: int) -> Iterator[Iterator[Entry]]:
+        def entries() -> Iterator[Entry]:
+            while True:
+                yielded.append("one more")
+                yield Entry()
+
+        yield entries()
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    sweep_aside(parent)
+    assert len(yielded) == 20_000

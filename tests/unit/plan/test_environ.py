@@ -12,7 +12,8 @@ from support.each import each
 
 import isolated_hooks.sandbox.environ as child
 from isolated_hooks.frontends.pip.program import STATE
-from isolated_hooks.plan.environ import EnvironRules, holds_credentials, looks_secret, plan_environ
+from isolated_hooks.plan.credentials import holds_credentials
+from isolated_hooks.plan.environ import EnvironRules, looks_secret, plan_environ
 from isolated_hooks.plan.environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
@@ -23,6 +24,8 @@ from isolated_hooks.plan.environtables import (
     SECRET_WORDS,
     STRUCTURAL,
 )
+from isolated_hooks.plan.gitsettings import git_variables
+from isolated_hooks.plan.projectvariables import PROJECT_VARIABLES
 from isolated_hooks.policy import Policy
 
 KEY = b"k" * 32
@@ -68,7 +71,7 @@ CANARIES = {
     "BASH_FUNC_ls%%": "() { hunter2; }",
     "PERL5OPT": "-Mhunter2",
     "GIT_SSH_COMMAND": "hunter2",
-    "GIT_CONFIG_KEY_1": "hunter2",
+    "GIT_CONFIG_KEY_9": "hunter2",
     "GCONV_PATH": "/hunter2",
     "HTTPS_PROXY": "hunter2",
     "VIRTUAL_ENV": "/hunter2",
@@ -99,6 +102,8 @@ def plan(
         tmpdir="/tmp",
         user="build",
         rustup_home=rustup_home,
+        git=git_variables(),
+        shows={"/usr/lib/x", "/usr/lib/y"}.__contains__,
     )
 
 
@@ -180,7 +185,7 @@ def test_a_runner_that_lets_the_ambient_value_win_does_not_leak_it() -> None:
 
 # The tables.
 
-KEEP_TABLES = (*ALWAYS_KEEP, *BUILD_VARIABLES, *NETWORK_VARIABLES, *PATH_LISTS, *sorted(STRUCTURAL))
+KEEP_TABLES = (*ALWAYS_KEEP, *BUILD_VARIABLES, *PROJECT_VARIABLES, *NETWORK_VARIABLES, *PATH_LISTS, *sorted(STRUCTURAL))
 
 
 def example(entry: str) -> str:
@@ -213,7 +218,7 @@ def test_entries_are_names_or_meaningful_prefixes() -> None:
         stem = entry[:-1] if entry.endswith("*") else entry
         assert stem.replace("_", "").isalnum()
         assert len(stem.replace("_", "")) >= 2
-    for table in (ALWAYS_KEEP, BUILD_VARIABLES, NETWORK_VARIABLES, NEVER):
+    for table in (ALWAYS_KEEP, BUILD_VARIABLES, PROJECT_VARIABLES, NETWORK_VARIABLES, NEVER):
         assert len(set(table)) == len(table)
 
 
@@ -222,7 +227,7 @@ def test_listed_variables_are_kept() -> None:
         assert hook_environ({name: "a value"})[name] == "a value"
         assert hook_environ({name: "a value"}, env_delete=[name.lower()]).get(name) is None
 
-    each(map(example, (*ALWAYS_KEEP, *BUILD_VARIABLES)), check)
+    each(map(example, (*ALWAYS_KEEP, *BUILD_VARIABLES, *PROJECT_VARIABLES)), check)
 
 
 READ_BY_BUILDS = """
@@ -236,6 +241,21 @@ def test_variables_that_real_builds_read_are_kept() -> None:
     names = READ_BY_BUILDS.split()
     kept = hook_environ(dict.fromkeys(names, "a value"))
     assert [name for name in names if kept.get(name) != "a value"] == []
+
+
+@pytest.mark.parametrize("name", ["pybind11_DIR", "Boost_ROOT", "OpenCV_DIR", "LZO_DIR", "ZLIB_INCLUDE_DIR"])
+def test_the_directory_of_a_package_is_kept_if_it_is_visible(name: str) -> None:
+    assert hook_environ({name: "/usr/lib/x"})[name] == "/usr/lib/x"
+    assert hook_environ({name: "/usr/lib/x:/usr/lib/y"})[name] == "/usr/lib/x:/usr/lib/y"
+    for value in ("/home/x", "/usr/lib/x:/home/x", "x", "", "ON"):
+        assert plan({name: value}).decisions[name].keep is (name in PROJECT_VARIABLES), value
+
+
+@pytest.mark.parametrize(
+    "name", ["GITHUB_X_DIR", "CI_PROJECT_DIR", "CCACHE_DIR", "X_CACHE_DIR", "XDG_X_DIR", "SSL_CERT_DIR", "MY_TOKEN_DIR"]
+)
+def test_the_directory_of_something_else_is_not_kept(name: str) -> None:
+    assert name not in hook_environ({name: "/usr/lib/x"})
 
 
 def test_case_matters_in_the_tables() -> None:
@@ -394,9 +414,7 @@ FITTED = {
     "XDG_STATE_HOME": "/home/build/.local/state",
     "CARGO_HOME": "/home/build/.cargo",
     "CARGO_NET_OFFLINE": "true",
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "safe.directory",
-    "GIT_CONFIG_VALUE_0": "*",
+    **git_variables(),
 }
 
 

@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 import pytest
+from support.fakes import no_hang
 
 from isolated_hooks.errors import PolicyError
 from isolated_hooks.policy import DEFAULT_REQUIRE, HOOKS, Limits, Policy, load_policy, parse_size
@@ -370,6 +371,29 @@ def test_unreadable_files_are_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "latin.toml"
     path.write_bytes(b"launcher = '\xff'")
     with pytest.raises(PolicyError, match="not valid TOML"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "huge", "/dev/zero", "dots"])
+def test_what_would_be_read_or_parsed_without_end_is_refused(kind: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "policy.toml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(10 << 30)
+    elif kind == "dots":
+        path.write_text("a" + ".a" * 200_000 + " = 1\n")
+    with no_hang(), pytest.raises(PolicyError, match=r"not a policy file: .*expected") as caught:
+        load_policy(kind if kind.startswith("/") else path)
+    assert (kind if kind.startswith("/") else "policy.toml") in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["hooks = {}", "limits = {{ wall-time = {} }}", "expose = [{}]", "packages = {}"])
+def test_a_number_too_long_to_print_is_an_error_like_any_other(text: str, tmp_path: pathlib.Path) -> None:
+    """Python refuses to write integers of more than 4300 digits in decimal, and TOML has hexadecimal ones."""
+    path = write(tmp_path, text.format("0x" + "f" * 5000))
+    with pytest.raises(PolicyError, match=r"type int that is too large to print|expected"):
         load_policy(path)
 
 

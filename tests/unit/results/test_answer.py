@@ -445,7 +445,7 @@ def test_lists_are_bounded(tmp_path: Path) -> None:
 def test_requirements_are_bounded_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading one of 4,096 characters takes milliseconds, so none is read where there are too many."""
     assert len(answer(tmp_path, {"return_val": ["a" * 4096] * 32}, GET_REQUIRES).returned or ()) == 32
-    monkeypatch.setattr("isolated_hooks.results.answer.Requirement", None)
+    monkeypatch.setattr("isolated_hooks.results.requirements.Requirement", None)
     assert "more than 131072 characters" in refused(tmp_path, {"return_val": ["a" * 4096] * 33}, GET_REQUIRES)
     assert "4096" in refused(tmp_path, {"return_val": ["a" * 4097]}, GET_REQUIRES)
 
@@ -598,3 +598,19 @@ def test_what_the_real_hook_script_writes_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(hooks.BackendUnavailable):
         missing.get_requires_for_build_wheel()
     assert [output.failure for output in seen] == ["", "", "unsupported", "hook_missing", "no_backend"]
+
+
+@pytest.mark.parametrize(
+    "marker", ["'x' in extras", "'x' in dependency_groups", "extras == 'x'", "python_version ~= 'x'", "os_name ~= '3'"]
+)
+def test_a_marker_that_nobody_can_evaluate_is_refused(marker: str, tmp_path: Path) -> None:
+    """Control: packaging parses it, and build ends with a KeyError."""
+    rule = refused(tmp_path, {"return_val": [f"nosuch; {marker}"]}, GET_REQUIRES)
+    assert "evaluate" in rule or "PEP 508" in rule  # earlier versions of packaging do not parse some of them
+
+
+@pytest.mark.parametrize(
+    "marker", ["extra == 'x'", "python_version < '3'", "platform_release >= '5.x' or os_name > 'a'"]
+)
+def test_markers_that_are_false_or_odd_are_let_through(marker: str, tmp_path: Path) -> None:
+    assert answer(tmp_path, {"return_val": [f"a; {marker}"]}, GET_REQUIRES).returned == (f"a; {marker}",)

@@ -21,7 +21,8 @@ from support.lanes import first_fast
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.files.entries import open_file
 from isolated_hooks.files.trees import remove_tree
-from isolated_hooks.results.artefacts import Artefact, export_fallback, export_file, export_metadata
+from isolated_hooks.results import artefacts
+from isolated_hooks.results.artefacts import Artefact, export_fallback, export_file, export_metadata, vet_wheel_name
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
 DIST_INFO = "pkg-1.0.dist-info"
@@ -614,6 +615,7 @@ def test_a_hostile_tree_is_removed_and_nothing_else(tmp_path: Path, user: int | 
     assert stat.S_IMODE(outside.stat().st_mode) == 0o751
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", first_fast([None, NOBODY]))
 @pytest.mark.parametrize("mode", first_fast([0o700, 0]))
 def test_five_thousand_levels_need_no_stack_and_few_descriptors(tmp_path: Path, user: int | None, mode: int) -> None:
@@ -711,3 +713,10 @@ def test_a_directory_swapped_for_a_link_is_not_followed(tmp_path: Path, monkeypa
     with pytest.raises(NotADirectoryError):
         remove(tmp_path)
     assert os.listdir(tmp_path / "outside") == ["kept"]
+
+
+def test_a_name_of_too_many_tags_is_refused_before_they_are_combined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: 255 bytes stand for 60,000 combinations, and every reader of the name makes an object of each."""
+    monkeypatch.setattr(artefacts, "parse_wheel_filename", lambda _: pytest.fail("it is parsed"))
+    with pytest.raises(UntrustedResultError):
+        vet_wheel_name(f"a-1-{'.'.join('a' * 38)}-{'.'.join('b' * 38)}-{'.'.join('c' * 38)}.whl")

@@ -167,3 +167,47 @@ def test_a_failure_half_way_closes_what_was_open(world: World, monkeypatch: pyte
         with no_leak(), pytest.raises(OSError, match="No space"):
             world.open(world.top / "outside/a/b/c")
         assert os.listdir(world.top / "outside") == []
+
+
+@pytest.mark.parametrize("place", ["src/dist", "src/a/dist", "outside/dist", "link/dist"])
+def test_what_is_kept_is_what_its_path_leads_to(world: World, place: str) -> None:
+    os.symlink("outside", world.top / "link")
+    with world.open(world.top / place) as output:
+        (world.top / place / "wheel").touch()
+        output.check()
+        output.keep(["wheel"])
+    assert os.listdir(world.top / place) == ["wheel"]
+
+
+@pytest.mark.parametrize("place", ["src/dist", "src/a/dist"])
+@pytest.mark.parametrize("how", ["gone", "other", "link", "file"])
+def test_a_directory_that_a_hook_has_moved_is_noticed_and_what_was_exported_is_removed(
+    world: World, place: str, how: str
+) -> None:
+    top = world.source / pathlib.Path(place).parts[1]
+    with world.open(world.top / place) as output:
+        os.close(os.open("wheel", os.O_CREAT | os.O_WRONLY, dir_fd=output.fd))
+        top.rename(world.source / "moved")
+        if how == "other":
+            (world.top / place).mkdir(parents=True)
+            (world.top / place / "wheel").touch()
+        elif how == "link":
+            os.symlink("moved", top)
+        elif how == "file":
+            top.touch()
+        with pytest.raises(UntrustedResultError):
+            output.check()
+        with pytest.raises(UntrustedResultError):
+            output.keep(["wheel"])
+        assert os.listdir(output.fd) == []
+
+
+def test_a_path_that_the_policy_makes_writable_counts_as_the_source_tree(world: World) -> None:
+    cache = world.top / "cache"
+    (cache / "src").mkdir(parents=True)
+    os.symlink(world.top / "outside", cache / "link")
+    with pytest.raises(UntrustedResultError), no_leak():
+        OutputDirectory(str(cache / "link/dist"), str(world.source), [str(cache)])
+    with OutputDirectory(str(cache / "src/dist"), str(cache / "src"), [str(cache), str(world.source)]) as output:
+        assert same(output.fd, cache / "src/dist")
+        output.check()

@@ -43,6 +43,9 @@ def test_a_signal_of_the_kernel_is_a_limit_only_where_there_is_one(number: signa
 
 def test_a_hook_whose_watcher_has_ended_was_not_killed_by_a_limit() -> None:
     assert isinstance(failure({"state": "exited", "code": -9, "limit": "watcher"}), SandboxSetupError)
+    starved = failure({"state": "exited", "code": -9, "limit": "no thread"})
+    assert isinstance(starved, SandboxSetupError)
+    assert "Resource temporarily unavailable" in str(starved)
 
 
 def test_what_went_well_is_no_failure_and_a_code_alone_is_one() -> None:

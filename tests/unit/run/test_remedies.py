@@ -71,3 +71,13 @@ def test_what_has_run_out_is_no_word_of_the_host_on_namespaces(number: int) -> N
     assert isinstance(refused, SandboxSetupError)
     assert os.strerror(number) in str(refused)
     assert isinstance(remedies.refusal({**failed, "errno": errno.EPERM}), SandboxUnavailableError)
+
+
+def test_too_few_descriptors_name_the_limit_and_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remedies.resource, "getrlimit", lambda _: (64, 128))
+    failed = {"state": "failed", "stage": "identity", "syscall": "open_tree", "path": b"/x", "errno": errno.EMFILE}
+    assert str(remedies.refusal(failed)).endswith(
+        "identity: open_tree: /x: Too many open files (the limit RLIMIT_NOFILE is 64, at most 128: raise it, for "
+        "instance with ulimit -n)"
+    )
+    assert str(remedies.refusal({**failed, "reason": "what is so"})).endswith("identity: open_tree: /x: what is so")

@@ -4,6 +4,7 @@ import fcntl
 import marshal
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -15,22 +16,32 @@ import pytest
 from support.fakes import make_plan, no_hang
 
 from isolated_hooks.errors import SandboxSetupError
-from isolated_hooks.files.held import abandoned
-from isolated_hooks.files.trees import remove_path
+from isolated_hooks.files import register
+from isolated_hooks.files.register import Registration
+from isolated_hooks.files.trees import remove_path, remove_tree
+from isolated_hooks.run import workspace as workspace_module
 from isolated_hooks.run.leftovers import sweep
-from isolated_hooks.run.workspace import Workspace
+from isolated_hooks.run.workspace import PrivateDirectory, Workspace
+from isolated_hooks.sandbox.status import start_time
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another owner")
 UID = 61500
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A temporary directory that only the test uses."""
+    """A temporary directory, and a place for a register, that only the test uses."""
     path = tmp_path / "temporary"
     path.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(path))
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(register, "_PARENTS", (str(tmp_path / "run"),))
     return path
+
+
+@pytest.fixture
+def records(place: pathlib.Path) -> pathlib.Path:
+    """The directory of the register, which is there as long as it has a record."""
+    return place.parent / "run" / f"isolated-hooks-register-{os.geteuid()}"
 
 
 def descriptors() -> list[str]:
@@ -41,13 +52,14 @@ def mode(path: str | pathlib.Path) -> int:
     return stat.S_IMODE(os.lstat(path).st_mode)
 
 
-def abandon(place: pathlib.Path, name: str = "isolated-hooks-0123456789abcdef", **status: Any) -> pathlib.Path:
+def abandon(place: pathlib.Path, *trees: pathlib.Path, **status: Any) -> pathlib.Path:
     """Leave a workspace as a frontend does that is killed."""
-    workspace = Workspace()
+    workspace = Workspace(map(str, trees))
     if status:
         pathlib.Path(workspace.path, "status").write_bytes(marshal.dumps(status))
-    workspace._release()
-    return pathlib.Path(workspace.path).rename(place / name)
+    workspace._registration.release(keep=True)
+    os.close(workspace._alive)
+    return pathlib.Path(workspace.path)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000, 0o077])
@@ -225,12 +237,6 @@ def test_no_temporary_directory_at_all_is_an_error_of_this_package(monkeypatch: 
         Workspace()
 
 
-def test_a_directory_that_cannot_be_swept_is_no_reason_to_stop(place: pathlib.Path) -> None:
-    (place / "file").touch()
-    for bad in ("none", "file"):
-        sweep(str(place / bad))
-
-
 @pytest.mark.parametrize("failing", ["mkdir", "mkfifo", "chown", "open"])
 def test_a_workspace_that_fails_half_way_leaves_nothing(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch, failing: str
@@ -274,7 +280,7 @@ def test_a_workspace_of_a_frontend_that_was_killed_is_removed(place: pathlib.Pat
     (left / "staging/wheel").touch()
     before = descriptors()
     with no_hang():
-        sweep(str(place))
+        sweep()
     assert os.listdir(place) == []
     assert descriptors() == before
 
@@ -306,7 +312,7 @@ def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathli
                 workspace.__exit__(None, None, None)
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        sweep(str(place))
+        sweep()
         assert os.listdir(place) == [], number
         if ended == 0:
             assert number > 10
@@ -317,7 +323,7 @@ def test_a_frontend_killed_while_it_makes_or_removes_its_workspace(place: pathli
 
 def test_a_workspace_in_use_is_kept(place: pathlib.Path) -> None:
     with no_hang(), Workspace() as workspace:
-        sweep(str(place))
+        sweep()
         assert os.listdir(place) == [os.path.basename(workspace.path)]
         assert sorted(os.listdir(workspace.path))[0] == "alive"
 
@@ -335,12 +341,12 @@ def test_a_workspace_in_use_by_another_process_is_kept(place: pathlib.Path) -> N
         with no_hang():
             while not list(place.glob("isolated-hooks-*/alive")):
                 pass
-            sweep(str(place))
+            sweep()
             assert len(list(place.glob("isolated-hooks-*"))) == 1
     finally:
         os.close(write)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    sweep(str(place))
+    sweep()
     assert os.listdir(place) == []
 
 
@@ -355,7 +361,7 @@ def test_a_workspace_that_is_being_made_is_kept(place: pathlib.Path, monkeypatch
                     pid = os.fork()
                     if pid == 0:
                         monkeypatch.undo()
-                        sweep(str(place))
+                        sweep()
                         os._exit(0)
                     os.waitpid(pid, 0)
                 return original(*args, **kwargs)
@@ -378,28 +384,29 @@ def test_a_workspace_that_is_being_made_is_kept(place: pathlib.Path, monkeypatch
 
 
 def test_without_locks_nothing_is_swept(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = abandon(place)
+
     def unsupported(fd: int, operation: int) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with Workspace() as workspace:
-        sweep(str(place))
-        assert len(os.listdir(workspace.path)) == 7
-    assert os.listdir(place) == []
-    left = abandon(place)
-    sweep(str(place))
+        sweep()
+        assert sorted(os.listdir(place)) == sorted([left.name, os.path.basename(workspace.path)])
     assert os.listdir(place) == [left.name]
 
 
-def test_what_is_being_swept_by_another_process_is_not_waited_for(place: pathlib.Path) -> None:
+def test_what_is_being_swept_by_another_process_is_not_waited_for(place: pathlib.Path, records: pathlib.Path) -> None:
     left = abandon(place)
-    above = os.open(place, os.O_RDONLY)
-    with no_hang(), abandoned(above, left.name):
-        sweep(str(place))
+    swept = register.abandoned()
+    with no_hang():
+        assert next(swept)[0].path == str(left)
+        sweep()
         assert os.listdir(place) == [left.name]
-    os.close(above)
-    sweep(str(place))
+        swept.close()
+    sweep()
     assert os.listdir(place) == []
+    assert not records.exists()
 
 
 @pytest.mark.parametrize("found", ["empty", "no alive", "a file for alive", "a FIFO of nobody"])
@@ -407,45 +414,51 @@ def test_a_workspace_that_nobody_holds_is_removed_whatever_is_in_it(place: pathl
     left = abandon(place)
     (left / "alive").unlink()
     if found == "empty":
-        remove_path(left)
-        left.mkdir()
+        for path in left.iterdir():
+            remove_path(path)
     elif found == "a file for alive":
         (left / "alive").touch()
     elif found == "a FIFO of nobody":
         os.mkfifo(left / "alive")
     with no_hang():
-        sweep(str(place))
+        sweep()
     assert os.listdir(place) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["isolated-hooks-main", "isolated-hooks-0123456789ab", "isolated-hooks-0123456789ABCDEF", ".isolated-hooks-0"],
-)
-def test_a_directory_of_another_name_is_kept(place: pathlib.Path, name: str) -> None:
-    """One of somebody who works on this package there, or of an earlier version, which holds its FIFO and no lock."""
-    (place / name).mkdir()
-    os.mkfifo(place / name / "alive")
-    sweep(str(place))
-    assert os.listdir(place) == [name]
+@pytest.mark.parametrize("name", ["isolated-hooks-0123456789abcdef", "isolated-hooks-0123456789abcdef0123"])
+def test_a_directory_that_only_looks_like_a_workspace_is_kept(place: pathlib.Path, name: str) -> None:
+    """A hook can make one: its name, its owner, its mode and what it holds prove nothing."""
+    left = abandon(place, files_of=UID, confined=False)
+    left.rename(place / name)
+    left.mkdir(0o700)
+    sweep()
+    assert sorted(os.listdir(place)) == sorted([left.name, name])
 
 
-@pytest.mark.parametrize("shape", ["file", "link", "fifo"])
-def test_what_only_looks_like_a_workspace_is_kept(place: pathlib.Path, shape: str, tmp_path: pathlib.Path) -> None:
-    path = place / "isolated-hooks-0123456789abcdef"
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    os.mkfifo(outside / "alive")
+@pytest.mark.parametrize("shape", ["gone", "file", "link", "fifo"])
+def test_what_took_the_place_of_a_workspace_is_kept(
+    place: pathlib.Path, records: pathlib.Path, shape: str, tmp_path: pathlib.Path
+) -> None:
+    left = abandon(place)
+    left.rename(tmp_path / "outside")
     if shape == "file":
-        path.touch()
+        left.touch()
     elif shape == "link":
-        os.symlink(outside, path)
-    else:
-        os.mkfifo(path)
+        os.symlink(tmp_path / "outside", left)
+    elif shape == "fifo":
+        os.mkfifo(left)
     with no_hang():
-        sweep(str(place))
-    assert os.listdir(place) == [path.name]
-    assert os.listdir(outside) == ["alive"]
+        sweep()
+    assert os.listdir(place) == ([] if shape == "gone" else [left.name])
+    assert "alive" in os.listdir(tmp_path / "outside")
+    assert not records.exists()
+
+
+def test_a_workspace_in_a_directory_that_is_gone_is_forgotten(place: pathlib.Path, records: pathlib.Path) -> None:
+    abandon(place)
+    place.rename(place.parent / "moved")
+    sweep()
+    assert not records.exists()
 
 
 def test_the_launcher_does_not_hold_the_workspace(place: pathlib.Path) -> None:
@@ -458,49 +471,79 @@ def test_the_launcher_does_not_hold_the_workspace(place: pathlib.Path) -> None:
         assert workspace.path not in shown
 
 
-@root_only
-def test_a_workspace_of_somebody_else_is_kept(place: pathlib.Path) -> None:
-    left = abandon(place)
-    os.chown(left, 1001, 1001)
-    sweep(str(place))
-    assert os.listdir(place) == [left.name]
-
-
-def with_plan(left: pathlib.Path, source: pathlib.Path) -> None:
-    (left / "plan").write_bytes(marshal.dumps({"trees": [os.fsencode(source)]}))
-
-
-@root_only
 def test_files_that_a_killed_frontend_left_to_the_throw_away_user_are_given_back(
     place: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files of another owner")
     source = tmp_path / "source"
     source.mkdir()
     for name in ("new", "old"):
         (source / name).touch()
     os.chown(source / "new", UID, UID)
     os.chown(source / "old", 1001, 1001)
-    with_plan(abandon(place, files_of=UID, confined=False), source)
-    sweep(str(place))
+    abandon(place, tmp_path / "none", source, files_of=UID, confined=False)
+    # A running call has the uid now, so these may be its files: wait for its end.
+    with Workspace() as running:
+        pathlib.Path(running.path, "status").write_bytes(marshal.dumps({"files_of": UID, "confined": False}))
+        assert sweep()
+        assert os.stat(source / "new").st_uid == UID
+    assert not sweep()
     assert os.listdir(place) == []
     assert (os.stat(source / "new").st_uid, os.stat(source / "old").st_uid) == (0, 1001)
 
 
-@pytest.mark.parametrize("state", ["no source", "no plan", "half a plan", "no uid", "half a status"])
-def test_whatever_a_killed_frontend_left_is_removed(place: pathlib.Path, tmp_path: pathlib.Path, state: str) -> None:
+@pytest.mark.parametrize("state", ["no source", "no uid", "half a status", "no inode"])
+def test_whatever_a_killed_frontend_left_is_removed(
+    place: pathlib.Path, tmp_path: pathlib.Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     status: dict[str, Any] = {"files_of": UID, "confined": False}
     if state == "no uid":
         del status["files_of"]
     if state == "half a status":
         del status["confined"]
-    left = abandon(place, **status)
-    with_plan(left, tmp_path / "none" if state == "no source" else tmp_path)
-    if state == "no plan":
-        (left / "plan").unlink()
-    if state == "half a plan":
-        (left / "plan").write_bytes((left / "plan").read_bytes()[:5])
-    sweep(str(place))
+    if state == "no inode":
+        write = register.Registration.write
+        without = lambda self, **facts: write(self, **{**facts, "inode": None})  # noqa: E731
+        monkeypatch.setattr(register.Registration, "write", without)
+    abandon(place, tmp_path / "none" if state == "no source" else tmp_path / "source", **status)
+    sweep()
     assert os.listdir(place) == []
+
+
+def test_a_sandbox_that_still_runs_is_killed_and_not_waited_for(place: pathlib.Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        left = abandon(place, pid=process.pid, born=start_time(process.pid))
+        other = abandon(place, pid=process.pid, born=b"1")  # a later process has that number now
+        with no_hang():
+            sweep()
+            assert not other.exists()
+            assert process.wait() == -signal.SIGKILL
+            assert not sweep()
+    assert not left.exists()
+
+
+def test_a_process_of_another_boot_is_left_alone(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with monkeypatch.context() as patch:
+            patch.setattr(workspace_module, "this_boot", lambda: "another")
+            left = abandon(place, pid=process.pid, born=start_time(process.pid))
+        sweep()
+        assert not left.exists()
+        assert process.poll() is None
+        process.kill()
+
+
+def test_a_process_that_cannot_end_is_not_waited_for(place: pathlib.Path) -> None:
+    """Its workspace stays until a later call."""
+    left = abandon(place, pid=os.getppid(), born=start_time(os.getppid()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+        assert sweep()
+    assert left.exists()
+    (left / "status").unlink()
+    assert not sweep()
+    assert not left.exists()
 
 
 def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
@@ -508,16 +551,112 @@ def test_one_workspace_that_cannot_be_removed_does_not_stop_the_others(
 ) -> None:
     from isolated_hooks.run import leftovers
 
-    discard = leftovers.discard
-    stuck = abandon(place, "isolated-hooks-0000000000000000").name
-    for number in range(1, 4):
-        abandon(place, f"isolated-hooks-{number:016}")
+    stuck, *_ = [abandon(place).name for _ in range(4)]
 
-    def refuse(path: str) -> None:
-        if os.path.basename(path) == stuck:
+    def refuse(parent: int, name: str) -> None:
+        if name == stuck:
             raise OSError(16, "Device or resource busy")
-        discard(path)
+        remove_tree(parent, name)
 
-    monkeypatch.setattr(leftovers, "discard", refuse)
-    sweep(str(place))
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers, "remove_tree", refuse)
+        assert not sweep()
     assert os.listdir(place) == [stuck]
+    sweep()
+    assert os.listdir(place) == []
+
+
+def test_a_workspace_is_in_no_tree_of_another_call(place: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with Workspace([str(place / "beside")]) as other, Workspace([str(place)]):
+        with Workspace([str(tmp_path / "tree")]) as workspace:
+            assert os.path.dirname(workspace.path) in ("/tmp", "/var/tmp", "/dev/shm")
+            assert workspace.others == ()
+        with PrivateDirectory(prefix="build-env-", shown=True) as environment:
+            assert not environment.path.startswith(str(place))
+        with Workspace([str(tmp_path)]) as later:
+            assert later.others == (other.path,)
+
+
+def test_a_call_that_starts_at_the_same_moment_is_seen(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After we have made the directory, and before we look."""
+    others = Registration.others
+    started: list[Workspace] = []
+
+    def start_another(registration: Registration) -> list[register.Record]:
+        if not started:
+            started.append(Workspace.__new__(Workspace))
+            started[0].__init__([str(place)])  # type: ignore[misc]
+        return others(registration)
+
+    monkeypatch.setattr(Registration, "others", start_another)
+    with Workspace() as workspace:
+        assert not workspace.path.startswith(str(place))
+        assert os.listdir(place) == []
+    started[0].close()
+
+
+def test_a_private_directory_of_a_killed_process_is_removed(place: pathlib.Path) -> None:
+    with PrivateDirectory(prefix="build-env-") as kept:
+        sweep()
+        assert re.fullmatch("build-env-[0-9a-f]{20}", os.path.basename(kept.path))
+        assert mode(kept.path) == 0o700
+    assert os.listdir(place) == []
+    left = PrivateDirectory(prefix="build-env-", shown=True)
+    pathlib.Path(left.path, "status").write_bytes(marshal.dumps({"files_of": UID, "confined": False}))
+    left._registration.release(keep=True)
+    sweep()
+    assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize("bad", ["writable by all", "of another user", "a link", "open to all", "a file"])
+def test_a_register_that_others_could_change_is_not_used(
+    place: pathlib.Path, records: pathlib.Path, tmp_path: pathlib.Path, bad: str
+) -> None:
+    if bad == "writable by all":
+        records.parent.chmod(0o777)
+    elif bad == "a link":
+        os.symlink(place, records)
+    elif bad == "a file":
+        records.touch()
+    else:
+        records.mkdir(0o755 if bad == "open to all" else 0o700)
+        if bad == "of another user":
+            if os.geteuid() != 0:
+                pytest.skip("only root can make files of another owner")
+            os.chown(records, 1001, 1001)
+    left = abandon(place)
+    sweep()
+    assert left.exists()
+    assert os.listdir(place) == [left.name]
+
+
+def test_no_tree_holds_the_register(place: pathlib.Path, records: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for tree in (tmp_path, records.parent, records, records / "beneath"):
+        assert register.holds_register(str(tree))
+    for tree in (place, records.parent / "beside", pathlib.Path(f"{records}-beside")):
+        assert not register.holds_register(str(tree))
+
+
+def test_a_full_disk_for_the_register_is_no_reason_to_stop(
+    place: pathlib.Path, records: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with Workspace() as workspace:
+        assert os.path.isdir(workspace.path)
+        assert not records.exists()
+    assert os.listdir(place) == []
+
+
+def test_half_a_record_is_read_as_far_as_it_goes(place: pathlib.Path, records: pathlib.Path) -> None:
+    with Workspace():
+        for number, text in enumerate(('{"path": "/a"}\n{"pa', "", "[]\n", '{"inode": [1]}\n', '{"trees": 3}\n')):
+            (records / f"{number}").write_text(text)
+        found = Registration()
+        assert sorted(r.path for r in found.others() if r.path.startswith("/a")) == ["/a"]
+        found.release()
+        sweep()
+        assert len(os.listdir(records)) == 1
+    assert not records.exists()

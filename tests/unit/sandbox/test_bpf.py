@@ -7,6 +7,7 @@ from support.bpfinterpreter import Interpreter
 
 from isolated_hooks.sandbox import seccomp
 from isolated_hooks.sandbox.bpf import Assembler
+from isolated_hooks.sandbox.numbers import NEWEST
 from isolated_hooks.sandbox.seccomprules import ALLOW, ENOSYS
 
 # The upper half of an argument, which the program does not load.
@@ -40,7 +41,7 @@ def test_the_search_finds_each_number_in_a_large_program() -> None:
         condition = (16, 0xFF, (number & 0xFF, 0xFE))
         targets[number] = assembler.check(condition, assembler.answer(number), assembler.answer(1000 + number))
     unknown = assembler.answer(ENOSYS)
-    assembler.load(0, seccomp._search(assembler, seccomp._ranges(targets, allow, unknown)))
+    assembler.load(0, seccomp._search(assembler, seccomp._ranges(((0, NEWEST),), targets, allow, unknown)))
     interpreter = Interpreter(assembler.program())
     assert len(interpreter.instructions) > 1000
     for number in range(468):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -13,12 +14,17 @@ import build.env
 from packaging.requirements import Requirement
 
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
+from ...files.pinned import Pinned
+from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
+from ...run.workspace import PrivateDirectory
 from ...text import visible
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
 from .inventory import installed_in, is_met, parsed
+from .reading import check_requirements
+from .stopped import StoppedError
 
 __all__ = ["SandboxedEnv", "unknown_build"]
 
@@ -47,13 +53,26 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.reports: list[HookReport] = []
 
     def __enter__(self) -> SandboxedEnv:
-        super().__enter__()
+        _check_place(getattr(self, "_requested_path", None))
+        # A later call removes a private directory if this process is killed. Older versions of build choose the place.
+        self._kept: PrivateDirectory | None = None
+        if getattr(self, "_requested_path", "") is None:
+            self._kept = PrivateDirectory(prefix="build-env-", shown=True)
+            self._requested_path = self._kept.path
         try:
+            super().__enter__()
+        except BaseException:
+            self._close_kept()
+            raise
+        if self._kept is not None:
+            self._requested_path = None  # so build removes it, also if the build fails
+        try:
+            self._held: Pinned | None = Pinned(self.path)
             theirs = getattr(self, "_env_backend", None)
             fetch = _FETCHERS.get(self.installer or "pip")  # None up to 1.5, where nothing was asked for
             if fetch is None or sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
                 raise unknown_build()
-            self._env_backend: Any = _Backend(theirs, self.path, fetch, self._policy, self.reports)
+            self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports)
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -63,7 +82,39 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         backend = getattr(self, "_env_backend", None)
         if isinstance(backend, _Backend):
             backend.close()
-        super().__exit__(*error)
+        held = getattr(self, "_held", None)
+        if held is None:
+            super().__exit__(*error)
+            self._close_kept()
+            return
+        with held:
+            # As build does: an environment in a directory of the user's stays if the build fails.
+            if getattr(self, "_requested_path", None) is None or error[0] is None:
+                with contextlib.suppress(OSError):
+                    held.remove()
+        self._held = None
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        if self._kept is not None:
+            with contextlib.suppress(OSError):
+                self._kept.close()
+
+
+def _check_place(path: str | None) -> None:
+    """Check that no hook has led the place for an environment out of its tree.
+
+    :raises build.BuildException: a link has
+    """
+    trees = recorded_trees()
+    if path is None or not trees.steer(os.path.abspath(path)):
+        return
+    real = os.path.realpath(path)
+    if not trees.hold(real):
+        raise build.BuildException(
+            f"the environment is not made in {visible(path)!r}, because a link in a source tree leads from there to "
+            f"{visible(real)!r}. Remedy: choose a directory outside of the source tree"
+        )
 
 
 def unknown_build() -> SandboxUnavailableError:
@@ -77,21 +128,24 @@ def unknown_build() -> SandboxUnavailableError:
 class _Backend:
     """Takes the place of build's own environment backend, and keeps no part of it that could install anything."""
 
-    def __init__(self, theirs: Any, path: str, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
+    def __init__(self, theirs: Any, held: Pinned, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
         self.python_executable: str = theirs.python_executable
         self.scripts_dir: str = theirs.scripts_dir
-        self.purelib: str = scheme_of(path)["purelib"]
+        self.purelib: str = scheme_of(held.path)["purelib"]
         self.display_name: str = theirs.display_name
-        self._path = path
+        self._path = held.path
+        self._held = held
         self._fetch = fetch
         self._policy = policy
         self._reports = reports
-        self._downloads = tempfile.mkdtemp(prefix="build-requirements-")
+        self._private = PrivateDirectory(prefix="build-requirements-")
+        self._downloads = self._private.path
         self._links: list[str] = []
 
     def close(self) -> None:
         """Remove the downloads."""
-        shutil.rmtree(self._downloads, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._private.close()
 
     def install_requirements(self, requirements: Collection[str]) -> None:
         """Install the requirements that are missing. Build up to 1.4 calls this method."""
@@ -106,6 +160,7 @@ class _Backend:
 
         :raises RequirementsError: a requirement could not be fetched, built, or installed
         """
+        check_requirements(requirements, self._policy)
         installed = installed_in(self._path)
         urls = self._policy.allow_url_requirements
         missing = [r for r in (parsed(text, local=urls) for text in requirements) if not is_met(r, installed)]
@@ -113,9 +168,11 @@ class _Backend:
         if not wanted:
             return
         try:
-            install(self._fetched(wanted, [*constraints], installed), self._path, self._policy)
+            fetched = self._fetched(wanted, [*constraints], installed)
+            self._held.check()
+            install(fetched, self._path, self._policy)
         except IsolatedHooksError as problem:
-            raise _StoppedError(problem) from problem
+            raise StoppedError(problem) from problem
 
     def _fetched(self, wanted: Sequence[str], constraints: Sequence[str], installed: Mapping[str, Distribution]) -> str:
         """Fetch without changing installed versions. If that fails, fetch without this constraint, as pip would."""
@@ -144,17 +201,6 @@ def _raise_unavailable(error: FetchError) -> None:
     for problem in error.problems:
         if issubclass(problem.kind, (SandboxUnavailableError, SandboxSetupError)):
             raise problem.error() from error
-
-
-class _StoppedError(build.BuildException):
-    """Carries an error of this package through build, which prints a traceback for exceptions that are not its own.
-
-    :ivar exception: the error
-    """
-
-    def __init__(self, exception: IsolatedHooksError) -> None:
-        super().__init__(str(exception))
-        self.exception = exception
 
 
 def _without_marker(requirement: Requirement) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -19,11 +20,16 @@ from collections.abc import Mapping, Sequence
 
 from build import _ctx
 
+from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
+from ...text import visible
+from ..copies import Copies
 from ..pip import Problem, Records, pip_command
 from ..pip import program as pip_program
 from ..pip.config import install_settings
+from ..surroundings import outside_environ
+from ..tether import tied
 from .installation import RequirementsError
 from .unpacking import INTERPRETER, TREE
 
@@ -76,7 +82,11 @@ def fetch_with_pip(request: Request) -> None:
         try:
             # On the command line, because in a requirements file pip expands ${NAME} to the values of environment
             # variables, credentials for instance.
-            _run([*command, "--", *request.requirements], _pip_environ(program, state))
+            with _outside() as copies:
+                environ = _pip_environ(program, state, copies)
+                environ[pip_program.STATE] = _started_here(environ[pip_program.STATE], directory)
+                environ["TMPDIR"] = _temporary(directory)
+                _run([*command, "--", *request.requirements], environ)
         except subprocess.CalledProcessError as problem:
             raise FetchError("see pip's output above", records.read().problems) from problem
         finally:
@@ -95,20 +105,30 @@ def fetch_with_uv(request: Request) -> None:
     empty = os.path.dirname(os.path.dirname(python))
     venv.EnvBuilder(symlinks=True, with_pip=False).create(empty)
     # uv reads settings from the pyproject.toml of the current directory, which is often the source tree.
-    command = [_uv(), "--directory", request.directory, "pip", *_verbosity(most=2)]
+    command = [*tied(), _uv(), "--directory", request.directory, "pip", *_verbosity(most=2)]
     command += ["install", "--python", python, "--prefix", tree]
     # With links into uv's cache, a hook that may write to the tree could change the contents of other environments.
     # Compiling would run an interpreter.
     command += ["--no-build", "--link-mode", "copy", "--no-compile-bytecode", *_constraints(request)]
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environ["VIRTUAL_ENV"] = empty
-    if "UV_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
-        environ["UV_KEYRING_PROVIDER"] = "subprocess"
     try:
-        _run([*command, "--", *request.requirements], environ)
+        with _outside() as copies:
+            environ = outside_environ(os.environ, copies)
+            environ.pop("PYTHONPATH", None)
+            environ["VIRTUAL_ENV"] = empty
+            environ["TMPDIR"] = _temporary(request.directory)
+            if "UV_KEYRING_PROVIDER" not in environ and shutil.which("keyring", path=environ["PATH"]):
+                environ["UV_KEYRING_PROVIDER"] = "subprocess"
+            _run([*command, "--", *request.requirements], environ)
     except subprocess.CalledProcessError as problem:
         hint = "isolated-hooks lets uv take only wheels; --installer pip builds sdists, too, in a sandbox"
         raise FetchError(hint) from problem
+
+
+def _temporary(directory: str) -> str:
+    """Return a directory for temporary files that goes with the downloads, even if somebody kills the installer."""
+    path = os.path.join(directory, "tmp")
+    os.mkdir(path)
+    return path
 
 
 def _constraints(request: Request) -> list[str]:
@@ -121,11 +141,22 @@ def _constraints(request: Request) -> list[str]:
     return options
 
 
-def _pip_environ(program: Sequence[str], state: str) -> Mapping[str, str]:
+def _outside() -> Copies:
+    return Copies(recorded_trees())
+
+
+def _started_here(state: str, directory: str) -> str:
+    """Return the state for a pip that ends with this process, and works outside of trees that hooks have written to."""
+    # git obeys the configuration that it finds in the current directory.
+    cwd = {"cwd": directory} if recorded_trees().steer(os.getcwd()) else {}
+    return json.dumps({**json.loads(state), "parent": os.getpid(), **cwd})
+
+
+def _pip_environ(program: Sequence[str], state: str, copies: Copies) -> dict[str, str]:
     # In a variable, because build prints the command if it fails.
-    environ = {**os.environ, pip_program.STATE: state.removeprefix(pip_program.OPTION)}
+    environ = {**outside_environ(os.environ, copies), pip_program.STATE: state.removeprefix(pip_program.OPTION)}
     # As build does: pip uses the keyring program only if this variable tells it to.
-    if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring"):
+    if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring", path=environ.get("PATH")):
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
     # The user means these two for the environments that they install into. PIP_PYTHON would start another pip, without
     # a sandbox.
@@ -141,6 +172,12 @@ def _uv() -> str:
         program = shutil.which(os.environ.get("UV") or "uv")
     if program is None:
         raise RequirementsError("uv executable not found: install uv, or use --installer pip")
+    program = os.path.abspath(program)
+    if recorded_trees().steer(program):
+        raise RequirementsError(
+            f"uv executable {visible(program)!r} lies in a source tree, where a hook may have written it. Remedy: "
+            "install uv elsewhere, or use --installer pip"
+        )
     return program
 
 

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import build.__main__
+import build._builder
 import build.env
 import build.util
 
-from ...errors import IsolatedHooksError, UntrustedResultError
+from ...errors import IsolatedHooksError
+from ...files.steered import Trees
 from ...files.trees import remove_path
 from ...policy import Policy
 from ...report import HookReport
-from ...results.archives.sdists import check_members
 from ...runner import IsolatedRunner
 from ...swapping import swap
-from ...text import visible
 from ..filtering import FilteringRunner, text_filtered
+from ..opening import watching
 from ..restore import Restoring
+from ..surroundings import Guarded, check_packages
+from .ends import bounded
 from .environment import SandboxedEnv, unknown_build
+from .given import check_given
+from .inputs import Inputs, extracting, trees_of
+from .reading import PyprojectReader
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
+
+# What runs outside the sandbox after the first hook.
+_PACKAGES = ("build", "installer", "packaging", "pyproject_hooks")
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -41,14 +48,18 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
     """Replace ``pyproject_hooks.BuildBackendHookCaller`` with our class within the context, and yield the hook reports.
 
-    build looks the class up in its module at every use. Some commands, such as ``--version``, never use it.
+    build looks the class up in its module at every use. Some commands, such as ``--version``, never use it. build also
+    reads each pyproject.toml through our reader.
 
     :param raw_output: whether to leave the output of hooks unfiltered; a command line filters it
     """
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
     # build unpacks the sdist with tarfile, which in some versions of Python follows links out of the directory.
     runner.unpacked = ("build_sdist",)
-    with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force:
+    with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force, Restoring() as changes:
+        if not hasattr(build._builder, "_read_pyproject_toml"):
+            raise unknown_build()
+        changes.attribute(build._builder, "_read_pyproject_toml", PyprojectReader(policy))
         yield swap_in_force.reports
 
 
@@ -100,55 +111,68 @@ def _guarded(original: Any) -> Any:
     return classmethod(from_isolated_env)
 
 
+@contextmanager
+def _holding(inputs: Inputs) -> Iterator[None]:
+    """Have build's command line use what ``inputs`` hold in the place of what its arguments name."""
+    make_parser = build.__main__.main_parser
+
+    def main_parser() -> argparse.ArgumentParser:
+        made: Any = make_parser()
+        parse = made.parse_args
+        made.parse_args = lambda *args, **kwargs: inputs.hold(parse(*args, **kwargs))
+        return cast(argparse.ArgumentParser, made)
+
+    with Restoring() as changes:
+        changes.attribute(build.__main__, "main_parser", main_parser)
+        if hasattr(build.__main__, "_extract_sdist"):  # otherwise this version has no --sdist-extract-dir
+            changes.attribute(build.__main__, "_extract_sdist", extracting(build.__main__._extract_sdist, inputs))
+        yield
+
+
 def run(
-    arguments: Sequence[str], policy: Policy, *, prog: str, raw_output: bool = False
+    arguments: Sequence[str],
+    policy: Policy,
+    *,
+    prog: str,
+    raw_output: bool = False,
+    ready: Callable[[], object] | None = None,
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
+    It changes the whole process until its end: what the process searches must not lead into the source tree.
+
     :param raw_output: whether to leave all output unfiltered, see :mod:`isolated_hooks.outputfilter`
+    :param ready: ``run`` calls it after build's parser has accepted the arguments and before the build
     :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
     # standard output is for programs.
     printed = () if raw_output else ("stderr",) if "--metadata" in arguments else ("stdout", "stderr")
+    options = parser(prog).parse_args(arguments)
+    check_given(options, policy)
     with (
         swapped(policy, raw_output=raw_output) as reports,
         environments(policy, reports),
         _removing_all(),
+        bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),
+        Guarded(policy) as guard,
+        watching(build.BuildException),
     ):
         try:
-            _check_sdist(build.__main__.main_parser().parse_args(arguments).srcdir, policy)
-            build.__main__.main(arguments, prog)
+            trees = Trees(trees_of(options, policy))
+            check_packages(trees, _PACKAGES)
+            guard.add(*trees.written)
+            if ready is not None:
+                ready()
+            with Inputs(trees, guard.copies) as inputs, _holding(inputs):
+                build.__main__.main(arguments, prog)
         except SystemExit as end:
             problem = own_error(end)
             if problem is not None:
                 raise problem from None
             return end.code if isinstance(end.code, int) else int(end.code is not None), reports
     return 0, reports
-
-
-def _check_sdist(path: str, policy: Policy) -> None:
-    """Check an sdist that the user named instead of a source tree, because build is about to unpack it.
-
-    :raises IsolatedHooksError: a member of the sdist could be unpacked outside the directory
-    """
-    if not (path.lower().endswith(".tar.gz") and os.path.isfile(path)):
-        return
-    try:
-        with tarfile.open(path) as sdist:
-            sdist.getmembers()
-        file = open(path, "rb")  # noqa: SIM115  # closed below
-    except Exception:
-        return  # build opens it the same way first, so it unpacks nothing and prints the error
-    try:
-        with file:
-            check_members(file.fileno(), path, limit=policy.limits.output_size)
-    except UntrustedResultError as problem:
-        raise IsolatedHooksError(
-            f"{visible(path)!r} was not unpacked: {problem.rule}{f': {problem.text}' if problem.text else ''}. Remedy: "
-            "if you trust it, unpack it yourself and build the directory"
-        ) from problem
 
 
 def own_error(end: BaseException) -> IsolatedHooksError | None:

@@ -7,11 +7,7 @@ of the environment does not run, neither inside the sandbox nor outside.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import subprocess
-import sys
 import sysconfig
 from collections.abc import Mapping
 
@@ -19,8 +15,7 @@ import installer
 from build import BuildException
 
 from ...policy import Policy
-from ...run.command import run_command
-from ...text import visible
+from ..inside import run_script
 from . import unpacking
 
 __all__ = ["RequirementsError", "install", "scheme_of"]
@@ -45,22 +40,9 @@ def install(directory: str, environment: str, policy: Policy) -> None:
     library = os.path.dirname(os.path.abspath(installer.__file__))
     script = os.path.abspath(unpacking.__file__)
     order = {"library": os.path.dirname(library), "directory": directory, "scheme": scheme_of(environment)}
-    inside = dataclasses.replace(
-        policy, network=False, source="read-write", expose=(directory, script, library), writable=()
-    )
-    # A path such as "../env/bin/python" passes through directories that the sandbox does not have.
-    python = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
-    argv = [python, "-I", "-S", script, json.dumps(order)]
-    errors: list[bytes] = []
-
-    def start(command: list[str]) -> None:
-        process = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        errors.append(process.stderr)
-
-    report = run_command(argv, environment, inside, start, stdin="null", python=sys.executable)
-    if report.returncode:
-        text = errors[0].decode(errors="replace").strip()
-        raise RequirementsError(f"cannot install the build requirements: {visible(text, limit=2000)}")
+    problem = run_script(script, order, environment, policy, reads=(directory, library))
+    if problem is not None:
+        raise RequirementsError(f"cannot install the build requirements: {problem}")
 
 
 def scheme_of(environment: str) -> Mapping[str, str]:

@@ -23,19 +23,25 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from itertools import zip_longest
 from types import ModuleType
 from typing import Any
 
-from ...errors import PolicyError
+from ...errors import PolicyError, UntrustedResultError
+from ...files.reading import read_file
+from ...files.steered import Trees
 from ...hookcall import SubprocessRunner
 from ...policy import HOOKS, Policy
 from ...protections import ProtectionState
 from ...report import HookReport
+from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
 from ...run.command import run_command
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ..build import own_error
+from ..opening import watching
 from ..restore import Restoring
+from ..surroundings import Guarded
 from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 
 __all__ = ["FromagerError", "run", "swapped"]
@@ -85,16 +91,24 @@ def swapped(policies: Policies) -> Iterator[list[HookReport]]:
         for owner, name, new in (
             (dependencies, _FACTORY, _factory(_part(dependencies, _FACTORY), policies)),
             (commands, _WRAPPER, _wrapper(_part(commands, _WRAPPER))),
+            (dependencies, _READER, _reader(_part(dependencies, _READER))),
             (environment, "run", _environment_run(_part(environment, "run"), policies)),
             *((environment, name, query) for name, query in queries.items()),
         ):
             changes.attribute(owner, name, new)
+        # fromager writes PKG-INFO and other files into source trees, also after hooks have run there.
+        changes.enter_context(watching(_refused))
         yield runner.reports
+
+
+def _refused(text: str) -> UntrustedResultError:
+    return UntrustedResultError(text)
 
 
 _MODULES = ("dependencies", "build_environment", "external_commands")
 _FACTORY = "get_build_backend_hook_caller"
 _WRAPPER = "network_isolation_cmd"
+_READER = "get_pyproject_contents"
 
 
 def _module(name: str) -> ModuleType:
@@ -177,6 +191,22 @@ def _wrapper(original: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str
     return network_isolation_cmd
 
 
+def _reader(original: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """Wrap fromager's function that reads pyproject.toml, which it does again after hooks."""
+
+    @functools.wraps(original)
+    def get_pyproject_contents(sdist_root_dir: Any) -> dict[str, Any]:
+        directory = os.path.abspath(sdist_root_dir)
+        try:
+            return parse_toml(
+                read_file(os.path.join(directory, "pyproject.toml"), Trees((directory,)), limit=MAX_PYPROJECT)
+            )
+        except FileNotFoundError:
+            return {}
+
+    return get_pyproject_contents
+
+
 def _marked_as_query(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def ask(*arguments: Any, **options: Any) -> Any:
@@ -215,15 +245,29 @@ def _variable_set(variable: ContextVar[Any], value: object) -> Iterator[None]:
         variable.reset(token)
 
 
+def _work_directory(arguments: Sequence[str]) -> str:
+    """Return the directory in which fromager makes all source trees."""
+    chosen = {"--output-dir": ".", "--work-dir": ""}
+    for option, value in zip_longest(arguments, arguments[1:], fillvalue=""):
+        name, equals, after = option.partition("=")
+        name = {"-O": "--output-dir", "-t": "--work-dir"}.get(name, name)
+        if name in chosen:
+            chosen[name] = after if equals else value
+    return os.path.abspath(chosen["--work-dir"] or os.path.join(chosen["--output-dir"], "work-dir"))
+
+
 def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int, list[HookReport]]:
     """Run fromager's command line and return its exit code and a report for each hook.
+
+    Neither this process nor any program that it starts searches the work directory, which holds all source trees.
 
     :raises FromagerError: fromager is not installed for this interpreter
     :raises IsolatedHooksError: an error of this package stopped fromager
     """
     _module("dependencies")
     main = _part(_module("__main__"), "invoke_main")
-    with swapped(policies) as reports, Restoring() as changes:
+    with swapped(policies) as reports, Restoring() as changes, Guarded(_policy_for(policies, "")) as guard:
+        guard.add(_work_directory(arguments))
         changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no arguments
         try:
             main()

@@ -12,13 +12,18 @@ from importlib.machinery import PathFinder
 from typing import Any
 
 from ...errors import PolicyError
+from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
 from ...text import visible
+from ..imports import python_flags
 from ..restore import Restoring
 from . import program
+from .further import search
+from .projects import own_temporary_files
 from .records import Record, Records
-from .seams import PipRunner, swapped
+from .runner import PipRunner
+from .seams import swapped
 from .session import PROGRAM, main
 
 __all__ = ["Outcome", "embedded", "pip_command", "run"]
@@ -61,7 +66,10 @@ def pip_command(
     :raises PolicyError: there is no pip
     """
     state = _state(policy, pip, records, raw_output)
-    return [python or sys.executable, PROGRAM, program.OPTION + json.dumps(state)]
+    if python is not None:
+        return [python, "-I", PROGRAM, program.OPTION + json.dumps(state)]
+    flags, text = python_flags(recorded_trees()), json.dumps({**state, **search()})
+    return [sys.executable, *flags, PROGRAM, program.OPTION + text]
 
 
 def run(
@@ -80,9 +88,9 @@ def run(
     :raises IsolatedHooksError: this pip cannot run with its hooks in a sandbox
     """
     _forget_working_directory()
-    with Records() as records:
+    with Records() as records, own_temporary_files(arguments):
         state = _state(policy, pip, records, raw_output)
-        os.environ[program.STATE] = json.dumps(state)
+        os.environ[program.STATE] = json.dumps({**state, "parent": os.getpid()})
         program.find_packages(state["packages"])
         sys.argv[0] = prog
         return Outcome(main(arguments, state, ready=ready), records.read())

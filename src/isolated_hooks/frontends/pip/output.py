@@ -1,18 +1,21 @@
 """Filters the output of hooks on its way into pip, which shows it with ``-v`` or if a hook fails.
 
-pip starts a hook through the name ``subprocess.Popen`` and reads its output line by line. This module does not touch
-pip's own output, its spinner or its progress bars.
+pip starts a hook through the name ``subprocess.Popen`` and reads its output line by line. pip's own messages hold what
+METADATA, file names and requirements say, and pass through its log. Its spinner and its progress bars do not, and stay.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import subprocess
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from ...outputfilter import OutputFilter
 
-__all__ = ["FilteringSubprocess"]
+__all__ = ["FilteringSubprocess", "filtered_log"]
 
 
 class FilteringSubprocess:
@@ -51,3 +54,30 @@ class _Lines:
 
     def close(self) -> None:
         self._stream.close()
+
+
+@contextlib.contextmanager
+def filtered_log() -> Iterator[None]:
+    """Filter every message that this process logs within the context, and the traceback that it comes with."""
+    make = logging.getLogRecordFactory()
+
+    def make_filtered(*args: Any, **options: Any) -> logging.LogRecord:
+        record = make(*args, **options)
+        # Objects of rich draw themselves. Of what others say, they hold the output of hooks, which is filtered.
+        if record.msg != "[present-rich] %s":
+            record.msg, record.args = _shown(record.getMessage()), ()
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = _shown("".join(traceback.format_exception(*record.exc_info)).rstrip("\n"))
+        return record
+
+    logging.setLogRecordFactory(make_filtered)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
+
+
+def _shown(text: str) -> str:
+    output = OutputFilter()
+    shown = output.feed(text.encode("utf-8", "backslashreplace")) + output.finish()
+    return shown.decode() if text.endswith("\n") else shown.decode().removesuffix("\n")

@@ -11,7 +11,10 @@ import json
 import os
 import sys
 
-__all__ = ["OPTION", "STATE", "find_packages"]
+if False:
+    from typing import Any
+
+__all__ = ["OPTION", "STATE", "find_packages", "find_paths"]
 
 #: The variable that holds, in JSON, the state that a pip shares with all pips that it starts. No hook sees a variable
 #: whose name begins with ``_ISOLATED_HOOKS``, see ``plan/environtables.py``.
@@ -36,6 +39,18 @@ def find_packages(roots: "dict[str, str]") -> None:
     sys.meta_path.insert(0, Finder)
 
 
+def find_paths(state: "dict[str, Any]") -> None:
+    """Search what the pip that started this one searched, except for trees that hooks write to.
+
+    This interpreter ignores ``PYTHONPATH`` and, under ``-S``, knows neither its site-packages nor its prefix.
+    """
+    if sys.executable != state.get("executable"):
+        return
+    sys.path.extend(entry for entry in state["path"] if entry not in sys.path)
+    if sys.flags.no_site:
+        sys.prefix, sys.exec_prefix = state["prefix"]
+
+
 def _main() -> int:
     if sys.version_info < (3, 10):  # noqa: UP036  # --python may name an old interpreter
         return _refuse("this interpreter is older than Python 3.10")
@@ -47,13 +62,19 @@ def _main() -> int:
     if STATE not in os.environ:
         return _refuse("this file is an internal part of isolated-hooks: run 'isolated-hooks pip' instead")
     state = json.loads(os.environ[STATE])
+    find_paths(state)
     find_packages(state["packages"])
     try:
         # No relative import, because the interpreter runs this file by its path.
+        tether = importlib.import_module("isolated_hooks.frontends.tether")
         session = importlib.import_module("isolated_hooks.frontends.pip.session")
         errors = importlib.import_module("isolated_hooks.errors")
     except ImportError as error:
         return _refuse(str(error))
+    if state.get("parent"):
+        tether.tie(state["parent"])
+    if state.get("cwd"):
+        os.chdir(state["cwd"])
     try:
         return int(session.main(sys.argv[1:], state))
     except errors.IsolatedHooksError as error:

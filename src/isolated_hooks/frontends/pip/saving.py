@@ -1,39 +1,20 @@
 """Keeps pip, which writes outside the sandbox, from following links that a hook made in order to redirect its writes.
 
 Wheels and downloads go to the current directory unless ``--wheel-dir`` or ``--dest`` names another one. The current
-directory is often the source tree. If a link has the name of a wheel, the wheel replaces the link. pip's other writes,
-``--report`` and the file of ``pip lock`` for instance, are refused if a link in a source tree leads out of it.
+directory is often the source tree. If a link has the name of a wheel, the wheel replaces the link. ``..opening`` looks
+at pip's other writes, ``--report`` and the file of ``pip lock`` for instance.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
-from ...files.paths import RealFilesystem, is_within, resolve
 from ...text import visible
 
-__all__ = ["SavingShutil", "link_out_of"]
-
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-
-
-def link_out_of(trees: Collection[str], path: object, flags: int) -> str | None:
-    """Return the link in a source tree that takes a path out of the tree, or ``None``.
-
-    :param trees: the real paths of the source trees in which hooks have run
-    :param path: the path in the audit event ``open``
-    :param flags: the flags in that event. For a file opened only for reading, the result is ``None``.
-    """
-    if not trees or not flags & _WRITING or not isinstance(path, (str, bytes)):
-        return None
-    name = os.path.abspath(os.fsdecode(path))
-    _, links = resolve(RealFilesystem(), name)
-    inside = [link for link in links if any(is_within(link, tree) for tree in trees)]
-    real = os.path.realpath(name)
-    return inside[0] if inside and not any(is_within(real, tree) for tree in trees) else None
+__all__ = ["SavingShutil"]
 
 
 class SavingShutil:

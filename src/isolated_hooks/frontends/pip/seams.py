@@ -15,22 +15,28 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ...errors import IsolatedHooksError, PolicyError, SwapError
-from ...files.paths import is_within
+from ...errors import SwapError
+from ...files.steered import Trees, recorded_trees
 from ...files.trees import remove_path
 from ...policy import Policy
-from ...runner import IsolatedRunner
 from ...swapping import swap
 from ...text import visible
+from ..copies import Copies
+from ..opening import refusal, refusal_of_change
 from ..restore import Restoring
-from .output import FilteringSubprocess
-from .saving import SavingShutil, link_out_of
+from ..surroundings import Guarded
+from .caching import caching_seams
+from .further import by_our_rules, is_further_pip
+from .output import FilteringSubprocess, filtered_log
+from .projects import checking, vetting_dependencies
+from .runner import PipRunner, installation_error
+from .saving import SavingShutil
 
-__all__ = ["PipRunner", "swapped"]
+__all__ = ["swapped"]
 
 _CALLER = "pip._internal.req.req_install:ConfiguredBuildBackendHookCaller"
 _COMMANDS = ("download", "install", "wheel")
@@ -39,65 +45,26 @@ _LEGACY = "pip._internal.utils.setuptools_build"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*t?d?m?")
 
 
-class PipRunner(IsolatedRunner):
-    """Raises this package's errors as pip's own, and records them, because pip does not always show them.
-
-    :param trusted: the directories of pip and of this package, which no hook may change
-    :ivar problems: the errors that it has raised, in order
-    :ivar running: the commands of the hook calls in progress
-    :ivar trees: the real paths of the directories to which hooks could write
-    """
-
-    def __init__(self, policy: Policy, trusted: Iterable[str]) -> None:
-        super().__init__(policy)
-        self._trusted = [os.path.realpath(path) for path in trusted]
-        self.problems: list[IsolatedHooksError] = []
-        self.running: list[Sequence[str]] = []
-        self.trees = {os.path.realpath(path) for path in policy.writable}
-
-    def __call__(
-        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
-    ) -> None:
-        """Run a hook as :class:`IsolatedRunner` does. Raise pip's ``InstallationError`` for errors of this package."""
-        self.running.append(cmd)
-        source = os.path.realpath(cwd or ".")
-        self.trees.add(source)
-        try:
-            self._check(source)
-            super().__call__(cmd, cwd, extra_environ)
-        except IsolatedHooksError as problem:
-            self.problems.append(problem)
-            raise _installation_error(str(problem)) from problem
-        finally:
-            self.running.pop()
-
-    def _check(self, source: str) -> None:
-        kept = [os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)]
-        for path in self._trusted:
-            if is_within(path, source) and not any(is_within(path, prefix) for prefix in kept):
-                raise PolicyError(
-                    f"{visible(path)!r}, which runs outside of the sandbox, lies in the source tree "
-                    f"{visible(source)!r}, where a hook could change it. Remedy: move it out of the source tree"
-                )
-
-
-def _installation_error(text: str) -> Exception:
-    error: Exception = importlib.import_module("pip._internal.exceptions").InstallationError(text)
-    return error
-
-
 @contextlib.contextmanager
-def swapped(runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool) -> Iterator[None]:
+def swapped(
+    runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool, guard: Guarded | None = None
+) -> Iterator[None]:
     """Make pip call hooks in this process through ``runner``, and run ``runnable`` for each pip that it starts.
 
     :param alone: whether this process runs only pip. If so, it refuses to start Python for any other purpose.
     :param raw_output: whether to leave the output of hooks unfiltered
+    :param guard: guards this process, if it runs only pip
     :raises SwapError: this pip lacks a name that has to be changed
     """
     modules = _load()
     with Restoring() as changes:
         changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
-        seams = [*_seams(modules, runnable), *(() if raw_output else _output_seams(runner))]
+        runner.guard = guard
+        copies = guard.copies if guard is not None else changes.enter_context(Copies(Trees(())))
+        seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner)]
+        if not raw_output:
+            seams += _output_seams(runner)
+            changes.enter_context(filtered_log())
         # Another program may not have resolved the links that the user has in these paths.
         seams += _saving_seams() if alone else ()
         for owner, name, value in seams:
@@ -125,7 +92,9 @@ def _unsupported(reason: str) -> SwapError:
     return SwapError(f"isolated-hooks does not support pip {version}: {reason}. Remedy: use pip 23 to 26")
 
 
-def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, str, Any]]:
+def _seams(
+    modules: Sequence[ModuleType], runnable: str, policy: Policy, copies: Copies
+) -> Iterator[tuple[Any, str, Any]]:
     """Yield each change as an owner, the name of its attribute, and the new value."""
     starters = [module for module in modules if hasattr(module, "get_runnable_pip")]
     names = {module.__name__.removeprefix("pip._internal.").split(".")[0] for module in starters}
@@ -133,6 +102,8 @@ def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, 
         raise _unsupported("it starts further pips in an unknown way")
     for module in starters:
         yield module, "get_runnable_pip", lambda: runnable
+        if hasattr(module, "call_subprocess"):
+            yield module, "call_subprocess", by_our_rules(module.call_subprocess, runnable, copies)
     for module in modules:
         for name, value in list(vars(module).items()):
             if isinstance(value, FunctionType) and value.__module__ == _LEGACY:
@@ -141,8 +112,15 @@ def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, 
     load = getattr(requirement, "load_pyproject_toml", None)
     if load is None:
         raise _unsupported("it reads pyproject.toml in an unknown way")
-    if "use_pep517" in inspect.signature(load).parameters:
-        yield requirement, "load_pyproject_toml", _with_hooks(load)
+    checked = checking(load, policy)
+    with_hooks = "use_pep517" in inspect.signature(load).parameters
+    yield requirement, "load_pyproject_toml", _with_hooks(checked) if with_hooks else checked
+    readers = [module for module in modules if hasattr(module, "install_req_from_req_string")]
+    if not any(module.__name__ == "pip._internal.cli.req_command" for module in readers):
+        raise _unsupported("it reads dependencies in an unknown way")
+    for module in readers:
+        vetting = vetting_dependencies(module.install_req_from_req_string, policy)
+        yield module, "install_req_from_req_string", vetting
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
         yield installer, "install", _by_this_interpreter(installer.install)
@@ -150,6 +128,59 @@ def _seams(modules: Sequence[ModuleType], runnable: str) -> Iterator[tuple[Any, 
     temporary = sys.modules.get("pip._internal.utils.temp_dir")
     if hasattr(temporary, "rmtree"):
         yield temporary, "rmtree", remove_path
+
+
+def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+    """Yield the changes that keep sdists and wheels from choosing where pip writes, and hooks from choosing wheels."""
+    unpackers = [module for module in modules if hasattr(module, "unpack_file")]
+    if not any(module.__name__ == "pip._internal.operations.prepare" for module in unpackers):
+        raise _unsupported("it unpacks sdists in an unknown way")
+    for module in unpackers:
+        yield module, "unpack_file", runner.unpack
+        for name in ("get_file_url", "_check_download_dir"):
+            if hasattr(module, name):
+                yield module, name, _of_files(getattr(module, name))
+    try:
+        yield from caching_seams()
+    except (AttributeError, ImportError):
+        raise _unsupported("it caches in an unknown way") from None
+    try:
+        maker: Any = importlib.import_module("pip._internal.operations.install.wheel").PipScriptMaker
+        yield maker, "make", _beside_others(maker.make)
+    except (AttributeError, ImportError):
+        raise _unsupported("it writes scripts in an unknown way") from None
+
+
+def _of_files(find: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function of pip that finds an sdist or wheel: pip would wait for a FIFO, or read a device, without end."""
+
+    @functools.wraps(find)
+    def wrapper(link: Any, download_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        given = [link.file_path] if link.is_file else []
+        for path in (*given, *([os.path.join(download_dir, link.filename)] if download_dir else [])):
+            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+                raise installation_error(
+                    f"{visible(path, limit=300)!r} is not a package (expected a regular file or a directory, got a "
+                    "FIFO, a device or a socket)"
+                )
+        return find(link, download_dir, *args, **kwargs)
+
+    return wrapper
+
+
+def _beside_others(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the method of pip that writes a script: a wheel names it, and pip before 26.3 takes any path as a name."""
+
+    @functools.wraps(make)
+    def make_script(self: Any, specification: str, *args: Any, **kwargs: Any) -> Any:
+        if "/" in specification:
+            raise installation_error(
+                f"the entry point {visible(specification, limit=300)!r} is not that of a script: its name must be a "
+                "file name"
+            )
+        return make(self, specification, *args, **kwargs)
+
+    return make_script
 
 
 def _output_seams(runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
@@ -164,11 +195,11 @@ def _saving_seams() -> Iterator[tuple[Any, str, Any]]:
         module = sys.modules.get(f"pip._internal.{name}")
         if getattr(module, "shutil", None) is not shutil:
             raise _unsupported("it saves wheels in an unknown way")
-        yield module, "shutil", SavingShutil(_installation_error, into=into)
+        yield module, "shutil", SavingShutil(installation_error, into=into)
 
 
 def _refuse_legacy(*_: Any, **__: Any) -> None:
-    raise _installation_error(
+    raise installation_error(
         "this pip would run setup.py outside of any hook, so without a sandbox, because of --no-use-pep517 or because "
         "the backend has no hook for editable installs. Remedy: drop --no-use-pep517 and --editable, or use pip 25.3 "
         "or newer"
@@ -191,7 +222,7 @@ def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(install)
     def guarded(self: Any, requirements: Any, prefix: Any, **kwargs: Any) -> None:
         if getattr(prefix, "venv_executable", None):
-            raise _installation_error(
+            raise installation_error(
                 "with --use-feature venv-isolation, pip installs build requirements with the interpreter of the build "
                 "environment, which runs their .pth files without a sandbox. Remedy: drop that option, or add "
                 "--use-feature inprocess-build-deps"
@@ -204,7 +235,7 @@ def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
 class _Watch:
     """Refuses to start Python in this process, except for a hook's sandbox or a pip with the swap.
 
-    It also refuses to write through a link that a hook may have made.
+    It also refuses to open what a hook may have made in the place of a file.
     """
 
     def __init__(self) -> None:
@@ -215,30 +246,24 @@ class _Watch:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.runner is None or self.runner.running:
             return
-        if event == "open":
-            self._check_written(self.runner.trees, args[0], args[2])
-        elif self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
+        trees = recorded_trees()
+        text = refusal(trees, args[0], args[2]) if event == "open" else refusal_of_change(trees, event, args)
+        if text is not None:
+            raise installation_error(text)
+        if self.runnable is not None and event in ("subprocess.Popen", "os.exec", "os.posix_spawn"):
             self._check_started(self.runner, args)
-
-    def _check_written(self, trees: Collection[str], path: object, flags: int) -> None:
-        link = link_out_of(trees, path, flags)
-        if link is not None:
-            raise _installation_error(
-                f"{visible(link)!r} leads out of the source tree, and a hook may have made this link, so pip does not "
-                "write through it. Remedy: choose a file outside of the source tree"
-            )
 
     def _check_started(self, runner: PipRunner, args: tuple[Any, ...]) -> None:
         argv = [os.fsdecode(a) for a in (args[1] if isinstance(args[1], (list, tuple)) else [args[1]])]
         program = os.fsdecode(args[0] or argv[0])
         starts_python = any(_PYTHON.fullmatch(os.path.basename(path)) for path in (program, os.path.realpath(program)))
-        if starts_python and argv[1:2] != [self.runnable]:
+        if starts_python and not is_further_pip(argv, self.runnable or ""):
             problem = SwapError(
                 f"pip tried to run {visible(' '.join(argv), limit=300)!r} with Python, outside of any known hook, so "
                 "without a sandbox; isolated-hooks did not let it. Remedy: use another version of pip, from 23 to 26"
             )
             runner.problems.append(problem)
-            raise _installation_error(str(problem)) from problem
+            raise installation_error(str(problem)) from problem
 
 
 @functools.cache

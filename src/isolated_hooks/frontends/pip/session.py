@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...policy import Policy
+from ..surroundings import Guarded
+from .further import named_files
 from .records import add_record
-from .seams import PipRunner, swapped
+from .runner import PipRunner
+from .seams import swapped
 
 __all__ = ["PROGRAM", "main"]
 
@@ -31,8 +34,12 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
         if code is not None:
             return code
         ready()
-    runner = PipRunner(Policy(**state["policy"]), state["packages"].values())
-    with swapped(runner, PROGRAM, alone=True, raw_output=state["raw_output"]):
+    policy = Policy(**state["policy"])
+    runner = PipRunner(policy, state["packages"].values())
+    runner.named = named_files(arguments)
+    runner.trees.update(state.get("trees", ()))
+    with Guarded(policy) as guard, swapped(runner, PROGRAM, alone=True, raw_output=state["raw_output"], guard=guard):
+        guard.add(*runner.trees)
         try:
             code = _run_pip(arguments)
         finally:

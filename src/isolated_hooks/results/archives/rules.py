@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from ...errors import UntrustedResultError
 from ...text import is_visible
+from ..metadata import MAX_DOCUMENT, vet_metadata
 from ..names import Project
 
 __all__ = [
@@ -33,8 +34,6 @@ __all__ = [
 MAX_MEMBERS = 65_535
 MAX_PATH = 1024
 MAX_NAME = 255
-MAX_DOCUMENT = 16 << 20
-"""The most bytes of a file in an archive that we read as a whole, such as METADATA."""
 
 # Deflate unpacks to at most 1000 times the size. Real artefacts stay below 50; small ones may hold a file of zeros.
 MAX_RATIO = 200
@@ -132,8 +131,10 @@ def check_identity(document: bytes, expected: Project, where: str) -> None:
 def read_identity(document: bytes, where: str) -> Project:
     """Return the project that core metadata describe.
 
-    :raises UntrustedResultError: they do not have exactly one valid name and version
+    :raises UntrustedResultError: they do not have exactly one valid name and version, or :func:`vet_metadata` refuses
+        them
     """
+    vet_metadata(document, where)
     try:
         message = BytesHeaderParser().parsebytes(document)
         names, versions = message.get_all("Name", []), message.get_all("Version", [])

@@ -24,6 +24,8 @@ _BLOCK = 1 << 18
 # Several times the size of two names of 1024 bytes and a member's other fields. If pax records overlap, Python 3.12.3
 # and older reads the square of that.
 _MAX_HEADERS = 8 << 10
+# tarfile keeps the headers of all members when it unpacks them. As many members as we allow have half of this.
+_MAX_ALL_HEADERS = 128 << 20
 # For n digits in a row, Python 3.12.5 and older takes n squared steps (CVE-2024-6232).
 _LONG_NUMBER = re.compile(rb"[0-9]{128}")
 # No "size": some readers use the size in the header itself (CVE-2025-62518).
@@ -77,6 +79,7 @@ class _Unpacked:
 
     def __init__(self, fd: int, limit: int) -> None:
         self.header_bytes_left = _MAX_HEADERS
+        self._all_header_bytes_left = _MAX_ALL_HEADERS
         self._fd = fd
         self._place = self._packed_place = 0
         self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -99,6 +102,9 @@ class _Unpacked:
         self.header_bytes_left -= size
         if size < 0 or self.header_bytes_left < 0:
             raise UntrustedResultError(f"the headers of a tar member must not be larger than {_MAX_HEADERS} bytes")
+        self._all_header_bytes_left -= size
+        if self._all_header_bytes_left < 0:
+            raise UntrustedResultError(f"all headers of a tar file must not be larger than {_MAX_ALL_HEADERS} bytes")
         self._last = self._take(size)
         if _LONG_NUMBER.search(self._last):
             raise UntrustedResultError("a tar header must not have a number of more than 127 digits")

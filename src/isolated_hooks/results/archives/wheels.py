@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 from ...errors import UntrustedResultError
 from ...text import is_visible
 from ..names import DIST_INFO, Project, is_named_after
-from .rules import check_identity
+from .rules import MAX_DOCUMENT, check_identity
 from .ziparchive import ZipArchive, ZipMember
 
 __all__ = ["check_wheel"]
@@ -26,7 +26,11 @@ _SCHEMES = frozenset(("purelib", "platlib", "headers", "scripts", "data"))
 _DIGESTS = {"sha256": 32, "sha384": 48, "sha512": 64}
 # RECORD cannot hold its own digest, and signers sign it after it is complete.
 _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+# str.splitlines() ends a line at each of these.
+_LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+_MORE_LINES = 16
 _SCRIPT_SECTIONS = ("console_scripts", "gui_scripts", "DEFAULT")
+_MAX_ENTRY_POINTS = 1 << 20
 _SCRIPT = re.compile(r"[^/\\]+")
 
 
@@ -48,7 +52,7 @@ def check_wheel(fd: int, name: str, *, limit: int) -> None:
     check_identity(archive.read(files[f"{info}/METADATA"]), (project, version), f"{info}/METADATA")
     _check_record(archive, files, info)
     if (points := files.get(f"{info}/entry_points.txt")) is not None:
-        _check_entry_points(_text(archive, points))
+        _check_entry_points(_text(archive, points, limit=_MAX_ENTRY_POINTS))
 
 
 def _dist_info(archive: ZipArchive, expected: Project) -> str:
@@ -76,7 +80,7 @@ def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -
     """
     unrecorded = {f"{info}/{name}" for name in _UNRECORDED}
     unlisted = dict(files)
-    for path, digest, size in _rows(_text(archive, files[f"{info}/RECORD"])):
+    for path, digest, size in _rows(_text(archive, files[f"{info}/RECORD"]), len(files)):
         member = unlisted.pop(path, None)
         if member is None:
             raise UntrustedResultError("RECORD must name only files of the wheel, each once", path)
@@ -96,14 +100,17 @@ def _check_record(archive: ZipArchive, files: dict[str, ZipMember], info: str) -
             pass
 
 
-def _rows(text: str) -> list[list[str]]:
+def _rows(text: str, files: int) -> list[list[str]]:
+    # Each line becomes objects of fifty times its size. Some writers end lines with two characters, or leave one empty.
+    if sum(map(text.count, _LINE_ENDS)) > 2 * files + _MORE_LINES:
+        raise UntrustedResultError("RECORD must name only files of the wheel, each once", f"more than {files} lines")
     try:
         rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
     except csv.Error as error:
         raise UntrustedResultError("RECORD must be CSV", error) from None
     for row in rows:
         if len(row) != 3:
-            raise UntrustedResultError("RECORD must have three fields in each line", ",".join(row))
+            raise UntrustedResultError("RECORD must have three fields in each line", ",".join(row[:4]))
     return rows
 
 
@@ -130,8 +137,8 @@ def _check_entry_points(text: str) -> None:
                 raise UntrustedResultError("the name of a script in entry_points.txt must be the name of a file", name)
 
 
-def _text(archive: ZipArchive, member: ZipMember) -> str:
+def _text(archive: ZipArchive, member: ZipMember, *, limit: int = MAX_DOCUMENT) -> str:
     try:
-        return archive.read(member).decode()
+        return archive.read(member, limit=limit).decode()
     except UnicodeDecodeError:
         raise UntrustedResultError("a text in a wheel must be UTF-8", member.name) from None

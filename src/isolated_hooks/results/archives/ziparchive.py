@@ -26,6 +26,7 @@ _END = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_DIRECTORY = 64 << 20
+_MAX_EXTRA = 1024
 _BLOCK = 1 << 18
 
 _DESCRIPTOR_FOLLOWS, _UTF8 = 1 << 3, 1 << 11
@@ -185,7 +186,9 @@ class ZipArchive:
 
 
 def _inflated(inflate: zlib._Decompress, packed: bytes, name: str) -> Iterator[bytes]:
-    while packed and not inflate.eof:
+    # Where zlib has taken all input, output may still be left in it, which no attribute of the object tells.
+    block = packed
+    while (packed or block) and not inflate.eof:
         try:
             block = inflate.decompress(packed, _BLOCK)
         except zlib.error:
@@ -252,6 +255,9 @@ def _check_mode(mode: int, name: str, *, directory: bool) -> None:
 
 def _sizes(extra: bytes, size: int, packed: int, name: str) -> tuple[int, int]:
     """Return both sizes, from the ZIP64 field if they do not fit into the header."""
+    # zipfile takes the square of this size.
+    if len(extra) > _MAX_EXTRA:
+        raise UntrustedResultError(f"a member's extra fields must not be larger than {_MAX_EXTRA} bytes", name)
     fields: dict[int, bytes] = {}
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)

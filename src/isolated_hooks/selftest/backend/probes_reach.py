@@ -29,14 +29,15 @@ def _connect(family, kind, address, token):
 
 def hand_over(address, path):
     """Pass an open file to a listener."""
-    with socket.socket(socket.AF_UNIX) as sock, open(path, "rb") as file:
-        return attempt(_hand_over, sock, address, file.fileno())
+    with open(path, "rb") as file:
+        return attempt(_hand_over, address, file.fileno())
 
 
-def _hand_over(sock, address, descriptor):
-    sock.settimeout(10)
-    sock.connect(address)
-    socket.send_fds(sock, [b"x"], [descriptor])
+def _hand_over(address, descriptor):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(address)
+        socket.send_fds(sock, [b"x"], [descriptor])
 
 
 def route(address):

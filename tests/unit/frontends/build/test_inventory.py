@@ -86,6 +86,25 @@ def test_what_has_no_proper_name_or_version_is_not_installed(tmp_path: Path) -> 
         "a @ https://localhost/\r--pre",
         "a>=1\n",
         "a\\\n--pre",
+        "a @ ../../dir",
+        "a @ ../b.whl",
+        "a @ /etc/b.whl",
+        "a @ //h/b.whl",
+        "a @ b.whl",
+        "a @ ftp://localhost/b.whl",
+        "a @ git+ext::sh",
+        "a @ https:b.whl",
+        "a @ https:///b.whl",
+        "a @ https://user@localhost/b.whl",
+        "a @ https://user:word@localhost/b.whl",
+        "a @ https://localhost/${HOME}/b.whl",
+        "a @ https://localhost/{HOME}/b.whl",
+        "a @ https://localhost:port/b.whl",
+        "a @ git+ssh://git:word@localhost/b",
+        "a @ git+ssh://-oProxyCommand=x/b",
+        "a>=1 # ${HOME}",
+        "a; os_name == '${HOME}'",
+        "a" * 5000,
     ],
 )
 def test_what_is_no_requirement(text: str) -> None:
@@ -113,3 +132,9 @@ def test_the_scheme_is_that_of_a_virtual_environment(tmp_path: Path) -> None:
     assert scheme["scripts"] == str(tmp_path / "bin")
     assert scheme["data"] == str(tmp_path)
     assert all(Path(path).is_relative_to(tmp_path) for path in scheme.values())
+
+
+@pytest.mark.parametrize("marker", ["'x' in extras", "python_version ~= 'x'"])
+def test_a_marker_that_nobody_can_evaluate_is_an_error_of_its_own(marker: str) -> None:
+    with pytest.raises(RequirementsError):
+        is_met(parsed(f"nosuch; {marker}"), {})

@@ -18,6 +18,7 @@ from support.fakes import no_hang
 
 from isolated_hooks.errors import UntrustedResultError
 from isolated_hooks.results.archives import rules as archives
+from isolated_hooks.results.archives import tararchive
 from isolated_hooks.results.archives.sdists import check_sdist
 
 #: Returns what tarfile, as build calls it, makes of a .tar.gz: the content of each file, by path.
@@ -189,6 +190,12 @@ def test_a_directory_with_a_special_bit_is_refused(refused: Refused, bit: int) -
 )
 def test_a_link_that_leads_out_is_refused(refused: Refused, target: str) -> None:
     assert "within it" in refused(make_sdist(add(f"{TOP}/link", type=tarfile.SYMTYPE, linkname=target)))
+
+
+def test_a_link_longer_than_any_path_is_refused(refused: Refused) -> None:
+    """Each of its parts would be looked at."""
+    link = add(f"{TOP}/link", type=tarfile.SYMTYPE, linkname="./" * 600)
+    assert "longer than 1024" in refused(make_sdist(link, format=tarfile.PAX_FORMAT))
 
 
 def test_a_link_through_another_is_refused(refused: Refused) -> None:
@@ -501,3 +508,10 @@ def test_metadata_of_another_project_are_refused(refused: Refused) -> None:
 def test_large_metadata_are_refused_unread(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isolated_hooks.results.archives.sdists.MAX_DOCUMENT", 10)
     assert "larger than 10" in refused(make_sdist())
+
+
+def test_the_headers_of_all_members_together_are_bounded(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tarfile keeps them all: 65,535 members with 8 KiB each pack into three megabytes."""
+    monkeypatch.setattr(tararchive, "_MAX_ALL_HEADERS", 64 << 10)
+    members = [add(f"{TOP}/{number}", pax_headers={"comment": "x" * 6000}) for number in range(20)]
+    assert "all headers" in refused(make_sdist(*members))

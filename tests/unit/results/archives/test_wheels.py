@@ -15,7 +15,7 @@ import pytest
 from support.archivebuilders import INFO, METADATA, Check, Refused, checking, make_wheel, make_zip, refusal, wheel_files
 
 from isolated_hooks.results.archives import rules as archives
-from isolated_hooks.results.archives import ziparchive
+from isolated_hooks.results.archives import wheels, ziparchive
 from isolated_hooks.results.archives.wheels import check_wheel
 
 WHEEL = "pkg-1.0-py3-none-any.whl"
@@ -404,3 +404,28 @@ def test_a_script_that_leads_elsewhere_is_refused(refused: Refused, section: str
 def test_text_that_is_no_text_is_refused(refused: Refused) -> None:
     files = {**wheel_files(), f"{INFO}/RECORD": b"\xff"}
     assert "UTF-8" in refused(make_zip(files.items()))
+
+
+def test_extra_fields_are_bounded_before_any_reader_takes_their_square(refused: Refused) -> None:
+    """A directory of 64 MiB has a thousand members with 64 KiB of extra fields each, 0.1 s a member."""
+    extra = b"".join(struct.pack("<HH", number, 0) for number in range(2, 300))
+    assert "extra fields" in refused(make_zip([*wheel_files().items(), (member("pkg/x", extra=extra), b"")]))
+
+
+def test_a_record_of_more_lines_than_files_is_refused_unparsed(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = wheel_files()
+    monkeypatch.setattr(wheels.csv, "reader", lambda *_, **__: pytest.fail("it is parsed"))
+    for line in (b",,\n", b"\n", b"\r", "\u2028".encode()):
+        assert "RECORD" in refused(make_zip([*{**files, f"{INFO}/RECORD": line * 100_000}.items()]))
+
+
+def test_entry_points_are_bounded(refused: Refused) -> None:
+    assert "larger than" in refused(make_wheel(more={f"{INFO}/entry_points.txt": "#" * ((1 << 20) + 1)}), limit=1 << 22)
+
+
+@pytest.mark.parametrize("size", [(1 << 18) - 1, 1 << 18, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (1 << 20) + 258])
+def test_output_that_zlib_holds_back_is_read(size: int, check: Check) -> None:
+    """zlib has taken the whole input of the last but one before it has given all output."""
+    check(make_wheel(more={"pkg/x": "#" * size}), limit=1 << 22)

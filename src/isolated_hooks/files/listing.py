@@ -1,0 +1,72 @@
+"""Directories of the host listed for the planner: their links, and what modes keep from others."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import itertools
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+__all__ = ["links_of", "private_beneath", "private_entries", "private_near"]
+
+# The seconds after which we walk a directory again. A walk of the whole system takes about a second, so a mode that
+# changes in between counts only afterwards.
+_FRESH = 60
+
+
+def private_beneath(top: str) -> tuple[str, ...]:
+    """Return the topmost private paths beneath a directory, as they were at most a minute ago."""
+    return _private(top, int(time.monotonic() // _FRESH))
+
+
+def private_near(top: str, limit: int, *state: int) -> tuple[str, ...]:
+    """Return the same for at most ``limit`` entries, as they were when the directory got its present state, or later.
+
+    :param state: numbers that change when an entry is made
+    """
+    return _private_near(top, limit, int(time.monotonic() // _FRESH), *state)
+
+
+@functools.lru_cache(maxsize=64)
+def _private_near(top: str, limit: int, *_state: int) -> tuple[str, ...]:
+    return tuple(private_entries(top, limit))
+
+
+@functools.lru_cache(maxsize=64)
+def _private(top: str, _period: int) -> tuple[str, ...]:
+    return tuple(private_entries(top, None))
+
+
+def private_entries(top: str, limit: int | None) -> Iterator[str]:
+    """Yield the private entries beneath a directory, and nothing beneath those. The nearest entries come first."""
+    todo = collections.deque([top])
+    while todo:
+        try:
+            with os.scandir(todo.popleft()) as entries:
+                for entry in itertools.islice(entries, limit):
+                    if limit is not None:
+                        limit -= 1
+                    mode = entry.stat(follow_symlinks=False).st_mode
+                    if stat.S_ISDIR(mode) and mode & 0o005 == 0o005:
+                        todo.append(entry.path)
+                    elif stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not mode & 0o004):
+                        yield entry.path
+        except OSError:
+            continue  # the top is a file, or the directory is gone by now
+        if limit is not None and limit <= 0:
+            return
+
+
+@functools.lru_cache(maxsize=64)
+def links_of(path: str, *_state: int) -> tuple[tuple[str, str], ...]:
+    """Return the links of a directory in one state: a new link changes its times."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                found.append((entry.name, os.readlink(entry.path)))
+    return tuple(sorted(found))

@@ -1,0 +1,92 @@
+"""The variables by which single projects are configured, with the tools and packages that read them.
+
+An entry is ``NAME`` or ``PREFIX*``, as in :mod:`.environtables`. We list a prefix only if every variable with that
+prefix concerns building.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+__all__ = ["PROJECT_VARIABLES", "names_package"]
+
+_READERS = {
+    # languages and their tools
+    "JDK; jep, JPype, jpy": "JAVA_HOME JDK_HOME JPY_JAVA_HOME JCC_JDK JCC_INCLUDES JCC_CFLAGS JCC_LFLAGS",
+    "Go; gopy, setuptools-golang": "CGO_* GOFLAGS GOOS GOARCH GOARM GOARM64 GOAMD64 GOROOT GOEXPERIMENT"
+    " GO111MODULE GOTOOLCHAIN",
+    "Swift, Zig, Nim, Haskell": "ZIG_GLOBAL_ARGS NIMFLAGS GHC_PACKAGE_PATH",
+    "sanitizers of GCC and Clang": "ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MSAN_OPTIONS",
+    "conda-build": """PREFIX BUILD_PREFIX SP_DIR SRC_DIR RECIPE_DIR STDLIB_DIR CPU_COUNT PKG_NAME PKG_VERSION
+        PKG_BUILDNUM PKG_BUILD_STRING PY_VER PY3K NPY_VER SUBDIR CONDA_PY CONDA_NPY CONDA_BUILD CONDA_BUILD_STATE
+        CONDA_BUILD_CROSS_COMPILATION build_platform target_platform HOST BUILD PYTHON""",
+    "vcpkg": """VCPKG_ROOT VCPKG_DEFAULT_TRIPLET VCPKG_DEFAULT_HOST_TRIPLET VCPKG_TARGET_TRIPLET VCPKG_OVERLAY_PORTS
+        VCPKG_OVERLAY_TRIPLETS VCPKG_FEATURE_FLAGS VCPKG_FORCE_SYSTEM_BINARIES VCPKG_MAX_CONCURRENCY""",
+    "Bazel; jaxlib, TensorFlow": "BAZEL USE_BAZEL_VERSION TF_NEED_CUDA TF_NEED_ROCM TF_CUDA_VERSION TF_CUDNN_VERSION"
+    " TF_CUDA_COMPUTE_CAPABILITIES TF_CUDA_PATHS JAXLIB_RELEASE JAX_RELEASE ML_WHEEL_TYPE ML_WHEEL_BUILD_DATE",
+    "-sys crates": """LIBZ_SYS_STATIC LIBGIT2_NO_VENDOR LIBSSH2_SYS_USE_PKG_CONFIG ZSTD_SYS_USE_PKG_CONFIG
+        JEMALLOC_SYS_*
+        LIBSQLITE3_SYS_USE_PKG_CONFIG LIBSQLITE3_FLAGS SQLITE3_STATIC SNAPPY_STATIC ROCKSDB_STATIC PROTOC_NO_VENDOR""",
+    "qmake; PyQt, sip": "QMAKE QMAKESPEC QT_SELECT QTDIR",
+    "Doxygen, Sphinx": "DOXYGEN SPHINXOPTS SPHINXBUILD",
+    "wheel, cibuildwheel": "WHEEL_ARCH _PYTHON_HOST_PLATFORM ARCH BUILD_TAG_NUMBER FORCE_BUILD",
+    # parallel computing
+    "MPI compilers; mpi4py, h5py, Horovod": """MPICC MPICXX MPIFC MPIF77 MPIF90 MPILD MPICFG MPI_HOME MPI_ROOT MPI_DIR
+        MPI4PY_* OMPI_CC OMPI_CXX OMPI_FC OMPI_CFLAGS OMPI_CXXFLAGS OMPI_LDFLAGS OMPI_LIBS MPICH_CC MPICH_CXX MPICH_FC
+        I_MPI_ROOT I_MPI_CC I_MPI_CXX I_MPI_FC OPAL_PREFIX""",
+    "PETSc, SLEPc; petsc4py": "PETSC_DIR PETSC_ARCH PETSC_CONFIGURE_OPTIONS SLEPC_DIR",
+    "Horovod": "HOROVOD_*",
+    "Transformer Engine": "NVTE_*",
+    "OpenCL, oneAPI; PyOpenCL": "CL_INC_DIR CL_LIB_DIR CL_LIBNAME CL_PRETEND_VERSION CL_ENABLE_GL PYOPENCL_*"
+    " ONEAPI_ROOT CMPLR_ROOT NVHPC_ROOT",
+    "CUDA; CuPy, PyCUDA, bitsandbytes": "CUPY_* NVTOOLSEXT_PATH CUTENSOR_PATH CUTLASS_PATH"
+    " BNB_CUDA_VERSION COMPUTE_BACKEND FAISS_ENABLE_GPU",
+    "apex, detectron2, mmcv, PyTorch3D": "APEX_* MMCV_WITH_OPS MMCV_CUDA_ARGS FORCE_MLU FORCE_MPS PYTORCH3D_*",
+    "mamba-ssm, causal-conv1d": "MAMBA_FORCE_BUILD MAMBA_SKIP_CUDA_BUILD CAUSAL_CONV1D_*",
+    "torchaudio, torchvision": "BUILD_SOX BUILD_RNNT BUILD_CUDA_CTC_DECODER USE_FFMPEG",
+    "vLLM": "VLLM_USE_PRECOMPILED VLLM_PRECOMPILED_WHEEL_LOCATION VLLM_PYTHON_EXECUTABLE VLLM_DISABLE_SCCACHE",
+    "xformers, Ray": "XFORMERS_DISABLE_FLASH_ATTN RAY_INSTALL_JAVA RAY_DISABLE_EXTRA_CPP SKIP_BAZEL_BUILD",
+    "llama-cpp-python, onnx, opencv-python": "FORCE_CMAKE GGML_* ONNX_* OPENCV_* ENABLE_CONTRIB ENABLE_HEADLESS",
+    # numbers and data
+    "FFTW, SuiteSparse, GSL; pyFFTW, CVXOPT": "FFTW_* PYFFTW_* SUITESPARSE_* CVXOPT_* GSL_PREFIX GSL_CONFIG NLOPT_*",
+    "Numba, llvmlite, scikit-learn, Pythran": "NUMBA_DISABLE_OPENMP NUMBA_DISABLE_TBB TBBROOT LLVMLITE_* SKLEARN_*",
+    "Arrow, DuckDB, numcodecs": "ARROW_* DUCKDB_* DISABLE_NUMCODECS_*",
+    "h5py, netCDF4, PyTables": "H5PY_* NETCDF4_* CURL_CONFIG USE_NCCONFIG USE_SETUPCFG PYTABLES_*",
+    "GDAL, GEOS, PROJ; Fiona, pyproj": "GDAL_* GEOS_* PROJ_WHEEL PROJ_VERSION PACKAGE_DATA",
+    "astropy, igraph, OpenMM, PySCF, Cantera": "ASTROPY_USE_SYSTEM_* IGRAPH_* OPENMM_* PYSCF_* CMAKE_CONFIGURE_ARGS",
+    "SageMath": "SAGE_LOCAL SAGE_ROOT",
+    "CMake's FindBoost": "Boost_ROOT Boost_DIR BOOST_INCLUDEDIR BOOST_LIBRARYDIR BOOST_BUILD_PATH BOOSTROOT",
+    # bindings
+    "gevent, uvloop, pyzmq": "GEVENT_NO_CFFI_BUILD LIBEV_EMBED CARES_EMBED EMBED LIBUV_CONFIGURE_HOST ZMQ_*",
+    "Pillow, PyAV, PyMuPDF, pikepdf": "MAX_CONCURRENCY PYAV_* PYMUPDF_SETUP_* QPDF_SOURCE_TREE QPDF_FUTURE",
+    "psycopg, pymssql, cx_Oracle, ibm_db, pyodbc": "PSYCOPG_IMPL PYMSSQL_* ORACLE_HOME IBM_DB_HOME ODBCINC",
+    "gssapi": "GSSAPI_LINKER_ARGS GSSAPI_COMPILER_ARGS GSSAPI_MAIN_LIB GSSAPI_MECHS GSSAPI_KRB5CONFIG",
+    "pygit2, libsass, lz4, pyzstd, M2Crypto": "LIBGIT2 LIBGIT2_VERSION SYSTEM_SASS PYZSTD_*"
+    " PYLZ4_USE_SYSTEM_LZ4 SWIG_FEATURES PYICU_*",
+    "mypy, orjson, wrapt, aiohttp": "MYPY_USE_MYPYC MYPYC_OPT_LEVEL ORJSON_* WRAPT_* AIOHTTP_USE_SYSTEM_DEPS",
+    "Debian, RPM and Spack": "DEB_BUILD_OPTIONS DEB_HOST_* DEB_BUILD_ARCH RPM_OPT_FLAGS RPM_LD_FLAGS SPACK_ROOT",
+    "spaCy, uWSGI, BLIS": "SPACY_NUM_BUILD_JOBS UWSGI_PROFILE BLIS_ARCH BLIS_COMPILER",
+    "PyInstaller": "PYINSTALLER_COMPILE_BOOTLOADER PYINSTALLER_BOOTLOADER_WAF_ARGS",
+}
+#: All of them.
+PROJECT_VARIABLES = tuple(dict.fromkeys(" ".join(_READERS.values()).split()))
+
+# cmake-commands(7), find_package: <PackageName>_ROOT and <PackageName>_DIR, with any name. Many a setup.py does alike.
+_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*_(?:ROOT|DIR|ROOT_DIR|INCLUDE_DIR|INCLUDE_DIRS|LIBRARY_DIR|LIB_DIR)")
+# Directories of services, shells and desktops, and not of packages. And those that a program writes to: where nothing
+# names one, it writes to the hook's home.
+_OTHERS = re.compile(
+    r"(?:CI|GITHUB|GITLAB|RUNNER|AGENT|SYSTEM|BUILD|TRAVIS|CIRCLE|BUILDKITE|JENKINS|TEAMCITY|BITBUCKET|DRONE|TF|AWS"
+    r"|AZURE|GOOGLE|CLOUDSDK|GCLOUD|KUBE|HELM|DOCKER|PODMAN|VAULT|SSH|SSL|GPG|GNUPG|XDG|DBUS|SYSTEMD|TMUX|VSCODE|PIP"
+    r"|UV|PIPX|POETRY|CONDA|MAMBA|NPM|PYTEST|TOX|NOX|HOME|CCACHE|SCCACHE|DISTCC)_.*"
+    r"|.*(?:TMP|TEMP|CACHE|LOG|STATE|CONFIG|DATA|BACKUP|HISTORY|OUTPUT|WORK|RUN|RUNTIME|EXTENSIONS)_DIR"
+)
+
+
+def names_package(name: str, value: str, *, shows: Callable[[str], bool]) -> bool:
+    """Return whether a variable tells CMake, or a setup script that does alike, the directory of a package.
+
+    :param shows: tells whether a path is visible inside
+    """
+    return bool(_PACKAGE.fullmatch(name) and not _OTHERS.fullmatch(name) and all(map(shows, value.split(":"))))

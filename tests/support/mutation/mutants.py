@@ -1,0 +1,280 @@
+"""The mutants: each rule of the filter, each right of Landlock, each operation and step, each check of results."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from isolated_hooks.sandbox import seccomprules
+from isolated_hooks.sandbox.seccomprules import ALLOW, Rule
+from support.repository import ROOT
+
+__all__ = ["PARTS", "PLAN_KEY", "Mutant", "every", "landlock", "operations", "results", "seccomp", "steps"]
+
+PACKAGE = ROOT / "src" / "isolated_hooks"
+#: The attack suite in one hook, in each tier, and the tests that try more.
+ATTACKS, CONFINED = "attacks", "confined"
+_FILTER_TESTS = ("tests/unit/sandbox/test_seccomp.py", "tests/unit/sandbox/test_seccomp_live.py")
+_CONFINED_TESTS = ("tests/attacks/found/test_without_namespaces.py", "tests/integration/hosts/test_confined.py")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One change of one module of the package.
+
+    :ivar part: the part of the lane that it belongs to
+    :ivar name: what is missing
+    :ivar module: the module, from the package's directory
+    :ivar addition: code to append to the module
+    :ivar edits: texts to replace, each of which the module contains once, and the new ones
+    :ivar span: the lines and columns of a text to replace by ``False``, as ast counts them
+    :ivar oracles: what has to notice it, in this order: attacks, or the file of tests
+    """
+
+    part: str
+    name: str
+    module: str
+    addition: str = ""
+    edits: tuple[tuple[str, str], ...] = ()
+    span: tuple[int, int, int, int] | None = None
+    oracles: tuple[str, ...] = (ATTACKS,)
+
+    def apply(self, source: str) -> str:
+        """Return the source of the module with the change.
+
+        :raises ValueError: the module does not contain the text of an edit once
+        """
+        for old, new in self.edits:
+            if source.count(old) != 1:
+                raise ValueError(f"{self.name}: {self.module} contains {old!r} {source.count(old)} times, expected 1")
+            source = source.replace(old, new)
+        if self.span is not None:
+            first, column, last, end = self.span
+            lines = source.encode().splitlines(keepends=True)
+            start = sum(map(len, lines[: first - 1])) + column
+            stop = sum(map(len, lines[: last - 1])) + end
+            text = b"".join(lines)
+            source = (text[:start] + b"(False)" + text[stop:]).decode()
+        return f"{source}\n{self.addition}"
+
+
+_TABLES: dict[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
+    "RULES": (seccomprules.RULES, (ATTACKS, *_FILTER_TESTS)),
+    "WITHOUT_NAMESPACES": (seccomprules.WITHOUT_NAMESPACES, (CONFINED, _CONFINED_TESTS[0], *_FILTER_TESTS)),
+    "WITHOUT_NETWORK": (seccomprules.WITHOUT_NETWORK, (CONFINED, *_CONFINED_TESTS, *_FILTER_TESTS)),
+    "WITH_NETWORK": (seccomprules.WITH_NETWORK, (_CONFINED_TESTS[1], *_FILTER_TESTS)),
+    "WITHOUT_TRUNCATION": (seccomprules.WITHOUT_TRUNCATION, _FILTER_TESTS),
+}
+
+
+def seccomp() -> Iterator[Mutant]:
+    """Yield a mutant for each call that has a rule of one row, and for each row of the other rules."""
+    for table, (rules, oracles) in _TABLES.items():
+        for number, (names, rows, _) in enumerate(rules):
+            if len(rows) == 1:
+                for name in names.split():
+                    others = " ".join(other for other in names.split() if other != name)
+                    yield _rule(table, number, name, f"({others!r}, rule[1], rule[2])", oracles)
+                continue
+            for row, (_, action, words) in enumerate(rows):
+                if action != ALLOW:
+                    without = f"(rule[0], rule[1][:{row}] + rule[1][{row + 1}:], rule[2])"
+                    yield _rule(table, number, f"{names} {words}", without, oracles)
+    for name, rule in (("REQUESTS", seccomprules.REQUESTS), ("REQUESTS_OF_DEVICES", seccomprules.REQUESTS_OF_DEVICES)):
+        for row, (_, action, words) in enumerate(rule[1]):
+            if action != ALLOW:
+                code = f"{name} = ({name}[0], {name}[1][:{row}] + {name}[1][{row + 1}:], {name}[2])\n"
+                yield Mutant(
+                    part="seccomp",
+                    name=f"{name}: ioctl {words}",
+                    module="sandbox/seccomprules.py",
+                    addition=code,
+                    oracles=(CONFINED, _CONFINED_TESTS[0], *_FILTER_TESTS),
+                )
+    everything = "KNOWN = dict.fromkeys(KNOWN, ((0, 0xFFFFFFF),))\n"
+    yield Mutant(
+        part="seccomp",
+        name="calls that nobody has reviewed",
+        module="sandbox/numbers.py",
+        addition=everything,
+        oracles=(ATTACKS, *_FILTER_TESTS),
+    )
+    yield Mutant(
+        part="seccomp",
+        name="calls of another architecture",
+        module="sandbox/seccomp.py",
+        edits=(("known, assembler.answer(KILL)", "known, known"),),
+        oracles=(ATTACKS, *_FILTER_TESTS),
+    )
+
+
+def _rule(table: str, number: int, name: str, new: str, oracles: tuple[str, ...]) -> Mutant:
+    code = f"rule = {table}[{number}]\n{table} = (*{table}[:{number}], {new}, *{table}[{number} + 1 :])\n"
+    name = f"{table}: {name}".rstrip()
+    return Mutant(part="seccomp", name=name, module="sandbox/seccomprules.py", addition=code, oracles=oracles)
+
+
+# linux/landlock.h, in the order of the bits.
+_FILES = """EXECUTE WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_CHAR MAKE_DIR MAKE_REG MAKE_SOCK MAKE_FIFO
+    MAKE_BLOCK MAKE_SYM REFER TRUNCATE IOCTL_DEV""".split()
+_NET = ("BIND_TCP", "CONNECT_TCP")
+_SCOPES = ("ABSTRACT_UNIX_SOCKET", "SIGNAL")
+_UNHANDLED = """
+_create, _grant = syscalls.landlock_ruleset, syscalls.landlock_allow
+def _ruleset(files, net, scoped):
+    return _create(files & ~{0}, net & ~{1}, scoped & ~{2})
+def _allow_less(ruleset, fd, access, *, path):
+    if access & ~{0}:
+        _grant(ruleset, fd, access & ~{0}, path=path)
+syscalls.landlock_ruleset, syscalls.landlock_allow = _ruleset, _allow_less
+"""
+
+
+def landlock() -> Iterator[Mutant]:
+    """Yield a mutant for each right, scope and kind of rule of Landlock."""
+    for place, names in enumerate((_FILES, _NET, _SCOPES)):
+        for bit, name in enumerate(names):
+            masks = [1 << bit if at == place else 0 for at in range(3)]
+            yield _of_landlock(name, addition=_UNHANDLED.format(*masks))
+    table = "(_READ_DIR, _READ, handled, _READ_FILE | _WRITE_FILE | _IOCTL_DEV)[kind]"
+    for name, wider in (
+        ("LIST does not let files be read", "(_READ, _READ, handled, handled)[kind]"),
+        ("READ does not let files be changed", "(_READ_DIR, handled, handled, handled)[kind]"),
+    ):
+        yield _of_landlock(name, edits=((table, wider),))
+
+
+def _of_landlock(name: str, addition: str = "", edits: tuple[tuple[str, str], ...] = ()) -> Mutant:
+    return Mutant(
+        part="landlock",
+        name=name,
+        module="sandbox/landlock.py",
+        addition=addition,
+        edits=edits,
+        oracles=(CONFINED, *_CONFINED_TESTS),
+    )
+
+
+#: Replaces the random names in the target of an operation, in the child too.
+PLAN_KEY = r"(?:(?<=/ih-)|(?<=/isolated-hooks-))[0-9a-f]{16}|(?<=/tmp)[a-z0-9_]{8}(?=/|$)"
+_OPERATION = """
+import re as _re
+_plain = from_wire
+class _Nothing(Symlink):
+    def execute(self, root): pass
+def from_wire(name, values):
+    operation = _plain(name, values)
+    if (name, _re.sub(%(key)r, "*", os.fsdecode(operation.target))) != (%(name)r, %(target)r):
+        return operation
+    return %(new)s
+"""
+_GONE = "_Nothing(operation.target, b'')"
+_WRITABLE = "type(operation)(**{**operation.values(), 'writable': True})"
+
+
+def operations(found: Sequence[tuple[str, str, bool]]) -> Iterator[Mutant]:
+    """Yield a mutant for each operation of a plan. What only shows something becomes writable, the others are left out.
+
+    :param found: the kind, the target without random names, and whether the hook may write there, of each operation
+    """
+    writable = [target for _, target, may_write in found if may_write]
+    for kind, target, may_write in found:
+        within = any(target.startswith(f"{tree}/") for tree in writable)
+        if kind != "Bind" or within:
+            yield _operation(kind, target, f"{kind} {target} left out", _GONE)
+        if kind == "Bind" and not may_write:
+            yield _operation(kind, target, f"{kind} {target} writable", _WRITABLE)
+
+
+def _operation(kind: str, target: str, name: str, new: str) -> Mutant:
+    code = _OPERATION % {"key": PLAN_KEY, "name": kind, "target": target, "new": new}
+    return Mutant(part="plan", name=name, module="sandbox/operations.py", addition=code)
+
+
+# The module, the text, and what stands there instead.
+_STEPS = (
+    ("init", "        self._join_keyring()\n", ""),
+    ("init", "        os.setsid()\n", ""),
+    ("init", "            privileges.stdin_from_null()\n", "            pass\n"),
+    ("init", '        privileges.limit(self.plan["limits"], files=self.plan["files"])\n', ""),
+    ("init", "        privileges.reduce(self.capabilities, own=1 << privileges.CAP_SYS_PTRACE)\n", ""),
+    ("init", "        privileges.forbid(watches=self.entered.watches)\n", ""),
+    ("init", 'environ.apply(merged, self.plan["environ"])', "merged"),
+    ("init", "        syscalls.close_on_exec_from(3)\n        confine()\n", "        confine()\n"),
+    ("init", "        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)\n", ""),
+    ("mounts", "syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)", "pass"),
+    ("mounts", '        syscalls.umount(b".")\n', ""),
+    ("operations", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
+    ("operations", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
+    (
+        "operations",
+        "        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)\n",
+        "",
+    ),
+    ("privileges", "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n    _empty_bounding_set()\n",
+     "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n"),
+    ("privileges", "    syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)\n", ""),
+    ("identity", "        os.setgroups([])\n", ""),
+    ("namespaces", "    | syscalls.CLONE_NEWPID\n", ""),
+    ("namespaces", "    | syscalls.CLONE_NEWIPC\n", ""),
+    ("namespaces", "    | syscalls.CLONE_NEWUTS\n", ""),
+    ("namespaces", "    | syscalls.CLONE_NEWCGROUP\n", ""),
+    ("namespaces", "(0 if network else syscalls.CLONE_NEWNET)", "0"),
+)  # fmt: skip
+
+
+# The tests for steps that concern what no attack of the suite has: a terminal, limits, a device node.
+_MORE = {
+    "os.setsid()": "tests/attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
+    'privileges.limit(self.plan["limits"]': "tests/integration/call/test_limits.py::test_open_files",
+    "MOUNT_ATTR_NODEV": "tests/attacks/found/test_device_nodes.py",
+    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py::test_the_root_itself_is_read_only",
+}
+
+
+def steps() -> Iterator[Mutant]:
+    """Yield a mutant for each step that pid 1 takes besides the operations."""
+    for module, old, new in _STEPS:
+        name = f"{module}: {' '.join(old.split())}"
+        more = tuple(tests for text, tests in _MORE.items() if text in old)
+        yield Mutant(
+            part="plan", name=name, module=f"sandbox/{module}.py", edits=((old, new),), oracles=(ATTACKS, *more)
+        )
+
+
+def results() -> Iterator[Mutant]:
+    """Yield a mutant for each condition in ``results/`` that raises an exception."""
+    for path in sorted((PACKAGE / "results").rglob("*.py")):
+        module = path.relative_to(PACKAGE)
+        tests = (
+            "tests/unit/results/archives" if "archives" in module.parts else f"tests/unit/results/test_{path.stem}.py"
+        )
+        own = (tests,) if (ROOT / tests).exists() else ()
+        source, seen = path.read_text(), Counter[str]()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
+                test = node.test
+                assert test.end_lineno is not None
+                assert test.end_col_offset is not None
+                text = " ".join((ast.get_source_segment(source, test) or "").split())
+                seen[text] += 1
+                again = f" ({seen[text]})" if seen[text] > 1 else ""
+                yield Mutant(
+                    part="results",
+                    name=f"{module}: if {text}{again}",
+                    module=str(module),
+                    span=(test.lineno, test.col_offset, test.end_lineno, test.end_col_offset),
+                    oracles=(*own, "tests/unit/results"),
+                )
+
+
+#: The parts whose mutants need nothing but the sources. Those of ``plan`` also need the operations of a plan.
+PARTS = {"seccomp": seccomp, "landlock": landlock, "plan": steps, "results": results}
+
+
+def every() -> list[Mutant]:
+    """Return all mutants that need nothing but the sources."""
+    return list(itertools.chain.from_iterable(make() for make in PARTS.values()))

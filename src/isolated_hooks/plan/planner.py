@@ -102,7 +102,8 @@ def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: S
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
     without = dataclasses.replace(policy, source="read-write", expose=(), writable=writable, hide=())
     planner = _Planner(without, bare, layout, {}, layout.staging, "", trial=True)
-    return planner.finish((), layout.staging, stdin="null", terminal=False)
+    # Not the staging directory: it has the caller as owner, and the identity may stand for that of the trees alone.
+    return planner.finish((), "/", stdin="null", terminal=False)
 
 
 def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:

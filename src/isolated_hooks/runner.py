@@ -12,6 +12,7 @@ from .hookcall import HookCall, SubprocessRunner
 from .plan.holds import unprotected
 from .policy import Policy
 from .report import HookReport
+from .run.discard import DiscardedTrees
 from .run.hook import HookRun
 
 __all__ = ["IsolatedRunner", "SubprocessRunner"]
@@ -41,6 +42,7 @@ class IsolatedRunner:
         self.reports: list[HookReport] = []
         self.unpacked: Collection[str] = ()
         self.own_environment = False
+        self._discards = DiscardedTrees()
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
@@ -74,4 +76,5 @@ class IsolatedRunner:
         run = HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append)
         run.unpacked = call.hook in self.unpacked
         run.warns = not self.own_environment
+        run.discards = self._discards
         run.execute()

@@ -31,6 +31,8 @@ class IsolatedRunner:
         of these sdists even if the policy has no deep check
     :ivar own_environment: the frontend starts every program with an environment whose search paths lead into no tree
         that hooks may write to, so there is no :class:`WritablePathWarning`
+    :ivar detailed: reports say what each hook changed in the source tree, left in its HOME, and used, which costs a
+        walk of the tree before and after each hook
     :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
@@ -42,6 +44,7 @@ class IsolatedRunner:
         self.reports: list[HookReport] = []
         self.unpacked: Collection[str] = ()
         self.own_environment = False
+        self.detailed = False
         self._discards = DiscardedTrees()
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
@@ -77,4 +80,5 @@ class IsolatedRunner:
         run.unpacked = call.hook in self.unpacked
         run.warns = not self.own_environment
         run.discards = self._discards
+        run.detailed = self.detailed
         run.execute()

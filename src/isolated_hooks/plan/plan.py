@@ -133,6 +133,7 @@ class Plan:
     :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
     :ivar notes: sentences about things that a hook has outside and lacks inside
     :ivar discarded: what takes the place of the source tree, if its changes are discarded
+    :ivar detailed: the report names what the hook leaves in its HOME
     """
 
     argv: tuple[str, ...]
@@ -157,6 +158,7 @@ class Plan:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     discarded: Discarded | None = None
+    detailed: bool = False
 
     @property
     def confined(self) -> bool:
@@ -190,6 +192,7 @@ class Plan:
             # The host's abstract sockets are within reach only with the caller's network.
             "scope": self.policy.network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
+            "home": os.fsencode(self.environ.set["HOME"]) if self.detailed else b"",
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
             "trees": [os.fsencode(path) for path in (self.changed, *self.policy.writable)],

@@ -27,11 +27,13 @@ from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
 from ..report import HookReport
 from ..results.artefacts import Artefact
+from ..results.details import Details
 from ..text import visible
 from . import trial
 from .discard import DiscardedTree, DiscardedTrees
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
+from .observed import Observed
 from .platform_check import check_platform
 from .situation import situation_of
 from .workspace import Workspace
@@ -53,6 +55,8 @@ class Run:
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.sets_aside = True
+        self.detailed = False
+        self.details: Details | None = None
         self.discards: DiscardedTrees | None = None
         self.discarded: DiscardedTree | None = None
 
@@ -144,6 +148,7 @@ class Run:
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
                 notes=plan.notes + self.notes,
+                details=self.details,
             )
         )
 
@@ -170,6 +175,7 @@ class Run:
                 if not self._overlays(plan, now, workspace):
                     continue
                 _check_owners(plan, situation)
+                plan = dataclasses.replace(plan, detailed=self.detailed)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
@@ -223,6 +229,7 @@ class Run:
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command. Return ``False`` if the host refused its identity, so that the caller tries another one."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
+        observed = Observed(plan) if self.detailed else None
         try:
             try:
                 self.start(command)
@@ -230,6 +237,7 @@ class Run:
                 self.status = workspace.status()
                 take_back(self.status, (plan.changed, *self.policy.writable))
                 self._set_aside(plan)
+                self.details = observed.details(self.status) if observed else None
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False

@@ -53,12 +53,11 @@ def document(
 
 def _output_directory(options: argparse.Namespace) -> str:
     """Return where build puts what it builds, spelled as in build's own report."""
-    outdir: str | None = options.outdir
-    if outdir is not None:
-        return outdir
+    if options.outdir is not None:
+        return str(options.outdir)
     if os.path.isfile(options.srcdir):
-        return os.path.dirname(os.path.abspath(options.srcdir))
-    return os.path.join(options.srcdir, "dist")
+        return os.path.dirname(os.path.abspath(str(options.srcdir)))
+    return os.path.join(str(options.srcdir), "dist")
 
 
 def _artefacts(reports: Sequence[HookReport], directory: str) -> list[dict[str, Any]]:

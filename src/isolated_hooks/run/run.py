@@ -200,7 +200,6 @@ class Run:
             if not trial.overlays(plan, bare, workspace, paths, self.launcher):
                 self.discarded.copy()
                 return False
-        self.discarded.used = True
         return True
 
     def _check(self, plan: Plan) -> None:
@@ -235,6 +234,8 @@ class Run:
                 self.start(command)
             finally:
                 self.status = workspace.status()
+                if self.discarded is not None and self.status.get("running"):
+                    self.discarded.used = True
                 take_back(self.status, (plan.changed, *self.policy.writable))
                 self._set_aside(plan)
                 self.details = observed.details(self.status) if observed else None

@@ -50,7 +50,7 @@ def test_the_schema_refuses_what_a_report_never_has(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     report = build(project, tmp_path / "report.json", "-w")
     hook = report["isolated_hooks"]["hooks"][0]
-    for key, wrong in {"hook": 1, "source_tree": {}, "usage": {"user": -1}, "home_left": ["\n"], "other": 1}.items():
+    for key, wrong in {"hook": 1, "source_tree": {}, "usage": {"user": -1}, "home_left": [1], "other": 1}.items():
         changed = {**report["isolated_hooks"], "hooks": [{**hook, key: wrong}]}
         assert problems({**report, "isolated_hooks": changed}, SCHEMA), key
 
@@ -70,7 +70,7 @@ def test_a_report_has_what_was_built_and_what_each_hook_did(source: str, tmp_pat
     first, second, *_ = hooks = ours["hooks"]
     requires = ("get_requires_for_build_sdist", "build_sdist", "get_requires_for_build_wheel", "build_wheel")
     assert tuple(hook["hook"] for hook in hooks) == requires
-    assert first["source_tree"]["new"] == ["facts.jsonl"]
+    assert "facts.jsonl" in first["source_tree"]["new"]
     assert second["source_tree"]["changed"] == ["facts.jsonl"]
     assert "MY_SECRET" in first["variables_dropped"]
     assert first["protections"]["network"]["state"] == "active"

@@ -43,7 +43,8 @@ def get_requires_for_build_wheel(config_settings=None):
     os.makedirs("build/lib")
     for path in ("build/lib/made.py", "conftest.py"):
         open(path, "w").close()
-    open("backend.py", "a").write("# more\\n")
+    with open(os.path.join(HERE, "backend.py"), "a") as file:  # HERE is where the backend lies
+        file.write("# more\\n")
     os.unlink("README")
     try:
         os.chmod("data", 0o700)

@@ -243,6 +243,13 @@ def test_a_command_and_a_build_discard_too(project: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_every_attack_is_held_in_a_view_too() -> None:
+    done = command("selftest", "--source", "discard")
+    assert done.returncode == 0, done.stdout
+    assert "Everything that the policy promises held." in done.stdout
+
+
+@pytest.mark.slow
 def test_nothing_is_left_of_a_view_whose_caller_was_killed(tmp_path: Path) -> None:
     slow = "def build_wheel(*_):\n    import time; open('started', 'w').close(); time.sleep(600)\n"
     project = write_project(tmp_path / "project", extra=slow)

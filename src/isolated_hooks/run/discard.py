@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..files.copying import CopyLimitError, copy_tree
 from ..files.paths import is_within
+from ..files.trees import remove_tree
 from ..plan import Discarded
 from ..sandbox import mounts
 from ..text import visible
@@ -55,8 +56,8 @@ class DiscardedTree(PrivateDirectory):
         mode = stat.S_IMODE(os.stat(self.source).st_mode) & 0o777
         for name in ("upper", "work"):
             os.mkdir(f"{path}/{name}", 0o700)
-            if os.stat(f"{path}/{name}").st_gid != os.getegid():
-                os.chown(f"{path}/{name}", -1, os.getegid())
+        if os.stat(f"{path}/upper").st_gid != os.getegid():  # in a directory with the set-group-ID bit
+            os.chown(f"{path}/upper", -1, os.getegid())
         os.chmod(f"{path}/upper", mode)
 
     def copy(self) -> None:
@@ -88,6 +89,20 @@ class DiscardedTree(PrivateDirectory):
         except OSError as error:
             raise SandboxSetupError("copying the source tree", path=path, errno=error.errno or 0) from error
         self.now = Discarded(path, overlay=False)
+
+    def renew(self) -> None:
+        """Prepare the next overlay: a volatile one accepts no work directory of an earlier one, overlayfs(5).
+
+        :raises SandboxSetupError: that failed
+        """
+        if not self.now.overlay:
+            return
+        try:
+            with opened(self.path) as directory:
+                remove_tree(directory, "work")
+                os.mkdir("work", 0o700, dir_fd=directory)
+        except OSError as error:
+            raise SandboxSetupError("discarding changes", path=self.path, errno=error.errno or 0) from error
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[DiscardedTree]:

@@ -194,12 +194,14 @@ class Run:
         if self.discarded is None:
             return True
         if self.discarded.now.overlay:
+            self.discarded.renew()
             paths = (plan.source, self.discarded.path)
             over = (plan.source, self.discarded.now)
             bare = plan_trial(self.policy, situation, workspace.layout, trees=paths, overlay=over)
             if not trial.overlays(plan, bare, workspace, paths, self.launcher):
                 self.discarded.copy()
                 return False
+            self.discarded.renew()
         return True
 
     def _check(self, plan: Plan) -> None:

@@ -164,7 +164,8 @@ class Root:
         try:
             lower, upper = b"/proc/self/fd/%d" % directory, b"/proc/self/fd/%d" % layers
             # userxattr: a user namespace has no trusted attributes; since Linux 5.11. It turns redirect_dir off.
-            options = b"lowerdir=%b,upperdir=%b/upper,workdir=%b/work,userxattr" % (lower, upper, upper)
+            # volatile: otherwise the end of the overlay waits until all of its file system is on the disk.
+            options = b"lowerdir=%b,upperdir=%b/upper,workdir=%b/work,userxattr,volatile" % (lower, upper, upper)
             syscalls.mount(b"overlay", lower, b"overlay", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
         finally:
             os.close(directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import subprocess
@@ -81,6 +82,7 @@ def without_caches(names: Iterable[str]) -> list[str]:
 
 
 def check_changes(first: HookReport, second: HookReport) -> None:
+    assert HookReport.from_dict(json.loads(json.dumps(first.to_dict()))) == first
     assert first.details is not None
     assert second.details is not None
     tree, later = first.details.tree, second.details.tree

@@ -8,6 +8,7 @@ from typing import Any
 
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .results.artefacts import Artefact
+from .results.details import Details
 
 __all__ = ["HookReport"]
 
@@ -30,6 +31,7 @@ class HookReport:
         that no later git command obeys them
     :ivar notes: sentences about things that the hook has outside and lacked inside, and about those that we could not
         look through
+    :ivar details: what the hook left, changed and used; only if the caller of the hook asked for it
     """
 
     hook: str
@@ -43,6 +45,7 @@ class HookReport:
     launcher: str = ""
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    details: Details | None = None
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -61,6 +64,8 @@ class HookReport:
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
         changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
         changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
+        if document.get("details") is not None:
+            changed["details"] = Details.from_dict(document["details"])
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -12,7 +13,8 @@ import pyproject_hooks
 
 from ..errors import PolicyError
 from ..hookcall import OUTPUTS, HookCall
-from ..plan import Layout
+from ..plan import Discarded, Layout
+from ..plan.identities import choose_identity
 from ..plan.planner import plan_hook
 from ..policy import HOOKS
 from ..run.situation import situation_of
@@ -39,7 +41,11 @@ def main(arguments: Sequence[str]) -> int:
     if not os.path.isdir(source):
         raise PolicyError(f"the source tree {visible(source)!r} is not a directory")
     policy = policy_of(options)
-    plan = plan_hook(_call(options.hook, source, options.python), policy, situation_of(source, policy), _LAYOUT, {})
+    situation = situation_of(source, policy)
+    if policy.source == "discard":
+        confined = choose_identity(situation.owners, situation.refused)[0].confined
+        situation = dataclasses.replace(situation, discarded=Discarded("(view)", overlay=not confined))
+    plan = plan_hook(_call(options.hook, source, options.python), policy, situation, _LAYOUT, {})
     if options.json:
         print(json.dumps(plan.to_dict(), indent=2))
     else:

@@ -22,6 +22,7 @@ class Native:
     name = "native"
     identities = frozenset(Identity)
     paths = ()
+    overlays = True
 
     def availability(self) -> Availability:
         return Availability(True, "part of isolated-hooks")

@@ -132,14 +132,14 @@ class Guard:
     def _keep_read_only(self, real: str) -> None:
         tree = self._tree_of(real)
         if tree is not None and real != tree:
-            self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source == "read-write")
+            self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source != "read-only")
             self._view.show(real, reason="runs outside of the sandbox, so read-only", owned="tree")
 
     def pin(self, real: str) -> None:
         """Keep the hook from renaming a part of a real path, in each tree that it may write to."""
         for tree in (self._real_source, *self._writable()):
             if is_within(real, tree):
-                self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source == "read-write")
+                self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source != "read-only")
 
     def environments(self, python: str, variables: Mapping[str, str], *, confined: bool) -> None:
         """Show build environments in a tree that the hook may write to read-only: later hooks run what is in them.

@@ -17,7 +17,7 @@ from ..sandbox.operations import Operation
 from .environ import EnvironRules
 from .identities import Identity
 
-__all__ = ["Layout", "Plan", "Situation", "Stage"]
+__all__ = ["Discarded", "Layout", "Plan", "Situation", "Stage"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,23 @@ class Layout:
 
 
 @dataclasses.dataclass(frozen=True)
+class Discarded:
+    """What takes the place of a source tree whose changes are discarded.
+
+    :ivar path: the directory for the changes of an overlay, which holds ``upper`` and ``work``; otherwise the copy
+    :ivar overlay: whether it is an overlay
+    """
+
+    path: str
+    overlay: bool
+
+    @property
+    def written(self) -> str:
+        """The directory that gets the changes."""
+        return f"{self.path}/upper" if self.overlay else self.path
+
+
+@dataclasses.dataclass(frozen=True)
 class Situation:
     """The facts about the host and the frontend that the planner needs.
 
@@ -56,6 +73,7 @@ class Situation:
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
     :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
+    :ivar discarded: what takes the place of the source tree, if the policy discards changes
     """
 
     filesystem: Filesystem
@@ -72,6 +90,7 @@ class Situation:
     workspaces: tuple[str, ...] = ()
     exported: tuple[str, ...] = ()
     user: tuple[str, str] = ("sandbox", "sandbox")
+    discarded: Discarded | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +132,8 @@ class Plan:
     :ivar remedy: how to get user namespaces on this host
     :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
     :ivar notes: sentences about things that a hook has outside and lacks inside
+    :ivar discarded: what takes the place of the source tree, if its changes are discarded
+    :ivar detailed: the report names what the hook leaves in its HOME
     """
 
     argv: tuple[str, ...]
@@ -136,6 +157,8 @@ class Plan:
     remedy: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    discarded: Discarded | None = None
+    detailed: bool = False
 
     @property
     def confined(self) -> bool:
@@ -169,9 +192,10 @@ class Plan:
             # The host's abstract sockets are within reach only with the caller's network.
             "scope": self.policy.network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
+            "home": os.fsencode(self.environ.set["HOME"]) if self.detailed else b"",
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
-            "trees": [os.fsencode(path) for path in (self.source, *self.policy.writable)],
+            "trees": [os.fsencode(path) for path in (self.changed, *self.policy.writable)],
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {LIMITS[name].rlimit: value for name, value in limits.items() if LIMITS[name].rlimit},
@@ -182,8 +206,13 @@ class Plan:
         }
 
     @property
+    def changed(self) -> str:
+        """The directory that gets what the hook writes to the source tree."""
+        return self.source if self.discarded is None else self.discarded.written
+
+    @property
     def _written_source(self) -> tuple[str, ...]:
-        return (self.source,) if self.policy.source == "read-write" else ()
+        return () if self.policy.source == "read-only" else (self.changed,)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON values."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..errors import PolicyError
 from ..files.paths import Filesystem, is_within, resolve
 from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
-from ..sandbox.operations import Bind, Cover, Hold, Masked, Operation, Scratch, Symlink
+from ..sandbox.operations import Bind, Cover, Hold, Kept, Masked, Operation, Overlay, Scratch, Symlink
 from ..text import visible
 from .toolchains import CREDENTIAL_NAMES, CREDENTIAL_PATHS, SHARED_NAMES
 
@@ -51,6 +51,7 @@ class View:
         self._own: dict[str, Operation] = {}
         self._pinned: set[str] = set()
         self._masked: set[str] = set()
+        self._copied = ""
         #: Why we show a path, by real path, in a few words.
         self.reasons: dict[str, str] = {}
 
@@ -82,11 +83,36 @@ class View:
         """
         for parent in _parents(path, beneath):
             above = [target for target in self._binds if is_within(parent, target)]
-            allowed = not above or self._binds[max(above, key=len)].writable
+            nearest = self._binds[max(above, key=len)] if above else None
             if parent not in self._binds:
-                reason = "keeps what is beneath it in its place"
-                self._bind(Bind(parent, parent, writable=writable and allowed, owned="tree"), reason)
+                allowed = nearest is None or nearest.writable
+                self._bind(self._pin_of(parent, nearest, writable and allowed), "keeps what is beneath it in its place")
             self._pinned.add(parent)
+
+    def _pin_of(self, path: str, above: Bind | None, writable: bool) -> Bind:
+        """Return a mount of a directory on itself, as it is in the view."""
+        if isinstance(above, (Overlay, Kept)):
+            return Kept(path, path, writable=writable, owned="tree")
+        if above is not None and above.target == self._copied:
+            return Bind(above.source + path[len(above.target) :], path, writable=writable, owned="caller")
+        return Bind(path, path, writable=writable, owned="tree")
+
+    def discard(self, path: str, *, overlay: str = "", copy: str = "") -> None:
+        """Show a directory of which the hook may change all, and nothing stays: through an overlay, or as a copy.
+
+        :param path: a path of the source tree
+        :param overlay: the directory for the changes of an overlay
+        :param copy: a copy of the directory
+        """
+        real = self.place(path)
+        if real is None:
+            return
+        reason = "the source tree, whose changes are discarded"
+        if overlay:
+            self._bind(Overlay(real, real, above=overlay, owned="tree"), reason)
+        else:
+            self._copied = real
+            self._bind(Bind(copy, real, writable=True, owned="caller"), reason)
 
     def stage(self, source: str, target: str, *, reason: str = "", writable: bool, owned: str = "caller") -> None:
         """Show ``source``, a path in the workspace, as ``target``, a path without links."""

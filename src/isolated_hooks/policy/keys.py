@@ -29,7 +29,7 @@ HOOKS = (
 #: The protections that have to be active unless ``allow_degraded`` names them.
 DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
 
-_SOURCES = ("read-write", "read-only")
+_SOURCES = ("read-write", "read-only", "discard")
 _LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
@@ -104,9 +104,16 @@ reaches everything that the host reaches, services on ``localhost`` included."""
         check=_check_source,
         about="""\
 Whether hooks may write to the source tree. Many backends do: setuptools puts ``build`` and ``*.egg-info`` there.
-With ``"read-only"``, those fail.""",
+With ``"read-only"``, those fail. With ``"discard"``, hooks write to a view of the tree, one for all hooks of a caller,
+which is thrown away at the end; the tree itself stays as it is, except for an output directory in it. The view is an
+overlay where the host has overlayfs for us. Elsewhere it is a copy, of at most 4 GiB and 200,000 entries, and a larger
+tree is refused. Without user namespaces hooks run in the copy, under another path.""",
         example='source = "read-only"',
-        option=Option(flag="--source", choices=_SOURCES, help="let hooks write to the source tree, or only read it"),
+        option=Option(
+            flag="--source",
+            choices=_SOURCES,
+            help="let hooks write to the source tree, only read it, or write to a view of it that is thrown away",
+        ),
     ),
     "expose": Key(
         check=checks.paths,

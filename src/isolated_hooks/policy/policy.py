@@ -14,7 +14,7 @@ from .limits import Limits, limit_values
 
 __all__ = ["Policy", "Source", "policy_values"]
 
-Source = Literal["read-write", "read-only"]
+Source = Literal["read-write", "read-only", "discard"]
 _NO_OTHER_LIMITS = Limits()
 
 
@@ -24,7 +24,8 @@ class Policy:
 
     :ivar hooks: the hooks that run in a sandbox; by default all
     :ivar network: the hook can use the host's network
-    :ivar source: ``"read-write"`` if the hook may write to the source tree, otherwise ``"read-only"``
+    :ivar source: ``"read-write"`` if the hook may write to the source tree, ``"read-only"`` if not, ``"discard"`` if it
+        may write to a view of the tree that is thrown away
     :ivar expose: further paths that the hook can read
     :ivar writable: further paths that the hook can read and write
     :ivar hide: paths that the hook cannot see; it wins over every other key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -101,6 +102,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
     """
     check_platform()
     sweep_if_due()
+    policy = dataclasses.replace(policy, source="read-write")
     with (
         Workspace(policy.writable) as tree,
         Workspace(policy.writable) as workspace,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
@@ -19,16 +20,20 @@ from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.holds import with_degradations
+from ..plan.identities import choose_identity
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
 from ..report import HookReport
 from ..results.artefacts import Artefact
+from ..results.details import Details
 from ..text import visible
 from . import trial
+from .discard import DiscardedTree, DiscardedTrees
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
+from .observed import Observed
 from .platform_check import check_platform
 from .situation import situation_of
 from .workspace import Workspace
@@ -50,6 +55,10 @@ class Run:
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.sets_aside = True
+        self.detailed = False
+        self.details: Details | None = None
+        self.discards: DiscardedTrees | None = None
+        self.discarded: DiscardedTree | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -76,6 +85,24 @@ class Run:
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         trees = (self.source, *self.policy.writable)
         _refuse_register(trees)
+        with contextlib.ExitStack() as stack:
+            if self.policy.source == "discard":
+                stack.enter_context(self._discarding())
+            self._execute(trees)
+
+    @contextlib.contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Have a view of the source tree for the call, and afterwards remove it if no caller keeps it."""
+        views = DiscardedTrees() if self.discards is None else self.discards
+        try:
+            overlay = getattr(self.launcher, "overlays", False)
+            with views.of(self.source, self.policy.writable, overlay=overlay).in_use() as self.discarded:
+                yield
+        finally:
+            if self.discards is None:
+                views.close()
+
+    def _execute(self, trees: tuple[str, ...]) -> None:
         record_trees(trees)
         sweep_if_due()
         began = time.monotonic()
@@ -121,6 +148,7 @@ class Run:
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
                 notes=plan.notes + self.notes,
+                details=self.details,
             )
         )
 
@@ -134,6 +162,7 @@ class Run:
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
             situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            situation = self._with_discarded(situation)
             plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
                 # The policy may not allow its one capability; the caller's own user holds none.
@@ -143,10 +172,37 @@ class Run:
             now = dataclasses.replace(situation, refused=refused)
             bare = functools.partial(plan_trial, self.policy, now, workspace.layout, trees=mapped[:-1])
             if trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
+                if not self._overlays(plan, now, workspace):
+                    continue
                 _check_owners(plan, situation)
+                plan = dataclasses.replace(plan, detailed=self.detailed)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
+
+    def _with_discarded(self, situation: Situation) -> Situation:
+        """Add what takes the place of the source tree, as far as the identity allows it."""
+        if self.discarded is None:
+            return situation
+        identity, _ = choose_identity(situation.owners, situation.refused)
+        if identity.confined or identity.traits.unmapped:
+            self.discarded.copy()
+        return dataclasses.replace(situation, discarded=self.discarded.now)
+
+    def _overlays(self, plan: Plan, situation: Situation, workspace: Workspace) -> bool:
+        """Return ``False`` if the plan has an overlay that this host refuses; then there is a copy for the next."""
+        if self.discarded is None:
+            return True
+        if self.discarded.now.overlay:
+            self.discarded.renew()
+            paths = (plan.source, self.discarded.path)
+            over = (plan.source, self.discarded.now)
+            bare = plan_trial(self.policy, situation, workspace.layout, trees=paths, overlay=over)
+            if not trial.overlays(plan, bare, workspace, paths, self.launcher):
+                self.discarded.copy()
+                return False
+            self.discarded.renew()
+        return True
 
     def _check(self, plan: Plan) -> None:
         """Raise SandboxUnavailableError if the plan, under this launcher, protects less than the policy requires."""
@@ -174,13 +230,17 @@ class Run:
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command. Return ``False`` if the host refused its identity, so that the caller tries another one."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
+        observed = Observed(plan) if self.detailed else None
         try:
             try:
                 self.start(command)
             finally:
                 self.status = workspace.status()
-                take_back(self.status, (plan.source, *self.policy.writable))
+                if self.discarded is not None and self.status.get("running"):
+                    self.discarded.used = True
+                take_back(self.status, (plan.changed, *self.policy.writable))
                 self._set_aside(plan)
+                self.details = observed.details(self.status) if observed else None
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False

@@ -29,6 +29,7 @@ __all__ = [
     "degradations",
     "facts",
     "namespaces_refused",
+    "overlays",
     "refused_identities",
     "refuses_wrapped",
     "require_sandbox",
@@ -42,6 +43,7 @@ _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP,
 # The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.
 _ID_CALLS = frozenset(("write", "setresuid", "capget"))
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
+_overlays: dict[tuple[Identity, tuple[int, ...]], bool] = {}
 
 
 def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
@@ -74,6 +76,23 @@ def require_sandbox(
         return False
     _tried.pop(key, None)  # another thread may have removed it
     raise refusal(outcome)
+
+
+def overlays(plan: Plan, bare: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
+    """Return whether this host lets the identity of a plan that works mount an overlay, tried once as above.
+
+    :param bare: a plan of a trial, with the overlay
+    :param paths: the source tree and the directory for the changes
+    :raises SandboxSetupError: the trial failed for a reason that says nothing about the host
+    """
+    key = (plan.identity, _devices(paths))
+    if key not in _overlays:
+        workspace.write_plan(bare)
+        outcome = _try(workspace, launcher.command(bare, workspace.path, ()))
+        if not _worked(outcome) and is_load(str(outcome.get("syscall", "")), int(outcome.get("errno", 0))):
+            raise refusal(outcome)
+        _overlays[key] = _worked(outcome)
+    return _overlays[key]
 
 
 def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:

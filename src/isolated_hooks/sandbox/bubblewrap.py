@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from errno import EPERM
+from errno import EOPNOTSUPP, EPERM
 
 from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
 from .bubblewrap_inside import QUEUES
@@ -17,7 +17,7 @@ from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Masked, Proc, Scratch, Symlink
+from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Kept, Masked, Overlay, Proc, Scratch, Symlink
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,9 +166,15 @@ def _scratch(scratch: Any, _target: bytes, _sources: object, _files: Files) -> l
     return options
 
 
+def _refused(operation: Any, target: bytes, *_: object) -> list[bytes]:
+    raise syscalls.SyscallError(EOPNOTSUPP, type(operation).__name__, target)
+
+
 _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], list[bytes]]] = {
     Bind: _bind,
     Cover: _bind,
+    Overlay: _refused,  # no plan asks this launcher for one: a discarded tree is a copy
+    Kept: _refused,
     File: _file,
     Masked: _masked,
     Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook

@@ -34,6 +34,7 @@ class Init:
     :param report: the descriptor to write reports to
     :ivar stage: the step that pid 1 has reached, for reports of a failure
     :ivar trial: there is no command, so pid 1 sets up and runs nothing
+    :ivar names_in: lists the hook's HOME, if a report asks for it
     :cvar brokered: pid 1 connects and binds for the hook, if the host lets it
     """
 
@@ -57,6 +58,11 @@ class Init:
         self.trial = False
         self.broker: Broker | None = None
         self.queues: int | None = None
+        self.names_in: Callable[[bytes], list[bytes]] | None = None
+        if plan.get("home"):
+            from . import left  # now: the files of this package are soon out of sight
+
+            self.names_in = left.names_in
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -85,12 +91,18 @@ class Init:
             syscalls.close_on_exec_from(3)  # the last step before a hook's process becomes the hook
             pipes.send(self.report, "exited", 0)
             return
+        before = self._names_in_home()
         hook = self._start(argv, variables)
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
         code = _reap(hook) if self.broker is None else self.broker.serve(hook)
         self._end_rest()
+        if self.names_in is not None:
+            pipes.send(self.report, "home", tuple(name for name in self._names_in_home() if name not in before))
         pipes.send(self.report, "exited", code)
+
+    def _names_in_home(self) -> list[bytes]:
+        return [] if self.names_in is None else self.names_in(self.plan["home"])
 
     def _fail(self, error: OSError, path: object) -> None:
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""

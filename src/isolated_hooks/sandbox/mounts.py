@@ -7,12 +7,11 @@ import stat
 from errno import EACCES, ENOSYS, EPERM
 
 from . import syscalls
-from .operations import Bind
 
 if False:
     from collections.abc import Iterator, Sequence
 
-    from .operations import Operation
+    from .operations import Bind, Operation
     from .root import Root
 
 # Directories to mount the root at if this process cannot reach the workspace. Only the new namespace sees that mount.
@@ -80,9 +79,9 @@ def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) ->
     """
     trees = {}
     for operation in operations:
-        if isinstance(operation, Bind):
+        for bind in operation.opened():
             try:
-                trees[operation.at] = _open_tree(operation, namespaces)
+                trees[bind.at] = _open_tree(bind, namespaces)
             except OSError as error:
                 raise OperationError(operation) from error
     return trees

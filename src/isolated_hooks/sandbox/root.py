@@ -153,6 +153,25 @@ class Root:
         finally:
             os.close(directory)
 
+    def overlay(self, target: bytes, above: bytes) -> None:
+        """Mount an overlay over the directory at ``target``, and take the mount at ``above`` away again.
+
+        The overlay keeps its own mounts of both, overlayfs(5); nothing leads to them.
+
+        :param above: a writable mount with the directories ``upper`` and ``work``
+        """
+        directory, layers = self.open(target), self.open(above)
+        try:
+            lower, upper = b"/proc/self/fd/%d" % directory, b"/proc/self/fd/%d" % layers
+            # userxattr: a user namespace has no trusted attributes; since Linux 5.11. It turns redirect_dir off.
+            # volatile: otherwise the end of the overlay waits until all of its file system is on the disk.
+            options = b"lowerdir=%b,upperdir=%b/upper,workdir=%b/work,userxattr,volatile" % (lower, upper, upper)
+            syscalls.mount(b"overlay", lower, b"overlay", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+        finally:
+            os.close(directory)
+            os.close(layers)
+        self.unmount(above)
+
     def _replace_fifo(self, fifo: int, target: bytes) -> None:
         """Mount a FIFO of our own over one."""
         name = b".fifo"

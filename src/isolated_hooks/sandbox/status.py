@@ -15,6 +15,8 @@ interpreter.
 ``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
               words) or ``exited``
 ``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
+``usage``     seconds in user mode and in the kernel, and the largest resident set in bytes, of all processes together
+``home``      the names that the hook left in its HOME, if the plan asks for them
 ``limit``     the limit that ended the hook, or an empty text
 ============  =========================================================================================
 """

@@ -78,7 +78,10 @@ class Supervisor:
                 self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         try:
-            self.nothing_left = os.waitpid(self.pid, 0)[1] == 0
+            _, status, used = os.wait4(self.pid, 0)
+            self.nothing_left = status == 0
+            # Of pid 1 and of all that it, or the guard in its place, has waited for.
+            self.outcome["usage"] = (used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
         except ChildProcessError:
             pass  # it is bubblewrap's child, and we wait for bubblewrap later
         if "state" not in self.outcome:
@@ -179,6 +182,8 @@ class Supervisor:
                 self.outcome["dropped"] = values[0]
             elif kind == "degraded":
                 self.outcome.setdefault("degraded", {})[values[0]] = values[1]
+            elif kind == "home":
+                self.outcome["home"] = values[0]
             elif kind == "running":
                 self.outcome["running"] = True
             elif kind == "failed":

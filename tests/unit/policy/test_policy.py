@@ -100,7 +100,7 @@ def test_hooks_are_checked() -> None:
 
 def test_source_has_two_values() -> None:
     assert Policy(source="read-only").source == "read-only"
-    assert "expected one of read-write, read-only, got 'discard'" in refused(source="discard")
+    assert "expected one of read-write, read-only, discard, got 'overlay'" in refused(source="overlay")
     assert "did you mean 'read-only'" in refused(source="readonly")
     assert "source" in refused(source=["read-only"])
 

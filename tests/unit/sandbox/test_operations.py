@@ -14,8 +14,10 @@ from isolated_hooks.sandbox.operations import (
     Devpts,
     File,
     Hold,
+    Kept,
     Masked,
     Operation,
+    Overlay,
     Proc,
     Scratch,
     Symlink,
@@ -26,6 +28,8 @@ ODD = "/a b/ä\n:\udcff"
 
 EXAMPLES: dict[str, Operation] = {
     "Bind": Bind("/s" + ODD, "/t" + ODD, writable=True, owned="tree", device=True),
+    "Overlay": Overlay("/s" + ODD, "/t" + ODD, above="/ws/view" + ODD, owned="tree"),
+    "Kept": Kept("/t" + ODD, "/t" + ODD, writable=True),
     "Cover": Cover("/ws/empty", "/t" + ODD),
     "File": File("/etc/hosts", "127.0.0.1 localhost\n"),
     "Masked": Masked("/t/.git/config" + ODD, "[core]\n"),

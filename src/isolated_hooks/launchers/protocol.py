@@ -42,6 +42,13 @@ class Launcher(Protocol):
         """The kinds of identity that it can give a hook. No plan asks it for any other kind."""
 
     @property
+    def proxied(self) -> bool:
+        """Whether it opens the way to named hosts, see :mod:`..sandbox.wayout`; if not, we refuse policies with some.
+
+        Optional: a launcher without this attribute does not.
+        """
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Absolute paths of the files that it needs inside the sandbox. The plan mounts them read-only."""
 

@@ -23,7 +23,7 @@ from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
-from ..report import HookReport
+from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
 from ..text import visible
 from . import trial
@@ -49,6 +49,7 @@ class Run:
         self.artefacts: tuple[Artefact, ...] = ()
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.connections: tuple[Connection, ...] = ()
         self.sets_aside = True
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
@@ -121,6 +122,7 @@ class Run:
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
                 notes=plan.notes + self.notes,
+                connections=self.connections,
             )
         )
 
@@ -155,6 +157,8 @@ class Run:
                 [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
+        if plan.policy.hosts and (plan.confined or not self.launcher.proxied):
+            raise trial.hosts_refused(plan, self.launcher.name)
         missing = self._missing(plan)
         if missing and plan.confined:
             raise trial.namespaces_refused(missing)
@@ -176,7 +180,7 @@ class Run:
         command = self.launcher.command(plan, workspace.path, plan.argv)
         try:
             try:
-                self.start(command)
+                self._start(command, workspace)
             finally:
                 self.status = workspace.status()
                 take_back(self.status, (plan.source, *self.policy.writable))
@@ -194,6 +198,18 @@ class Run:
         if failure is not None:
             raise failure
         return True
+
+    def _start(self, command: list[str], workspace: Workspace) -> None:
+        if not self.policy.hosts:
+            self.start(command)
+            return
+        from ..network.proxy import Proxy  # only here: no other call needs it
+
+        with Proxy(self.policy.hosts, workspace.path, os.environ) as proxy:
+            try:
+                self.start(command)
+            finally:
+                self.connections += proxy.connections()
 
     def _set_aside(self, plan: Plan) -> None:
         """Rename the repositories of git that the hook has made: a later git command outside would obey them."""

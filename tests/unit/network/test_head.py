@@ -68,8 +68,10 @@ def test_the_server_gets_a_head_of_ours() -> None:
         b"GET /a?b HTTP/1.1\r\nHost: Example.org:8080\r\nContent-Length: 3\r\nAuthorization: kept\r\n"
         b"Connection: close\r\n\r\n"
     )
-    assert Head(lines, b"").for_server(proxy_headers=b"Proxy-Authorization: ours\r\n").endswith(
-        b"Connection: close\r\nProxy-Authorization: ours\r\n\r\n"
+    assert (
+        Head(lines, b"")
+        .for_server(proxy_headers=b"Proxy-Authorization: ours\r\n")
+        .endswith(b"Connection: close\r\nProxy-Authorization: ours\r\n\r\n")
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from isolated_hooks import HookReport, Policy
 from isolated_hooks.run.command import run_command
 
-__all__ = ["Served", "in_sandbox", "serving"]
+__all__ = ["Served", "free_port", "in_sandbox", "serving"]
 
 
 class Served:
@@ -47,7 +47,7 @@ def serving(body: bytes = b"served") -> Iterator[Served]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass

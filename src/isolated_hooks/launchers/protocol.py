@@ -31,6 +31,9 @@ class Launcher(Protocol):
 
     This package constructs a launcher without arguments for each use, so a launcher keeps no state. None of its methods
     runs the command.
+
+    A launcher that opens the way to named hosts, see :mod:`..sandbox.wayout`, has an attribute ``proxied``, which is
+    true. For any other, we refuse policies that name hosts.
     """
 
     @property
@@ -40,13 +43,6 @@ class Launcher(Protocol):
     @property
     def identities(self) -> frozenset[Identity]:
         """The kinds of identity that it can give a hook. No plan asks it for any other kind."""
-
-    @property
-    def proxied(self) -> bool:
-        """Whether it opens the way to named hosts, see :mod:`..sandbox.wayout`; if not, we refuse policies with some.
-
-        Optional: a launcher without this attribute does not.
-        """
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ class Run:
                 [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
-        if plan.policy.hosts and (plan.confined or not self.launcher.proxied):
+        if plan.policy.hosts and (plan.confined or not getattr(self.launcher, "proxied", False)):
             raise trial.hosts_refused(plan, self.launcher.name)
         missing = self._missing(plan)
         if missing and plan.confined:

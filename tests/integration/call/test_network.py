@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyproject_hooks
 import pytest
+from support.index import serve, write_wheel
 from support.projects import command
 from support.repository import NARROW, ROOT
 from support.webserver import Served, free_port, in_sandbox, serving
@@ -235,3 +236,29 @@ print(report.returncode, report.connections, [m for m in sys.modules if m.starts
 def test_a_connection_is_made_or_refused() -> None:
     assert Connection("a", 1, 1).allowed
     assert not Connection("a", 1, 1, problem="why").allowed
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_page_builds_with_a_frontend_that_knows_nothing_of_us(tmp_path: Path) -> None:
+    """``python -m build`` as a whole in the sandbox: it installs a requirement from an index, and builds a wheel."""
+    project, index = tmp_path / "project", tmp_path / "index"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["bricks"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (project / "backend.py").write_text(
+        "import bricks, zipfile\n"
+        "def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):\n"
+        "    with zipfile.ZipFile(f'{wheel_directory}/demo-1-py3-none-any.whl', 'w') as wheel:\n"
+        "        wheel.writestr('demo.py', bricks.__name__)\n"
+        "    return 'demo-1-py3-none-any.whl'\n"
+    )
+    with serve(index) as served:
+        write_wheel(served.project("bricks"), "bricks")
+        place = served.url.partition("@")[2].split("/")[0]
+        argv = ["env", f"PIP_INDEX_URL={served.url}", sys.executable, "-m", "build", "--wheel"]
+        expose = [option for path in {sys.prefix, sys.base_prefix} for option in ("--expose", path)]
+        done = command("run", "-v", *expose, "--network", place, "--", *argv, cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "dist/demo-1-py3-none-any.whl").exists()
+    assert f"connected to: {place}" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import marshal
 import os
 import select
 import subprocess
@@ -56,7 +56,8 @@ class Proxy:
             }
             for host in hosts
         ]
-        self._order = json.dumps({"hosts": order, "door": os.fsdecode(wayout.NAME)}).encode() + b"\n"
+        data = marshal.dumps({"hosts": order, "door": os.fsdecode(wayout.NAME)})
+        self._order = len(data).to_bytes(4, "little") + data
         self._workspace = workspace
         self._read = b""
 
@@ -107,20 +108,20 @@ class Proxy:
         self._process.wait()
 
     def _document(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next line of the proxy; ``None`` if there is none within some seconds."""
+        """Return the next message of the proxy; ``None`` if there is none within some seconds."""
         assert self._process.stdout is not None
         end = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
-        while b"\n" not in self._read:
+        while len(self._read) < 4 or len(self._read) < 4 + (size := int.from_bytes(self._read[:4], "little")):
             if len(self._read) > _MOST or not poll.poll(max(0.0, end - time.monotonic()) * 1000):
                 return None
             more = self._process.stdout.read(65536)
             if not more:
                 return None
             self._read += more
-        line, _, self._read = self._read.partition(b"\n")
-        document: dict[str, Any] = json.loads(line)
+        document: dict[str, Any] = marshal.loads(self._read[4 : 4 + size])
+        self._read = self._read[4 + size :]
         return document
 
     def _check(self, document: dict[str, Any] | None) -> None:

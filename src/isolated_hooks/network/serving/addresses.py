@@ -13,9 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 __all__ = ["RefusedError", "Resolver", "Target", "connect", "kind_of"]
+
+if False:
+    from typing import Any
 
 GLOBAL, PRIVATE, SPECIAL = "global", "private", "special"
 # The registries of special-purpose addresses, https://www.iana.org/assignments/iana-ipv4-special-registry and

@@ -6,15 +6,16 @@ It resolves the names itself, as it does for every other program of the caller.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from . import addresses, head
 from .addresses import RefusedError, Target
 
 __all__ = ["headers", "reach", "tunnel", "unreachable"]
 
-_Proxy = dict[str, Any]
+_Proxy = Mapping[str, "Any"]
+if False:
+    from typing import Any
 
 
 def unreachable(targets: Iterable[Target]) -> dict[str, str]:

@@ -199,7 +199,9 @@ def _listener(channel: socket.socket) -> socket.socket | None:
         return None
     if not data or not fds:
         return None
-    return socket.socket(fileno=fds[0])
+    listener = socket.socket(fileno=fds[0])
+    listener.setblocking(False)  # a client may have gone between poll(2) and accept(2)
+    return listener
 
 
 def _established() -> bytes:

@@ -24,6 +24,7 @@ FLOORS = {
     "frontends": 45,
     "selftest": 55,
     "launchers": 53,
+    "network": 40,
     "run": 86,
     "results": 97,
     "policy": 99,

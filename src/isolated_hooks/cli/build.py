@@ -18,7 +18,7 @@ from ..report import HookReport
 from ..run.command import check_host
 from ..text import visible
 from . import messages
-from .options import add_output_options, add_policy_options, policy_of
+from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
 try:
     from ..frontends import build
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     own = argparse.ArgumentParser(prog=_PROG, add_help=False, allow_abbrev=False)
     _add_options(own)
-    options, theirs = own.parse_known_args(arguments)
+    options, theirs = own.parse_known_args(spelled_out(own, arguments))
     if _asks(theirs, "-h", "--help"):
         parser = build.parser(_PROG)
         _add_options(parser)

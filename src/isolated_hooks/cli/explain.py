@@ -19,7 +19,7 @@ from ..plan.planner import plan_hook
 from ..policy import HOOKS
 from ..run.situation import situation_of
 from ..text import visible
-from .options import add_policy_options, policy_of
+from .options import add_policy_options, policy_of, spelled_out
 
 _LAYOUT = Layout(*(f"(workspace)/{name}" for name in ("scratch", "control", "staging", "empty", "nothing")))
 _CONTROL = "/tmp/(control directory)"
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--python", default=sys.executable, help=text)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     add_policy_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(spelled_out(parser, arguments))
     source = os.path.abspath(options.srcdir)
     if not os.path.isdir(source):
         raise PolicyError(f"the source tree {visible(source)!r} is not a directory")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from ..protections import ProtectionState
 from ..report import HookReport
@@ -13,6 +14,7 @@ from ..text import visible
 
 __all__ = ["error", "note", "summary"]
 
+_MOST_REFUSED = 10
 _CODES = {"red": "91", "green": "92", "yellow": "93", "bold": "1", "dim": "2"}
 
 
@@ -39,7 +41,7 @@ def note(message: str) -> None:
 
 
 def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
-    """Print the protections of some calls, and the variables that were kept from them.
+    """Print the protections of some calls, their connections, and the variables that were kept from them.
 
     :param noun: the singular of what was run
     """
@@ -55,7 +57,27 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
             _print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}")
     for text in dict.fromkeys(text for report in reports for text in report.notes):
         _print(f"  {_styled('note', 'yellow')}: {visible(text)}")
+    for text in _connections(reports):
+        _print(f"  {text}")
     dropped = sorted({visible(name) for report in reports for name in report.dropped})
     if dropped:
         count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"
         _print(f"  kept from them: {count}: {' '.join(dropped)}")
+
+
+def _connections(reports: Sequence[HookReport]) -> Iterator[str]:
+    """Yield a line for those that were made, and one for each host that was asked for in vain."""
+    made, refused = Counter[str](), Counter[str]()
+    for connection in (connection for report in reports for connection in report.connections):
+        place = f"[{connection.host}]" if ":" in connection.host else connection.host or "(others)"
+        place = visible(f"{place}:{connection.port}" if connection.port else place, limit=300)
+        if connection.allowed:
+            made[place] += connection.sent + connection.received
+        else:
+            refused[f"{place}: {visible(connection.problem, limit=300)}"] += connection.count
+    if made:
+        yield f"connected to: {', '.join(f'{place} ({size} bytes)' for place, size in made.items())}"
+    for text, count in refused.most_common(_MOST_REFUSED):
+        yield f"{_styled('not connected', 'yellow')}: {text}" + (f" ({count} times)" if count > 1 else "")
+    if len(refused) > _MOST_REFUSED:
+        yield f"{_styled('not connected', 'yellow')}: {len(refused) - _MOST_REFUSED} more"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..frontends import pip
 from ..run.command import check_host
 from . import TRACEBACKS, exit_code_of, messages
-from .options import add_output_options, add_policy_options, policy_of
+from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
 _PROG = "isolated-hooks pip"
 _COMMANDS = frozenset(
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     add_output_options(parser)
     # Some of pip's options have the same names as ours, so ours come before pip's command.
     end = next((i for i, argument in enumerate(arguments) if argument in _COMMANDS), len(arguments))
-    options, general = parser.parse_known_args(arguments[:end])
+    options, general = parser.parse_known_args(spelled_out(parser, arguments[:end]))
     theirs = [*general, *arguments[end:]]
     policy = policy_of(options)
     # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.

@@ -21,6 +21,7 @@ class Native:
 
     name = "native"
     identities = frozenset(Identity)
+    proxied = True
     paths = ()
     overlays = True
 

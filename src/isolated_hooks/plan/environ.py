@@ -36,10 +36,12 @@ from types import MappingProxyType
 
 from ..policy import Policy
 from ..sandbox.environ import digest, matches
+from . import wayout
 from .credentials import holds_credentials
 from .environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
+    CERTIFICATE_VARIABLES,
     NETWORK_VARIABLES,
     NEVER,
     PATH_LISTS,
@@ -180,7 +182,8 @@ def plan_environ(
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
     fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
-    removed = (*REMOVED, *policy.env_remove)
+    removed = (*REMOVED, *(wayout.REMOVED if policy.hosts else ()), *policy.env_remove)
+    network = NETWORK_VARIABLES if policy.whole_network else CERTIFICATE_VARIABLES if policy.hosts else ()
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:
@@ -192,14 +195,12 @@ def plan_environ(
             return Decision(True, "env_keep")
         if matches(os.fsencode(name).lower(), delete):
             return Decision(False, "deleted")
-        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network, shows=shows)
+        return _built_in(name, value, changed=started_with.get(name) != value, network=network, shows=shows)
 
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which
-        # would also forbid an index in a local directory.
-        defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
+        defaults=MappingProxyType(_defaults(policy)),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),
@@ -213,7 +214,9 @@ def _removal(name: str, policy: Policy) -> str:
     return "deleted" if name in policy.env_remove else "removed"
 
 
-def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Callable[[str], bool]) -> Decision:
+def _built_in(
+    name: str, value: str, *, changed: bool, network: tuple[str, ...], shows: Callable[[str], bool]
+) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
     # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
@@ -225,11 +228,21 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Cal
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
     tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
-    if network:
-        tables["network"] = NETWORK_VARIABLES
+    tables["network"] = network
     listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
     reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
+
+
+def _defaults(policy: Policy) -> dict[str, str]:
+    """Return the values for variables that the frontend has not set."""
+    if policy.whole_network:
+        return {}
+    if policy.hosts:
+        return {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **wayout.defaults(policy.hosts)}
+    # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which would
+    # also forbid an index in a local directory.
+    return {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
@@ -247,7 +260,9 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
     }
-    if not policy.network:
+    if policy.hosts:
+        fitted |= wayout.variables(policy.hosts)
+    elif not policy.whole_network:
         fitted["CARGO_NET_OFFLINE"] = "true"
     if rustup_home is not None:
         fitted["RUSTUP_HOME"] = rustup_home

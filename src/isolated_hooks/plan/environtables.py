@@ -10,9 +10,11 @@ from __future__ import annotations
 __all__ = [
     "ALWAYS_KEEP",
     "BUILD_VARIABLES",
+    "CERTIFICATE_VARIABLES",
     "NETWORK_VARIABLES",
     "NEVER",
     "PATH_LISTS",
+    "PROXY_VARIABLES",
     "REMOVED",
     "SECRET_PARTS",
     "SECRET_WORDS",
@@ -79,13 +81,13 @@ BUILD_VARIABLES = _words(
     """
 )
 
-#: Proxies and trusted certificates. We keep them only if the policy allows the network.
-NETWORK_VARIABLES = _words(
-    """
-    HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy
-    SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT
-    """
+#: Proxies. We keep them only if the policy allows the whole network. If it names hosts, ours takes their place.
+PROXY_VARIABLES = _words(
+    "HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy"
 )
+#: Trusted certificates. We keep them only if the policy allows some network.
+CERTIFICATE_VARIABLES = _words("SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT")
+NETWORK_VARIABLES = (*PROXY_VARIABLES, *CERTIFICATE_VARIABLES)
 
 #: Ambient variables that we never keep, even if a prefix lists them: code to load into every program, configuration of
 #: registries, and paths on the host that do not exist inside. The table also names variables that no prefix lists

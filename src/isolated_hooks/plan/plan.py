@@ -188,9 +188,10 @@ class Plan:
             "rules": [(os.fsencode(path), kind) for path, kind in self.rules],
             "identity": self.identity.to_wire(),
             "owner": self.owner,
-            "network": self.policy.network,
+            "network": self.policy.whole_network,
+            "proxied": bool(self.policy.hosts),
             # The host's abstract sockets are within reach only with the caller's network.
-            "scope": self.policy.network,
+            "scope": self.policy.whole_network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "home": os.fsencode(self.environ.set["HOME"]) if self.detailed else b"",
             "hostname": b"localhost",
@@ -233,6 +234,14 @@ class Plan:
             "policy": self.policy.to_dict(),
         }
 
+    @property
+    def _network(self) -> str:
+        if self.policy.whole_network:
+            return "the caller's"
+        if self.policy.hosts:
+            return f"these hosts alone, through a proxy outside: {' '.join(map(str, self.policy.hosts))}"
+        return "only a loopback interface of its own"
+
     def _why(self, path: str) -> str:
         reason = self.reasons.get(path, "the system")
         return "" if reason == "the system" else f" ({reason})"
@@ -243,21 +252,21 @@ class Plan:
         yield f"directory: {self.cwd}"
         yield f"identity: {self.identity.words}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
-        yield "network: the caller's" if self.policy.network else "network: only a loopback interface of its own"
+        yield f"network: {self._network}"
         if self.confined:
             yield "namespaces: none; Landlock lets the hook open:"
             for path, kind in self.rules:
                 access = ("names only", "read-only", "read-write", "device")[kind]
                 yield f"  {access:10}  {path}{self._why(path)}"
         else:
-            yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
+            yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.whole_network else ", network")
             yield "filesystem, from nothing:"
             for operation in self.operations:
                 yield f"  {operation.describe()}{self._why(operation.target)}"
         yield "system calls refused:"
         for sentence in seccomp.describe(
             namespaces=not self.confined,
-            network=self.policy.network,
+            network=self.policy.whole_network,
             watches=not self.confined or self.identity.traits.throw_away,
         ):
             yield f"  {sentence}"

@@ -159,7 +159,7 @@ class _Planner:
         refuse_source(source, policy, home=situation.home, filesystem=situation.filesystem)
         without = (situation.home, *self._neighbours())
         limits = {"size": policy.limits.temp_size, "inodes": _SCRATCH_INODES}
-        show_system(self.view, network=policy.network, without=without, **limits)
+        show_system(self.view, network=policy.whole_network, without=without, **limits)
         self._show_source(source)
         self.outside = Outside(self.view, situation, policy, (source, self.real_source))
         self._show_outside(python, extra)

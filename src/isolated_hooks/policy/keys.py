@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..protections import ROWS, Protection, ProtectionState
-from . import checks
+from . import checks, hosts
 from .limits import Limits, limit_values
 from .option import Option
 
@@ -93,12 +93,22 @@ know why one of them cannot be sandboxed. A hook that you do not name runs unpro
         example='hooks = ["build_wheel", "get_requires_for_build_wheel"]',
     ),
     "network": Key(
-        check=checks.flag,
+        check=hosts.network,
         about="""\
-Whether hooks can use the host's network. If not, a hook has at most a loopback interface of its own. If so, a hook
-reaches everything that the host reaches, services on ``localhost`` included.""",
-        example="network = true",
-        option=Option(flag="--network", help="let hooks use the network"),
+The hosts that hooks reach, each with one port: through a proxy of ours outside of the sandbox, and nothing else,
+neither UDP nor DNS (`network <network.rst>`_). ``true`` is the host's network as a whole: a hook then reaches
+everything that the host reaches, services on ``localhost`` included. With ``false``, a hook has at most a loopback
+interface of its own. A name that resolves to a private address, or to one of this machine, is refused unless the
+entry ends in ``/private``; an address needs no such word. ``--network`` alone, or ``--network=all``, is the whole
+network.""",
+        example='network = ["downloads.example.org:443", "pypi-mirror:443/private", "192.0.2.7:8080"]',
+        option=Option(
+            flag="--network",
+            metavar="HOST:PORT",
+            repeated=True,
+            alone=hosts.ALL,
+            help="let hooks reach HOST at this port; without HOST:PORT, let them use the network",
+        ),
     ),
     "source": Key(
         check=_check_source,

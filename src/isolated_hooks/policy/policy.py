@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..protections import ROWS, Protection, ProtectionState
 from . import checks
+from .hosts import Host, parse_host
 from .keys import DEFAULT_REQUIRE, HOOKS, KEYS
 from .limits import Limits, limit_values
 
@@ -23,7 +24,8 @@ class Policy:
     """What a hook may see, write, reach and use, and which protections have to hold before it runs.
 
     :ivar hooks: the hooks that run in a sandbox; by default all
-    :ivar network: the hook can use the host's network
+    :ivar network: ``True`` if the hook can use the host's network, ``False`` if it has none, or the hosts that it can
+        reach, as ``HOST:PORT``; ask :attr:`whole_network` and :attr:`hosts`
     :ivar source: ``"read-write"`` if the hook may write to the source tree, ``"read-only"`` if not, ``"discard"`` if it
         may write to a view of the tree that is thrown away
     :ivar expose: further paths that the hook can read
@@ -50,7 +52,7 @@ class Policy:
     """
 
     hooks: frozenset[str]
-    network: bool
+    network: bool | tuple[str, ...]
     source: Source
     expose: tuple[str, ...]
     writable: tuple[str, ...]
@@ -71,7 +73,7 @@ class Policy:
         self,
         *,
         hooks: Iterable[str] = HOOKS,
-        network: bool = False,
+        network: bool | Iterable[str] = False,
         source: Source = "read-write",
         expose: Iterable[str | os.PathLike[str]] = (),
         writable: Iterable[str | os.PathLike[str]] = (),
@@ -91,6 +93,17 @@ class Policy:
         for name, key in KEYS.items():
             object.__setattr__(self, name, key.check(f"policy: {name}", arguments[name]))
 
+    @property
+    def whole_network(self) -> bool:
+        """Whether the hook can use the host's network."""
+        return self.network is True
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts that the hook can reach, if it has no other network than these."""
+        entries = () if isinstance(self.network, bool) else self.network
+        return tuple(parse_host("network", entry) for entry in entries)
+
     def permits(self, protection: Protection, state: ProtectionState) -> bool:
         """Return whether a hook may run with ``protection`` in ``state``.
 
@@ -100,7 +113,7 @@ class Policy:
         if state is ProtectionState.ACTIVE or protection in self.allow_degraded:
             return True
         if state is ProtectionState.DISABLED:
-            return protection is Protection.NETWORK and self.network
+            return protection is Protection.NETWORK and self.whole_network
         if protection in self.require:
             return False
         return state is ProtectionState.DEGRADED or ROWS[protection].needed is None

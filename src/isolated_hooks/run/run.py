@@ -25,7 +25,7 @@ from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
-from ..report import HookReport
+from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
 from ..results.details import Details
 from ..text import visible
@@ -54,6 +54,7 @@ class Run:
         self.artefacts: tuple[Artefact, ...] = ()
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.connections: tuple[Connection, ...] = ()
         self.sets_aside = True
         self.detailed = False
         self.details: Details | None = None
@@ -149,6 +150,7 @@ class Run:
                 set_aside=self.set_aside,
                 notes=plan.notes + self.notes,
                 details=self.details,
+                connections=self.connections,
             )
         )
 
@@ -211,6 +213,8 @@ class Run:
                 [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
+        if plan.policy.hosts and (plan.confined or not getattr(self.launcher, "proxied", False)):
+            raise trial.hosts_refused(plan, self.launcher.name)
         missing = self._missing(plan)
         if missing and plan.confined:
             raise trial.namespaces_refused(missing)
@@ -233,7 +237,7 @@ class Run:
         observed = Observed(plan) if self.detailed else None
         try:
             try:
-                self.start(command)
+                self._start(command, workspace)
             finally:
                 self.status = workspace.status()
                 if self.discarded is not None and self.status.get("running"):
@@ -254,6 +258,18 @@ class Run:
         if failure is not None:
             raise failure
         return True
+
+    def _start(self, command: list[str], workspace: Workspace) -> None:
+        if not self.policy.hosts:
+            self.start(command)
+            return
+        from ..network.proxy import Proxy  # only here: no other call needs it
+
+        with Proxy(self.policy.hosts, workspace.path, os.environ) as proxy:
+            try:
+                self.start(command)
+            finally:
+                self.connections += proxy.connections()
 
     def _set_aside(self, plan: Plan) -> None:
         """Rename the repositories of git that the hook has made: a later git command outside would obey them."""

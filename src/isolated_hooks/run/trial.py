@@ -28,6 +28,7 @@ from .workspace import Workspace
 __all__ = [
     "degradations",
     "facts",
+    "hosts_refused",
     "namespaces_refused",
     "overlays",
     "refused_identities",
@@ -137,7 +138,7 @@ def facts() -> Mapping[str, tuple[int, str]]:
 
 def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
     devices = _devices(paths) if plan.identity.traits.idmapped else ()
-    return plan.identity, devices, plan.policy.network, plan.policy.launcher
+    return plan.identity, devices, plan.policy.whole_network, plan.policy.launcher
 
 
 def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
@@ -170,6 +171,15 @@ def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
     beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.mount_point), path) for path in real))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
+
+
+def hosts_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
+    """Return the error for a list of hosts where no plan or launcher can keep a hook from all other hosts."""
+    if not plan.confined:
+        missing = f"the launcher {launcher} cannot lead hooks to named hosts alone"
+        return SandboxUnavailableError([missing], "use the launcher native; or set network = false")
+    missing = "hooks reach named hosts through a network namespace of their own, which takes user namespaces"
+    return SandboxUnavailableError([missing], f"{plan.remedy}; or set network = false")
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:

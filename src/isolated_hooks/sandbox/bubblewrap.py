@@ -230,7 +230,8 @@ class Wrapped(Init):
         command = [self.tool.program, b"--args", options_fd, b"--", *pid_1]
         syscalls.close_on_exec_from(3)
         opened = [source for source in sources.values() if isinstance(source, int)]
-        for fd in (*files.fds, *opened, self.tool.info, self.report, leash):
+        channel = (self.plan["channel"],) if "channel" in self.plan else ()
+        for fd in (*files.fds, *opened, *channel, self.tool.info, self.report, leash):
             os.set_inheritable(fd, True)
         die_with_parent(leash)  # a change of credentials has disarmed the signal, prctl(2)
         try:

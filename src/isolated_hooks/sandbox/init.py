@@ -157,6 +157,7 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             self._bring_loopback_up()
+        self._open_way_out()
         self.stage = "mounts"
         umask = os.umask(0o022)
         mounts.mount_root(self.root_path, on_disk=not self.entered.mapped)
@@ -173,6 +174,13 @@ class Init:
         self.queues = root.queues()
         mounts.build_root(root, self.operations)
         os.umask(umask)
+
+    def _open_way_out(self) -> None:
+        if "channel" in self.plan:
+            from . import wayout  # only here: each import costs every hook
+
+            self.stage = wayout.STAGE
+            wayout.hand_over(self.plan["channel"])
 
     def _bring_loopback_up(self) -> None:
         try:

@@ -60,6 +60,7 @@ class Launch:
         self.group: cgroup.Group | None = None
         self.uid = 0
         self.scoped = False
+        self.channel = -1  # to the proxy, for as long as this process lives
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1 and wait for its end. Return the exit code of the hook."""
@@ -71,6 +72,7 @@ class Launch:
             if argv:
                 self._limit()
                 self.targets = [] if self.plan["terminal"] else targets()
+                self._connect_to_proxy()
             report = self.start(operations, argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
@@ -79,6 +81,7 @@ class Launch:
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
+        supervisor.proxy = self.channel
         outcome = supervisor.watch()
         self._stop_watcher()
         if not supervisor.nothing_left:
@@ -121,6 +124,14 @@ class Launch:
         self._stop_watcher()
         self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number, reason=reason)
         return 125
+
+    def _connect_to_proxy(self) -> None:
+        if self.plan["proxied"]:
+            from . import wayout  # only here: each import costs every hook
+
+            self.stage = wayout.STAGE
+            self.channel = wayout.connect(self.workspace).detach()
+            self.plan["channel"] = self.channel
 
     def _limit(self) -> None:
         """Set up the limits that we enforce from outside, while this process has the caller's rights and view."""

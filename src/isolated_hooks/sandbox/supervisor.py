@@ -53,6 +53,7 @@ class Supervisor:
         self.default_stage = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
         self.streams = Streams.none() if streams is None else streams
         self.watcher = watcher
+        self.proxy = -1  # the descriptor of the channel to it, which hangs up when it ends; -1 if there is none
         self.outcome: dict[str, Any] = {}
         self.limit = ""
         self.nothing_left = False  # the process that we wait for has ended as it should, so all others have
@@ -73,6 +74,9 @@ class Supervisor:
                 self.guards.remove(guard)
             if self.watcher is not None and self.watcher.fd in events:
                 self._listen()
+            if self.proxy in events:
+                # A hook that has lost its way out fails for another reason than it seems to.
+                self._exceeded("proxy")
             self._copy(events)
             if self.report in events:
                 self._read()
@@ -121,6 +125,8 @@ class Supervisor:
             poll.register(self.report, select.POLLIN)
             if self.watcher is not None and not self.limit:
                 poll.register(self.watcher.fd, select.POLLIN)
+            if self.proxy >= 0 and not self.limit:
+                poll.register(self.proxy, select.POLLIN)
         for fd, event in self.streams.interests():
             poll.register(fd, event)
         return dict(poll.poll(None if seconds is None else seconds * 1000))

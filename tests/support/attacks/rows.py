@@ -32,8 +32,6 @@ def _out(tries: str, scope: str) -> Row:
     return Row(tries, scope=scope)
 
 
-_NO_FEATURE = "there is no list of hosts that a hook may reach: the network is off, or it is on"
-
 ROWS = {
     "A18": _tested(
         "put what it has found into the wheel, for whoever downloads that",
@@ -91,8 +89,19 @@ ROWS = {
     "E12": _tested(
         "make system calls by io_uring, past the filter", "attacks/suite/test_hostile_backend.py::test_attack"
     ),
-    "E15": _out("get past a proxy with a list of hosts", _NO_FEATURE),
-    "E16": _out("publish by a host that it may reach", _NO_FEATURE),
+    "E15": _tested(
+        "get past a proxy with a list of hosts",
+        "attacks/found/test_named_hosts.py::test_nothing_is_reached_directly",
+        "attacks/found/test_named_hosts.py::test_no_spelling_of_a_request_leads_elsewhere",
+        "attacks/found/test_named_hosts.py::test_slow_and_huge_and_many_requests_do_not_stop_it",
+        "attacks/found/test_named_hosts.py::test_the_process_of_the_proxy_is_out_of_reach",
+        "attacks/found/test_named_hosts.py::test_a_hook_whose_proxy_ends_is_ended",
+        "unit/network/test_addresses.py::test_an_answer_that_changes_after_the_check_is_not_used",
+    ),
+    "E16": _out(
+        "publish by a host that it may reach",
+        "a host that the policy names gets what a hook sends it, within TLS too: name hosts that only serve files",
+    ),
     "E17": _out(
         "lock files that it can read, or watch them",
         "a read-only mount stops neither flock(2) nor inotify(7): what is shown to hooks can be locked and watched",

@@ -346,7 +346,9 @@ def test_an_empty_file_is_the_default_policy(tmp_path: pathlib.Path) -> None:
 def test_errors_name_the_file_and_the_key(tmp_path: pathlib.Path) -> None:
     assert "env-keep" in load_refused(tmp_path, "env-keep = 'A'")
     assert "did you mean 'network'" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwrok = true")
-    assert "network: expected true or false, got 1" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwork = 1")
+    assert "network: expected a list of HOST:PORT, or true or false, got 1" in load_refused(
+        tmp_path, "[tool.isolated-hooks]\nnetwork = 1"
+    )
     assert "not valid TOML" in load_refused(tmp_path, "network = ")
     assert "a table" in load_refused(tmp_path, "[tool]\nisolated-hooks = 3")
     assert "a table" in load_refused(tmp_path, "packages = 3")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .observe.hints import Hint
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .results.artefacts import Artefact
 
@@ -30,6 +31,8 @@ class HookReport:
         that no later git command obeys them
     :ivar notes: sentences about things that the hook has outside and lacked inside, and about those that we could not
         look through
+    :ivar hints: what the sandbox may have had to do with a failure, the most likely cause first
+    :ivar explanation: the same as a block of at most twelve lines, or an empty text if the call did not fail
     """
 
     hook: str
@@ -43,6 +46,8 @@ class HookReport:
     launcher: str = ""
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    explanation: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -61,6 +66,7 @@ class HookReport:
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
         changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
         changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
+        changed["hints"] = tuple(Hint(**hint) for hint in document.get("hints", ()))
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -24,6 +24,8 @@ from .restore import Restoring
 __all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 
 _BLOCK = 1 << 16
+# How much of the end of a command's output we keep, to explain a failure.
+_KEPT = 1 << 16
 # A process may still hold a stream open when the runner has returned: an interrupted runner is killing its child.
 _SECONDS = 10.0
 
@@ -37,27 +39,45 @@ class FilteringRunner(IsolatedRunner):
 
 def filtered(inner: SubprocessRunner) -> SubprocessRunner:
     """Return a runner that starts each command through ``inner`` and filters its output."""
+    return _Filtered(inner)
 
-    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+
+class _Filtered:
+    """Starts commands through another runner, filters their output, and keeps the end of it.
+
+    :ivar tail: the last bytes of the output of the last command, filtered
+    """
+
+    def __init__(self, inner: SubprocessRunner) -> None:
+        self._inner = inner
+        self.tail = b""
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
         # Python buffers its output to a pipe, but not to a terminal. Users want to see each line at once.
         environ = {"PYTHONUNBUFFERED": "1", **(extra_environ or {})}
-        with filtering():
-            inner(cmd, cwd=cwd, extra_environ=environ)
+        self.tail = b""
+        with filtering(self._keep):
+            self._inner(cmd, cwd=cwd, extra_environ=environ)
 
-    return runner
+    def _keep(self, data: bytes) -> None:
+        self.tail = (self.tail + data[-_KEPT:])[-_KEPT:]
 
 
 @contextlib.contextmanager
-def filtering() -> Iterator[None]:
+def filtering(keep: Callable[[bytes], object] | None = None) -> Iterator[None]:
     """Filter all writes to descriptors 1 and 2 within the context.
 
     If both descriptors refer to the same file, their output keeps its order.
+
+    :param keep: called with each filtered piece, in a thread
     """
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         for descriptors in _streams():
-            stack.enter_context(_replaced(descriptors))
+            stack.enter_context(_replaced(descriptors, keep))
         yield
 
 
@@ -111,11 +131,11 @@ def _streams() -> list[tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def _replaced(descriptors: tuple[int, ...]) -> Iterator[None]:
+def _replaced(descriptors: tuple[int, ...], keep: Callable[[bytes], object] | None) -> Iterator[None]:
     originals = [(fd, _high(os.dup(fd))) for fd in descriptors]
     read_end, write_end = map(_high, os.pipe())
     # The thread closes its own two descriptors, so no other code can reuse their numbers while the thread needs them.
-    relay = threading.Thread(target=_relay, args=(read_end, _high(os.dup(descriptors[0]))), daemon=True)
+    relay = threading.Thread(target=_relay, args=(read_end, _high(os.dup(descriptors[0])), keep), daemon=True)
     relay.start()
     for fd in descriptors:
         os.dup2(write_end, fd)
@@ -136,10 +156,10 @@ def _high(fd: int) -> int:
     return duplicate
 
 
-def _relay(source: int, target: int) -> None:
+def _relay(source: int, target: int, keep: Callable[[bytes], object] | None) -> None:
     output_filter = OutputFilter()
     try:
-        _copy(lambda: os.read(source, _BLOCK), output_filter, target)
+        _copy(lambda: os.read(source, _BLOCK), output_filter, target, keep)
     except OSError:
         pass  # the reader has gone away. We close our end, so the hook gets the same error as it would without a filter
     finally:
@@ -147,9 +167,14 @@ def _relay(source: int, target: int) -> None:
         os.close(target)
 
 
-def _copy(read: Callable[[], bytes], output_filter: OutputFilter, target: int) -> None:
+def _copy(
+    read: Callable[[], bytes], output_filter: OutputFilter, target: int, keep: Callable[[bytes], object] | None
+) -> None:
     while data := read():
-        _write(target, output_filter.feed(data))
+        shown = output_filter.feed(data)
+        if keep is not None:
+            keep(shown)
+        _write(target, shown)
     _write(target, output_filter.finish())
 
 

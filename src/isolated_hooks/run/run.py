@@ -27,6 +27,7 @@ from ..report import HookReport
 from ..results.artefacts import Artefact
 from ..text import visible
 from . import trial
+from .explaining import explained, limit_of, output_of
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
 from .platform_check import check_platform
@@ -50,6 +51,8 @@ class Run:
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.sets_aside = True
+        self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
+        self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -69,6 +72,10 @@ class Run:
 
     def after_failure(self) -> None:
         """Check the source tree after a command that failed, when every process of the sandbox is dead."""
+
+    def seen(self, problem: BaseException) -> str | None:
+        """Return the end of the output of the command that failed, or ``None`` if this process has not seen it."""
+        return output_of(problem)
 
     def execute(self) -> None:
         """Carry out all steps, and report the call even if one of them fails."""
@@ -108,6 +115,15 @@ class Run:
         for path in self.set_aside:
             text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
             warnings.warn(text, stacklevel=2)
+        hints, explanation = explained(
+            plan,
+            self.status,
+            name=self.name,
+            output=self.said,
+            limit=self.limit,
+            failed=bool(error),
+            dropped=dropped or plan.environ.dropped,
+        )
         self.done(
             HookReport(
                 hook=self.name,
@@ -121,6 +137,8 @@ class Run:
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
                 notes=plan.notes + self.notes,
+                hints=hints,
+                explanation=explanation,
             )
         )
 
@@ -184,6 +202,7 @@ class Run:
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False
+            self.said = self.seen(problem)
             failure = self._failure(problem)
             if failure is None:
                 raise
@@ -208,7 +227,9 @@ class Run:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
-        return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        failure = failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        self.limit = limit_of(failure)
+        return failure
 
 
 def _check_owners(plan: Plan, situation: Situation) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from . import attempts, environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
 from .forking import fork
@@ -90,6 +90,8 @@ class Init:
         die_with_parent(leash)
         code = _reap(hook) if self.broker is None else self.broker.serve(hook)
         self._end_rest()
+        seen = None if self.broker is None else self.broker.attempts
+        attempts.tell(self.report, code, seen, self.operations)
         pipes.send(self.report, "exited", code)
 
     def _fail(self, error: OSError, path: object) -> None:

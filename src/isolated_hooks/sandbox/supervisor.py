@@ -179,6 +179,8 @@ class Supervisor:
                 self.outcome["dropped"] = values[0]
             elif kind == "degraded":
                 self.outcome.setdefault("degraded", {})[values[0]] = values[1]
+            elif kind == "tried":
+                self.outcome["tried"], self.outcome["full"] = values
             elif kind == "running":
                 self.outcome["running"] = True
             elif kind == "failed":

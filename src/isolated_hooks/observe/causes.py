@@ -45,7 +45,7 @@ _ASKS = re.compile(r"environ|variable|keyerror|not set|unset|undefined|unbound|p
 # sandbox's /etc/nsswitch.conf names files alone.
 _LOOKUP = re.compile(
     r"name or service not known|name resolution|could not resolve|couldn't resolve|failed to resolve|no such host"
-    r"|no address associated|getaddrinfo|dns error|EAI_AGAIN|ENOTFOUND|nodename nor servname|failed to lookup",
+    r"|no address associated|getaddrinfo|dns error|\bEAI_AGAIN\b|\bENOTFOUND\b|nodename nor servname|failed to lookup",
     re.IGNORECASE,
 )
 _HOST = re.compile(

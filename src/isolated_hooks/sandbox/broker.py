@@ -139,6 +139,8 @@ class Broker:
                 error = _connect(waiting.fd, waiting.address)
                 if error in (EINPROGRESS, EALREADY, EAGAIN, EINTR):
                     continue
+                if waiting.polled:
+                    self.attempts.note(waiting.address, error)
             del self.waiting[cookie]
             waiting.close()
             listener.answer(self.requests, cookie, error)

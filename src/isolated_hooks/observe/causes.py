@@ -35,7 +35,9 @@ _PROGRAMS = tuple(
         r"['\"`]([\w.+-]{1,64})['\"`]? (?:was |is )?(?:not found|not installed|required)",
     )
 )
-_HEADER = re.compile(r"([\w./+-]{1,200}\.h\w{0,3})['\"]?(?: file)?(?:: No such file| not found)", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(?<![\w./+-])([\w./+-]{1,200}\.h\w{0,3})['\"]?(?: file)?(?:: No such file| not found)", re.IGNORECASE
+)
 _INCLUDE = re.compile(r"-(?:I|isystem) ?(/[^\s:;,\"']{1,1000})")
 _INCLUDE_FLAGS = ("CFLAGS", "CXXFLAGS", "CPPFLAGS")
 _INCLUDE_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "INCLUDE")

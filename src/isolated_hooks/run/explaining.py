@@ -16,7 +16,7 @@ __all__ = ["LOGGER", "explained", "limit_of", "output_of"]
 #: The name of the logger that gets the block, at the level INFO.
 LOGGER = "isolated_hooks"
 # What the exceptions of runners call the output that they have captured: subprocess, and pip.
-_OUTPUTS = ("output", "stderr", "output_lines")
+_OUTPUTS = ("output", "stderr", "context")
 
 
 def explained(
@@ -63,8 +63,7 @@ def output_of(problem: BaseException) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, list):
-        value = "".join(part for part in value[-1000:] if isinstance(part, str))
+    value = getattr(value, "plain", value)  # pip's is a text of rich
     if isinstance(value, bytes):
         value = value[-(1 << 16) :].decode("utf-8", "replace")
     return value if isinstance(value, str) else None

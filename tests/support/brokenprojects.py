@@ -121,7 +121,7 @@ BROKEN: Mapping[str, Broken] = {
     ),
     "a program for 32 bits": Broken(code=_RUN + "['./helper'])", prepare=_program_32),
     "the repository above": Broken(
-        code=_RUN + "['git', 'rev-parse', 'HEAD'])",
+        code=_RUN + "['git', '-C', '..', 'rev-parse', 'HEAD'])",
         option="--expose {base}/mono",
         prepare=_repository,
         tree="mono/py",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..files.paths import RealFilesystem
-from ..observe import Hint, evidence_of, findings_of, hints_of, rendered
+from ..observe.hints import Hint
 from ..plan import Plan
 from ..text import visible
 
@@ -38,12 +38,18 @@ def explained(
     """
     if not failed or status.get("state") == "failed" or not (status.get("code") or limit):
         return (), ""
+    # Only here: a call that succeeds does not pay for these.
+    import logging
+
+    from ..observe.causes import findings_of
+    from ..observe.evidence import evidence_of
+    from ..observe.hints import hints_of
+    from ..observe.rendering import rendered
+
     outside = RealFilesystem(), os.path.expanduser("~"), os.environ
     evidence = evidence_of(plan, status, output=output or "", outside=outside, dropped=dropped, limit=limit)
     hints = hints_of(findings_of(evidence))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
-    import logging  # only here: a call that succeeds does not pay for it
-
     logging.getLogger(LOGGER).info("%s", block)
     return hints, block
 

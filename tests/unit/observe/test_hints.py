@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from isolated_hooks.files.paths import RealFilesystem
-from isolated_hooks.observe import Evidence, Outside, findings_of, hints_of, rendered
-from isolated_hooks.observe.evidence import MOST_BYTES, last_lines
+from isolated_hooks.observe.causes import findings_of
+from isolated_hooks.observe.evidence import MOST_BYTES, Evidence, Outside, last_lines
+from isolated_hooks.observe.hints import hints_of
+from isolated_hooks.observe.rendering import rendered
 from isolated_hooks.sandbox.attempts import MOST, Attempts
 
 

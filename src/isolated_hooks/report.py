@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .observe.hints import Hint
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .results.artefacts import Artefact
 from .results.details import Details
@@ -61,6 +62,8 @@ class HookReport:
         look through
     :ivar details: what the hook left, changed and used; only if the caller of the hook asked for it
     :ivar connections: the connections that the hook has asked for, if the policy names the hosts that it may reach
+    :ivar hints: what the sandbox may have had to do with a failure, the most likely cause first
+    :ivar explanation: the same as a block of at most twelve lines, or an empty text if the call did not fail
     """
 
     hook: str
@@ -76,6 +79,8 @@ class HookReport:
     notes: tuple[str, ...] = ()
     details: Details | None = None
     connections: tuple[Connection, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    explanation: str = ""
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -97,6 +102,7 @@ class HookReport:
         changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
         if document.get("details") is not None:
             changed["details"] = Details.from_dict(document["details"])
+        changed["hints"] = tuple(Hint(**hint) for hint in document.get("hints", ()))
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

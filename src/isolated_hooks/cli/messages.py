@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,13 @@ from ..text import visible
 __all__ = ["error", "note", "summary"]
 
 _MOST_REFUSED = 10
+# What shells and terminals set for themselves.
+_NOISE = frozenset(
+    "PWD OLDPWD SHLVL _ SHELL LOGNAME USER HOME MAIL HISTFILE HISTSIZE LS_COLORS PS1 TERM_PROGRAM".split()
+)
+_OF_BUILDS = re.compile(
+    r"^(?:CI|BUILD|GIT|GITHUB|GITLAB|JENKINS|BUILDKITE|CIRCLE)(?:_|$)|VERSION|FLAGS|_DIR$|_HOME$|_ROOT$"
+)
 _CODES = {"red": "91", "green": "92", "yellow": "93", "bold": "1", "dim": "2"}
 
 
@@ -37,7 +45,7 @@ def error(message: str) -> None:
 
 def note(message: str) -> None:
     """Print a line of progress, escaped."""
-    _print(f"{_styled('*', 'bold')} {visible(message)}")
+    _print(f"{_styled('*', 'bold')} {visible(message, keep=chr(10))}")
 
 
 def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
@@ -49,20 +57,26 @@ def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:
         return
     names = ", ".join(dict.fromkeys(report.hook for report in reports))
     note(f"Ran {len(reports)} {noun}{'s' if len(reports) > 1 else ''} in a sandbox: {names}")
+    explanations = dict.fromkeys(report.explanation for report in reports if report.explanation)
+    for explanation in explanations:
+        note(explanation)
+    if not explanations:
+        _protections(reports)
+    for text in dict.fromkeys(text for report in reports for text in report.notes):
+        _print(f"  {_styled('note', 'yellow')}: {visible(text)}")
+    for text in _connections(reports):
+        _print(f"  {text}")
+    if not explanations:
+        _dropped(reports)
+
+
+def _protections(reports: Sequence[HookReport]) -> None:
     for state in ProtectionState:
         reasons = {s.protection.value: s.reason for r in reports for s in r.protections if s.state is state}
         if reasons and state is ProtectionState.ACTIVE:
             _print(f"  {_styled('active', 'green')}: {', '.join(reasons)}")
         for name, reason in reasons.items() if state is not ProtectionState.ACTIVE else ():
             _print(f"  {_styled(state.value, 'yellow')}: {name}: {reason}")
-    for text in dict.fromkeys(text for report in reports for text in report.notes):
-        _print(f"  {_styled('note', 'yellow')}: {visible(text)}")
-    for text in _connections(reports):
-        _print(f"  {text}")
-    dropped = sorted({visible(name) for report in reports for name in report.dropped})
-    if dropped:
-        count = f"{len(dropped)} environment variable{'s' if len(dropped) > 1 else ''}"
-        _print(f"  kept from them: {count}: {' '.join(dropped)}")
 
 
 def _connections(reports: Sequence[HookReport]) -> Iterator[str]:
@@ -81,3 +95,12 @@ def _connections(reports: Sequence[HookReport]) -> Iterator[str]:
         yield f"{_styled('not connected', 'yellow')}: {text}" + (f" ({count} times)" if count > 1 else "")
     if len(refused) > _MOST_REFUSED:
         yield f"{_styled('not connected', 'yellow')}: {len(refused) - _MOST_REFUSED} more"
+
+
+def _dropped(reports: Sequence[HookReport]) -> None:
+    """Print the names of the variables that hooks did not get: those of builds and services first, no shell noise."""
+    names = {name for report in reports for name in report.dropped if name not in _NOISE}
+    if names:
+        count = f"{len(names)} environment variable{'s' if len(names) > 1 else ''}"
+        ordered = sorted(names, key=lambda name: (_OF_BUILDS.search(name) is None, name))
+        _print(f"  kept from them: {count}: {' '.join(map(visible, ordered))}")

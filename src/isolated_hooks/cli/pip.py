@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..frontends import pip
 from ..run.command import check_host
+from ..run.explaining import LOGGER
 from . import TRACEBACKS, exit_code_of, messages
 from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     policy = policy_of(options)
     # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.
     logging.raiseExceptions = TRACEBACKS in os.environ
+    logging.getLogger(LOGGER).propagate = False  # the summary shows what it says
     builds = bool(_BUILDING.intersection(theirs)) and not _HELP.intersection(theirs)
     ready = functools.partial(check_host, policy) if builds else None
     outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output, ready=ready)

@@ -83,6 +83,11 @@ class HookRun(Run):
         libraries = trusted_libraries({**os.environ, **self.passed}, recorded_trees())
         self.inner(command, cwd=self.source, extra_environ={**self.passed, **libraries})
 
+    def seen(self, problem: BaseException) -> str | None:
+        # A runner that filters the output, or keeps it, has seen its end.
+        tail: bytes = getattr(self.inner, "tail", b"")
+        return tail.decode("utf-8", "replace") if tail else super().seen(problem)
+
     def after_failure(self) -> None:
         check_unchanged(self.expected, self.source)
         check_kept(self.earlier)

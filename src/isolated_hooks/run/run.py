@@ -31,6 +31,7 @@ from ..results.details import Details
 from ..text import visible
 from . import trial
 from .discard import DiscardedTree, DiscardedTrees
+from .explaining import explained, limit_of, output_of
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
 from .observed import Observed
@@ -60,6 +61,8 @@ class Run:
         self.details: Details | None = None
         self.discards: DiscardedTrees | None = None
         self.discarded: DiscardedTree | None = None
+        self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
+        self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -79,6 +82,10 @@ class Run:
 
     def after_failure(self) -> None:
         """Check the source tree after a command that failed, when every process of the sandbox is dead."""
+
+    def seen(self, problem: BaseException) -> str | None:
+        """Return the end of the output of the command that failed, or ``None`` if this process has not seen it."""
+        return output_of(problem)
 
     def execute(self) -> None:
         """Carry out all steps, and report the call even if one of them fails."""
@@ -136,6 +143,15 @@ class Run:
         for path in self.set_aside:
             text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
             warnings.warn(text, stacklevel=2)
+        hints, explanation = explained(
+            plan,
+            self.status,
+            name=self.name,
+            output=self.said,
+            limit=self.limit,
+            failed=bool(error),
+            dropped=dropped or plan.environ.dropped,
+        )
         self.done(
             HookReport(
                 hook=self.name,
@@ -151,6 +167,8 @@ class Run:
                 notes=plan.notes + self.notes,
                 details=self.details,
                 connections=self.connections,
+                hints=hints,
+                explanation=explanation,
             )
         )
 
@@ -248,6 +266,7 @@ class Run:
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False
+            self.said = self.seen(problem)
             failure = self._failure(problem)
             if failure is None:
                 raise
@@ -284,7 +303,9 @@ class Run:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
-        return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        failure = failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        self.limit = limit_of(failure)
+        return failure
 
 
 def _check_owners(plan: Plan, situation: Situation) -> None:

@@ -31,6 +31,7 @@ from errno import (
 )
 
 from . import listener, modes, syscalls
+from .attempts import Attempts
 from .landlock import OF_SOCKETS
 from .numbers import MACHINES, NUMBERS
 from .syscalls import SyscallError
@@ -85,6 +86,7 @@ class Broker:
         self.requests = requests
         self.abstract = abstract
         self.waiting: dict[int, Waiting] = {}
+        self.attempts = Attempts()
         self.last: dict[int, tuple[int, ...]] = {}  # the last call that succeeded, by thread
         sockets = syscalls.open_path(OF_SOCKETS)
         self.mount = syscalls.mount_id(sockets)
@@ -137,6 +139,8 @@ class Broker:
                 error = _connect(waiting.fd, waiting.address)
                 if error in (EINPROGRESS, EALREADY, EAGAIN, EINTR):
                     continue
+                if waiting.polled:
+                    self.attempts.note(waiting.address, error)
             del self.waiting[cookie]
             waiting.close()
             listener.answer(self.requests, cookie, error)
@@ -206,6 +210,8 @@ class Broker:
                     return ECONNREFUSED
                 address = _unix_address(b"/proc/self/fd/%d" % path)
             error = _connect(fd, address)
+            if family != _AF_UNIX:
+                self.attempts.note(data, error)
             unready = (EAGAIN,) if family == _AF_UNIX else (EINPROGRESS, EALREADY)
             if error in unready and os.get_blocking(fd):
                 polled = family != _AF_UNIX

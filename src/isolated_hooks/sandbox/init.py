@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from . import attempts, environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
 from .forking import fork
@@ -99,6 +99,8 @@ class Init:
         self._end_rest()
         if self.names_in is not None:
             pipes.send(self.report, "home", tuple(name for name in self._names_in_home() if name not in before))
+        seen = None if self.broker is None else self.broker.attempts
+        attempts.tell(self.report, code, seen, self.operations)
         pipes.send(self.report, "exited", code)
 
     def _names_in_home(self) -> list[bytes]:

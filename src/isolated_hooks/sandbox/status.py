@@ -11,6 +11,8 @@ interpreter.
 ``cgroups``   the directory that may contain the hook's own cgroup, which the parent removes at the end
 ``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
+``tried``     of a hook that failed: up to 16 destinations that it could not reach, each with its family, address, port
+              and errno; ``full``: its full temporary directories, each with the size of its filesystem in bytes
 ``running``   true, once the hook has started
 ``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
               words) or ``exited``

@@ -190,6 +190,8 @@ class Supervisor:
                 self.outcome.setdefault("degraded", {})[values[0]] = values[1]
             elif kind == "home":
                 self.outcome["home"] = values[0]
+            elif kind == "tried":
+                self.outcome["tried"], self.outcome["full"] = values
             elif kind == "running":
                 self.outcome["running"] = True
             elif kind == "failed":

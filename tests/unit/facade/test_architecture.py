@@ -31,6 +31,7 @@ LAYERS = (
     "policy",
     "hookcall results",
     "plan",
+    "observe",
     "launchers report",
     "network",
     "run",

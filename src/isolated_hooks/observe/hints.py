@@ -1,0 +1,207 @@
+"""The table of causes: a kind of observation, its sentence, the option and the policy key that allow it.
+
+Pure: a hint says what was observed, and where an option would change that, the exact line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+
+from ..text import visible
+
+__all__ = ["Cause", "Finding", "Hint", "hints_of"]
+
+
+class Cause(enum.Enum):
+    """The kinds of observations."""
+
+    LIMIT = "limit"
+    FULL = "full"
+    SOURCE = "source"
+    WRITE = "write"
+    SYSTEM_WRITE = "system write"
+    PROGRAM = "program"
+    HEADER = "header"
+    READ = "read"
+    PRIVATE = "private"
+    HOME = "home"
+    VARIABLE = "variable"
+    SECRET = "secret"
+    REPOSITORY = "repository"
+    SIGNAL = "signal"
+    LOOKUP = "lookup"
+    CONNECTION = "connection"
+    SAID_FULL = "said full"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One observation.
+
+    :ivar cause: its kind
+    :ivar what: the name, path or address that it is about, as the hook or the host has it
+    :ivar value: the value for the option, if the option takes one
+    """
+
+    cause: Cause
+    what: str = ""
+    value: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hint:
+    """A sentence about a failure, and the line that would allow what was missing.
+
+    :ivar sentence: what was observed
+    :ivar option: the option of the command line, or an empty text if no option would help
+    :ivar key: the same as a line of the policy, in TOML
+    :ivar cause: the kind of observation, a value of :class:`Cause`
+    """
+
+    sentence: str
+    option: str = ""
+    key: str = ""
+    cause: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Row:
+    """How one kind is told. ``{what}`` and ``{value}`` are the parts of the finding.
+
+    :ivar likelihood: from 0 to 100: how often this is the cause if it was observed
+    :ivar flag: the option; empty if none helps
+    :ivar key: the policy key
+    :ivar form: how TOML spells the value: a list of one text, the text of a limit, or a bare word
+    """
+
+    sentence: str
+    likelihood: int
+    flag: str = ""
+    key: str = ""
+    form: str = "[{quoted}]"
+
+
+_NETWORK = {"flag": "--network", "key": "network", "form": "true"}
+_ROWS: Mapping[Cause, _Row] = {
+    Cause.LIMIT: _Row(
+        sentence="it met the limit {what}",
+        likelihood=100,
+        flag="--limit",
+        key="limits",
+        form="{pair}",
+    ),
+    Cause.FULL: _Row(
+        sentence="its temporary files fill the limit temp-size of {what}",
+        likelihood=95,
+        flag="--limit",
+        key="limits",
+        form="{pair}",
+    ),
+    Cause.SOURCE: _Row(
+        sentence="it tried to write {what}, and the source tree is read-only by policy",
+        likelihood=92,
+        flag="--source",
+        key="source",
+        form="{quoted}",
+    ),
+    Cause.WRITE: _Row(
+        sentence="it tried to write {what}, which hooks may not",
+        likelihood=90,
+        flag="--writable",
+        key="writable",
+    ),
+    Cause.SYSTEM_WRITE: _Row(
+        sentence="it tried to write {what}: hooks never change the system, so let it write to its tree or to $TMPDIR",
+        likelihood=89,
+    ),
+    Cause.PROGRAM: _Row(
+        sentence="it looked for the program {what}, which is on your PATH and hidden from hooks",
+        likelihood=88,
+        flag="--expose",
+        key="expose",
+    ),
+    Cause.HEADER: _Row(
+        sentence="it looked for the header {what}, which is in a directory that is hidden from hooks",
+        likelihood=87,
+        flag="--expose",
+        key="expose",
+    ),
+    Cause.READ: _Row(
+        sentence="it tried to read {what}, which exists and is hidden from hooks",
+        likelihood=86,
+        flag="--expose",
+        key="expose",
+    ),
+    Cause.VARIABLE: _Row(
+        sentence="it asked for the environment variable {what}, which you have set and hooks do not get",
+        likelihood=85,
+        flag="--env-keep",
+        key="env-keep",
+    ),
+    Cause.SECRET: _Row(
+        sentence="it asked for the environment variable {what}, which looks like a credential: hooks do not get it",
+        likelihood=84,
+    ),
+    Cause.PRIVATE: _Row(
+        sentence="it tried to read {what}, a place of private files: hooks do not get it",
+        likelihood=83,
+    ),
+    Cause.HOME: _Row(
+        sentence="it looked for {what}, which you have; hooks have an empty home: name the real path, and expose it",
+        likelihood=82,
+    ),
+    Cause.REPOSITORY: _Row(
+        sentence="its output is about git, and the repository {what} above the source tree is hidden from hooks",
+        likelihood=80,
+        flag="--expose",
+        key="expose",
+    ),
+    Cause.SIGNAL: _Row(
+        sentence="a process died of SIGSYS: hooks run no programs for 32 bits; no option allows them",
+        likelihood=78,
+    ),
+    Cause.LOOKUP: _Row(
+        sentence="it tried to look up a host name ({what}), and hooks have no network",
+        likelihood=70,
+        **_NETWORK,
+    ),
+    Cause.CONNECTION: _Row(
+        sentence="it tried to connect to {what}, and hooks have no network",
+        likelihood=69,
+        **_NETWORK,
+    ),
+    Cause.SAID_FULL: _Row(
+        sentence="its output speaks of a full disk, and its temporary files have the limit temp-size of {what}",
+        likelihood=60,
+        flag="--limit",
+        key="limits",
+        form="{pair}",
+    ),
+}
+
+
+def hints_of(findings: Iterable[Finding]) -> tuple[Hint, ...]:
+    """Return a hint for each finding, the most likely first, and no line twice."""
+    ordered = sorted(findings, key=lambda finding: -_ROWS[finding.cause].likelihood)
+    hints: dict[object, Hint] = {}
+    for finding in ordered:
+        hint = _hint(finding)
+        hints.setdefault(hint.option or hint.sentence, hint)
+    return tuple(hints.values())
+
+
+def _hint(finding: Finding) -> Hint:
+    row = _ROWS[finding.cause]
+    sentence = row.sentence.format(what=visible(finding.what, limit=200))
+    if not row.flag:
+        return Hint(sentence, cause=finding.cause.value)
+    value = visible(finding.value)
+    option = row.flag if row.form == "true" else f"{row.flag} {shlex.quote(value)}"
+    name, _, amount = value.partition("=")
+    pair = f"{{ {name} = {amount if amount.isdigit() else json.dumps(amount)} }}"
+    line = row.form.replace("{quoted}", json.dumps(value)).replace("{pair}", pair)
+    return Hint(sentence, option, f"{row.key} = {line}", finding.cause.value)

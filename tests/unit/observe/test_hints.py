@@ -1,0 +1,80 @@
+"""From evidence to hints: what outside does not confirm gives no hint, and any output gives a short block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isolated_hooks.files.paths import RealFilesystem
+from isolated_hooks.observe.causes import findings_of
+from isolated_hooks.observe.evidence import MOST_BYTES, Evidence, Outside, last_lines
+from isolated_hooks.observe.hints import hints_of
+from isolated_hooks.observe.rendering import rendered
+from isolated_hooks.sandbox.attempts import MOST, Attempts
+
+
+def evidence(base: Path, output: str = "", **facts: object) -> Evidence:
+    tree = base / "tree"
+    tree.mkdir(exist_ok=True)
+    outside = Outside(
+        RealFilesystem(), str(base / "home"), str(tree), {"PATH": "/usr/bin"}, ((str(tree), 2), ("/usr", 1))
+    )
+    return Evidence(outside, last_lines(output), **facts)  # type: ignore[arg-type]
+
+
+def options(given: Evidence) -> list[str]:
+    return [hint.option for hint in hints_of(findings_of(given))]
+
+
+@pytest.mark.parametrize(
+    "output",
+    (
+        "No such file or directory: '{base}/absent'",  # the base exists, and holds the tree
+        "No such file or directory: '{base}/tree/absent'",
+        "No such file or directory: '/usr/include/absent.h'",
+        "No such file or directory: '/etc/shadow'",
+        "Permission denied: '/proc/1/environ'",
+        "Read-only file system: '/'",
+        "sh: 1: sh: not found",
+        "KeyError: 'NOT_DROPPED'",
+        "fatal: not a git repository",
+        "FileNotFoundError: [Errno 2]",
+        "{base}/shown",
+    ),
+)
+def test_what_outside_does_not_confirm_gives_no_line(output: str, tmp_path: Path) -> None:
+    (tmp_path / "shown").write_text("")
+    assert options(evidence(tmp_path, output.format(base=tmp_path), dropped=("CI",))) in ([], [""])
+
+
+def test_the_most_likely_comes_first_and_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    line = f"No such file or directory: '{tmp_path}/data'\n"
+    given = evidence(
+        tmp_path, line * 3, tried=(("192.0.2.1", 443), ("192.0.2.2", 443), ("192.0.2.3", 53)), limit=("memory", 2**30)
+    )
+    assert options(given) == ["--limit memory=2G", f"--expose {tmp_path}/data", "--network"]
+    assert options(evidence(tmp_path, tried=(("192.0.2.1", 443),), network=True)) == []
+
+
+@pytest.mark.parametrize("text", ("'/", "a", "no such file '/\ud800\0' ", "A_B KeyError\n", "sh: x: not found\n"))
+def test_any_output_gives_a_short_block(text: str, tmp_path: Path) -> None:
+    names = tuple(f"A_{number}" for number in range(99))
+    output = text * (2 * MOST_BYTES // len(text)) + "\n" + "KeyError environ " + " ".join(names)
+    hints = hints_of(findings_of(evidence(tmp_path, output, dropped=(*names, "A_B"))))
+    assert hints
+    assert len(rendered("build_wheel", hints, read=True).splitlines()) <= 12
+
+
+def test_attempts_are_bounded_and_take_any_bytes() -> None:
+    attempts = Attempts()
+    for address in (b"", b"\2", b"\2\0\0\x35", b"\x0a\0" + bytes(9), b"\xff" * 128, b"\1\0/path"):
+        attempts.note(address, 111)
+    assert attempts.rows() == []
+    attempts.note(b"\2\0\1\xbb\x7f\0\0\1", 0)  # a connection that worked
+    assert attempts.rows() == []
+    for last in range(3 * MOST):
+        attempts.note(b"\2\0\1\xbb\xc0\0\2" + bytes((last,)) + bytes(8), 101)
+    assert len(attempts.rows()) == MOST
+    assert attempts.rows()[1] == (2, b"\xc0\0\2\1", 443, 101)

@@ -14,6 +14,7 @@ from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
 from ..sandbox.operations import Operation
+from .enclosing import NONE, Enclosing
 from .environ import EnvironRules
 from .identities import Identity
 
@@ -55,6 +56,7 @@ class Situation:
     :ivar remedy: how to get user namespaces on this host
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
+    :ivar repository: the repository that the source tree is a part of
     :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     """
 
@@ -72,6 +74,7 @@ class Situation:
     workspaces: tuple[str, ...] = ()
     exported: tuple[str, ...] = ()
     user: tuple[str, str] = ("sandbox", "sandbox")
+    repository: Enclosing = NONE
 
 
 @dataclasses.dataclass(frozen=True)

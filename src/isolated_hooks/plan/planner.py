@@ -19,9 +19,11 @@ from ..policy import Policy
 from ..sandbox.operations import Bind
 from ..text import visible
 from .callers import CallerSettings
+from .enclosing import NONE
 from .environ import EnvironRules, plan_environ
 from .guard import Guard
 from .identities import choose_identity
+from .named import parent_documents
 from .outside import Outside
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python
@@ -96,7 +98,9 @@ def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: S
 
     :param trees: the source tree and the writable paths
     """
-    bare = dataclasses.replace(situation, environ={}, started_with={}, trusted=(), repositories=(), exported=())
+    bare = dataclasses.replace(
+        situation, environ={}, started_with={}, trusted=(), repositories=(), exported=(), repository=NONE
+    )
     identity, _ = choose_identity(situation.owners, situation.refused)
     idmapped = trees if identity.traits.idmapped else ()
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
@@ -152,6 +156,7 @@ class _Planner:
         self.outside = Outside(self.view, situation, policy, (source, self.real_source))
         self._show_outside(python, extra)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
+        self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)
         if not trial:
             self.guard.repositories()
@@ -163,6 +168,8 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self.outside.interpreter(python)
         self.outside.search_paths(self.merged)
+        for path in parent_documents(self.situation.filesystem, self.real_source):
+            self.outside.show(path, "the source tree names it")
         in_tree = self.outside.in_tree
         self.caller = CallerSettings(self.situation, self.policy, self.merged, self.real_source, in_tree=in_tree)
         for path in self.caller.paths:
@@ -290,7 +297,7 @@ class _Planner:
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=self.caller.files if self.confined else {},
-            notes=tuple(self.caller.notes(self.environ, self.view)),
+            notes=(*self.guard.notes, *self.caller.notes(self.environ, self.view)),
             **fields,
         )
 

@@ -15,6 +15,7 @@ from .limits import Limits, limit_values
 __all__ = ["Policy", "Source", "policy_values"]
 
 Source = Literal["read-write", "read-only"]
+Repository = Literal["show", "hide"]
 _NO_OTHER_LIMITS = Limits()
 
 
@@ -25,6 +26,8 @@ class Policy:
     :ivar hooks: the hooks that run in a sandbox; by default all
     :ivar network: the hook can use the host's network
     :ivar source: ``"read-write"`` if the hook may write to the source tree, otherwise ``"read-only"``
+    :ivar repository: ``"show"`` if the hook may read the repository of git that the source tree is a part of, otherwise
+        ``"hide"``
     :ivar expose: further paths that the hook can read
     :ivar writable: further paths that the hook can read and write
     :ivar hide: paths that the hook cannot see; it wins over every other key
@@ -51,6 +54,7 @@ class Policy:
     hooks: frozenset[str]
     network: bool
     source: Source
+    repository: Repository
     expose: tuple[str, ...]
     writable: tuple[str, ...]
     hide: tuple[str, ...]
@@ -72,6 +76,7 @@ class Policy:
         hooks: Iterable[str] = HOOKS,
         network: bool = False,
         source: Source = "read-write",
+        repository: Repository = "show",
         expose: Iterable[str | os.PathLike[str]] = (),
         writable: Iterable[str | os.PathLike[str]] = (),
         hide: Iterable[str | os.PathLike[str]] = (),

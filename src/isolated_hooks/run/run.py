@@ -18,6 +18,7 @@ from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
+from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
@@ -30,7 +31,7 @@ from . import trial
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
 from .platform_check import check_platform
-from .situation import situation_of
+from .situation import repository_of, situation_of
 from .workspace import Workspace
 
 __all__ = ["Run"]
@@ -50,6 +51,7 @@ class Run:
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.sets_aside = True
+        self.repository = NONE
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -81,9 +83,11 @@ class Run:
         began = time.monotonic()
         plan, error = None, ""
         refused: frozenset[Identity] = frozenset()
+        self.repository = repository_of(self.source, self.policy)
+        hidden_from = (self.source, *self.policy.writable, *self.outputs(), *self.repository.shown)
         try:
             while plan is None or plan.identity in refused:
-                with Workspace((self.source, *self.policy.writable, *self.outputs())) as workspace:
+                with Workspace(hidden_from) as workspace:
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
@@ -133,7 +137,9 @@ class Run:
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
-            situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            situation = dataclasses.replace(
+                situation, refused=refused, workspaces=workspace.others, repository=self.repository
+            )
             plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
                 # The policy may not allow its one capability; the caller's own user holds none.

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from .gitindex import tracked
 from .listing import links_of, named_near, private_beneath, private_near
+from .programs import needs_of_programs
 
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "Repositories", "is_within", "resolve"]
 
@@ -72,6 +73,9 @@ class Filesystem(Protocol):
 
         We look at no more than ``limit`` entries, those nearest to ``path`` first, and at nothing beneath what we find.
         """
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        """Return the absolute paths that the first programs of a directory name: interpreters, and their libraries."""
 
     def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
         """Return those of some paths, from the top of a working tree, that an index of git names or has parts of."""
@@ -137,6 +141,9 @@ class RealFilesystem:
 
     def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
         return named_near(path, names, limit)
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        return needs_of_programs(directory, limit)
 
     def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
         return tracked(index, paths)

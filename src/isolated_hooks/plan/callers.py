@@ -80,4 +80,4 @@ class CallerSettings:
         path = search_path(self._environ.get("PATH", ""))
         yield from git_notes(filesystem, self._git, situation.home, path, shows=view.covers)
         yield from hidden_beside(filesystem, self._source, shows=view.covers)
-        yield from hidden_paths(filesystem, rules, situation.environ, shows=view.covers)
+        yield from hidden_paths(filesystem, rules, shows=view.covers)

@@ -111,6 +111,11 @@ class EnvironRules:
         passed = {n: v for n, v in extra.items() if n not in self.set and not (n in self.decisions and n not in kept)}
         return {**kept, **passed}
 
+    def named(self) -> dict[str, str]:
+        """Return the variables that the hook gets because they concern building, and the search path of libraries."""
+        names = (n for n, d in self.decisions.items() if d.keep and (d.reason == "build" or n == "LD_LIBRARY_PATH"))
+        return {name: self._ambient[name] for name in names}
+
     def to_dict(self) -> dict[str, object]:
         """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
         kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}
@@ -160,7 +165,7 @@ def plan_environ(
     home: str,
     tmpdir: str,
     user: str,
-    rustup_home: str | None = None,
+    tools: Mapping[str, str] = MappingProxyType({}),
     git: Mapping[str, str] = MappingProxyType({}),
     shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
@@ -172,14 +177,14 @@ def plan_environ(
     :param home: the hook's home directory, as seen inside
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
-    :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param tools: the variables by which programs on ``PATH`` find what they need beyond their directory
     :param git: the variables that configure git
     :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
+    fitted = {**_fitted(policy, home, tmpdir, user), **tools, **git}
     removed = (*REMOVED, *policy.env_remove)
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
@@ -232,7 +237,7 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Cal
     return Decision(reason not in _DROP_REASONS, reason)
 
 
-def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
+def _fitted(policy: Policy, home: str, tmpdir: str, user: str) -> dict[str, str]:
     """Return the variables that we always adapt to the sandbox, over any other value."""
     fitted = {
         "HOME": home,
@@ -249,8 +254,6 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
     }
     if not policy.network:
         fitted["CARGO_NET_OFFLINE"] = "true"
-    if rustup_home is not None:
-        fitted["RUSTUP_HOME"] = rustup_home
     return fitted
 
 

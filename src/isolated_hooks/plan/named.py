@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from ..files.paths import Filesystem, resolve
 from ..text import visible
 from .environ import EnvironRules
 
-__all__ = ["hidden_beside", "hidden_paths", "parent_documents"]
+__all__ = ["hidden_beside", "hidden_paths", "parent_documents", "paths_in"]
 
 _PATH = re.compile(r"(?:(?<![\w.)}\]/~-])|(?<=-[ILFB]))/[^\s:;,\"'=()<>|&]+")
 _LONGEST, _MOST = 65536, 64
@@ -25,23 +26,24 @@ _DOCUMENT = re.compile(
 )
 
 
-def hidden_paths(
-    filesystem: Filesystem, rules: EnvironRules, ambient: Mapping[str, str], *, shows: Callable[[str], bool]
-) -> Iterator[str]:
+def hidden_paths(filesystem: Filesystem, rules: EnvironRules, *, shows: Callable[[str], bool]) -> Iterator[str]:
     """Yield a sentence for each build variable that the hook gets and that names something that is not shown.
 
-    :param ambient: the caller's environment
     :param shows: tells whether a real path is visible inside
     """
-    for name, decision in sorted(rules.decisions.items()):
-        if decision.keep and decision.reason == "build":
-            for number, match in enumerate(_PATH.finditer(ambient[name][:_LONGEST])):
-                path = os.path.normpath(match[0])
-                real, _ = resolve(filesystem, path)
-                if number < _MOST and real is not None and real != "/" and not shows(real):
-                    where = visible(path)
-                    yield f"{visible(name)} names {where!r}, which is not shown; to show it: --expose {where}"
-                    break
+    for name, value in sorted(rules.named().items()):
+        for path in paths_in(value):
+            real, _ = resolve(filesystem, path)
+            if real is not None and real != "/" and not shows(real):
+                where = visible(path)
+                yield f"{visible(name)} names {where!r}, which is not shown; to show it: --expose {where}"
+                break
+
+
+def paths_in(value: str) -> Iterator[str]:
+    """Yield the first absolute paths in the value of a variable."""
+    for match in itertools.islice(_PATH.finditer(value[:_LONGEST]), _MOST):
+        yield os.path.normpath(match[0])
 
 
 def parent_documents(filesystem: Filesystem, source: str) -> list[str]:

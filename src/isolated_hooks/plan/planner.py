@@ -168,6 +168,7 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self.outside.interpreter(python)
         self.outside.search_paths(self.merged)
+        self.outside.user_site(python, self.merged)
         for path in parent_documents(self.situation.filesystem, self.real_source):
             self.outside.show(path, "the source tree names it")
         in_tree = self.outside.in_tree
@@ -177,6 +178,7 @@ class _Planner:
         self.caller.show(self.view, confined=self.confined)
         self.environ = self._plan_environ(extra)
         self.outside.toolchains_of(self.environ.visible(extra))
+        self.outside.named(self.environ.named())
         for path in self.situation.inside:
             self.outside.show(path, "the launcher")
         self.outside.expose(self.policy.expose, writable=False)
@@ -263,7 +265,7 @@ class _Planner:
             home=f"{self.layout.scratch}/home" if self.confined else HOME,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
-            rustup_home=self.outside.rustup_home,
+            tools=self.outside.variables,
             git=self.caller.variables,
             shows=self._shows,
         )
@@ -306,4 +308,8 @@ class _Planner:
         if real is None:
             return False
         # A variable that the hook gets shows the toolchain that it names.
-        return self.view.covers(real) or toolchain(self.situation.filesystem, real) is not None
+        return (
+            self.view.covers(real)
+            or toolchain(self.situation.filesystem, real) is not None
+            or self.outside.is_prefix(real)
+        )

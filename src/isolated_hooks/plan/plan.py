@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..files.cgroups import Hierarchy
 from ..files.ownership import Owners
 from ..files.paths import Filesystem, Repositories
 from ..policy import Policy
@@ -57,6 +58,7 @@ class Situation:
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
     :ivar repository: the repository that the source tree is a part of
+    :ivar cgroups: the caller's own cgroups, if they limit it
     :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     """
 
@@ -75,6 +77,7 @@ class Situation:
     exported: tuple[str, ...] = ()
     user: tuple[str, str] = ("sandbox", "sandbox")
     repository: Enclosing = NONE
+    cgroups: tuple[Hierarchy, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

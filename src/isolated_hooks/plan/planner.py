@@ -27,7 +27,7 @@ from .named import parent_documents
 from .outside import Outside
 from .plan import Layout, Plan, Situation, Stage
 from .search_path import absolute_python
-from .system import show_system
+from .system import show_limits, show_system
 from .toolchains import toolchain
 from .view import HOME, SCRATCH, View, refuse_reserved
 
@@ -99,7 +99,7 @@ def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: S
     :param trees: the source tree and the writable paths
     """
     bare = dataclasses.replace(
-        situation, environ={}, started_with={}, trusted=(), repositories=(), exported=(), repository=NONE
+        situation, environ={}, started_with={}, trusted=(), repositories=(), exported=(), repository=NONE, cgroups=()
     )
     identity, _ = choose_identity(situation.owners, situation.refused)
     idmapped = trees if identity.traits.idmapped else ()
@@ -155,6 +155,7 @@ class _Planner:
         self.view.show(source, reason="the source tree", writable=written, owned="tree")
         self.outside = Outside(self.view, situation, policy, (source, self.real_source))
         self._show_outside(python, extra)
+        show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
         self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)

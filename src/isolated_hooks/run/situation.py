@@ -10,6 +10,7 @@ import re
 import sys
 
 from ..errors import SandboxSetupError
+from ..files.cgroups import own_limits
 from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
 from ..files.repositories import find
@@ -62,6 +63,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         remedy=remedy(),
         exported=exported_in(written_trees(source, policy)),
         user=_names(),
+        cgroups=own_limits(),
     )
 
 

@@ -166,6 +166,7 @@ def plan_environ(
     tmpdir: str,
     user: str,
     tools: Mapping[str, str] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     git: Mapping[str, str] = MappingProxyType({}),
     shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
@@ -177,6 +178,7 @@ def plan_environ(
     :param home: the hook's home directory, as seen inside
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
+    :param defaults: variables for a hook whose frontend sets no others, with what the caller's say that is visible
     :param tools: the variables by which programs on ``PATH`` find what they need beyond their directory
     :param git: the variables that configure git
     :param shows: tells whether a path is visible inside
@@ -202,9 +204,7 @@ def plan_environ(
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which
-        # would also forbid an index in a local directory.
-        defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
+        defaults=MappingProxyType(_defaults(policy, defaults)),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),
@@ -255,6 +255,16 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str) -> dict[str, str]
     if not policy.network:
         fitted["CARGO_NET_OFFLINE"] = "true"
     return fitted
+
+
+def _defaults(policy: Policy, more: Mapping[str, str]) -> dict[str, str]:
+    deleted = _lowered(policy.env_delete)
+    kept = {
+        n: v for n, v in more.items() if n not in policy.env_remove and not matches(os.fsencode(n).lower(), deleted)
+    }
+    # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which would
+    # also forbid an index in a local directory.
+    return kept if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **kept}
 
 
 def _listed(name: str, table: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from .interpreter import interpreter_paths
 from .layouts import layout_of, user_sites
 from .named import paths_in
 from .plan import Situation
-from .prefixes import belonging, holds_secrets, is_prefix
+from .prefixes import belonging, holds_secrets, is_prefix, is_project
 from .search_path import rustup_home, search_path, tool_paths
 from .toolchains import OPT, linked_paths, loader_paths, named_paths, toolchain
 from .view import SCRATCH, View, refuse_reserved
@@ -35,6 +35,8 @@ class Outside:
 
     :ivar toolchains: the real paths beneath /opt that we show as a whole
     :ivar programs: the directories of search paths that lie beyond the system
+    :ivar defaults: variables for a hook whose frontend sets no others
+    :ivar notes: sentences about what is not shown
     :ivar variables: the variables by which programs on ``PATH`` find what they need beyond their directory
     """
 
@@ -47,6 +49,8 @@ class Outside:
         self.toolchains: list[str] = []
         self.programs: list[str] = []
         self.variables: dict[str, str] = {}
+        self.defaults: dict[str, str] = {}
+        self.notes: list[str] = []
         self._home = resolve(self._filesystem, situation.home)[0] or situation.home
 
     def in_tree(self, path: str) -> bool:
@@ -79,11 +83,30 @@ class Outside:
             # An entry that the frontend has added belongs to a build environment. The hook has to read that even if
             # the umask was strict.
             self._program_directory(entry, variables, owned="" if entry in started_with else "caller")
-        # The hook gets PYTHONPATH only if the frontend has set it, not if the user has, see environ.py.
         python_path = variables.get("PYTHONPATH", "")
         if python_path != self._situation.started_with.get("PYTHONPATH"):
             for entry in search_path(python_path):
                 self.show(entry, "PYTHONPATH")
+        else:
+            self._python_path(search_path(python_path))
+
+    def _python_path(self, entries: Iterable[str]) -> None:
+        """Show the caller's own modules, as Spack and EasyBuild provide them, but no project and no secret place."""
+        kept = []
+        for entry in entries:
+            real, _ = resolve(self._filesystem, entry)
+            if real is None or self.in_tree(real):
+                continue
+            if not (is_project(self._filesystem, real) or holds_secrets(self._filesystem, real)):
+                self.show(entry, "PYTHONPATH", owned="")
+            if self._view.covers(real):
+                self._view.place(entry)
+                kept.append(entry)
+            else:
+                where = visible(entry)
+                self.notes.append(f"PYTHONPATH names {where!r}, which is not shown; to show it: --expose {where}")
+        if kept:
+            self.defaults["PYTHONPATH"] = ":".join(kept)
 
     def _program_directory(self, entry: str, variables: Mapping[str, str], *, owned: str) -> None:
         rustup = rustup_home(self._filesystem, entry, variables)

@@ -267,6 +267,7 @@ class _Planner:
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
             tools=self.outside.variables,
+            defaults=self.outside.defaults,
             git=self.caller.variables,
             shows=self._shows,
         )
@@ -300,7 +301,7 @@ class _Planner:
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=self.caller.files if self.confined else {},
-            notes=(*self.guard.notes, *self.caller.notes(self.environ, self.view)),
+            notes=(*self.guard.notes, *self.outside.notes, *self.caller.notes(self.environ, self.view)),
             **fields,
         )
 

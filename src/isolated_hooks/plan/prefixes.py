@@ -14,7 +14,7 @@ from ..files.paths import Filesystem, is_within
 from .interpreter import interpreter_paths, prefix_entries
 from .toolchains import CREDENTIAL_NAMES, NOT_INSTALLED, PARTS, SHARED_NAMES
 
-__all__ = ["belonging", "holds_secrets", "is_prefix"]
+__all__ = ["belonging", "holds_secrets", "is_prefix", "is_project"]
 
 # How far above a named path its prefix may lie, as that of lib/x86_64-linux-gnu/pkgconfig.
 _DEEPEST = 3
@@ -61,6 +61,11 @@ def is_prefix(filesystem: Filesystem, path: str, *, home: str) -> bool:
         return False
     names = frozenset(filesystem.names(path))
     return bool(names & PARTS) and not names & NOT_INSTALLED
+
+
+def is_project(filesystem: Filesystem, path: str) -> bool:
+    """Return whether a directory is a project, a home or a service."""
+    return not NOT_INSTALLED.isdisjoint(filesystem.names(path))
 
 
 def holds_secrets(filesystem: Filesystem, real: str) -> bool:

@@ -114,6 +114,8 @@ class Outside:
             self.variables["RUSTUP_HOME"] = rustup
         if not self._view.covers(entry):
             self.programs.append(entry)
+        real, _ = resolve(self._filesystem, entry)
+        if real is not None and not self._view.covers(real):  # /bin is a link into the system
             self._layout(entry)
             self._links(entry)
             for path in self._filesystem.needs_of_programs(entry, _MOST_PROGRAMS):

@@ -7,7 +7,9 @@ import os
 import stat
 from typing import Literal, Protocol
 
-from .listing import links_of, private_beneath, private_near
+from .gitindex import tracked
+from .listing import links_of, named_near, private_beneath, private_near
+from .programs import needs_of_programs
 
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "Repositories", "is_within", "resolve"]
 
@@ -65,6 +67,18 @@ class Filesystem(Protocol):
 
         Return nothing for a directory that itself is private: the modes beneath it were not chosen to keep others out.
         """
+
+    def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+        """Return the paths beneath a directory that have one of some names, and what :meth:`private_near` does.
+
+        We look at no more than ``limit`` entries, those nearest to ``path`` first, and at nothing beneath what we find.
+        """
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        """Return the absolute paths that the first programs of a directory name: interpreters, and their libraries."""
+
+    def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
+        """Return those of some paths, from the top of a working tree, that an index of git names or has parts of."""
 
 
 class RealFilesystem:
@@ -124,6 +138,15 @@ class RealFilesystem:
         if status.st_mode & 0o005 != 0o005:
             return ()
         return private_near(path, limit, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+    def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+        return named_near(path, names, limit)
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        return needs_of_programs(directory, limit)
+
+    def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
+        return tracked(index, paths)
 
 
 def is_within(path: str, directory: str) -> bool:

@@ -113,6 +113,11 @@ class EnvironRules:
         passed = {n: v for n, v in extra.items() if n not in self.set and not (n in self.decisions and n not in kept)}
         return {**kept, **passed}
 
+    def named(self) -> dict[str, str]:
+        """Return the variables that the hook gets because they concern building, and the search path of libraries."""
+        names = (n for n, d in self.decisions.items() if d.keep and (d.reason == "build" or n == "LD_LIBRARY_PATH"))
+        return {name: self._ambient[name] for name in names}
+
     def to_dict(self) -> dict[str, object]:
         """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
         kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}
@@ -162,7 +167,8 @@ def plan_environ(
     home: str,
     tmpdir: str,
     user: str,
-    rustup_home: str | None = None,
+    tools: Mapping[str, str] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     git: Mapping[str, str] = MappingProxyType({}),
     shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
@@ -174,14 +180,15 @@ def plan_environ(
     :param home: the hook's home directory, as seen inside
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
-    :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param defaults: variables for a hook whose frontend sets no others, with what the caller's say that is visible
+    :param tools: the variables by which programs on ``PATH`` find what they need beyond their directory
     :param git: the variables that configure git
     :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
+    fitted = {**_fitted(policy, home, tmpdir, user), **tools, **git}
     removed = (*REMOVED, *(wayout.REMOVED if policy.hosts else ()), *policy.env_remove)
     network = NETWORK_VARIABLES if policy.whole_network else CERTIFICATE_VARIABLES if policy.hosts else ()
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
@@ -200,7 +207,7 @@ def plan_environ(
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        defaults=MappingProxyType(_defaults(policy)),
+        defaults=MappingProxyType(_defaults(policy, defaults)),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),
@@ -234,18 +241,7 @@ def _built_in(
     return Decision(reason not in _DROP_REASONS, reason)
 
 
-def _defaults(policy: Policy) -> dict[str, str]:
-    """Return the values for variables that the frontend has not set."""
-    if policy.whole_network:
-        return {}
-    if policy.hosts:
-        return {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **wayout.defaults(policy.hosts)}
-    # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which would
-    # also forbid an index in a local directory.
-    return {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
-def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
+def _fitted(policy: Policy, home: str, tmpdir: str, user: str) -> dict[str, str]:
     """Return the variables that we always adapt to the sandbox, over any other value."""
     fitted = {
         "HOME": home,
@@ -264,9 +260,21 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         fitted |= wayout.variables(policy.hosts)
     elif not policy.whole_network:
         fitted["CARGO_NET_OFFLINE"] = "true"
-    if rustup_home is not None:
-        fitted["RUSTUP_HOME"] = rustup_home
     return fitted
+
+
+def _defaults(policy: Policy, more: Mapping[str, str]) -> dict[str, str]:
+    deleted = _lowered(policy.env_delete)
+    kept = {
+        n: v for n, v in more.items() if n not in policy.env_remove and not matches(os.fsencode(n).lower(), deleted)
+    }
+    if policy.whole_network:
+        return kept
+    if policy.hosts:
+        return {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **wayout.defaults(policy.hosts), **kept}
+    # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which would
+    # also forbid an index in a local directory.
+    return {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **kept}
 
 
 def _listed(name: str, table: Iterable[str]) -> bool:

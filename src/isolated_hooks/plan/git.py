@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..files.paths import Filesystem, is_within, resolve
 from .credentials import UNREADABLE_CONFIG, without_credentials
 
-__all__ = ["git_directory", "masked_configurations", "obeyed_paths", "submodules"]
+__all__ = ["git_directory", "masked_configurations", "obeyed_paths", "submodules", "top_of", "worktree_of"]
 
 _MOST_SUBMODULES = 512
 _CONFIGURATIONS = ("config", "config.worktree")
@@ -31,6 +31,22 @@ def git_directory(filesystem: Filesystem, dot_git: str) -> str | None:
     if not first.startswith("gitdir:"):
         return None
     return resolve(filesystem, os.path.join(os.path.dirname(dot_git), first[len("gitdir:") :].strip()))[0]
+
+
+def top_of(filesystem: Filesystem, path: str) -> str | None:
+    """Return the directory, of a real path and those above it, in which git finds a ``.git`` first."""
+    while path != "/":
+        if filesystem.kind(f"{path}/.git") is not None:
+            return path
+        path = os.path.dirname(path)
+    return None
+
+
+def worktree_of(filesystem: Filesystem, directory: str) -> str | None:
+    """Return the working tree that a repository names as its own, ``core.worktree``, as submodules have it."""
+    named = [_WORKTREE.search(filesystem.text(f"{directory}/{name}")) for name in reversed(_CONFIGURATIONS)]
+    found = next(filter(None, named), None)
+    return None if found is None else os.path.normpath(os.path.join(directory, found[1].rstrip().strip('"')))
 
 
 def obeyed_paths(filesystem: Filesystem, directory: str) -> Iterator[str]:
@@ -62,8 +78,7 @@ def submodules(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, st
             if filesystem.kind(f"{path}/HEAD") is None:
                 todo.append(path)  # a part of a name such as third_party/zlib
                 continue
-            worktree = _WORKTREE.search(filesystem.text(f"{path}/config"))
-            yield path, os.path.normpath(os.path.join(path, worktree[1].rstrip().strip('"'))) if worktree else path
+            yield path, worktree_of(filesystem, path) or path
             todo.append(f"{path}/modules")
 
 

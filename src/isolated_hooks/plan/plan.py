@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..files.cgroups import Hierarchy
 from ..files.ownership import Owners
 from ..files.paths import Filesystem, Repositories
 from ..policy import Policy
@@ -14,6 +15,7 @@ from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
 from ..sandbox.operations import Operation
+from .enclosing import NONE, Enclosing
 from .environ import EnvironRules
 from .identities import Identity
 
@@ -72,6 +74,8 @@ class Situation:
     :ivar remedy: how to get user namespaces on this host
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
+    :ivar repository: the repository that the source tree is a part of
+    :ivar cgroups: the caller's own cgroups, if they limit it
     :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
     :ivar discarded: what takes the place of the source tree, if the policy discards changes
     """
@@ -91,6 +95,8 @@ class Situation:
     exported: tuple[str, ...] = ()
     user: tuple[str, str] = ("sandbox", "sandbox")
     discarded: Discarded | None = None
+    repository: Enclosing = NONE
+    cgroups: tuple[Hierarchy, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

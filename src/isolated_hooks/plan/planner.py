@@ -19,13 +19,15 @@ from ..policy import Policy
 from ..sandbox.operations import Bind, Overlay
 from ..text import visible
 from .callers import CallerSettings
+from .enclosing import NONE
 from .environ import EnvironRules, plan_environ
 from .guard import Guard
 from .identities import choose_identity
+from .named import parent_documents
 from .outside import Outside
 from .plan import Discarded, Layout, Plan, Situation, Stage
 from .search_path import absolute_python
-from .system import show_system
+from .system import show_limits, show_system
 from .toolchains import toolchain
 from .view import HOME, SCRATCH, View, refuse_reserved
 
@@ -107,7 +109,8 @@ def plan_trial(
     :param overlay: also try an overlay over this tree, of which only the top directory is looked at
     """
     nothing: dict[str, Any] = {"environ": {}, "started_with": {}, "trusted": (), "repositories": (), "exported": ()}
-    bare = dataclasses.replace(situation, **nothing, discarded=None)
+    nothing |= {"repository": NONE, "cgroups": (), "discarded": None}
+    bare = dataclasses.replace(situation, **nothing)
     identity, _ = choose_identity(situation.owners, situation.refused)
     idmapped = trees if identity.traits.idmapped else ()
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
@@ -163,7 +166,9 @@ class _Planner:
         self._show_source(source)
         self.outside = Outside(self.view, situation, policy, (source, self.real_source))
         self._show_outside(python, extra)
+        show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
+        self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)
         if not trial:
             self.guard.repositories()
@@ -191,6 +196,9 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self.outside.interpreter(python)
         self.outside.search_paths(self.merged)
+        self.outside.user_site(python, self.merged)
+        for path in parent_documents(self.situation.filesystem, self.real_source):
+            self.outside.show(path, "the source tree names it")
         in_tree = self.outside.in_tree
         self.caller = CallerSettings(self.situation, self.policy, self.merged, self.real_source, in_tree=in_tree)
         for path in self.caller.paths:
@@ -198,6 +206,7 @@ class _Planner:
         self.caller.show(self.view, confined=self.confined)
         self.environ = self._plan_environ(extra)
         self.outside.toolchains_of(self.environ.visible(extra))
+        self.outside.named(self.environ.named())
         for path in self.situation.inside:
             self.outside.show(path, "the launcher")
         self.outside.expose(self.policy.expose, writable=False)
@@ -286,7 +295,8 @@ class _Planner:
             home=f"{self.layout.scratch}/home" if self.confined else HOME,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
-            rustup_home=self.outside.rustup_home,
+            tools=self.outside.variables,
+            defaults=self.outside.defaults,
             git=self.caller.variables,
             shows=self._shows,
         )
@@ -326,7 +336,7 @@ class _Planner:
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=self.caller.files if self.confined else {},
-            notes=tuple(self.caller.notes(self.environ, self.view)),
+            notes=(*self.guard.notes, *self.outside.notes, *self.caller.notes(self.environ, self.view)),
             discarded=discarded,
             **fields,
         )
@@ -336,4 +346,8 @@ class _Planner:
         if real is None:
             return False
         # A variable that the hook gets shows the toolchain that it names.
-        return self.view.covers(real) or toolchain(self.situation.filesystem, real) is not None
+        return (
+            self.view.covers(real)
+            or toolchain(self.situation.filesystem, real) is not None
+            or self.outside.is_prefix(real)
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..files.cgroups import Hierarchy
 from ..files.paths import is_within, resolve
-from ..sandbox.operations import Accounts, Bind, Devpts, File, Proc, Scratch, Symlink
+from ..sandbox.operations import Accounts, Bind, Devpts, File, Limits, Proc, Scratch, Symlink
 from .view import HOME, SCRATCH, USER, View
 
 __all__ = ["show_system"]
@@ -63,6 +64,16 @@ def show_system(view: View, *, network: bool, size: int, inodes: int, without: I
     _devices(view)
     # glibc, Python, ninja and cargo count processors there, and read nothing else in /sys.
     view.show("/sys/devices/system/cpu", reason="the system")
+
+
+def show_limits(view: View, cgroups: Iterable[Hierarchy], memory: int | None) -> None:
+    """Show the limits of the caller's own cgroups where there are some, in all hierarchies: the JVM needs them all.
+
+    :param memory: the hook's limit in bytes
+    """
+    own = [cgroup if memory is None else cgroup.with_memory(memory) for cgroup in cgroups]
+    for cgroup in own if any(cgroup.limited for cgroup in own) else ():
+        view.add(Limits(cgroup.target, cgroup.source, cgroup.files))
 
 
 def _show_around(view: View, path: str, hidden: set[str]) -> None:

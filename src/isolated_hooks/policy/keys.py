@@ -30,6 +30,7 @@ HOOKS = (
 DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
 
 _SOURCES = ("read-write", "read-only", "discard")
+_REPOSITORY = ("show", "hide")
 _LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
@@ -42,6 +43,10 @@ def _check_hooks(label: str, value: object) -> frozenset[str]:
 
 def _check_source(label: str, value: object) -> str:
     return checks.choice(label, value, _SOURCES)
+
+
+def _check_repository(label: str, value: object) -> str:
+    return checks.choice(label, value, _REPOSITORY)
 
 
 def _check_launcher(label: str, value: object) -> str:
@@ -123,6 +128,21 @@ tree is refused. Without user namespaces hooks run in the copy, under another pa
             flag="--source",
             choices=_SOURCES,
             help="let hooks write to the source tree, only read it, or write to a view of it that is thrown away",
+        ),
+    ),
+    "repository": Key(
+        check=_check_repository,
+        about="""\
+Whether hooks see, read-only, the repository of git that the source tree is a part of: what is beside and above the
+tree in the working tree, and ``.git``, without credentials, hooks and commands in its configuration. Backends read
+versions and shared files there. The repository has to say itself that the tree belongs to it: its index names something
+in the tree, or it is the repository of the tree's own worktree or submodule. Hooks do not see one whose top contains
+your home directory. With ``"hide"``, or where there are no user namespaces, they see none.""",
+        example='repository = "hide"',
+        option=Option(
+            flag="--repository",
+            choices=_REPOSITORY,
+            help="let hooks see the repository of git that the source tree is in, or not",
         ),
     ),
     "expose": Key(

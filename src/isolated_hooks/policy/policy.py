@@ -16,6 +16,7 @@ from .limits import Limits, limit_values
 __all__ = ["Policy", "Source", "policy_values"]
 
 Source = Literal["read-write", "read-only", "discard"]
+Repository = Literal["show", "hide"]
 _NO_OTHER_LIMITS = Limits()
 
 
@@ -28,6 +29,8 @@ class Policy:
         reach, as ``HOST:PORT``; ask :attr:`whole_network` and :attr:`hosts`
     :ivar source: ``"read-write"`` if the hook may write to the source tree, ``"read-only"`` if not, ``"discard"`` if it
         may write to a view of the tree that is thrown away
+    :ivar repository: ``"show"`` if the hook may read the repository of git that the source tree is a part of, otherwise
+        ``"hide"``
     :ivar expose: further paths that the hook can read
     :ivar writable: further paths that the hook can read and write
     :ivar hide: paths that the hook cannot see; it wins over every other key
@@ -54,6 +57,7 @@ class Policy:
     hooks: frozenset[str]
     network: bool | tuple[str, ...]
     source: Source
+    repository: Repository
     expose: tuple[str, ...]
     writable: tuple[str, ...]
     hide: tuple[str, ...]
@@ -75,6 +79,7 @@ class Policy:
         hooks: Iterable[str] = HOOKS,
         network: bool | Iterable[str] = False,
         source: Source = "read-write",
+        repository: Repository = "show",
         expose: Iterable[str | os.PathLike[str]] = (),
         writable: Iterable[str | os.PathLike[str]] = (),
         hide: Iterable[str | os.PathLike[str]] = (),

@@ -19,6 +19,7 @@ from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
+from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
 from ..plan.identities import choose_identity
 from ..plan.planner import plan_trial
@@ -36,7 +37,7 @@ from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
 from .observed import Observed
 from .platform_check import check_platform
-from .situation import situation_of
+from .situation import repository_of, situation_of
 from .workspace import Workspace
 
 __all__ = ["Run"]
@@ -63,6 +64,7 @@ class Run:
         self.discarded: DiscardedTree | None = None
         self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
         self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
+        self.repository = NONE
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -116,9 +118,11 @@ class Run:
         began = time.monotonic()
         plan, error = None, ""
         refused: frozenset[Identity] = frozenset()
+        self.repository = repository_of(self.source, self.policy)
+        hidden_from = (self.source, *self.policy.writable, *self.outputs(), *self.repository.shown)
         try:
             while plan is None or plan.identity in refused:
-                with Workspace((self.source, *self.policy.writable, *self.outputs())) as workspace:
+                with Workspace(hidden_from) as workspace:
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
@@ -181,7 +185,9 @@ class Run:
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
-            situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            situation = dataclasses.replace(
+                situation, refused=refused, workspaces=workspace.others, repository=self.repository
+            )
             situation = self._with_discarded(situation)
             plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):

@@ -30,7 +30,7 @@ from errno import (
     EISCONN,
 )
 
-from . import listener, modes, syscalls
+from . import listener, modes, renames, syscalls
 from .attempts import Attempts
 from .landlock import OF_SOCKETS
 from .numbers import MACHINES, NUMBERS
@@ -149,11 +149,29 @@ class Broker:
         request = listener.receive(self.requests)
         if request is None:
             return
+        if request.number in renames.CALLS:
+            self._serve_rename(request)
+            return
         try:
             error = self._make_call(request)
         except OSError as failure:
             error = failure.errno or EINVAL
         if error is not None:
+            listener.answer(self.requests, request.cookie, error)
+
+    def _serve_rename(self, request: listener.Request) -> None:
+        error = None
+        try:
+            caller = listener.Caller(request.task)
+            try:
+                error = renames.change(self.requests, request, caller)
+            finally:
+                caller.close()
+        except OSError:
+            pass  # its thread has ended
+        if error is None:
+            listener.go_on(self.requests, request.cookie)
+        else:
             listener.answer(self.requests, request.cookie, error)
 
     def _make_call(self, request: listener.Request) -> int | None:

@@ -17,7 +17,21 @@ from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Kept, Masked, Overlay, Proc, Scratch, Symlink
+from .operations import (
+    Accounts,
+    Bind,
+    Cover,
+    Devpts,
+    File,
+    Hold,
+    Kept,
+    Limits,
+    Masked,
+    Overlay,
+    Proc,
+    Scratch,
+    Symlink,
+)
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,6 +184,13 @@ def _refused(operation: Any, target: bytes, *_: object) -> list[bytes]:
     raise syscalls.SyscallError(EOPNOTSUPP, type(operation).__name__, target)
 
 
+def _limits(limits: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
+    options = [b"--ro-bind-try", limits.source, target, b"--size", b"262144", b"--perms", b"0755", b"--tmpfs", target]
+    for name, content in limits.files:
+        options += [b"--perms", b"0444", b"--file", files.add(content), b"%b/%b" % (target, name)]
+    return [*options, b"--remount-ro", target]
+
+
 _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], list[bytes]]] = {
     Bind: _bind,
     Cover: _bind,
@@ -177,6 +198,7 @@ _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], 
     Kept: _refused,
     File: _file,
     Masked: _masked,
+    Limits: _limits,
     Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook
     Accounts: _accounts,
     Scratch: _scratch,

@@ -15,7 +15,7 @@ from errno import EAGAIN
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .forking import fork
 from .init import FORWARDED, Init, end_children, end_scoped, is_held
-from .operations import from_wire
+from .operations import Limits, from_wire
 from .status import StatusFile, start_time
 from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
@@ -73,7 +73,7 @@ class Launch:
                 self._limit()
                 self.targets = [] if self.plan["terminal"] else targets()
                 self._connect_to_proxy()
-            report = self.start(operations, argv)
+            report = self.start([self._of_group(operation) for operation in operations], argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
         except privileges.ShortageError as error:
@@ -148,6 +148,14 @@ class Launch:
         _raise_oom_score()
         if self.group is not None:
             self.group.enter()
+
+    def _of_group(self, operation: Operation) -> Operation:
+        """Return an operation that shows limits for the cgroup that this process is in by now."""
+        if self.group is None or not isinstance(operation, Limits):
+            return operation
+        if os.path.dirname(self.group.path) == os.fsencode(operation.source):
+            return Limits(operation.at, self.group.path, operation.files)
+        return operation
 
     def _stop_watcher(self) -> None:
         if self.watcher is not None:

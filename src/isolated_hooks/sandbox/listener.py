@@ -20,6 +20,7 @@ _WAIT_KILLABLE = 1 << 5
 # linux/seccomp.h. The size of each structure is part of the number.
 _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _SIZE = 80
+_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE, since Linux 5.5
 _PIDFD_THREAD = os.O_EXCL  # since Linux 6.9
 _PID_MAX = 1 << 22  # the highest possible, proc_sys_kernel(5)
 
@@ -64,6 +65,11 @@ def answer(listener: int, cookie: int, errno: int) -> bool:
     """Let the call return 0 or fail with ``errno``. Return False if the request has been cancelled."""
     response = cookie.to_bytes(8, "little") + bytes(8) + (-errno).to_bytes(4, "little", signed=True) + bytes(4)
     return _ask(listener, _SEND, response)
+
+
+def go_on(listener: int, cookie: int) -> bool:
+    """Let the kernel go on with the call. Return False if the request has been cancelled."""
+    return _ask(listener, _SEND, cookie.to_bytes(8, "little") + bytes(12) + _CONTINUE.to_bytes(4, "little"))
 
 
 def is_valid(listener: int, cookie: int) -> bool:

@@ -73,11 +73,11 @@ def _open(request: listener.Request, caller: listener.Caller) -> tuple[int, int]
             raise syscalls.SyscallError(EBADF, call)
         return fd, second & 0o7777
     if call == "chmod":
-        return caller.open(_path(request.task, first)), second & 0o7777
+        return caller.open(path_at(request.task, first)), second & 0o7777
     flags = fourth & 0xFFFFFFFF if call == "fchmodat2" else 0
     if flags & ~(_AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH):
         raise syscalls.SyscallError(EINVAL, call)
-    return _open_at(caller, first & 0xFFFFFFFF, _path(request.task, second), flags), third & 0o7777
+    return _open_at(caller, first & 0xFFFFFFFF, path_at(request.task, second), flags), third & 0o7777
 
 
 def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -> int:
@@ -94,7 +94,7 @@ def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -
             os.close(above)
 
 
-def _path(task: int, address: int) -> bytes:
+def path_at(task: int, address: int) -> bytes:
     """Read a path from the memory of a thread, page by page: the page behind its end may not exist."""
     data = b""
     while len(data) < _LONGEST_PATH:

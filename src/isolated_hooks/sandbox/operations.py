@@ -229,6 +229,49 @@ class Masked(Operation):
         root.unlink(b"/.masked")
 
 
+class Limits(Operation):
+    """Show a cgroup's limits, and nothing else of it: files of our own, over the directory of the cgroup.
+
+    Programs find a cgroup by the mount of its filesystem, proc_pid_mountinfo(5), and then read files there by name. So
+    we mount its directory, and a tmpfs over it, which nobody inside can remove.
+
+    :ivar source: the directory of the cgroup
+    :ivar files: pairs of a name and a content
+    """
+
+    fields = ("target", "source", "files")
+    source: str
+    files: tuple[tuple[str, str], ...]
+
+    def to_wire(self) -> tuple[str, dict[str, Any]]:
+        name, values = super().to_wire()
+        return name, {**values, "files": tuple((os.fsencode(n), os.fsencode(text)) for n, text in self.files)}
+
+    def describe(self) -> str:
+        return f"synthetic   {os.fsdecode(self.target)}: the limits of the caller's own cgroup"
+
+    def execute(self, root: Root) -> None:
+        if not root.mapped:
+            return  # a tmpfs accepts no files there
+        try:
+            tree = syscalls.clone_tree(os.fsencode(self.source))
+            try:
+                attributes = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_RDONLY
+                syscalls.mount_setattr(tree, attributes, recursive=True, path=self.source)
+            except syscalls.SyscallError:
+                os.close(tree)
+                raise
+            root.attach(tree, self.at)
+        except syscalls.SyscallError:
+            pass  # programs that look for the mount find none, and others find the files
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        fd = root.mount(b"tmpfs", self.at, flags, b"mode=755,size=256k,nr_inodes=64")
+        for name, content in self.files:
+            root.write(self.at + b"/" + os.fsencode(name), os.fsencode(content))
+        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)
+        os.close(fd)
+
+
 class Hold(Operation):
     """Mount a symbolic link over itself, so that the hook can neither remove nor replace it. It leads where it did.
 
@@ -410,5 +453,5 @@ _OLD_PROC = (
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     cls.__name__: cls
-    for cls in (Bind, Overlay, Kept, Cover, File, Masked, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
+    for cls in (Bind, Overlay, Kept, Cover, File, Masked, Limits, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
 }

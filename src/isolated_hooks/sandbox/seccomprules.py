@@ -232,6 +232,11 @@ OF_HOOK: tuple[Rule, ...] = (
     _OTHERS_MEMORY,
     ("connect bind", (((), NOTIFY, "if it leads to a socket of this sandbox"),), "a filter cannot read an address"),
     *_CHANGED_MODES,
+    (
+        "rename renameat renameat2 link linkat",
+        (((), NOTIFY, "if it leads from one mount to another, and the kernel otherwise"),),
+        "the tree, the outputs and the temporary files are mounts of their own, between which the kernel moves nothing",
+    ),
 )
 # Where the host keeps pid 1 from doing so.
 OF_HOOK_ALONE: tuple[Rule, ...] = (

@@ -338,10 +338,12 @@ def test_pyenv_shims_show_the_versions_that_they_run_and_no_environment_beside_t
         assert inside.reveals(f"{versions}/{path}") == []
 
 
-def test_only_the_frontends_own_entries_of_pythonpath_are_shown() -> None:
-    files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
-    own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}
-    assert look(files, environ=own, started_with=own).origin("/srv/mine/x.py") is None
+def test_entries_of_pythonpath_are_shown_but_no_project_of_the_callers() -> None:
+    files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": "", "/srv/project/x.py": "", "/srv/project/.git": DIR})
+    own = {"PATH": PATH, "PYTHONPATH": "/srv/mine:/srv/project"}
+    inside = look(files, environ=own, started_with=own)
+    assert inside.origin("/srv/mine/x.py")
+    assert inside.origin("/srv/project/x.py") is None
     inside = look(files, environ={**own, "PYTHONPATH": "/srv/theirs"}, started_with=own)
     assert inside.origin("/srv/theirs/x.py")
     assert not inside.writable("/srv/theirs/x.py")

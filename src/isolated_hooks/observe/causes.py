@@ -96,6 +96,9 @@ def _size(size: int) -> str:
 
 
 def _network(evidence: Evidence) -> Iterator[Finding]:
+    for host, port in evidence.asked:
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        yield Finding(cause=Cause.HOST, what=place, value=place)
     for address, port in () if evidence.network else evidence.tried:
         server = f"at the name server {address}"
         lookup = Finding(cause=Cause.LOOKUP, what=server)
@@ -103,7 +106,11 @@ def _network(evidence: Evidence) -> Iterator[Finding]:
     lines = [] if evidence.network else [line for line in evidence.lines if _LOOKUP.search(line)]
     if lines:
         hosts = _some(match[1] for line in lines for match in _HOST.finditer(line))
-        yield Finding(cause=Cause.LOOKUP, what=hosts[0] if hosts else "its output does not say which")
+        for host in hosts[:1]:
+            port = 80 if any(f"http://{host}" in line for line in lines) else 443
+            yield Finding(cause=Cause.LOOKUP, what=host, value=f"{host}:{port}")
+        if not hosts:
+            yield Finding(cause=Cause.LOOKUP, what="its output does not say which")
 
 
 def _signals(evidence: Evidence) -> Iterator[Finding]:

@@ -117,7 +117,8 @@ class Evidence:
     :ivar outside: what lies outside
     :ivar lines: the last lines of the output; empty if we have not seen it
     :ivar dropped: the variables that the hook did not get
-    :ivar network: hooks have the caller's network
+    :ivar network: hooks have all of the caller's network
+    :ivar asked: the hosts and ports that the hook asked the proxy for, and that the policy does not name
     :ivar read_only: the policy makes the source tree read-only
     :ivar temp_size: the limit of the temporary files, in bytes
     :ivar limit: the limit that ended the hook and its value, or ``None``
@@ -130,6 +131,7 @@ class Evidence:
     lines: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     network: bool = False
+    asked: tuple[tuple[str, int], ...] = ()
     read_only: bool = False
     temp_size: int = 0
     limit: tuple[str, Any] | None = None
@@ -146,6 +148,7 @@ def evidence_of(
     outside: tuple[Filesystem, str, Mapping[str, str]],
     dropped: Sequence[str],
     limit: tuple[str, Any] | None,
+    asked: Sequence[tuple[str, int]] = (),
 ) -> Evidence:
     """Return the evidence for one call.
 
@@ -159,7 +162,8 @@ def evidence_of(
         outside=Outside(filesystem, os.path.normpath(home), plan.source, environ, tuple(_shown(plan))),
         lines=last_lines(output),
         dropped=tuple(dropped),
-        network=bool(policy.network),
+        network=policy.whole_network,
+        asked=tuple(asked),
         read_only=policy.source == "read-only",
         temp_size=policy.limits.temp_size,
         limit=limit,

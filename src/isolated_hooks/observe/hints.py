@@ -34,6 +34,7 @@ class Cause(enum.Enum):
     REPOSITORY = "repository"
     SIGNAL = "signal"
     LOOKUP = "lookup"
+    HOST = "host"
     CONNECTION = "connection"
     SAID_FULL = "said full"
 
@@ -75,7 +76,8 @@ class _Row:
     :ivar likelihood: from 0 to 100: how often this is the cause if it was observed
     :ivar flag: the option; empty if none helps
     :ivar key: the policy key
-    :ivar form: how TOML spells the value: a list of one text, the text of a limit, or a bare word
+    :ivar form: how TOML spells the value: a list of one text, or the text of a limit. Without a value the option is a
+        switch, and the key is true.
     """
 
     sentence: str
@@ -85,7 +87,7 @@ class _Row:
     form: str = "[{quoted}]"
 
 
-_NETWORK = {"flag": "--network", "key": "network", "form": "true"}
+_NETWORK = {"flag": "--network", "key": "network"}
 _ROWS: Mapping[Cause, _Row] = {
     Cause.LIMIT: _Row(
         sentence="it met the limit {what}",
@@ -164,6 +166,11 @@ _ROWS: Mapping[Cause, _Row] = {
         sentence="a process died of SIGSYS: hooks run no programs for 32 bits; no option allows them",
         likelihood=78,
     ),
+    Cause.HOST: _Row(
+        sentence="it asked for {what}, which is not among the hosts that the policy names",
+        likelihood=72,
+        **_NETWORK,
+    ),
     Cause.LOOKUP: _Row(
         sentence="it tried to look up a host name ({what}), and hooks have no network",
         likelihood=70,
@@ -200,8 +207,9 @@ def _hint(finding: Finding) -> Hint:
     if not row.flag:
         return Hint(sentence, cause=finding.cause.value)
     value = visible(finding.value)
-    option = row.flag if row.form == "true" else f"{row.flag} {shlex.quote(value)}"
+    if not value:
+        return Hint(sentence, row.flag, f"{row.key} = true", finding.cause.value)
     name, _, amount = value.partition("=")
     pair = f"{{ {name} = {amount if amount.isdigit() else json.dumps(amount)} }}"
     line = row.form.replace("{quoted}", json.dumps(value)).replace("{pair}", pair)
-    return Hint(sentence, option, f"{row.key} = {line}", finding.cause.value)
+    return Hint(sentence, f"{row.flag} {shlex.quote(value)}", f"{row.key} = {line}", finding.cause.value)

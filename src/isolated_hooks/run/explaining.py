@@ -9,6 +9,7 @@ from typing import Any
 from ..files.paths import RealFilesystem
 from ..observe.hints import Hint
 from ..plan import Plan
+from ..report import Connection
 from ..text import visible
 
 __all__ = ["LOGGER", "explained", "limit_of", "output_of"]
@@ -28,6 +29,7 @@ def explained(
     limit: tuple[str, Any] | None,
     failed: bool,
     dropped: Sequence[str],
+    connections: Sequence[Connection] = (),
 ) -> tuple[tuple[Hint, ...], str]:
     """Return the hints for a call and their block; nothing for one that succeeded or whose command never ran.
 
@@ -35,6 +37,7 @@ def explained(
     :param output: the end of its output, or ``None`` if we have not seen it
     :param limit: the limit that it met, and its value
     :param failed: the call raised an error
+    :param connections: what it asked the proxy for
     """
     if not failed or status.get("state") == "failed" or not (status.get("code") or limit):
         return (), ""
@@ -47,7 +50,11 @@ def explained(
     from ..observe.rendering import rendered
 
     outside = RealFilesystem(), os.path.expanduser("~"), os.environ
-    evidence = evidence_of(plan, status, output=output or "", outside=outside, dropped=dropped, limit=limit)
+    named = {(host.name, host.port) for host in plan.policy.hosts}
+    asked = [(c.host, c.port) for c in connections if c.port and not c.allowed and (c.host, c.port) not in named]
+    evidence = evidence_of(
+        plan, status, output=output or "", outside=outside, dropped=dropped, limit=limit, asked=asked
+    )
     hints = hints_of(findings_of(evidence))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
     logging.getLogger(LOGGER).info("%s", block)

@@ -155,6 +155,7 @@ class Run:
             limit=self.limit,
             failed=bool(error),
             dropped=dropped or plan.environ.dropped,
+            connections=self.connections,
         )
         self.done(
             HookReport(

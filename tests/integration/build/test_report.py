@@ -113,6 +113,28 @@ def test_a_build_that_fails_has_a_report(tmp_path: Path) -> None:
     assert "wall" in report["isolated_hooks"]["error"]
 
 
+ASKING = """
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    import urllib.request
+    try:
+        urllib.request.urlopen("http://other.example:8080/secret-path")
+    except OSError:
+        pass
+    raise SystemExit("asked in vain")
+"""
+
+
+def test_a_report_names_the_hosts_that_a_hook_asked_for(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra=ASKING)
+    report = build(project, tmp_path / "report.json", "-w", "--network", "192.0.2.1:443", code=1)["isolated_hooks"]
+    assert report["network"] == ["192.0.2.1:443"]
+    hook = report["hooks"][-1]
+    ((host, port, problem),) = {(c["host"], c["port"], bool(c["problem"])) for c in hook["connections"]}
+    assert (host, port, problem) == ("other.example", 8080, True)
+    assert hook["denied"][0]["option"] == "--network other.example:8080"
+    assert "secret-path" not in json.dumps(report)
+
+
 def test_what_cannot_be_written_is_refused_before_a_hook_runs(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="tell(imported=True)")
     os.mkfifo(tmp_path / "fifo")

@@ -58,6 +58,28 @@ def test_the_most_likely_comes_first_and_nothing_twice(tmp_path: Path) -> None:
     assert options(evidence(tmp_path, tried=(("192.0.2.1", 443),), network=True)) == []
 
 
+@pytest.mark.parametrize(
+    ("output", "line"),
+    (
+        ("curl: (6) Could not resolve host: files.example.org", "files.example.org:443"),
+        ("fatal: http://a.example.org/x: Name or service not known", "a.example.org:80"),
+        ("[Errno -2] Name or service not known", ""),
+    ),
+)
+def test_a_name_that_the_output_has_is_offered_alone(output: str, line: str, tmp_path: Path) -> None:
+    (hint,) = hints_of(findings_of(evidence(tmp_path, output)))
+    key = f'network = ["{line}"]' if line else "network = true"
+    assert (hint.option, hint.key) == (f"--network {line}".rstrip(), key)
+
+
+def test_a_host_that_the_policy_does_not_name_is_offered(tmp_path: Path) -> None:
+    asked = (("files.example.org", 8080), ("2001:db8::1", 443))
+    assert options(evidence(tmp_path, asked=asked)) == [
+        "--network files.example.org:8080",
+        "--network '[2001:db8::1]:443'",
+    ]
+
+
 @pytest.mark.parametrize("text", ("'/", "a", "no such file '/\ud800\0' ", "A_B KeyError\n", "sh: x: not found\n"))
 def test_any_output_gives_a_short_block(text: str, tmp_path: Path) -> None:
     names = tuple(f"A_{number}" for number in range(99))

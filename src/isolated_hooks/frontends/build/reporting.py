@@ -45,7 +45,7 @@ def document(
             "outcome": "failed" if error else "succeeded",
             "error": _text(error),
             "source": policy.source,
-            "network": bool(policy.network),
+            "network": policy.network if isinstance(policy.network, bool) else list(policy.network),
             "hooks": [_hook(report) for report in reports],
         },
     }
@@ -103,9 +103,11 @@ def _hook(report: HookReport) -> dict[str, Any]:
         ],
         "repositories_set_aside": [_text(path) for path in report.set_aside[:MAX_NAMES]],
         "notes": [_text(note) for note in report.notes[:MAX_NAMES]],
-        # What was denied and what was connected to, where something observes that.
-        "denied": [],
-        "connections": [],
+        "denied": [
+            {"cause": _text(hint.cause), "text": _text(hint.sentence), "option": _text(hint.option)}
+            for hint in report.hints[:MAX_NAMES]
+        ],
+        "connections": [{**c, "host": _text(c["host"])} for c in map(dataclasses.asdict, report.connections)],
     }
 
 

@@ -49,12 +49,14 @@ class Broken:
 
 
 def _tool(base: Path) -> None:
-    for name in ("home/tools", "home/.local/bin"):
-        (base / name).mkdir(parents=True)
-    program = base / "home/tools/myprotoc"
-    program.write_text("#!/bin/sh\nexit 0\n")
-    program.chmod(0o755)
-    (base / "home/.local/bin/myprotoc").symlink_to(program)
+    """Write a program that starts another one, as wrappers and shims do. Nothing but its text says so."""
+    for name, text in (
+        ("home/tools/myprotoc", "exit 0"),
+        ("home/.local/bin/myprotoc", f"exec {base}/home/tools/myprotoc"),
+    ):
+        (base / name).parent.mkdir(parents=True)
+        (base / name).write_text(f"#!/bin/sh\n{text}\n")
+        (base / name).chmod(0o755)
 
 
 def _file(name: str) -> Callable[[Path], object]:
@@ -99,7 +101,7 @@ BROKEN: Mapping[str, Broken] = {
     ),
     "a tool in the home": Broken(
         code=_RUN + "['myprotoc'])",
-        option="--expose {base}/home/tools",
+        option="--expose {base}/home/tools/myprotoc",
         environ={"HOME": "{base}/home", "PATH": "{base}/home/.local/bin:/usr/bin:/bin"},
         prepare=_tool,
     ),

@@ -81,6 +81,26 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         r"results/answer\.py: if len\(data\) > limit",
         "open_file refuses a larger file; this is for one that grows afterwards, and no process of the hook is left",
     ),
+    (
+        "results",
+        r"results/archives/ziparchive\.py: if (packed|place > len\(data\))",
+        "the next check refuses the same files: with unused data, or with more in the directory than its members",
+    ),
+    (
+        "results",
+        r"results/archives/ziparchive\.py: if seen != own",
+        "a second wall: the checks before it refuse every file known to divide the two readers",
+    ),
+    (
+        "results",
+        r"results/outputs\.py: if not os\.access\(.*\)",
+        "modes do not bind root; a test notices it as an ordinary user",
+    ),
+    (
+        "results",
+        r"results/outputs\.py: if not os\.path\.samestat\(ours, .*\)",
+        "check() has compared the directories a moment before, and no process of the hook is left",
+    ),
 )
 
 

@@ -6,7 +6,13 @@ import pytest
 from support.repository import ROOT
 
 from isolated_hooks import UntrustedResultError
-from isolated_hooks.results.boundedtoml import parse_toml
+from isolated_hooks.results.boundedtoml import MAX_PYPROJECT, parse_toml
+
+
+def test_the_size_is_bounded() -> None:
+    assert parse_toml(b"#" * MAX_PYPROJECT) == {}
+    with pytest.raises(UntrustedResultError, match="must not be larger than"):
+        parse_toml(b"#" * (MAX_PYPROJECT + 1))
 
 
 def test_real_files_are_parsed() -> None:

@@ -179,6 +179,22 @@ def test_what_is_kept_is_what_its_path_leads_to(world: World, place: str) -> Non
     assert os.listdir(world.top / place) == ["wheel"]
 
 
+def test_an_export_that_is_gone_before_it_is_kept_is_refused(world: World) -> None:
+    """The frontend would open nothing, or a file that somebody makes there later."""
+    with world.open(world.top / "outside/dist") as output:
+        (world.top / "outside/dist/wheel").touch()
+        with pytest.raises(UntrustedResultError):
+            output.keep(["wheel", "gone"])
+        assert os.listdir(output.fd) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="modes do not bind root")
+def test_a_directory_that_the_caller_cannot_write_to_is_refused_before_the_hook(world: World) -> None:
+    (world.top / "outside").chmod(0o555)
+    with no_leak(), pytest.raises(PermissionError, match="outside"):
+        world.open(world.top / "outside")
+
+
 @pytest.mark.parametrize("place", ["src/dist", "src/a/dist"])
 @pytest.mark.parametrize("how", ["gone", "other", "link", "file"])
 def test_a_directory_that_a_hook_has_moved_is_noticed_and_what_was_exported_is_removed(

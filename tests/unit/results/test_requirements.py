@@ -91,6 +91,12 @@ def test_other_urls_are_refused_even_if_files_are_allowed(url: str) -> None:
         vet_requirement(f"a @ {url}", schemes=WEB | FILE)
 
 
+@pytest.mark.parametrize("text", ["a\x1b[2J", "a\u202e", "a\nb", "a\x00"])
+def test_invisible_characters_are_named(text: str) -> None:
+    with pytest.raises(UntrustedResultError, match="control or invisible"):
+        vet_requirement(text)
+
+
 def test_there_are_bounds_on_all_of_them() -> None:
     assert len(vet_requirements(["a"] * 1000)) == 1000
     with pytest.raises(UntrustedResultError, match="1000"):

@@ -118,7 +118,8 @@ def plan_trial(
     planner = _Planner(without, bare, layout, {}, layout.staging, "", trial=True)
     if overlay is not None:
         planner.view.add(Overlay(overlay[0], _TRIED, above=overlay[1].path, owned="tree"))
-    return planner.finish((), layout.staging, stdin="null", terminal=False)
+    # Not the staging directory: it has the caller as owner, and the identity may stand for that of the trees alone.
+    return planner.finish((), "/", stdin="null", terminal=False)
 
 
 def refuse_source(source: str, policy: Policy, *, home: str, filesystem: Filesystem) -> None:

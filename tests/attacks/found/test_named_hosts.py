@@ -173,7 +173,7 @@ def test_the_proxy_ends_with_a_hook_that_leaves_connections_open(named: Served, 
     code = f"""
 one = socket.create_connection(("127.0.0.1", 61080))
 one.sendall(b"CONNECT {named.place} HTTP/1.1\\r\\n\\r\\n")
-print(one.recv(12))
+print(one.recv(12), flush=True)
 os._exit(0)
 """
     printed, report = in_sandbox(code, tmp_path, named.place)

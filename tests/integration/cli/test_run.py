@@ -31,6 +31,22 @@ def run(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Complet
     return command("run", *arguments, cwd=cwd, **options)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
+@pytest.mark.parametrize("launcher", ["native", "bubblewrap"])
+@pytest.mark.parametrize("owners", [(60997,), (60997, 60998)])
+def test_the_first_call_of_a_process_has_a_tree_of_others(launcher: str, owners: tuple[int, ...], work: Path) -> None:
+    """The trial of the host comes before it, under the identity for these owners. Later calls need no trial."""
+    for owner in owners:
+        path = work / str(owner)
+        path.touch()
+        os.chown(path, owner, owner)
+    os.chown(work, owners[0], owners[0])
+    options = ("--launcher", launcher, "--allow-degraded", "identity", "--allow-degraded", "privileges")
+    done = run(*options, "--", "ls", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(owner) for owner in owners]
+
+
 @pytest.mark.parametrize(
     ("argv", "code"),
     first_fast(

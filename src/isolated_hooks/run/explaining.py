@@ -15,7 +15,7 @@ from ..text import visible
 __all__ = ["LOGGER", "explained", "limit_of", "output_of"]
 
 #: The name of the logger that gets the block, at the level INFO.
-LOGGER = "isolated_hooks"
+LOGGER = "isolated_hooks.hints"
 # What the exceptions of runners call the output that they have captured: subprocess, and pip.
 _OUTPUTS = ("output", "stderr", "context")
 

@@ -148,8 +148,8 @@ _TREE = Bind("/project", "/project", writable=True)
         ((_TREE, Bind("/usr", "/usr")), False),
         ((_TREE, Bind("/project-2", "/project-2")), False),
         ((_TREE, Bind("/project/.git", "/project/.git")), True),
-        ((_TREE, Cover("/work/nothing", "/project/a/secret")), True),
-        ((_TREE, Bind("/work/output", "/project/dist", writable=True)), True),
+        ((_TREE, Cover("/call/nothing", "/project/a/secret")), True),
+        ((_TREE, Bind("/call/output", "/project/dist", writable=True)), True),
         ((Bind("/project", "/project"), Bind("/project/.git", "/project/.git")), False),
     ],
 )

@@ -102,12 +102,10 @@ def test_an_sdist_with_links(canary: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_a_build_requirement_that_is_an_sdist_with_links(canary: Path, tmp_path: Path) -> None:
+def refused_with_us(requirement: str, canary: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Build a project that needs a hostile package of ``links`` by an old pip, without us and then with us."""
     weak = weak_pip(tmp_path / "weak")
-    (tmp_path / "links").mkdir()
-    linked_sdist(tmp_path / "links", canary)
-    project = write_needy(tmp_path / "project", ["linked"])
+    project = write_needy(tmp_path / "project", [requirement])
     environ = {**ENVIRON, "PIP_FIND_LINKS": os.fspath(tmp_path / "links")}
     arguments = ("wheel", "--no-deps", "-w", tmp_path / "out", project)
     plainly(weak, *arguments, environ=environ)
@@ -115,6 +113,14 @@ def test_a_build_requirement_that_is_an_sdist_with_links(canary: Path, tmp_path:
     (canary / "mark").unlink()
     done = command("pip", "--pip", weak, *arguments, environ=environ)
     assert (done.returncode, os.listdir(canary)) == (1, [])
+    return done
+
+
+@pytest.mark.slow
+def test_a_build_requirement_that_is_an_sdist_with_links(canary: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    linked_sdist(tmp_path / "links", canary)
+    refused_with_us("linked", canary, tmp_path)
 
 
 def test_an_sdist_is_unpacked_as_ever(tmp_path: Path) -> None:
@@ -139,18 +145,10 @@ def test_an_sdist_that_unpacks_to_more_than_the_limit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_build_requirement_whose_script_has_a_path_for_a_name(canary: Path, tmp_path: Path) -> None:
-    weak = weak_pip(tmp_path / "weak")
     (tmp_path / "links").mkdir()
     scripts = f"[console_scripts]\n{canary / 'mark'} = steering:VALUE\n"
     write_wheel(tmp_path / "links", "steering", files={"steering-1.0.dist-info/entry_points.txt": scripts})
-    project = write_needy(tmp_path / "project", ["steering"])
-    environ = {**ENVIRON, "PIP_FIND_LINKS": os.fspath(tmp_path / "links")}
-    arguments = ("wheel", "--no-deps", "-w", tmp_path / "out", project)
-    plainly(weak, *arguments, environ=environ)
-    assert os.listdir(canary) == ["mark"], "the attack does not work without us"
-    (canary / "mark").unlink()
-    done = command("pip", "--pip", weak, *arguments, environ=environ)
-    assert (done.returncode, os.listdir(canary)) == (1, [])
+    done = refused_with_us("steering", canary, tmp_path)
     assert "is not that of a script" in done.stdout + done.stderr
 
 

@@ -35,7 +35,7 @@ def fork_many(most):
     except OSError as error:
         refused = errno.errorcode[error.errno]
     if not refused:
-        time.sleep(1)
+        time.sleep(3)  # a sample of all these processes may cost 0.1 s, and the watching process then pauses for 2 s
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -123,6 +123,9 @@ class FakeFilesystem:
     def private(self, path: str) -> tuple[str, ...]:
         return tuple(p for p in self.not_for_all if p.startswith(f"{path}/"))
 
+    def is_private(self, path: str) -> bool:
+        return path in self.not_for_all
+
     def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
         named = (p for p in self.entries if p.startswith(f"{path}/") and os.path.basename(p) in names)
         return (*named, *self.private(path))

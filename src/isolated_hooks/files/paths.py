@@ -68,6 +68,9 @@ class Filesystem(Protocol):
         Return nothing for a directory that itself is private: the modes beneath it were not chosen to keep others out.
         """
 
+    def is_private(self, path: str) -> bool:
+        """Return whether the mode of a file or directory keeps others from reading it, or from entering it."""
+
     def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
         """Return the paths beneath a directory that have one of some names, and what :meth:`private_near` does.
 
@@ -135,9 +138,15 @@ class RealFilesystem:
             status = os.stat(path)
         except OSError:
             return ()
-        if status.st_mode & 0o005 != 0o005:
+        if _is_private(status.st_mode):
             return ()
         return private_near(path, limit, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+    def is_private(self, path: str) -> bool:
+        try:
+            return _is_private(os.stat(path).st_mode)
+        except OSError:
+            return False
 
     def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
         return named_near(path, names, limit)
@@ -147,6 +156,11 @@ class RealFilesystem:
 
     def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
         return tracked(index, paths)
+
+
+def _is_private(mode: int) -> bool:
+    needed = 0o005 if stat.S_ISDIR(mode) else 0o004
+    return mode & needed != needed
 
 
 def is_within(path: str, directory: str) -> bool:

@@ -33,6 +33,7 @@ _MOST_LINKS, _MOST_PROGRAMS = 512, 512
 class Outside:
     """Shows what one call needs from outside the system.
 
+    :param others: the hook has a uid that is not the caller's, so the modes for others apply to it
     :ivar toolchains: the real paths beneath /opt that we show as a whole
     :ivar programs: the directories of search paths that lie beyond the system
     :ivar defaults: variables for a hook whose frontend sets no others
@@ -40,12 +41,15 @@ class Outside:
     :ivar variables: the variables by which programs on ``PATH`` find what they need beyond their directory
     """
 
-    def __init__(self, view: View, situation: Situation, policy: Policy, trees: tuple[str, ...]) -> None:
+    def __init__(
+        self, view: View, situation: Situation, policy: Policy, trees: tuple[str, ...], *, others: bool
+    ) -> None:
         self._view = view
         self._situation = situation
         self._filesystem = situation.filesystem
         self._policy = policy
         self._trees = trees
+        self._others = others
         self.toolchains: list[str] = []
         self.programs: list[str] = []
         self.variables: dict[str, str] = {}
@@ -65,10 +69,13 @@ class Outside:
     def show(self, path: str, reason: str, *, owned: str = "caller") -> None:
         """Show a path that the policy does not name, read-only, unless that would show too much.
 
-        The source tree is visible anyway, and we follow no link in it, because a hook may choose its target.
+        The source tree is visible anyway, and we follow no link in it, because a hook may choose its target. If modes
+        keep the hook out of a directory, we leave that out too: nothing could be mounted beneath it.
         """
         real, links = resolve(self._filesystem, path)
         if real is None or self.in_tree(real) or any(self.in_tree(link) for link in links) or self._too_wide(path):
+            return
+        if self._others and not owned and self._filesystem.is_private(real):
             return
         if not self._view.shows(real):
             self._view.show(path, reason=reason, owned="" if self._view.covers(real) else owned)

@@ -165,7 +165,9 @@ class _Planner:
         limits = {"size": policy.limits.temp_size, "inodes": _SCRATCH_INODES}
         show_system(self.view, network=policy.whole_network, without=without, **limits)
         self._show_source(source)
-        self.outside = Outside(self.view, situation, policy, (source, self.real_source))
+        self.outside = Outside(
+            self.view, situation, policy, (source, self.real_source), others=self.identity.traits.throw_away
+        )
         self._show_outside(python, extra)
         show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)

@@ -350,6 +350,22 @@ def test_entries_of_pythonpath_are_shown_but_no_project_of_the_callers() -> None
     assert look(files, environ=own, started_with=own, extra={"PYTHONPATH": "/srv/theirs"}).origin("/srv/theirs/x.py")
 
 
+def test_an_entry_that_modes_keep_from_root_hooks_is_not_shown_and_named() -> None:
+    files = host({"/srv/mine/x.py": "", "/srv/private/x.py": "", "/srv/tools/x": ""})
+    files.not_for_all = ("/srv/private", "/srv/tools")
+    own = {"PATH": f"/srv/tools:{PATH}", "PYTHONPATH": "/srv/mine:/srv/private"}
+    plan = make_plan(files, environ=own, started_with=own, owners=ROOT)
+    inside = shown(plan, files)
+    assert inside.origin("/srv/mine/x.py")
+    assert inside.origin("/srv/private/x.py") is None
+    assert inside.origin("/srv/tools/x") is None
+    assert "PYTHONPATH names '/srv/private', which is not shown" in "".join(plan.notes)
+    # An ordinary user's hook has that user's uid.
+    inside = look(files, environ=own, started_with=own)
+    assert inside.origin("/srv/private/x.py")
+    assert inside.origin("/srv/tools/x")
+
+
 def test_the_search_path_of_the_call_precedes_the_ambient_one() -> None:
     files = host({"/srv/a/bin/x": "", "/srv/b/bin/x": ""})
     inside = look(files, path=f"/srv/a/bin:{PATH}", extra={"PATH": f"/srv/b/bin:{PATH}"})

@@ -100,13 +100,14 @@ class Outside:
     def _python_path(self, entries: Iterable[str]) -> None:
         """Show the caller's own modules, as Spack and EasyBuild provide them, but no project and no secret place."""
         kept = []
+        exposed = [path for path, _ in (resolve(self._filesystem, path) for path in self._policy.expose) if path]
         for entry in entries:
             real, _ = resolve(self._filesystem, entry)
             if real is None or self.in_tree(real):
                 continue
             if not (is_project(self._filesystem, real) or holds_secrets(self._filesystem, real)):
                 self.show(entry, "PYTHONPATH", owned="")
-            if self._view.covers(real):
+            if self._view.covers(real) or any(is_within(real, path) for path in exposed):
                 self._view.place(entry)
                 kept.append(entry)
             else:

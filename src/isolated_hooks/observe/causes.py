@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
+from ..files.paths import is_within
 from ..plan.environ import looks_secret
 from ..policy.limits import LIMITS, Unit
 from .evidence import Evidence
@@ -25,6 +26,8 @@ _MISSING = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(r"read-only file system|permission denied|not permitted", re.IGNORECASE)
+_DENIED = re.compile(r"permission denied|not permitted|EACCES", re.IGNORECASE)
+_WORD = re.compile(r"[^\s:;,\"'=()<>|&`]{1,1000}")
 _PROGRAMS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -206,6 +209,19 @@ def _write(evidence: Evidence, path: str, directory: str) -> Iterator[Finding]:
         yield Finding(cause=Cause.WRITE, what=path, value=directory)
 
 
+def _modes(evidence: Evidence) -> Iterator[Finding]:
+    """Find a place in the source tree whose mode keeps its owner from writing: without a sandbox, root may."""
+    outside, denied = evidence.outside, (line for line in reversed(evidence.lines) if _DENIED.search(line))
+    if not evidence.bound or evidence.read_only:
+        return
+    for word in _some(match[0] for line in denied for match in _WORD.finditer(line)):
+        path = os.path.normpath(os.path.join(outside.source, word))
+        existing = outside.existing(path)
+        if existing is not None and is_within(existing, outside.source) and outside.bars_its_owner(existing):
+            yield Finding(cause=Cause.MODE, what=path)
+            return
+
+
 def _variables(evidence: Evidence) -> Iterator[Finding]:
     dropped = frozenset(evidence.dropped)
     asking = (line for line in evidence.lines if _ASKS.search(line))
@@ -245,6 +261,7 @@ _FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _programs,
     _headers,
     _paths,
+    _modes,
     _variables,
     _repositories,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,13 @@ class Outside:
         """Return whether the caller may write to a directory. If not, the build fails without a sandbox too."""
         return os.access(directory, os.W_OK)
 
+    def bars_its_owner(self, path: str) -> bool:
+        """Return whether the mode of a path that exists keeps its owner from writing to it."""
+        try:
+            return not os.stat(path, follow_symlinks=False).st_mode & stat.S_IWUSR
+        except OSError:
+            return False
+
     def is_private(self, path: str) -> bool:
         """Return whether a path is a place of credentials, or another hidden place in the home."""
         parts = path.split("/")
@@ -120,6 +128,7 @@ class Evidence:
     :ivar network: hooks have all of the caller's network
     :ivar asked: the hosts and ports that the hook asked the proxy for, and that the policy does not name
     :ivar read_only: the policy makes the source tree read-only
+    :ivar bound: modes bind the hook, and do not bind its caller
     :ivar temp_size: the limit of the temporary files, in bytes
     :ivar limit: the limit that ended the hook and its value, or ``None``
     :ivar code: the exit code of the hook
@@ -133,6 +142,7 @@ class Evidence:
     network: bool = False
     asked: tuple[tuple[str, int], ...] = ()
     read_only: bool = False
+    bound: bool = False
     temp_size: int = 0
     limit: tuple[str, Any] | None = None
     code: int = 0
@@ -165,6 +175,7 @@ def evidence_of(
         network=policy.whole_network,
         asked=tuple(asked),
         read_only=policy.source == "read-only",
+        bound=plan.identity.traits.throw_away and "CAP_DAC_OVERRIDE" not in plan.identity.traits.capabilities,
         temp_size=policy.limits.temp_size,
         limit=limit,
         code=int(status.get("code") or 0),

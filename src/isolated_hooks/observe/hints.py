@@ -23,6 +23,7 @@ class Cause(enum.Enum):
     FULL = "full"
     SOURCE = "source"
     WRITE = "write"
+    MODE = "mode"
     SYSTEM_WRITE = "system write"
     PROGRAM = "program"
     HEADER = "header"
@@ -115,6 +116,11 @@ _ROWS: Mapping[Cause, _Row] = {
         likelihood=90,
         flag="--writable",
         key="writable",
+    ),
+    Cause.MODE: _Row(
+        sentence="it was refused {what}: the modes there keep the owner from it, and they bind the hooks of root too: "
+        "run chmod -R u+w on the source tree",
+        likelihood=90,
     ),
     Cause.SYSTEM_WRITE: _Row(
         sentence="it tried to write {what}: hooks never change the system, so let it write to its tree or to $TMPDIR",

@@ -100,3 +100,19 @@ def test_attempts_are_bounded_and_take_any_bytes() -> None:
         attempts.note(b"\2\0\1\xbb\xc0\0\2" + bytes((last,)) + bytes(8), 101)
     assert len(attempts.rows()) == MOST
     assert attempts.rows()[1] == (2, b"\xc0\0\2\1", 443, 101)
+
+
+@pytest.mark.parametrize("word", ("sub/new.c", "sub/old.c", "{base}/tree/sub/new.c"))
+def test_a_mode_in_the_tree_that_binds_root_s_hook_alone_is_named(word: str, tmp_path: Path) -> None:
+    output = f"PermissionError: [Errno 13] Permission denied: '{word.format(base=tmp_path)}'"
+    given = evidence(tmp_path, output, bound=True)
+    (tmp_path / "tree" / "sub").mkdir()
+    (tmp_path / "tree" / "sub" / "old.c").write_text("")
+    assert options(given) == []  # its owner may write there, so something else is in the way
+    (tmp_path / "tree" / "sub" / "old.c").chmod(0o444)
+    (tmp_path / "tree" / "sub").chmod(0o555)
+    (hint,) = hints_of(findings_of(given))
+    assert (hint.cause, hint.option) == ("mode", "")
+    assert "chmod -R u+w" in hint.sentence
+    assert options(evidence(tmp_path, output)) == []  # an ordinary user fails without a sandbox too
+    (tmp_path / "tree" / "sub").chmod(0o755)

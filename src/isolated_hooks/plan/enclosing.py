@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator
 
 from ..files.paths import Filesystem, is_within, resolve
 from ..text import visible
-from .git import git_directory, top_of, worktree_of
+from .git import alternates, git_directory, top_of, worktree_of
 from .view import SCRATCH
 
-__all__ = ["NONE", "Enclosing", "enclosing_repository"]
+__all__ = ["NONE", "Enclosing", "enclosing_repository", "repository_notes"]
 
 # A repository whose top contains one of these, or is beneath one of the second row, is nobody's project.
 _TOO_WIDE = ("/etc", "/home", "/opt", "/proc", "/root", "/srv", "/sys", "/usr", "/var", *(path for path, _ in SCRATCH))
@@ -72,7 +74,7 @@ def enclosing_repository(filesystem: Filesystem, source: str, *, home: str) -> E
     outside = tuple(dict.fromkeys(path for path in (common, directory) if path and not is_within(path, source)))
     found = Enclosing("" if top == source else top, outside, f"{directory}/index")
     problem = _problem(filesystem, source, top, directory, common, home)
-    return dataclasses.replace(found, why_not=_sentence(problem, top, outside)) if problem else found
+    return dataclasses.replace(found, why_not=_sentence(problem, found)) if problem else found
 
 
 def _problem(
@@ -113,7 +115,33 @@ def _common(filesystem: Filesystem, directory: str) -> str | None:
     return common if common is not None and os.path.dirname(directory) == f"{common}/worktrees" else None
 
 
-def _sentence(problem: str, top: str, directories: tuple[str, ...]) -> str:
-    options = " ".join(f"--expose {visible(path)}" for path in dict.fromkeys((top, *directories)))
-    where = f"the repository {visible(top)!r}, which the source tree is in,"
-    return f"{where} is not shown, because {problem}; to show it: {options}"
+def _sentence(problem: str, found: Enclosing) -> str:
+    paths = tuple(dict.fromkeys(filter(None, (found.top, *found.directories))))
+    where = f"the repository {visible(paths[0])!r}, which the source tree is in,"
+    return f"{where} is not shown, because {problem}; to show it: {_options(paths)}"
+
+
+def repository_notes(
+    filesystem: Filesystem, source: str, repository: Enclosing, *, shows: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield a sentence for each repository that git would find from the source tree, and that a hook lacks.
+
+    :param source: the real path of the source tree
+    :param repository: the one that the tree is a part of
+    :param shows: tells whether a real path is visible inside
+    """
+    paths = tuple(filter(None, (repository.top, *repository.directories)))
+    if repository.why_not and not all(map(shows, paths)):
+        yield repository.why_not
+    for directory in (git_directory(filesystem, f"{source}/.git"), *repository.directories):
+        # A tree may bring such a list along too, and name any repository of the caller's, so we only speak of it.
+        hidden = [path for path in alternates(filesystem, directory or "") if not shows(path)]
+        if directory and shows(directory) and hidden:
+            yield (
+                f"the repository {visible(directory)!r} takes objects from {visible(hidden[0])!r}, which is not shown: "
+                f"git inside does not find its commits; if you trust the source tree, show it: {_options(hidden)}"
+            )
+
+
+def _options(paths: Iterable[str]) -> str:
+    return " ".join(f"--expose {shlex.quote(visible(path))}" for path in paths)

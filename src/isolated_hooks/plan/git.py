@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from ..files.paths import Filesystem, is_within, resolve
 from .credentials import UNREADABLE_CONFIG, without_credentials
 
-__all__ = ["git_directory", "masked_configurations", "obeyed_paths", "submodules", "top_of", "worktree_of"]
+__all__ = [
+    "alternates",
+    "git_directory",
+    "masked_configurations",
+    "obeyed_paths",
+    "submodules",
+    "top_of",
+    "worktree_of",
+]
 
 _MOST_SUBMODULES = 512
+_MOST_ALTERNATES = 6  # git follows five levels
 _CONFIGURATIONS = ("config", "config.worktree")
 # The paths in a configuration that lead git to code or to more configuration, git-config(1).
 # No repetition crosses the end of a line or meets another of its kind, so the search takes linear time.
@@ -80,6 +89,22 @@ def submodules(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, st
                 continue
             yield path, worktree_of(filesystem, path) or path
             todo.append(f"{path}/modules")
+
+
+def alternates(filesystem: Filesystem, directory: str) -> Iterator[str]:
+    """Yield the real paths from which a repository takes objects besides its own, and those that these name in turn.
+
+    ``git clone --shared`` and ``--reference`` make such repositories, gitrepository-layout(5).
+    """
+    todo, seen = [f"{directory}/objects"], {f"{directory}/objects"}
+    while todo and len(seen) < _MOST_ALTERNATES:
+        here = todo.pop(0)
+        for line in filesystem.text(f"{here}/info/alternates").splitlines():
+            path, _ = resolve(filesystem, os.path.join(here, line)) if line and line[0] != "#" else (None, {})
+            if path is not None and path not in seen and filesystem.kind(f"{path}/pack") == "directory":
+                seen.add(path)
+                todo.append(path)
+                yield path
 
 
 def masked_configurations(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from ..files.paths import is_within, resolve
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..text import visible
-from .enclosing import NOT_CONFINED
+from .enclosing import NOT_CONFINED, repository_notes
 from .git import git_directory, masked_configurations, obeyed_paths, submodules
 from .interpreter import environments_of
 from .plan import Layout, Situation, Stage
@@ -46,8 +46,7 @@ class Guard:
         self._source = source
         self._real_source = real_source
         self._fill = {"empty": layout.empty, "nothing": layout.nothing}
-        #: Sentences about the repository that a hook does not see.
-        self.notes: tuple[str, ...] = ()
+        self._enclosing = situation.repository
 
     def trusted(self, *, confined: bool) -> None:
         """Keep the interpreter of the frontend and this package as they are, in a virtual environment in the tree."""
@@ -116,7 +115,7 @@ class Guard:
         repository, view = self._situation.repository, self._view
         if confined and repository.shown:
             repository = dataclasses.replace(repository, why_not=NOT_CONFINED)
-        self.notes = (repository.why_not,) if repository.why_not else ()
+        self._enclosing = repository
         shown = [path for path in repository.shown if not view.covers(path)]
         for path in shown:
             view.show(path, reason="the repository of the source tree", owned="tree", separate=True)
@@ -126,6 +125,10 @@ class Guard:
                 self._mask(module)
         if repository.top in shown:
             self._cover_secrets(repository.top, repository.index)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each repository that git would find, and that the hook lacks."""
+        yield from repository_notes(self._filesystem, self._real_source, self._enclosing, shows=self._view.covers)
 
     def _cover_secrets(self, top: str, index: str) -> None:
         found = self._filesystem.named_near(top, _SECRET_NAMES, _MOST_SECRETS)

@@ -339,7 +339,7 @@ class _Planner:
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=self.caller.files if self.confined else {},
-            notes=(*self.guard.notes, *self.outside.notes, *self.caller.notes(self.environ, self.view)),
+            notes=(*self.guard.notes(), *self.outside.notes, *self.caller.notes(self.environ, self.view)),
             discarded=discarded,
             **fields,
         )

@@ -111,14 +111,49 @@ def test_a_change_beside_the_tree_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_tree_itself_may_be_a_worktree(tmp_path: Path) -> None:
-    write_project(tmp_path / "main", extra=ASKS)
-    (tmp_path / "main/.gitignore").write_text("__pycache__\nfacts.jsonl\n")
-    git(tmp_path / "main", "init", "-q")
-    git(tmp_path / "main", "add", "-A")
-    git(tmp_path / "main", "commit", "-qm", "one")
-    git(tmp_path / "main", "tag", "v1")
+    _one_project(tmp_path / "main")
     git(tmp_path / "main", "worktree", "add", "-q", os.fspath(tmp_path / "tree"), "v1")
     assert _asked(caller(tmp_path / "tree"), tmp_path / "tree", tmp_path / "out")["describe"] == [0, "v1\n"]
+
+
+def _shared_clone(base: Path) -> Path:
+    git(monorepo(base / "main"), "clone", "-q", "--shared", os.fspath(base / "main"), os.fspath(base / "tree"))
+    return base / "tree/py"
+
+
+def _one_project(top: Path, *words: str) -> Path:
+    write_project(top, extra=ASKS)
+    (top / ".gitignore").write_text("__pycache__\nfacts.jsonl\n")
+    git(top, "init", "-q", *words)
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "one")
+    git(top, "tag", "v1")
+    return top
+
+
+def _clone_of_a_shared_clone(base: Path) -> Path:
+    git(_one_project(base / "main"), "clone", "-q", "--shared", os.fspath(base / "main"), os.fspath(base / "second"))
+    git(base, "clone", "-q", "--shared", os.fspath(base / "second"), os.fspath(base / "tree"))
+    return base / "tree"
+
+
+def _separate_directory(base: Path) -> Path:
+    return _one_project(base / "tree", "--separate-git-dir", os.fspath(base / "elsewhere"))
+
+
+@pytest.mark.parametrize("place", [_shared_clone, _clone_of_a_shared_clone, _separate_directory])
+def test_a_repository_that_a_tree_merely_names_is_shown_by_the_line_of_the_note(
+    place: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    project, runner = place(tmp_path), IsolatedRunner()
+    outside = _asked(plain_caller(project), project, tmp_path / "out")["describe"]
+    assert outside[1].startswith("v1")
+    assert _asked(caller(project, runner=runner), project, tmp_path / "out")["describe"][0] != 0
+    (note,) = runner.reports[0].notes
+    exposed = [word.rstrip(";") for word in note.split() if word.startswith("/")]
+    followed = IsolatedRunner(policy=Policy(expose=tuple(exposed)))
+    assert _asked(caller(project, runner=followed), project, tmp_path / "out")["describe"] == outside
+    assert followed.reports[0].notes == ()
 
 
 def test_the_policy_may_hide_it(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ __all__ = ["needs_of_programs"]
 
 _SCRIPT = re.compile(rb"#![ \t]*(/[^\s\x00]{1,4095})")
 _ENV = b"/env"
+_SHELL = re.compile(rb"#![ \t]*/[^\s\x00]*/(?:env[ \t]+)?(?:ba|da|k|z)?sh\b")
+_ABSOLUTE = re.compile(rb"(?<![\w$}~./@+-])/[\w./@+-]{1,1024}")
+_MOST_PATHS = 16
 _MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_STRTAB, _DT_RPATH, _DT_RUNPATH = 5, 15, 29
@@ -56,13 +59,30 @@ def _needs_of(path: str) -> Iterator[bytes]:
             return
         first = os.read(fd, 4200)
         script = _SCRIPT.match(first)
-        if script is not None and not script[1].endswith(_ENV):
-            yield script[1]
+        if script is not None:
+            if not script[1].endswith(_ENV):
+                yield script[1]
+            if _SHELL.match(first):
+                yield from filter(_is_program, _started_by(first))
         elif first.startswith(_MAGIC):
             with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as data:
                 yield from _search_path(data)
     finally:
         os.close(fd)
+
+
+def _started_by(script: bytes) -> Iterator[bytes]:
+    """Yield the absolute paths in the first lines of a shell script, each once."""
+    paths = (match[0] for match in _ABSOLUTE.finditer(script, script.index(b"\n") if b"\n" in script else len(script)))
+    return itertools.islice(dict.fromkeys(paths), _MOST_PATHS)
+
+
+def _is_program(path: bytes) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
 def _search_path(data: mmap.mmap) -> Iterator[bytes]:

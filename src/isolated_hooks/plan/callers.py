@@ -13,6 +13,7 @@ from .gitsettings import git_notes, git_settings, git_variables
 from .named import hidden_beside, hidden_paths
 from .plan import Situation
 from .search_path import search_path
+from .toolversions import tool_versions
 from .view import HOME, View
 
 __all__ = ["CallerSettings"]
@@ -48,7 +49,11 @@ class CallerSettings:
         filesystem, home = situation.filesystem, situation.home
         self._git = git_settings(filesystem, home, environ, source, closed=closed)
         cargo = cargo_settings(filesystem, home, environ, closed=closed)
-        self.files = {**self._git.home, **({".cargo/config.toml": render(cargo)} if cargo else {})}
+        self.files = {
+            **self._git.home,
+            **({".cargo/config.toml": render(cargo)} if cargo else {}),
+            **tool_versions(filesystem, home, search_path(environ.get("PATH", "")), closed=closed),
+        }
         self._catalogues = [path for path in _CATALOGUES if not closed(path)]
         #: The directories with crates, to show if they are not too wide.
         self.paths = tuple(path for path in directories(cargo, home) if not closed(path))

@@ -42,6 +42,7 @@ from .environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
     CERTIFICATE_VARIABLES,
+    ENVIRONMENTS,
     NETWORK_VARIABLES,
     NEVER,
     PATH_LISTS,
@@ -234,6 +235,8 @@ def _built_in(
         return Decision(False, "secret value")
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
+    if name in ENVIRONMENTS and shows(f"{value}/bin"):
+        return Decision(True, "build")
     tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
     tables["network"] = network
     listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)

@@ -11,6 +11,7 @@ __all__ = [
     "ALWAYS_KEEP",
     "BUILD_VARIABLES",
     "CERTIFICATE_VARIABLES",
+    "ENVIRONMENTS",
     "NETWORK_VARIABLES",
     "NEVER",
     "PATH_LISTS",
@@ -31,6 +32,9 @@ PATH_LISTS = ("PATH", "LD_LIBRARY_PATH")
 
 #: Variables, besides PATH, that a frontend changes in its own os.environ to lead a hook to its build environment.
 STRUCTURAL = frozenset(("CONDA_PREFIX", "PYTHONNOUSERSITE", "PYTHONPATH", "VIRTUAL_ENV"))
+
+#: Variables that name an activated environment, whose programs are on PATH. CMake's FindPython reads both.
+ENVIRONMENTS = ("CONDA_PREFIX", "VIRTUAL_ENV")
 
 #: Language, terminal, time, and Python's input and output. We do not list LC_*: sshd accepts any name of that form, so
 #: people use it to send other variables.

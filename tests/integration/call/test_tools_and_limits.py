@@ -66,6 +66,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".linuxbrew/bin/brewed").symlink_to("../Cellar/t/1/bin/brewed")
     program(home / "own/bin/sh", '#!/bin/sh\nexec /bin/sh "$@"\n')
     program(home / ".local/bin/interpreted", f"#!{home}/own/bin/sh\necho interpreted\n")
+    # Managers write such scripts: rbenv's shims, pixi's, a compiler's wrapper.
+    program(home / "kept/bin/started", "#!/bin/sh\necho started\n")
+    program(home / ".local/bin/wrapper", f'#!/usr/bin/env bash\nexec "{home}/kept/bin/started" "$@"\n')
+    (home / ".local/share/cmake-3.30").mkdir()
+    (home / ".local/share/cmake-3.30/modules").write_text("modules\n")
+    program(home / ".local/bin/own-cmake", '#!/bin/sh\ncat "$(dirname "$0")/../share/cmake-3.30/modules"\n')
+    (home / ".tool-versions").write_text("nodejs 20.1.0 # of this user\nTOKEN=hunter2\n")
     monkeypatch.setenv("HOME", os.fspath(home))
     monkeypatch.setenv("ASDF_DATA_DIR", f"{home}/.asdf")
     directories = (f"{home}/.local/bin", f"{home}/.asdf/shims", f"{home}/.linuxbrew/bin", os.defpath)
@@ -74,10 +81,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_programs_in_the_home_find_what_they_need(home: Path, tmp_path: Path) -> None:
-    names = ("linked", "pipxed", "shimmed", "brewed", "interpreted")
+    names = ("linked", "pipxed", "shimmed", "brewed", "interpreted", "wrapper", "own-cmake")
     outside, inside = both(tmp_path / "project", tmp_path / "out", **{name: name for name in names})
-    assert outside == dict(zip(names, ("linked", "pipx", "asdf", "brew", "interpreted"), strict=True))
+    assert outside == dict(
+        zip(names, ("linked", "pipx", "asdf", "brew", "interpreted", "started", "modules"), strict=True)
+    )
     assert inside == outside
+
+
+def test_what_a_script_on_path_merely_mentions_stays_hidden(home: Path, tmp_path: Path) -> None:
+    (home / "diary").write_text("private\n")
+    program(home / ".ssh/key", "#!/bin/sh\necho key\n")
+    program(home / ".local/bin/mentions", f"#!/bin/sh\ncat {home}/diary\n{home}/.ssh/key\n")
+    outside, inside = both(tmp_path / "project", tmp_path / "out", diary=f"cat {home}/diary", key=f"{home}/.ssh/key")
+    assert outside == {"diary": "private", "key": "key"}
+    assert inside == {"diary": None, "key": None}
+
+
+def test_the_caller_s_choice_of_versions_counts(home: Path, tmp_path: Path) -> None:
+    (home / ".asdf/installs").mkdir(exist_ok=True)
+    outside, inside = both(tmp_path / "project", tmp_path / "out", versions="cat ~/.tool-versions")
+    assert outside["versions"] == "nodejs 20.1.0 # of this user\nTOKEN=hunter2"
+    assert inside["versions"] == "nodejs 20.1.0 # of this user"
 
 
 def test_modules_of_the_user_are_found(home: Path, tmp_path: Path) -> None:

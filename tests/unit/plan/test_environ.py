@@ -105,7 +105,7 @@ def plan(
         user="build",
         tools=tools,
         git=git_variables(),
-        shows={"/usr/lib/x", "/usr/lib/y"}.__contains__,
+        shows={"/usr/lib/x", "/usr/lib/y", "/envs/e/bin"}.__contains__,
     )
 
 
@@ -632,3 +632,10 @@ def test_env_remove_removes_variables_even_if_injected() -> None:
     assert plan(ambient, env_remove=["CC"]).dropped == ("CC",)
     assert hook_environ(ambient, env_remove=["CXX"])["CC"] == "gcc"
     assert hook_environ({}, env_remove=["HOME"])["HOME"] == FITTED["HOME"]
+
+
+def test_an_activated_environment_is_named_if_its_programs_are_visible() -> None:
+    ambient = {"CONDA_PREFIX": "/envs/e", "VIRTUAL_ENV": "/envs/hidden"}
+    chosen = plan(ambient)
+    assert (chosen.decisions["CONDA_PREFIX"].keep, chosen.decisions["VIRTUAL_ENV"].keep) == (True, False)
+    assert not plan({"CONDA_PREFIX": "/usr/lib/x"}).decisions["CONDA_PREFIX"].keep

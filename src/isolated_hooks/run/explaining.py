@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,26 @@ from ..plan import Plan
 from ..report import Connection
 from ..text import visible
 
-__all__ = ["LOGGER", "explained", "limit_of", "output_of"]
+__all__ = ["LOGGER", "Explanation", "explained", "limit_of", "output_of"]
 
 #: The name of the logger that gets the block, at the level INFO.
 LOGGER = "isolated_hooks.hints"
 # What the exceptions of runners call the output that they have captured: subprocess, and pip.
 _OUTPUTS = ("output", "stderr", "context")
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What the sandbox had to do with a call.
+
+    :ivar hints: with its failure
+    :ivar text: the same as a block
+    :ivar denied: what an observed hook asked for and did not get, and the hints
+    """
+
+    hints: tuple[Hint, ...] = ()
+    text: str = ""
+    denied: tuple[Hint, ...] = ()
 
 
 def explained(
@@ -30,8 +45,10 @@ def explained(
     failed: bool,
     dropped: Sequence[str],
     connections: Sequence[Connection] = (),
-) -> tuple[tuple[Hint, ...], str]:
-    """Return the hints for a call and their block; nothing for one that succeeded or whose command never ran.
+) -> Explanation:
+    """Return the hints for a call that failed and their block, and for an observed one what it was denied.
+
+    There is nothing for a call that succeeded unobserved, or whose command never ran.
 
     :param name: the name of the hook or command
     :param output: the end of its output, or ``None`` if we have not seen it
@@ -39,12 +56,14 @@ def explained(
     :param failed: the call raised an error
     :param connections: what it asked the proxy for
     """
-    if not failed or status.get("state") == "failed" or not (status.get("code") or limit):
-        return (), ""
+    failed = failed and status.get("state") != "failed" and bool(status.get("code") or limit)
+    if not (failed or plan.observed):
+        return Explanation()
     # Only here: a call that succeeds does not pay for these.
     import logging
 
-    from ..observe.causes import findings_of
+    from ..observe.causes import findings_of, hosts_asked
+    from ..observe.denials import denied_findings
     from ..observe.evidence import evidence_of
     from ..observe.hints import hints_of
     from ..observe.rendering import rendered
@@ -55,10 +74,15 @@ def explained(
     evidence = evidence_of(
         plan, status, output=output or "", outside=outside, dropped=dropped, limit=limit, asked=asked
     )
-    hints = hints_of(findings_of(evidence))
+    denied = denied_findings(status.get("seen", ()), evidence)
+    if plan.observed:
+        evidence = dataclasses.replace(evidence, tried=())  # the records say the same, and who
+    if not failed:
+        return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))))
+    hints = hints_of((*denied, *findings_of(evidence)))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
     logging.getLogger(LOGGER).info("%s", block)
-    return hints, block
+    return Explanation(hints, block, hints if plan.observed else ())
 
 
 def limit_of(failure: BaseException | None) -> tuple[str, Any] | None:

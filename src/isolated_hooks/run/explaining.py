@@ -28,11 +28,13 @@ class Explanation:
     :ivar hints: with its failure
     :ivar text: the same as a block
     :ivar denied: what an observed hook asked for and did not get, and the hints
+    :ivar notes: sentences about what was not kept
     """
 
     hints: tuple[Hint, ...] = ()
     text: str = ""
     denied: tuple[Hint, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def explained(
@@ -63,7 +65,7 @@ def explained(
     import logging
 
     from ..observe.causes import findings_of, hosts_asked
-    from ..observe.denials import denied_findings
+    from ..observe.denials import denied_findings, left_out
     from ..observe.evidence import evidence_of
     from ..observe.hints import hints_of
     from ..observe.rendering import rendered
@@ -74,15 +76,19 @@ def explained(
     evidence = evidence_of(
         plan, status, output=output or "", outside=outside, dropped=dropped, limit=limit, asked=asked
     )
-    denied = denied_findings(status.get("seen", ()), evidence)
+    records = status.get("seen", ())
+    denied = denied_findings(records, evidence)
+    more = left_out(records)
+    text = f"{name or 'the command'} asked for more than we keep: {more} further calls are not among what it was denied"
+    notes = (text,) if more else ()
     if plan.observed:
         evidence = dataclasses.replace(evidence, tried=())  # the records say the same, and who
     if not failed:
-        return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))))
+        return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))), notes=notes)
     hints = hints_of((*denied, *findings_of(evidence)))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
     logging.getLogger(LOGGER).info("%s", block)
-    return Explanation(hints, block, hints if plan.observed else ())
+    return Explanation(hints, block, hints if plan.observed else (), notes)
 
 
 def limit_of(failure: BaseException | None) -> tuple[str, Any] | None:

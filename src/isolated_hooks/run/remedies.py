@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import BUILT_IN
 from ..protections import ROWS
-from ..sandbox import bubblewrap_guard, observing
+from ..sandbox import attempts, bubblewrap_guard
 from ..text import visible
 from .shortage import shortage_of
 
@@ -63,7 +63,7 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     if syscall == bubblewrap_guard.CVE:
         advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
         return SandboxUnavailableError([f"the launcher {stage}: {bubblewrap_guard.UNGUARDED}"], advice)
-    if stage == observing.STAGE:
+    if stage == attempts.OBSERVING:
         return SandboxUnavailableError([f"{stage}: the host lets pid 1 of the sandbox listen to none"], _UNOBSERVED)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.

@@ -171,7 +171,7 @@ class Run:
                 seconds=seconds,
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
-                notes=plan.notes + self.notes,
+                notes=plan.notes + self.notes + explanation.notes,
                 details=self.details,
                 connections=self.connections,
                 hints=explanation.hints,

@@ -16,6 +16,8 @@ if False:
 
     from .operations import Operation
 
+#: The stage that fails where an observer, observing.py, cannot listen to any system call.
+OBSERVING = "observing system calls"
 #: The most destinations that we note. The later ones are left out.
 MOST = 16
 #: Less than this share of a filesystem free, and it counts as full.

@@ -24,8 +24,6 @@ if False:
     from .listener import Request
     from .operations import Operation
 
-#: The stage that fails where the host lets pid 1 listen to no system calls.
-STAGE = "observing system calls"
 #: The most records, the most bytes of a path, and the most destinations.
 MOST, LONGEST, MOST_DESTINATIONS = 2048, 1024, 64
 _MOST_LEVELS, _MOST_QUERY = 40, 512
@@ -70,7 +68,7 @@ class Observer:
     name that is in no directory of PATH; ``name``, what a name server was asked for; ``connect``, a destination.
     """
 
-    stage = STAGE
+    stage = attempts.OBSERVING
     most_destinations = MOST_DESTINATIONS
 
     def __init__(self) -> None:

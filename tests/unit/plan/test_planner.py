@@ -359,7 +359,9 @@ def test_an_entry_that_modes_keep_from_root_hooks_is_not_shown_and_named() -> No
     assert inside.origin("/srv/mine/x.py")
     assert inside.origin("/srv/private/x.py") is None
     assert inside.origin("/srv/tools/x") is None
-    assert "PYTHONPATH names '/srv/private', which is not shown; to show it: --expose /srv/private" in "".join(plan.notes)
+    assert "PYTHONPATH names '/srv/private', which is not shown; to show it: --expose /srv/private" in "".join(
+        plan.notes
+    )
     assert plan.environ.defaults["PYTHONPATH"] == "/srv/mine"
     followed = Policy(expose=("/srv/private",))
     plan = make_plan(files, environ=own, started_with=own, owners=ROOT, policy=followed)

@@ -20,6 +20,8 @@ from ..text import visible
 from . import messages
 from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
+__all__ = ["build", "main"]
+
 try:
     from ..frontends import build
     from ..frontends.build.reporting import document
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         return build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)[0]
     # build's own parser goes first, so a usage error is a usage error on any host.
     parsed = build.parser(_PROG).parse_args(theirs)
-    ready = functools.partial(check_host, policy)
+    ready = functools.partial(check_host, policy, observes=options.explain_denials)
     start = functools.partial(build.run, theirs, policy, prog=_PROG, raw_output=options.raw_output, ready=ready)
     if options.explain_denials:
         return _explained(options.report, parsed, policy, functools.partial(start, observes=True))

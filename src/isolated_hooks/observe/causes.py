@@ -192,7 +192,7 @@ def hidden(evidence: Evidence, path: str) -> Iterator[Finding]:
     outside = evidence.outside
     real = outside.real(path)
     if outside.is_private(path):
-        yield Finding(cause=Cause.PRIVATE, what=path)
+        yield Finding(cause=Cause.PRIVATE, what=path, value="" if path.startswith(f"{_HOME}/") else path)
     elif real is None:
         if _is_in_home(evidence, path):
             yield Finding(cause=Cause.HOME, what="~" + path[len(_HOME) :])

@@ -71,7 +71,7 @@ class Hint:
     :ivar key: the same as a line of the policy, in TOML
     :ivar cause: the kind of observation, a value of :class:`Cause`
     :ivar what: the name, path or address that it is about, escaped
-    :ivar value: the value of the option, escaped; empty if it has none
+    :ivar value: the value that would allow it, escaped; empty if there is none
     :ivar program: the program that asked first, escaped; empty if nobody has observed it
     :ivar count: how often it was asked for; 0 if nobody has counted
     """
@@ -230,12 +230,15 @@ _ROWS: Mapping[Cause, _Row] = {
 
 
 def hints_of(findings: Iterable[Finding]) -> tuple[Hint, ...]:
-    """Return a hint for each finding, the most likely first, and no line twice."""
+    """Return a hint for each finding, the most likely first, and no line twice. Who asked is known if one of them says."""
     ordered = sorted(findings, key=lambda finding: -_ROWS[finding.cause].likelihood)
     hints: dict[object, Hint] = {}
     for finding in ordered:
         hint = _hint(finding)
-        hints.setdefault(hint.option or hint.sentence, hint)
+        known = hints.setdefault(hint.option or hint.sentence, hint)
+        if hint.program and not known.program:
+            observed = dataclasses.replace(known, program=hint.program, count=hint.count)
+            hints[hint.option or hint.sentence] = observed
     return tuple(hints.values())
 
 
@@ -246,6 +249,7 @@ def _hint(finding: Finding) -> Hint:
         row.sentence.format(what=what),
         cause=finding.cause.value,
         what=what,
+        value=value,
         program=visible(finding.program, limit=64),
         count=finding.count,
     )
@@ -256,4 +260,4 @@ def _hint(finding: Finding) -> Hint:
     name, _, amount = value.partition("=")
     pair = f"{{ {name} = {amount if amount.isdigit() else json.dumps(amount)} }}"
     line = row.form.replace("{quoted}", json.dumps(value)).replace("{pair}", pair)
-    return dataclasses.replace(hint, option=f"{row.flag} {shlex.quote(value)}", key=f"{row.key} = {line}", value=value)
+    return dataclasses.replace(hint, option=f"{row.flag} {shlex.quote(value)}", key=f"{row.key} = {line}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -114,21 +115,25 @@ class Judge:
             return Line("network", value, why)
         if self.allowed.network:
             return Line("network", "true", why)
-        return Line("network", value or "true", why, f"--allow-host {value}" if value else "--allow-network")
+        return Line("network", value or "true", why, _flagged("--allow-host", value) if value else "--allow-network")
 
     def _flag(self, cause: Cause, value: str) -> str:
         allowed = self.allowed
         if cause in (Cause.PRIVATE, Cause.SECRET):
-            return "" if _beneath(value, allowed.credentials) else f"--allow-credentials {value}"
+            return "" if _beneath(value, allowed.credentials) else _flagged("--allow-credentials", value)
         if cause is Cause.WRITE:
-            return "" if _beneath(value, allowed.write) else f"--allow-write {value}"
+            return "" if _beneath(value, allowed.write) else _flagged("--allow-write", value)
         in_home = is_within(value, self.home)
         if cause is Cause.WIDE and not in_home:
-            return f"--expose {value}"
+            return _flagged("--expose", value)
         # The caller's own PATH names a program. Everything else in the home is the caller's private matter.
         if in_home and cause in (Cause.READ, Cause.HEADER, Cause.REPOSITORY, Cause.WIDE):
-            return "" if _beneath(value, allowed.home) else f"--allow-home {value}"
+            return "" if _beneath(value, allowed.home) else _flagged("--allow-home", value)
         return ""
+
+
+def _flagged(flag: str, value: str) -> str:
+    return f"{flag} {shlex.quote(value)}"
 
 
 def _beneath(value: str, tops: Iterable[str]) -> bool:

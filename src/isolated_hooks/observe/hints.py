@@ -230,7 +230,7 @@ _ROWS: Mapping[Cause, _Row] = {
 
 
 def hints_of(findings: Iterable[Finding]) -> tuple[Hint, ...]:
-    """Return a hint for each finding, the most likely first, and no line twice. Who asked is known if one of them says."""
+    """Return a hint for each finding, the most likely first, and no line twice. One that says who asked wins."""
     ordered = sorted(findings, key=lambda finding: -_ROWS[finding.cause].likelihood)
     hints: dict[object, Hint] = {}
     for finding in ordered:

@@ -67,7 +67,7 @@ def explained(
     from ..observe.causes import findings_of, hosts_asked
     from ..observe.denials import denied_findings, left_out
     from ..observe.evidence import evidence_of
-    from ..observe.hints import hints_of
+    from ..observe.hints import Cause, hints_of
     from ..observe.rendering import rendered
 
     outside = RealFilesystem(), os.path.expanduser("~"), os.environ
@@ -85,7 +85,10 @@ def explained(
         evidence = dataclasses.replace(evidence, tried=())  # the records say the same, and who
     if not failed:
         return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))), notes=notes)
-    hints = hints_of((*denied, *findings_of(evidence)))
+    seen = {finding.cause for finding in denied}
+    # The words of the output say less of a look-up than the query did.
+    said = [f for f in findings_of(evidence) if f.cause is not Cause.LOOKUP or f.cause not in seen]
+    hints = hints_of((*denied, *said))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
     logging.getLogger(LOGGER).info("%s", block)
     return Explanation(hints, block, hints if plan.observed else (), notes)

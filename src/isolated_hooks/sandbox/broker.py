@@ -249,9 +249,8 @@ class Broker:
                 address = _unix_address(b"/proc/self/fd/%d" % path)
             error = _connect(fd, address)
             if family != _AF_UNIX:
-                if self.observer is not None:
-                    self.observer.connecting(caller, data)
-                self.attempts.note(data, error)
+                said = error if self.observer is None else self.observer.connecting(caller, fd, data, error)
+                self.attempts.note(data, said)
             unready = (EAGAIN,) if family == _AF_UNIX else (EINPROGRESS, EALREADY)
             if error in unready and os.get_blocking(fd):
                 polled = family != _AF_UNIX

@@ -12,6 +12,8 @@ query to a name server, RFC 1035.
 from __future__ import annotations
 
 import os
+import select
+from errno import ECONNREFUSED, EINPROGRESS
 
 from . import attempts, pipes, syscalls
 from .listener import Caller, is_valid, take
@@ -113,12 +115,21 @@ class Observer:
         except OSError:
             pass  # the thread has ended, or the kernel finds the same fault
 
-    def connecting(self, caller: Caller, address: bytes) -> None:
-        """Note who connects to an address. Whether that failed is known later."""
+    def connecting(self, caller: Caller, fd: int, address: bytes, error: int) -> int:
+        """Note who connects to an address. Return the error, also where the hook does not wait for it.
+
+        :param fd: our duplicate of the socket. To ask for its error would take that from the hook, socket(7)
+        """
         destination = attempts.destination_of(address)
         if destination is not None:
             family, host, port = destination
             self._note("connect", b"%d %d %b" % (family, port, host), caller)
+        if error != EINPROGRESS:
+            return error
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        # In a network of its own, a port where nobody listens has refused by now.
+        return ECONNREFUSED if any(event & select.POLLERR for _, event in poll.poll(0)) else error
 
     def tell(self, report: int, failed: Iterable[tuple[int, bytes, int, int]]) -> None:
         """Send the records, each in a message that the pipe takes at once, pipe(7).

@@ -122,7 +122,7 @@ def test_a_host_takes_a_flag_and_is_then_the_only_one(served: tuple[int, list[st
     done = learn(project, tmp_path, "--allow-host", f"127.0.0.1:{port}")
     assert done.returncode == 0, done.stderr
     assert policy_of(done) == {"network": [f"127.0.0.1:{port}"]}
-    assert asked == ["/x"]
+    assert {*asked} == {"/x"}
 
 
 @pytest.mark.parametrize("action", ("step()", "try: step()\n        except OSError: pass"))

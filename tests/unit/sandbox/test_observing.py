@@ -73,7 +73,7 @@ def test_a_connection_that_was_made_and_a_program_that_was_found_are_not_told(mo
     observer, caller = Observer(), _Caller()
     good, bad = (b"\x02\x00\x01\xbb\xc0\x00\x02" + bytes((last,)) + bytes(8) for last in (1, 2))
     for address in (good, bad, b"\x01\x00/run/socket"):
-        observer.connecting(caller, address)  # type: ignore[arg-type]
+        assert observer.connecting(caller, -1, address, 101) == 101  # type: ignore[arg-type]
     for name in (b"there", b"absent"):
         observer._note("program", name, caller)  # type: ignore[arg-type]
     observer._found.add(b"there")

@@ -1,4 +1,4 @@
-"""A hook that somebody observes tries to get more than another hook, to blind or stop the observer, or to outlive it."""
+"""A hook that somebody observes tries to get more than another one, to blind or stop the observer, or to outlive it."""
 
 from __future__ import annotations
 

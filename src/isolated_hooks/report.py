@@ -64,6 +64,7 @@ class HookReport:
     :ivar connections: the connections that the hook has asked for, if the policy names the hosts that it may reach
     :ivar hints: what the sandbox may have had to do with a failure, the most likely cause first
     :ivar explanation: the same as a block of at most twelve lines, or an empty text if the call did not fail
+    :ivar denied: what an observed hook asked for and did not get, whether it failed or not, and who asked
     """
 
     hook: str
@@ -81,6 +82,7 @@ class HookReport:
     connections: tuple[Connection, ...] = ()
     hints: tuple[Hint, ...] = ()
     explanation: str = ""
+    denied: tuple[Hint, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -102,7 +104,7 @@ class HookReport:
         changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
         if document.get("details") is not None:
             changed["details"] = Details.from_dict(document["details"])
-        changed["hints"] = tuple(Hint(**hint) for hint in document.get("hints", ()))
+        changed |= {name: tuple(Hint(**hint) for hint in document.get(name, ())) for name in ("hints", "denied")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -33,6 +33,8 @@ class IsolatedRunner:
         that hooks may write to, so there is no :class:`WritablePathWarning`
     :ivar detailed: reports say what each hook changed in the source tree, left in its HOME, and used, which costs a
         walk of the tree before and after each hook
+    :ivar observes: reports say what each hook asked for and did not get, also if it succeeds. Pid 1 looks at each call
+        that opens, finds or executes something, which makes a hook slower
     :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
@@ -45,6 +47,7 @@ class IsolatedRunner:
         self.unpacked: Collection[str] = ()
         self.own_environment = False
         self.detailed = False
+        self.observes = False
         self._discards = DiscardedTrees()
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
@@ -81,4 +84,5 @@ class IsolatedRunner:
         run.warns = not self.own_environment
         run.discards = self._discards
         run.detailed = self.detailed
+        run.observes = self.observes
         run.execute()

@@ -20,6 +20,8 @@ from ..text import visible
 from . import messages
 from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
+__all__ = ["build", "main"]
+
 try:
     from ..frontends import build
     from ..frontends.build.reporting import document
@@ -48,22 +50,42 @@ def main(arguments: Sequence[str]) -> int:
         return build.run(theirs, policy, prog=_PROG, raw_output=options.raw_output)[0]
     # build's own parser goes first, so a usage error is a usage error on any host.
     parsed = build.parser(_PROG).parse_args(theirs)
-    ready = functools.partial(check_host, policy)
+    ready = functools.partial(check_host, policy, observes=options.explain_denials)
     start = functools.partial(build.run, theirs, policy, prog=_PROG, raw_output=options.raw_output, ready=ready)
+    if options.explain_denials:
+        return _explained(options.report, parsed, policy, functools.partial(start, observes=True))
     code, reports = start() if options.report is None else _reported(options.report, parsed, policy, start)
     if parsed.verbosity >= 0:
         messages.summary(reports)
     return code
 
 
-def _reported(path: str, parsed: argparse.Namespace, policy: Policy, start: _Start) -> tuple[int, list[HookReport]]:
+def _explained(path: str | None, parsed: argparse.Namespace, policy: Policy, start: _Start) -> int:
+    """Run a build, and print what its hooks were denied, also if an error ends it."""
+    reports: list[HookReport] = []
+    try:
+        if path is None:
+            code, _ = start(detailed=reports)
+        else:
+            code, _ = _reported(path, parsed, policy, start, reports)
+        if parsed.verbosity >= 0:
+            messages.summary(reports)
+    finally:
+        messages.denials(reports)
+    return code
+
+
+def _reported(
+    path: str, parsed: argparse.Namespace, policy: Policy, start: _Start, reports: list[HookReport] | None = None
+) -> tuple[int, list[HookReport]]:
     """Run a build and write its report, whether it succeeds or fails. Before it, check that the report can be written.
 
+    :param reports: the list that gets the reports of hooks
     :raises PolicyError: it cannot
     """
     if parsed.metadata:
         raise PolicyError("--report: not allowed with --metadata")
-    reports: list[HookReport] = []
+    reports = [] if reports is None else reports
     make = functools.partial(document, reports, options=parsed, policy=policy, version=__version__)
     with ReplacedFile(path, "--report", (parsed.srcdir,) if os.path.isdir(parsed.srcdir) else ()) as file:
         try:
@@ -83,6 +105,11 @@ def _encoded(values: object) -> bytes:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_policy_options(parser)
     add_output_options(parser)
+    parser.add_argument(
+        "--explain-denials",
+        action="store_true",
+        help="observe what hooks ask for, which is slower, and print what they were denied and how to allow it",
+    )
     if not any("--report" in action.option_strings for action in parser._actions):  # build has it since 1.6
         parser.add_argument(
             "--report", metavar="PATH", help="write a report in JSON: what was built, and what each hook did"

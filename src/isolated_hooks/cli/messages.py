@@ -9,13 +9,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ..observe.hints import Hint
 from ..protections import ProtectionState
 from ..report import HookReport
 from ..text import visible
 
-__all__ = ["error", "note", "summary"]
+__all__ = ["denials", "error", "note", "summary"]
 
 _MOST_REFUSED = 10
+_MOST_DENIED = 40
 # What shells and terminals set for themselves.
 _NOISE = frozenset(
     "PWD OLDPWD SHLVL _ SHELL LOGNAME USER HOME MAIL HISTFILE HISTSIZE LS_COLORS PS1 TERM_PROGRAM".split()
@@ -104,3 +106,29 @@ def _dropped(reports: Sequence[HookReport]) -> None:
         count = f"{len(names)} environment variable{'s' if len(names) > 1 else ''}"
         ordered = sorted(names, key=lambda name: (_OF_BUILDS.search(name) is None, name))
         _print(f"  kept from them: {count}: {' '.join(map(visible, ordered))}")
+
+
+def denials(reports: Sequence[HookReport]) -> None:
+    """Print what observed hooks asked for and did not get: who, what, how often, and the line that allows it."""
+    rows: dict[tuple[str, str], list[tuple[str, Hint]]] = {}
+    for report in reports:
+        for hint in report.denied:
+            rows.setdefault((hint.sentence, hint.option), []).append((report.hook, hint))
+    if not rows:
+        note("Nothing that hooks asked for was denied, as far as anybody has seen" if reports else "No hook ran")
+        return
+    note("What hooks asked for and the sandbox denied:")
+    for number, ((sentence, option), asked) in enumerate(rows.items(), 1):
+        if number > _MOST_DENIED:
+            _print(f"  and {len(rows) - _MOST_DENIED} more; --report FILE has up to 200 of each hook")
+            break
+        _print(f"  {number}. {visible(', '.join(_asker(asked)))}: {visible(sentence)}")
+        key = asked[0][1].key
+        _print(f"     {f'add: {option}    or to the policy: {key}' if option else 'no option allows this'}")
+
+
+def _asker(asked: Sequence[tuple[str, Hint]]) -> Iterator[str]:
+    """Yield who asked, and how often: the program, and the hook that it ran in."""
+    for hook, hint in asked[:_MOST_REFUSED]:
+        times = f", {hint.count} times" if hint.count > 1 else ""
+        yield f"{hint.program} ({hook}{times})" if hint.program else f"{hook}{times}"

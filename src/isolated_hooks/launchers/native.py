@@ -24,6 +24,7 @@ class Native:
     proxied = True
     paths = ()
     overlays = True
+    observes = True
 
     def availability(self) -> Availability:
         return Availability(True, "part of isolated-hooks")

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..files.paths import is_within
+from ..plan.credentials import holds_credentials
 from ..plan.environ import looks_secret
 from ..policy.limits import LIMITS, Unit
 from .evidence import Evidence
 from .hints import Cause, Finding
 
-__all__ = ["findings_of"]
+__all__ = ["findings_of", "hidden", "hosts_asked", "lacked", "refused"]
 
 _MOST = 64  # candidates of each kind that we look up outside
 _MIB = 1 << 20
@@ -98,10 +99,15 @@ def _size(size: int) -> str:
     return next((f"{size >> shift}{unit}" for shift, unit in shifts if size >> shift << shift == size), str(size))
 
 
-def _network(evidence: Evidence) -> Iterator[Finding]:
+def hosts_asked(evidence: Evidence) -> Iterator[Finding]:
+    """Yield a finding for each host that the proxy has refused."""
     for host, port in evidence.asked:
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         yield Finding(cause=Cause.HOST, what=place, value=place)
+
+
+def _network(evidence: Evidence) -> Iterator[Finding]:
+    yield from hosts_asked(evidence)
     for address, port in () if evidence.network else evidence.tried:
         server = f"at the name server {address}"
         lookup = Finding(cause=Cause.LOOKUP, what=server)
@@ -123,17 +129,22 @@ def _signals(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _programs(evidence: Evidence) -> Iterator[Finding]:
-    outside = evidence.outside
     names = (match[1] for line in evidence.lines for pattern in _PROGRAMS for match in pattern.finditer(line))
     for name in _some(names):
-        for directory in outside.environ.get("PATH", "").split(":")[:_MOST]:
-            real = outside.real(f"{directory}/{name}")
-            if real is None:
-                continue
-            if not outside.access(real) and not outside.is_system(real):
-                value = outside.offered(real, prefix=True)
-                yield Finding(cause=Cause.PROGRAM, what=f"{directory}/{name}", value=value)
-            break
+        yield from lacked(evidence, name)
+
+
+def lacked(evidence: Evidence, name: str) -> Iterator[Finding]:
+    """Yield a finding about a program that a hook has looked for, if it is on the caller's PATH and hidden."""
+    outside = evidence.outside
+    for directory in outside.environ.get("PATH", "").split(":")[:_MOST]:
+        real = outside.real(f"{directory}/{name}")
+        if real is None:
+            continue
+        if not outside.access(real) and not outside.is_system(real):
+            value = outside.offered(real, prefix=True)
+            yield Finding(cause=Cause.PROGRAM, what=f"{directory}/{name}", value=value)
+        break
 
 
 def _headers(evidence: Evidence) -> Iterator[Finding]:
@@ -155,7 +166,7 @@ def _paths(evidence: Evidence) -> Iterator[Finding]:
     for path in _some(_named(evidence, _MISSING)):
         yield from _missing(evidence, path)
     for path in _some(_named(evidence, _REFUSED)):
-        yield from _refused(evidence, path)
+        yield from refused(evidence, path)
 
 
 def _named(evidence: Evidence, pattern: re.Pattern[str]) -> Iterator[str]:
@@ -168,17 +179,10 @@ def _named(evidence: Evidence, pattern: re.Pattern[str]) -> Iterator[str]:
 
 
 def _missing(evidence: Evidence, path: str) -> Iterator[Finding]:
+    """Yield a finding about a path that a hook says it has not found."""
     outside = evidence.outside
-    if outside.is_private(path):
-        yield Finding(cause=Cause.PRIVATE, what=path)
-        return
-    real = outside.real(path)
-    if real is not None:
-        if not outside.access(real) and not outside.is_system(real) and not outside.is_wide(real):
-            yield Finding(cause=Cause.READ, what=path, value=real)
-        return
-    if path.startswith(f"{_HOME}/") and outside.real(outside.home + path[len(_HOME) :]):
-        yield Finding(cause=Cause.HOME, what="~" + path[len(_HOME) :])
+    if outside.is_private(path) or outside.real(path) is not None or _is_in_home(evidence, path):
+        yield from hidden(evidence, path)
         return
     # It does not exist outside either, so nobody could have read it there: the hook wanted to make it.
     directory = outside.existing(path)
@@ -186,7 +190,28 @@ def _missing(evidence: Evidence, path: str) -> Iterator[Finding]:
         yield from _write(evidence, path, directory)
 
 
-def _refused(evidence: Evidence, path: str) -> Iterator[Finding]:
+def hidden(evidence: Evidence, path: str) -> Iterator[Finding]:
+    """Yield a finding about a path that a hook could not read, if it exists outside or is a secret place."""
+    outside = evidence.outside
+    real = outside.real(path)
+    if outside.is_private(path):
+        yield Finding(cause=Cause.PRIVATE, what=path, value="" if path.startswith(f"{_HOME}/") else path)
+    elif real is None:
+        if _is_in_home(evidence, path):
+            yield Finding(cause=Cause.HOME, what="~" + path[len(_HOME) :])
+    elif not outside.access(real) and not outside.is_system(real) and not outside.is_wide(real):
+        yield Finding(cause=Cause.READ, what=path, value=real)
+
+
+def _is_in_home(evidence: Evidence, path: str) -> bool:
+    """Return whether a path in the hook's home exists in the caller's."""
+    return (
+        path.startswith(f"{_HOME}/") and evidence.outside.real(evidence.outside.home + path[len(_HOME) :]) is not None
+    )
+
+
+def refused(evidence: Evidence, path: str) -> Iterator[Finding]:
+    """Yield a finding about a path that a hook could not write."""
     outside = evidence.outside
     existing = outside.existing(path)
     if existing is None or outside.is_private(path):
@@ -227,7 +252,8 @@ def _variables(evidence: Evidence) -> Iterator[Finding]:
     asking = (line for line in evidence.lines if _ASKS.search(line))
     names = (match[0] for line in asking for match in _NAME.finditer(line) if match[0] in dropped)
     for name in _some(names):
-        cause = Cause.SECRET if looks_secret(name) else Cause.VARIABLE
+        secret = looks_secret(name) or holds_credentials(evidence.outside.environ.get(name, ""))
+        cause = Cause.SECRET if secret else Cause.VARIABLE
         yield Finding(cause=cause, what=name, value=name)
 
 

@@ -105,6 +105,10 @@ class Outside:
         """Return whether a path holds more than one build should see: the home, the tree, or half of the host."""
         return any(is_within(top, path) for top in (self.home, self.source)) or path.count("/") < _WIDE_DEPTH
 
+    def is_covered(self, real: str) -> bool:
+        """Return whether the sandbox shows a path, and something else in its place."""
+        return not self.access(real) and any(is_within(real, path) for path, _ in self.shown)
+
     def offered(self, real: str, *, prefix: bool = False) -> str:
         """Return the path to offer for what lies at ``real``: its directory, or itself where that would be too wide.
 
@@ -126,6 +130,7 @@ class Evidence:
     :ivar lines: the last lines of the output; empty if we have not seen it
     :ivar dropped: the variables that the hook did not get
     :ivar network: hooks have all of the caller's network
+    :ivar hosts: the hosts and ports that the policy names
     :ivar asked: the hosts and ports that the hook asked the proxy for, and that the policy does not name
     :ivar read_only: the policy makes the source tree read-only
     :ivar bound: modes bind the hook, and do not bind its caller
@@ -140,6 +145,7 @@ class Evidence:
     lines: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     network: bool = False
+    hosts: tuple[tuple[str, int], ...] = ()
     asked: tuple[tuple[str, int], ...] = ()
     read_only: bool = False
     bound: bool = False
@@ -173,6 +179,7 @@ def evidence_of(
         lines=last_lines(output),
         dropped=tuple(dropped),
         network=policy.whole_network,
+        hosts=tuple((host.name, host.port) for host in policy.hosts),
         asked=tuple(asked),
         read_only=policy.source == "read-only",
         bound=plan.identity.traits.throw_away and "CAP_DAC_OVERRIDE" not in plan.identity.traits.capabilities,

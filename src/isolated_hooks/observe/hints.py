@@ -27,6 +27,10 @@ class Cause(enum.Enum):
     SYSTEM_WRITE = "system write"
     PROGRAM = "program"
     HEADER = "header"
+    HIDDEN = "hidden"
+    PRIVATE_WRITE = "private write"
+    GUARDED = "guarded"
+    WIDE = "wide"
     READ = "read"
     PRIVATE = "private"
     HOME = "home"
@@ -36,6 +40,7 @@ class Cause(enum.Enum):
     SIGNAL = "signal"
     LOOKUP = "lookup"
     HOST = "host"
+    DIRECT = "direct"
     CONNECTION = "connection"
     SAID_FULL = "said full"
 
@@ -47,11 +52,15 @@ class Finding:
     :ivar cause: its kind
     :ivar what: the name, path or address that it is about, as the hook or the host has it
     :ivar value: the value for the option, if the option takes one
+    :ivar program: the program that asked first, if somebody has observed it
+    :ivar count: how often it was asked for; 0 if nobody has counted
     """
 
     cause: Cause
     what: str = ""
     value: str = ""
+    program: str = ""
+    count: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +71,20 @@ class Hint:
     :ivar option: the option of the command line, or an empty text if no option would help
     :ivar key: the same as a line of the policy, in TOML
     :ivar cause: the kind of observation, a value of :class:`Cause`
+    :ivar what: the name, path or address that it is about, escaped
+    :ivar value: the value that would allow it, escaped; empty if there is none
+    :ivar program: the program that asked first, escaped; empty if nobody has observed it
+    :ivar count: how often it was asked for; 0 if nobody has counted
     """
 
     sentence: str
     option: str = ""
     key: str = ""
     cause: str = ""
+    what: str = ""
+    value: str = ""
+    program: str = ""
+    count: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +161,22 @@ _ROWS: Mapping[Cause, _Row] = {
         flag="--expose",
         key="expose",
     ),
+    Cause.PRIVATE_WRITE: _Row(
+        sentence="it tried to write {what}, a place of private files: hooks do not get it",
+        likelihood=83,
+    ),
+    Cause.HIDDEN: _Row(
+        sentence="it tried to read {what}, which the sandbox covers: hooks do not get it",
+        likelihood=81,
+    ),
+    Cause.GUARDED: _Row(
+        sentence="it tried to write {what}, which git or another program outside obeys: hooks never change it",
+        likelihood=91,
+    ),
+    Cause.WIDE: _Row(
+        sentence="it tried to read {what} as a whole, which holds more than one build should see",
+        likelihood=68,
+    ),
     Cause.VARIABLE: _Row(
         sentence="it asked for the environment variable {what}, which you have set and hooks do not get",
         likelihood=85,
@@ -177,6 +210,11 @@ _ROWS: Mapping[Cause, _Row] = {
         likelihood=72,
         **_NETWORK,
     ),
+    Cause.DIRECT: _Row(
+        sentence="it tried to reach {what} itself, and hooks reach named hosts only through the proxy of HTTPS_PROXY",
+        likelihood=71,
+        **_NETWORK,
+    ),
     Cause.LOOKUP: _Row(
         sentence="it tried to look up a host name ({what}), and hooks have no network",
         likelihood=70,
@@ -198,24 +236,34 @@ _ROWS: Mapping[Cause, _Row] = {
 
 
 def hints_of(findings: Iterable[Finding]) -> tuple[Hint, ...]:
-    """Return a hint for each finding, the most likely first, and no line twice."""
+    """Return a hint for each finding, the most likely first, and no line twice. One that says who asked wins."""
     ordered = sorted(findings, key=lambda finding: -_ROWS[finding.cause].likelihood)
     hints: dict[object, Hint] = {}
     for finding in ordered:
         hint = _hint(finding)
-        hints.setdefault(hint.option or hint.sentence, hint)
+        known = hints.setdefault(hint.option or hint.sentence, hint)
+        if hint.program and not known.program:
+            observed = dataclasses.replace(known, program=hint.program, count=hint.count)
+            hints[hint.option or hint.sentence] = observed
     return tuple(hints.values())
 
 
 def _hint(finding: Finding) -> Hint:
     row = _ROWS[finding.cause]
-    sentence = row.sentence.format(what=visible(finding.what, limit=200))
+    what, value = visible(finding.what, limit=200), visible(finding.value)
+    hint = Hint(
+        row.sentence.format(what=what),
+        cause=finding.cause.value,
+        what=what,
+        value=value,
+        program=visible(finding.program, limit=64),
+        count=finding.count,
+    )
     if not row.flag:
-        return Hint(sentence, cause=finding.cause.value)
-    value = visible(finding.value)
+        return hint
     if not value:
-        return Hint(sentence, row.flag, f"{row.key} = true", finding.cause.value)
+        return dataclasses.replace(hint, option=row.flag, key=f"{row.key} = true")
     name, _, amount = value.partition("=")
     pair = f"{{ {name} = {amount if amount.isdigit() else json.dumps(amount)} }}"
     line = row.form.replace("{quoted}", json.dumps(value)).replace("{pair}", pair)
-    return Hint(sentence, f"{row.flag} {shlex.quote(value)}", f"{row.key} = {line}", finding.cause.value)
+    return dataclasses.replace(hint, option=f"{row.flag} {shlex.quote(value)}", key=f"{row.key} = {line}")

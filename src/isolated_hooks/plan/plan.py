@@ -140,6 +140,7 @@ class Plan:
     :ivar notes: sentences about things that a hook has outside and lacks inside
     :ivar discarded: what takes the place of the source tree, if its changes are discarded
     :ivar detailed: the report names what the hook leaves in its HOME
+    :ivar observed: pid 1 takes note of what the hook asks for and does not get
     """
 
     argv: tuple[str, ...]
@@ -165,6 +166,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     discarded: Discarded | None = None
     detailed: bool = False
+    observed: bool = False
 
     @property
     def confined(self) -> bool:
@@ -200,6 +202,7 @@ class Plan:
             "scope": self.policy.whole_network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
             "home": os.fsencode(self.environ.set["HOME"]) if self.detailed else b"",
+            "observed": self.observed,
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
             "trees": [os.fsencode(path) for path in (self.changed, *self.policy.writable)],

@@ -9,7 +9,7 @@ from ..files.paths import is_within, resolve
 from ..sandbox.operations import Accounts, Bind, Devpts, File, Limits, Proc, Scratch, Symlink
 from .view import HOME, SCRATCH, USER, View
 
-__all__ = ["show_system"]
+__all__ = ["NSSWITCH", "NSSWITCH_PATH", "show_limits", "show_system"]
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store".split()
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
@@ -32,8 +32,9 @@ _DEVICE_LINKS = {
 # A look-up that the files do not answer fails at once: without a name server, the resolver tries 127.0.0.1.
 _RESOLVER = "options timeout:1 attempts:1\n"
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
-_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
-_ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
+NSSWITCH_PATH = "/etc/nsswitch.conf"
+_ONLINE = ("/etc/resolv.conf", "/etc/hosts", NSSWITCH_PATH)
 
 
 def show_system(view: View, *, network: bool, size: int, inodes: int, without: Iterable[str] = ()) -> None:
@@ -59,7 +60,7 @@ def show_system(view: View, *, network: bool, size: int, inodes: int, without: I
         for path in _ONLINE:
             view.show(path, reason="the caller's network")
     else:
-        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, _NSSWITCH), strict=True):
+        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, NSSWITCH), strict=True):
             view.add(File(path, content))
     _devices(view)
     # glibc, Python, ninja and cargo count processors there, and read nothing else in /sys.

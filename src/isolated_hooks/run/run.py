@@ -22,6 +22,7 @@ from ..plan import Identity, Layout, Plan, Situation
 from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
 from ..plan.identities import choose_identity
+from ..plan.observed import observed_plan
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
@@ -59,6 +60,7 @@ class Run:
         self.connections: tuple[Connection, ...] = ()
         self.sets_aside = True
         self.detailed = False
+        self.observes = False
         self.details: Details | None = None
         self.discards: DiscardedTrees | None = None
         self.discarded: DiscardedTree | None = None
@@ -147,7 +149,7 @@ class Run:
         for path in self.set_aside:
             text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
             warnings.warn(text, stacklevel=2)
-        hints, explanation = explained(
+        explanation = explained(
             plan,
             self.status,
             name=self.name,
@@ -169,11 +171,12 @@ class Run:
                 seconds=seconds,
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
-                notes=plan.notes + self.notes,
+                notes=plan.notes + self.notes + explanation.notes,
                 details=self.details,
                 connections=self.connections,
-                hints=hints,
-                explanation=explanation,
+                hints=explanation.hints,
+                explanation=explanation.text,
+                denied=explanation.denied,
             )
         )
 
@@ -203,6 +206,8 @@ class Run:
                     continue
                 _check_owners(plan, situation)
                 plan = dataclasses.replace(plan, detailed=self.detailed)
+                if self.observes:
+                    plan = observed_plan(plan)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
@@ -238,6 +243,8 @@ class Run:
                 [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
+        if self.observes and (plan.confined or not getattr(self.launcher, "observes", False)):
+            raise trial.observation_refused(plan, self.launcher.name)
         if plan.policy.hosts and (plan.confined or not getattr(self.launcher, "proxied", False)):
             raise trial.hosts_refused(plan, self.launcher.name)
         missing = self._missing(plan)

@@ -182,6 +182,15 @@ def hosts_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
     return SandboxUnavailableError([missing], f"{plan.remedy}; or set network = false")
 
 
+def observation_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
+    """Return the error for a hook that is to be observed where no pid 1 of ours can look at its calls."""
+    if not plan.confined:
+        missing = f"the launcher {launcher} cannot observe what hooks ask for"
+        return SandboxUnavailableError([missing], "use the launcher native; or build without --explain-denials")
+    missing = "pid 1 of a sandbox observes what hooks ask for, and that takes user namespaces"
+    return SandboxUnavailableError([missing], f"{plan.remedy}; or build without --explain-denials")
+
+
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:
     """Return the error for a host without user namespaces, under a policy that does not allow weaker protections."""
     refused = next(o for (i, *_), o in _tried.items() if i.traits.only_namespaces and not _worked(o))

@@ -36,6 +36,9 @@ from .landlock import OF_SOCKETS
 from .numbers import MACHINES, NUMBERS
 from .syscalls import SyscallError
 
+if False:
+    from .observing import Observer
+
 _AF_UNIX = 1
 _STREAM, _SEQPACKET = 1, 5
 _SOL_SOCKET, _SO_TYPE, _SO_SNDTIMEO, _SO_DOMAIN = 1, 3, 21, 39
@@ -80,13 +83,15 @@ class Broker:
 
     :param requests: the descriptor of the filter's listener
     :param abstract: abstract names belong to this sandbox: it has a network namespace of its own
+    :param observer: takes note of what the hook asks for, if somebody wants to know
     """
 
-    def __init__(self, requests: int, *, abstract: bool) -> None:
+    def __init__(self, requests: int, *, abstract: bool, observer: Observer | None = None) -> None:
         self.requests = requests
         self.abstract = abstract
         self.waiting: dict[int, Waiting] = {}
-        self.attempts = Attempts()
+        self.observer = observer
+        self.attempts = Attempts() if observer is None else Attempts(observer.most_destinations)
         self.last: dict[int, tuple[int, ...]] = {}  # the last call that succeeded, by thread
         sockets = syscalls.open_path(OF_SOCKETS)
         self.mount = syscalls.mount_id(sockets)
@@ -112,6 +117,17 @@ class Broker:
             elif self.requests in events:  # POLLHUP: no process with the filter is left, and the hook ends now
                 os.close(self.requests)
                 self.requests, self.waiting = -1, {}
+
+    def answer_until(self, fd: int) -> None:
+        """Answer until a descriptor can be read: an observed process waits for us in the execve(2) that starts it."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self.requests, select.POLLIN)
+        while True:
+            events = dict(poll.poll())
+            if fd in events or not events[self.requests] & select.POLLIN:
+                return
+            self._serve_one()
 
     def _wait(self, wake: int) -> dict[int, int]:
         poll = select.poll()
@@ -148,6 +164,10 @@ class Broker:
     def _serve_one(self) -> None:
         request = listener.receive(self.requests)
         if request is None:
+            return
+        if self.observer is not None and self.observer.looks_at(request):
+            self.observer.look(self.requests, request)
+            listener.go_on(self.requests, request.cookie)
             return
         if request.number in renames.CALLS:
             self._serve_rename(request)
@@ -229,7 +249,8 @@ class Broker:
                 address = _unix_address(b"/proc/self/fd/%d" % path)
             error = _connect(fd, address)
             if family != _AF_UNIX:
-                self.attempts.note(data, error)
+                said = error if self.observer is None else self.observer.connecting(caller, fd, data, error)
+                self.attempts.note(data, said)
             unready = (EAGAIN,) if family == _AF_UNIX else (EINPROGRESS, EALREADY)
             if error in unready and os.get_blocking(fd):
                 polled = family != _AF_UNIX

@@ -193,6 +193,15 @@ class Caller:
             if directory is None:
                 os.close(begin)
 
+    def name(self) -> bytes:
+        """Return the name of its program, proc_pid_comm(5): of a script, that of the script."""
+        with open(self._proc() + b"/comm", "rb") as file:
+            return file.read(64).rstrip(b"\n")
+
+    def beginning(self, directory: int | None) -> bytes:
+        """Return where its relative paths begin, as a path: its working directory, or a descriptor of its own."""
+        return os.readlink(self._proc() + (b"/cwd" if directory is None else b"/fd/%d" % directory))
+
     def umask(self) -> int:
         """Return its umask, proc_pid_status(5)."""
         return int(_field(self._proc() + b"/status", b"Umask:"), 8)

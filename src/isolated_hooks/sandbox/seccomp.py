@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
 from .numbers import KNOWN, MACHINES, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
+from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OBSERVED, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
@@ -44,13 +44,15 @@ def shared_program(machine: str, *, watches: bool = True) -> bytes:
     return _program(machine, shared_rules(watches=watches))
 
 
-def hook_program(machine: str, *, brokered: bool) -> bytes:
+def hook_program(machine: str, *, brokered: bool, observed: bool = False) -> bytes:
     """Return the filter that the hook gets besides: together they are :func:`filter_program`.
 
     :param brokered: pid 1 listens, and connects and binds for the hook; otherwise unix sockets are pairs
+    :param observed: pid 1, if it listens, looks at further calls too
     :raises ValueError: as :func:`filter_program`
     """
-    return _program(machine, OF_HOOK if brokered else OF_HOOK_ALONE)
+    table = OF_HOOK if brokered else OF_HOOK_ALONE
+    return _program(machine, (*table, *OBSERVED) if observed and brokered else table)
 
 
 def _program(machine: str, table: tuple[Rule, ...]) -> bytes:

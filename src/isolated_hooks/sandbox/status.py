@@ -13,6 +13,8 @@ interpreter.
 ``degraded``  the protections that are weaker than planned, each with the reason
 ``tried``     of a hook that failed: up to 16 destinations that it could not reach, each with its family, address, port
               and errno; ``full``: its full temporary directories, each with the size of its filesystem in bytes
+``seen``      of an observed hook: tuples of the kind of a record, what the hook asked for, who asked first, and how
+              often; see :mod:`.observing`
 ``running``   true, once the hook has started
 ``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
               words) or ``exited``

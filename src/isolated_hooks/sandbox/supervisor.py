@@ -192,6 +192,8 @@ class Supervisor:
                 self.outcome["home"] = values[0]
             elif kind == "tried":
                 self.outcome["tried"], self.outcome["full"] = values
+            elif kind == "seen":
+                self.outcome.setdefault("seen", []).append(tuple(values))
             elif kind == "running":
                 self.outcome["running"] = True
             elif kind == "failed":

@@ -308,6 +308,13 @@ def socket_option(fd: int, level: int, option: int, size: int) -> bytes:
     return value.raw
 
 
+def peer_of(fd: int) -> bytes:
+    """Return the address that a socket is connected to, getpeername(2)."""
+    address, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
+    call("getpeername", fd, address, ctypes.byref(length))
+    return address.raw[: length.value]
+
+
 def socket_up(name: bytes) -> None:
     """Bring up a network interface, netdevice(7): SIOCGIFFLAGS, then SIOCSIFFLAGS with IFF_UP."""
     fd = _check(_libc.socket(2, 2 | os.O_CLOEXEC, 0), "socket")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...files.changes import MAX_NAMES, TreeChanges
+from ...observe.hints import Hint
 from ...policy import Policy
 from ...report import HookReport
 from ...results.exported import exported_in
@@ -20,7 +21,7 @@ from ...text import visible
 __all__ = ["SCHEMA", "document"]
 
 #: The version of what is under our key: a change that breaks readers changes the first number.
-SCHEMA = "1.0"
+SCHEMA = "1.1"
 #: The version of build's own schema.
 _BUILD_SCHEMA = "1.0"
 _MAX_TEXT = 2000
@@ -103,12 +104,14 @@ def _hook(report: HookReport) -> dict[str, Any]:
         ],
         "repositories_set_aside": [_text(path) for path in report.set_aside[:MAX_NAMES]],
         "notes": [_text(note) for note in report.notes[:MAX_NAMES]],
-        "denied": [
-            {"cause": _text(hint.cause), "text": _text(hint.sentence), "option": _text(hint.option)}
-            for hint in report.hints[:MAX_NAMES]
-        ],
+        "denied": [_denied(hint) for hint in (report.denied or report.hints)[:MAX_NAMES]],
         "connections": [{**c, "host": _text(c["host"])} for c in map(dataclasses.asdict, report.connections)],
     }
+
+
+def _denied(hint: Hint) -> dict[str, Any]:
+    texts = {"cause": hint.cause, "text": hint.sentence, "option": hint.option, "policy": hint.key}
+    return {**{name: _text(text) for name, text in texts.items()}, "program": _text(hint.program), "count": hint.count}
 
 
 def _tree(tree: TreeChanges | None) -> Mapping[str, Any] | None:

@@ -18,9 +18,13 @@ __all__ = ["findings_of", "hidden", "hosts_asked", "lacked", "refused"]
 _MOST = 64  # candidates of each kind that we look up outside
 _MIB = 1 << 20
 _HOME = "/sandbox"
+_RUN = ("/run/", "/var/run/")
+# The devices that a policy may show to a build that tests what it has compiled.
+_ACCELERATOR = re.compile(r"/dev/(?:kvm|kfd|dxg|nvidia[\w-]*(?:/\w+)?|dri/\w+|accel/\w+|davinci\w*)")
 
 _QUOTED = re.compile(r"'(/[^'\n]{1,1000})'|\"(/[^\"\n]{1,1000})\"")
 _ABSOLUTE = re.compile(r"(?<![\w.)}\]/~-])/[^\s:;,\"'=()<>|&`]{1,1000}")
+_ABOVE = re.compile(r"(?<![\w.)}\]/~-])\.\./[^\s:;,\"'=()<>|&`]{1,1000}")
 _MISSING = re.compile(
     r"no such file|not found|cannot find|can't find|could not find|unable to find|does not exist|doesn't exist"
     r"|cannot open|can't open|could not open|not a directory|is missing|could not load|cannot access",
@@ -59,6 +63,17 @@ _HOST = re.compile(
     r"([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})"
 )
 _OF_GIT = re.compile(r"(?<![\w])(?:\.?git|setuptools[-_]scm|hatch[-_]vcs|vcs)(?![\w])", re.IGNORECASE)
+_SAID = tuple(
+    (re.compile(pattern, re.IGNORECASE), cause)
+    for pattern, cause in (
+        (r"network is unreachable|no route to host|\bENETUNREACH\b|offline mode|error network"
+         r"|no matching distribution|could not find a version that satisfies", Cause.OFFLINE),
+        (r"namespace|\bunshare\b", Cause.NESTED),
+        (r"no new privileges|effective uid is not 0|must be setuid|setuid root", Cause.RAISED),
+        (r"operation not permitted|\bEPERM\b", Cause.FORBIDDEN),
+    )
+)  # fmt: skip
+_NO_MEMORY = re.compile(r"MemoryError|cannot allocate memory|out of memory|bad_alloc|\bENOMEM\b", re.IGNORECASE)
 _SIGSYS = 31
 _DNS = 53
 
@@ -176,6 +191,8 @@ def _named(evidence: Evidence, pattern: re.Pattern[str]) -> Iterator[str]:
                 yield os.path.normpath(match[1] or match[2])
             for match in _ABSOLUTE.finditer(line):
                 yield os.path.normpath(match[0].rstrip(".!"))
+            for match in _ABOVE.finditer(line):
+                yield os.path.normpath(os.path.join(evidence.outside.source, match[0].rstrip(".!")))
 
 
 def _missing(evidence: Evidence, path: str) -> Iterator[Finding]:
@@ -184,7 +201,10 @@ def _missing(evidence: Evidence, path: str) -> Iterator[Finding]:
     if outside.is_private(path) or outside.real(path) is not None or _is_in_home(evidence, path):
         yield from hidden(evidence, path)
         return
-    # It does not exist outside either, so nobody could have read it there: the hook wanted to make it.
+    # It does not exist outside either, so nobody could have read it there: the hook wanted to make it. A service that
+    # does not run has no socket in /run, though.
+    if path.startswith(_RUN):
+        return
     directory = outside.existing(path)
     if directory is not None and not outside.access(directory):
         yield from _write(evidence, path, directory)
@@ -199,7 +219,9 @@ def hidden(evidence: Evidence, path: str) -> Iterator[Finding]:
     elif real is None:
         if _is_in_home(evidence, path):
             yield Finding(cause=Cause.HOME, what="~" + path[len(_HOME) :])
-    elif not outside.access(real) and not outside.is_system(real) and not outside.is_wide(real):
+    elif path.startswith(_RUN) and not outside.access(real):
+        yield Finding(cause=Cause.SERVICE, what=path)
+    elif not outside.access(real) and (_ACCELERATOR.fullmatch(real) or not outside.is_public(real)):
         yield Finding(cause=Cause.READ, what=path, value=real)
 
 
@@ -249,8 +271,13 @@ def _modes(evidence: Evidence) -> Iterator[Finding]:
 
 def _variables(evidence: Evidence) -> Iterator[Finding]:
     dropped = frozenset(evidence.dropped)
-    asking = (line for line in evidence.lines if _ASKS.search(line))
-    names = (match[0] for line in asking for match in _NAME.finditer(line) if match[0] in dropped)
+    # A name with an underscore is hardly anything else; the others count where a line speaks of variables.
+    names = (
+        match[0]
+        for line in evidence.lines
+        for match in _NAME.finditer(line)
+        if match[0] in dropped and ("_" in match[0] or _ASKS.search(line))
+    )
     for name in _some(names):
         secret = looks_secret(name) or holds_credentials(evidence.outside.environ.get(name, ""))
         cause = Cause.SECRET if secret else Cause.VARIABLE
@@ -268,6 +295,17 @@ def _repositories(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(cause=Cause.REPOSITORY, what=directory, value=directory)
             return
         directory = os.path.dirname(directory)
+
+
+def _said(evidence: Evidence) -> Iterator[Finding]:
+    """Find what words alone point to. No fact speaks for it, so it comes last."""
+    for pattern, cause in _SAID:
+        offered = cause is not Cause.OFFLINE or not evidence.network
+        if offered and any(pattern.search(line) for line in evidence.lines):
+            yield Finding(cause=cause)
+    if evidence.memory is not None and any(_NO_MEMORY.search(line) for line in evidence.lines):
+        size = evidence.memory
+        yield Finding(cause=Cause.SAID_MEMORY, what=_words("memory", size), value=_doubled("memory", size))
 
 
 def _some(values: Iterator[str]) -> list[str]:
@@ -290,4 +328,5 @@ _FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _modes,
     _variables,
     _repositories,
+    _said,
 )

@@ -105,6 +105,10 @@ class Outside:
         """Return whether a path holds more than one build should see: the home, the tree, or half of the host."""
         return any(is_within(top, path) for top in (self.home, self.source)) or path.count("/") < _WIDE_DEPTH
 
+    def is_public(self, real: str) -> bool:
+        """Return whether a path belongs to the system or holds more than one build should see."""
+        return self.is_system(real) or self.is_wide(real)
+
     def is_covered(self, real: str) -> bool:
         """Return whether the sandbox shows a path, and something else in its place."""
         return not self.access(real) and any(is_within(real, path) for path, _ in self.shown)
@@ -135,6 +139,7 @@ class Evidence:
     :ivar read_only: the policy makes the source tree read-only
     :ivar bound: modes bind the hook, and do not bind its caller
     :ivar temp_size: the limit of the temporary files, in bytes
+    :ivar memory: the limit of the memory, in bytes, or ``None``
     :ivar limit: the limit that ended the hook and its value, or ``None``
     :ivar code: the exit code of the hook
     :ivar tried: the destinations that it could not reach: name or address, and port
@@ -150,6 +155,7 @@ class Evidence:
     read_only: bool = False
     bound: bool = False
     temp_size: int = 0
+    memory: int | None = None
     limit: tuple[str, Any] | None = None
     code: int = 0
     tried: tuple[tuple[str, int], ...] = ()
@@ -184,6 +190,7 @@ def evidence_of(
         read_only=policy.source == "read-only",
         bound=plan.identity.traits.throw_away and "CAP_DAC_OVERRIDE" not in plan.identity.traits.capabilities,
         temp_size=policy.limits.temp_size,
+        memory=policy.limits.memory,
         limit=limit,
         code=int(status.get("code") or 0),
         tried=tuple(_destinations(status.get("tried", ()))),

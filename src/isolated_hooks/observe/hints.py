@@ -43,6 +43,12 @@ class Cause(enum.Enum):
     DIRECT = "direct"
     CONNECTION = "connection"
     SAID_FULL = "said full"
+    SAID_MEMORY = "said memory"
+    SERVICE = "service"
+    OFFLINE = "offline"
+    NESTED = "nested"
+    RAISED = "raised"
+    FORBIDDEN = "forbidden"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,6 +230,37 @@ _ROWS: Mapping[Cause, _Row] = {
         sentence="it tried to connect to {what}, and hooks have no network",
         likelihood=69,
         **_NETWORK,
+    ),
+    Cause.SERVICE: _Row(
+        sentence="it looked for {what}, of a service on this host: hooks reach none of them, and no option allows that",
+        likelihood=79,
+    ),
+    Cause.OFFLINE: _Row(
+        sentence="its output speaks of the network or of an index of packages, and hooks have no network",
+        likelihood=55,
+        **_NETWORK,
+    ),
+    Cause.NESTED: _Row(
+        sentence="its output speaks of namespaces: hooks start no sandbox or container of their own, and no option "
+        "allows that",
+        likelihood=50,
+    ),
+    Cause.RAISED: _Row(
+        sentence="its output speaks of sudo or another set-user-ID program: such programs give hooks no rights, and no "
+        "option allows that",
+        likelihood=49,
+    ),
+    Cause.FORBIDDEN: _Row(
+        sentence="its output says that something was not permitted: hooks give no file a set-user-ID or set-group-ID "
+        "bit, make no devices, mount nothing, change no owners and have no keyrings, and no option allows that",
+        likelihood=40,
+    ),
+    Cause.SAID_MEMORY: _Row(
+        sentence="its output says that memory ran out, and it has the limit {what}",
+        likelihood=61,
+        flag="--limit",
+        key="limits",
+        form="{pair}",
     ),
     Cause.SAID_FULL: _Row(
         sentence="its output speaks of a full disk, and its temporary files have the limit temp-size of {what}",

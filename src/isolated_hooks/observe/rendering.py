@@ -23,8 +23,11 @@ def rendered(hook: str, hints: Sequence[Hint], *, read: bool) -> str:
     :param read: we have seen the hook's output
     """
     if not hints:
-        unseen = "" if read else ", of which we have not seen the output"
-        return f"Nothing points to the sandbox: {hook}{unseen} fails for a reason of its own, as far as we can tell."
+        unseen = "" if read else ", of which we have not seen the output,"
+        return (
+            f"Nothing points to the sandbox: {hook}{unseen} fails for a reason of its own, as far as we can tell.\n"
+            "  (isolated-hooks build --explain-denials observes everything that hooks ask for)"
+        )
     lines = [f"The sandbox may have made {hook} fail, the most likely cause first:"]
     for number, hint in enumerate(hints[:_MOST], 1):
         lines.append(f"  {number}. {hint.sentence}")

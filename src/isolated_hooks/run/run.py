@@ -12,7 +12,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
+from ..errors import (
+    IsolatedHooksError,
+    IsolationDegradedWarning,
+    PolicyError,
+    SandboxSetupError,
+    SandboxUnavailableError,
+)
 from ..files.paths import RealFilesystem
 from ..files.register import holds_register
 from ..files.repositories import outgrown, set_aside
@@ -118,7 +124,7 @@ class Run:
         record_trees(trees)
         sweep_if_due()
         began = time.monotonic()
-        plan, error = None, ""
+        plan, failure = None, None
         refused: frozenset[Identity] = frozenset()
         self.repository = repository_of(self.source, self.policy)
         hidden_from = (self.source, *self.policy.writable, *self.outputs(), *self.repository.shown)
@@ -132,14 +138,14 @@ class Run:
                     else:
                         refused |= {plan.identity}
         except BaseException as problem:
-            error = visible(str(problem) or type(problem).__name__, limit=2000)
+            failure = problem
             raise
         finally:
             if plan is not None:
-                self._report(plan, error, time.monotonic() - began)
+                self._report(plan, failure, time.monotonic() - began)
             sweep_if_due()
 
-    def _report(self, plan: Plan, error: str, seconds: float) -> None:
+    def _report(self, plan: Plan, failure: BaseException | None, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
         protections = with_degradations(self.launcher.protections(plan), self.status.get("degraded", {}))
         for status in protections:
@@ -155,10 +161,13 @@ class Run:
             name=self.name,
             output=self.said,
             limit=self.limit,
-            failed=bool(error),
+            failed=failure is not None,
             dropped=dropped or plan.environ.dropped,
             connections=self.connections,
         )
+        if isinstance(failure, IsolatedHooksError):
+            failure.explanation = explanation.text
+        error = "" if failure is None else visible(str(failure) or type(failure).__name__, limit=2000)
         self.done(
             HookReport(
                 hook=self.name,

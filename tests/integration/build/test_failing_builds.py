@@ -90,6 +90,17 @@ def test_a_failure_of_its_own_has_no_hint(code: str, tmp_path: Path) -> None:
     assert "CI_COMMIT_TAG" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ("build", "run"))
+def test_a_limit_that_ended_a_hook_is_raised_by_the_line_of_the_hint(name: str, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", extra="import time\ntime.sleep(20)\n")
+    if name == "build":
+        done = command("build", "-nwx", "--limit", "wall-time=2", project)
+    else:
+        done = command("run", "--limit", "wall-time=2", "sleep", "20", cwd=project)
+    assert done.returncode == (124 if name == "run" else 1), done.stderr
+    assert "  1. it met the limit wall-time of 2 seconds\n     add: --limit wall-time=4 " in block_of(done.stderr)
+
+
 def test_a_credential_is_not_offered(tmp_path: Path) -> None:
     """Neither a variable nor a file that a hook merely names: the output is the hook's to choose."""
     (tmp_path / ".netrc").write_text("machine a login b password c")

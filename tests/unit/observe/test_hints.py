@@ -116,3 +116,49 @@ def test_a_mode_in_the_tree_that_binds_root_s_hook_alone_is_named(word: str, tmp
     assert "chmod -R u+w" in hint.sentence
     assert options(evidence(tmp_path, output)) == []  # an ordinary user fails without a sandbox too
     (tmp_path / "tree" / "sub").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("output", "cause", "option"),
+    (
+        ("ERROR: No matching distribution found for x", "offline", "--network"),
+        ("OSError: [Errno 101] Network is unreachable", "offline", "--network"),
+        ("As a reminder, you're using offline mode", "offline", "--network"),
+        ("unshare failed", "nested", ""),
+        ('sudo: The "no new privileges" flag is set', "raised", ""),
+        ("PermissionError: [Errno 1] Operation not permitted: 'f'", "forbidden", ""),
+        ("MemoryError", "said memory", "--limit memory=2G"),
+    ),
+)
+def test_words_alone_give_a_hint_that_says_so(output: str, cause: str, option: str, tmp_path: Path) -> None:
+    (hint,) = hints_of(findings_of(evidence(tmp_path, output, memory=2**30)))
+    assert (hint.cause, hint.option) == (cause, option)
+
+
+def test_words_about_the_network_or_memory_need_a_network_or_limit_that_is_missing(tmp_path: Path) -> None:
+    assert options(evidence(tmp_path, "Network is unreachable\nMemoryError", network=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    (
+        ("MY_SDK must point to the SDK", ["--env-keep MY_SDK"]),
+        ("MYSDK points nowhere", []),
+        ("the variable MYSDK points nowhere", ["--env-keep MYSDK"]),
+    ),
+)
+def test_a_dropped_variable_that_the_output_names(line: str, found: list[str], tmp_path: Path) -> None:
+    assert options(evidence(tmp_path, line, dropped=("MY_SDK", "MYSDK"))) == found
+
+
+def test_a_path_above_the_tree_is_resolved_from_there(tmp_path: Path) -> None:
+    (tmp_path / "shared.txt").write_text("")
+    given = evidence(tmp_path, "No such file or directory: '../shared.txt'\ncat: ../none.txt: No such file")
+    assert options(given) == [f"--expose {tmp_path}/shared.txt"]
+
+
+def test_sockets_of_services_and_devices(tmp_path: Path) -> None:
+    output = "/run/{0}: No such file\nNo such file or directory: '/dev/null'\ncannot open '/run/none': No such file"
+    service = next(path for path in Path("/run").iterdir())
+    (hint,) = hints_of(findings_of(evidence(tmp_path, output.format(service.name))))
+    assert (hint.cause, hint.option) == ("service", "")

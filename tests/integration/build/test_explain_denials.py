@@ -121,6 +121,18 @@ def test_how_often_and_by_a_program_that_the_hook_starts(tmp_path: Path) -> None
     assert "\x1b" not in done.stderr and "\x1b" not in json.dumps(row, ensure_ascii=False)
 
 
+def test_nothing_is_told_of_a_project_that_tries_what_works_outside_too(tmp_path: Path) -> None:
+    """pathlib makes the last directory first, and looks for those above if that fails."""
+    code = "import pathlib; pathlib.Path('build/a/b').mkdir(parents=True); pathlib.Path('/tmp/a/b').mkdir(parents=True)"
+    hook = (
+        f"_build = build_wheel\ndef build_wheel(*args, **options):\n    {code}\n    return _build(*args, **options)\n"
+    )
+    project, report = write_project(tmp_path / "project", extra=hook), tmp_path / "report.json"
+    done = build(project, tmp_path, "--report", report)
+    assert done.returncode == 0, done.stderr
+    assert [row["text"] for row in denied(report) if row["cause"] != "read"] == []
+
+
 def test_an_unobserved_build_has_no_table_and_the_artefact_is_the_same(tmp_path: Path) -> None:
     project = hostile(tmp_path)
     wheels = []

@@ -33,6 +33,7 @@ _NAME = re.compile(
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
 _REVERSE = ".arpa"  # asks for the name of an address
 _DNS, _HTTPS = 53, 443
+_WRITABLE = 2  # Outside.access
 
 
 def denied_findings(records: Sequence[Record], evidence: Evidence) -> tuple[Finding, ...]:
@@ -68,7 +69,8 @@ def _written(evidence: Evidence, what: bytes) -> Iterator[Finding]:
     if _COMPILED in path:
         return
     if is_within(path, outside.source) and not evidence.read_only:
-        yield Finding(cause=Cause.GUARDED, what=path)
+        if outside.access(outside.existing(path) or outside.source) < _WRITABLE:
+            yield Finding(cause=Cause.GUARDED, what=path)
     elif outside.is_private(path):
         yield Finding(cause=Cause.PRIVATE_WRITE, what=path)
     elif outside.existing(path) not in _SCRATCH:

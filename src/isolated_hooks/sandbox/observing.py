@@ -184,7 +184,9 @@ class Observer:
         if writes or does == _MAKE:
             # mkdir(2) of a directory that exists fails outside too.
             made = does == _MAKE and os.path.isdir(path)
-            refused = not made and not (os.path.exists(directory) and _is_writable(path))
+            # In a directory of the host that does not exist, it fails outside too.
+            lost = not os.path.exists(directory) and self._may_be_hidden(path)
+            refused = not made and (lost or not _is_writable(path))
             return ("write" if refused else "", path)
         exists = os.path.exists(path) if follow else os.path.lexists(path)
         if directory in self._search and does in (_RUN, _LOOK):

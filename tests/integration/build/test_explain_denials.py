@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.brokenprojects import BROKEN
 from support.jsonschema import problems
-from support.projects import WHEEL, caller, cannot_run, command, contents, run_text, write_project
-from support.repository import ROOT
+from support.projects import CLI, WHEEL, caller, cannot_run, command, contents, run_text, write_project
+from support.repository import NARROW, ROOT
 
 from isolated_hooks import Policy, SandboxUnavailableError
 from isolated_hooks.run import trial
@@ -120,6 +121,18 @@ def test_how_often_and_by_a_program_that_the_hook_starts(tmp_path: Path) -> None
     assert "\x1b" not in done.stderr and "\x1b" not in json.dumps(row, ensure_ascii=False)
 
 
+def test_nothing_is_told_of_a_project_that_tries_what_works_outside_too(tmp_path: Path) -> None:
+    """pathlib makes the last directory first, and looks for those above if that fails."""
+    code = "import pathlib; pathlib.Path('build/a/b').mkdir(parents=True); pathlib.Path('/tmp/a/b').mkdir(parents=True)"
+    hook = (
+        f"_build = build_wheel\ndef build_wheel(*args, **options):\n    {code}\n    return _build(*args, **options)\n"
+    )
+    project, report = write_project(tmp_path / "project", extra=hook), tmp_path / "report.json"
+    done = build(project, tmp_path, "--report", report)
+    assert done.returncode == 0, done.stderr
+    assert [row["text"] for row in denied(report) if row["cause"] != "read"] == []
+
+
 def test_an_unobserved_build_has_no_table_and_the_artefact_is_the_same(tmp_path: Path) -> None:
     project = hostile(tmp_path)
     wheels = []
@@ -150,3 +163,41 @@ def test_a_host_without_user_namespaces_cannot_observe(tmp_path: Path, monkeypat
     with pytest.raises(SandboxUnavailableError, match="takes user namespaces") as caught:
         hooks.get_requires_for_build_wheel()
     assert "build without --explain-denials" in caught.value.remedy
+
+
+@pytest.mark.slow
+def test_a_host_whose_pid_1_cannot_listen_runs_no_observed_hook(tmp_path: Path) -> None:
+    """Where the whole host has a listener already, a filter beneath can have none: EBUSY. Unobserved, the hook runs."""
+    outer = (sys.executable, os.fspath(NARROW), "landlock-abi=1", "--")
+    if run_text([*outer, "true"]).returncode != 0:
+        pytest.skip("this host cannot be made to offer less")
+    project = write_project(tmp_path / "project")
+    done = run_text([*outer, *CLI, "build", "-nw", "--explain-denials", project])
+    assert done.returncode == 3
+    assert "observing system calls: the host lets pid 1 of the sandbox listen to none" in done.stderr
+    assert "build without --explain-denials" in done.stderr
+    assert not (project / "dist" / WHEEL).exists() and not (project / "facts.jsonl").exists()
+    assert run_text([*outer, *CLI, "build", "-nw", project]).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "outer",
+    (
+        ("unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none /proc/sys && exec "$@"', "sh"),
+        ("unshare", "--map-root-user", "--pid", "--fork"),
+    ),
+    ids=("the old /proc", "a /proc of a PID namespace above"),
+)
+def test_the_numbers_of_processes_may_be_others_in_proc(outer: tuple[str, ...], tmp_path: Path) -> None:
+    if run_text([*outer, "true"]).returncode != 0:
+        pytest.skip("this host cannot be made to offer less")
+    (tmp_path / "data").mkdir()
+    code = "import subprocess; subprocess.run(['sh', '-c', 'cd /usr; test -e ../data/x; test -e {0}/data'])"
+    hook = f"_build = build_wheel\ndef build_wheel(*args, **options):\n    {code.format(tmp_path)}\n"
+    project = write_project(tmp_path / "project", extra=hook + "    return _build(*args, **options)\n")
+    report = tmp_path / "report.json"
+    done = run_text([*outer, *CLI, "build", "-nw", "--explain-denials", "--report", report, project])
+    assert done.returncode == 0, done.stderr
+    (row,) = [row for row in denied(report) if f"{tmp_path}/data," in row["text"]]
+    assert (row["program"], row["count"]) == ("sh", 1)

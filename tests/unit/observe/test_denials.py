@@ -15,9 +15,15 @@ from isolated_hooks.observe.hints import Cause, hints_of
 
 
 def evidence(base: Path, **facts: object) -> Evidence:
-    for name in ("tree", "home", "shown/covered", "bin"):
+    for name in ("tree/.git/hooks", "home", "shown/covered", "bin"):
         (base / name).mkdir(parents=True, exist_ok=True)
-    shown = ((f"{base}/tree", 2), ("/usr", 1), (f"{base}/shown", 1), (f"{base}/shown/covered", 0))
+    shown = (
+        (f"{base}/tree", 2),
+        (f"{base}/tree/.git", 1),
+        ("/usr", 1),
+        (f"{base}/shown", 1),
+        (f"{base}/shown/covered", 0),
+    )
     environ = {"PATH": f"{base}/bin:/usr/bin"}
     outside = Outside(RealFilesystem(), f"{base}/home", f"{base}/tree", environ, shown)
     return Evidence(outside, **facts)  # type: ignore[arg-type]
@@ -75,6 +81,7 @@ def test_writes(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     hook = f"{tmp_path}/tree/.git/hooks/post-commit"
     assert found(tmp_path, ("write", hook)) == [(Cause.GUARDED, hook, "")]
+    assert found(tmp_path, ("write", f"{tmp_path}/tree/build/lib")) == []  # it looks whether that works
     out = f"{tmp_path}/site/new/out"
     assert found(tmp_path, ("write", out)) == [(Cause.WRITE, out, f"{tmp_path}/site")]
     for harmless in ("/tmp/a/b", "/var/tmp/a/b", f"{tmp_path}/shown/__pycache__/a.pyc"):

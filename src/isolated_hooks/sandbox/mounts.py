@@ -167,8 +167,7 @@ def build_root(root: Root, operations: Sequence[Operation]) -> None:
             raise OperationError(operation) from error
     # Only the root mount becomes read-only. The scratch directories beneath it stay writable.
     syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)
-    os.close(root.fd)
-    os.close(root.empty)
+    root.close()
     _enter_root(root.path)
 
 

@@ -7,7 +7,6 @@ inside too, and no target of a mount contains a link.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -335,7 +334,9 @@ class View:
         """Return whether the nearest bind mount above shows exactly the same."""
         if bind.target in self._pinned:
             return False
-        nearest = self._nearest(itertools.islice(above(bind.target), 1, None))
+        directories = above(bind.target)
+        next(directories)  # its own
+        nearest = self._nearest(directories)
         if nearest is None:
             return False
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)

@@ -138,7 +138,10 @@ def _number(text: str) -> int:
 
 def _text(path: str) -> str | None:
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read(4096)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object takes twice as many system calls
+        try:
+            return os.read(fd, 4096).decode("ascii")
+        finally:
+            os.close(fd)
     except (OSError, ValueError):
         return None

@@ -29,6 +29,7 @@ anyway.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,8 @@ from .projectvariables import PROJECT_VARIABLES, names_package
 __all__ = ["Decision", "EnvironRules", "looks_secret", "plan_environ"]
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
+# Why we decide about a variable that one of the tables lists; the first one counts.
+_TABLES = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 
@@ -237,8 +240,7 @@ def _built_in(
         return Decision(True, "frontend")
     if name in ENVIRONMENTS and shows(f"{value}/bin"):
         return Decision(True, "build")
-    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
-    tables["network"] = network
+    tables = {**_TABLES, "network": network}
     listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
     reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
@@ -280,8 +282,16 @@ def _defaults(policy: Policy, more: Mapping[str, str]) -> dict[str, str]:
     return {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **kept}
 
 
-def _listed(name: str, table: Iterable[str]) -> bool:
-    return any(name.startswith(entry[:-1]) if entry.endswith("*") else name == entry for entry in table)
+def _listed(name: str, table: tuple[str, ...]) -> bool:
+    names, prefixes = _split(table)
+    return name in names or name.startswith(prefixes)
+
+
+@functools.lru_cache(maxsize=16)
+def _split(table: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the names of a table, and the prefixes without their asterisks."""
+    names = frozenset(entry for entry in table if not entry.endswith("*"))
+    return names, tuple(entry[:-1] for entry in table if entry.endswith("*"))
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from ..errors import PolicyError
-from ..files.paths import is_within, resolve
+from ..files.paths import above, is_within, resolve
 from ..policy import Policy
 from ..text import visible
 from .interpreter import interpreter_paths
@@ -55,7 +55,11 @@ class Outside:
         self.variables: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
         self.notes: list[str] = []
-        self._home = resolve(self._filesystem, situation.home)[0] or situation.home
+        home, _ = resolve(self._filesystem, situation.home)
+        self._home = home or situation.home
+        # What contains one of these contains more than a hook may see.
+        self._hidden = {self._home, situation.home, *trees, *(path for path, _ in SCRATCH), *_OWN, OPT}
+        self._above_hidden = {d.rstrip("/") for path in self._hidden for d in itertools.islice(above(path), 1, None)}
 
     def in_tree(self, path: str) -> bool:
         """Return whether the hook may write to the directory of a path, so that a link there may lead anywhere."""
@@ -242,13 +246,10 @@ class Outside:
     def _too_wide(self, path: str) -> bool:
         """Return whether ``path`` contains more than a hook may see, such as a home or a shared directory."""
         real, _ = resolve(self._filesystem, path)
-        home, _ = resolve(self._filesystem, self._situation.home)
-        trees = (home, self._situation.home, *self._trees)
-        hidden = (*(tree for tree in trees if tree is not None), *(p for p, _ in SCRATCH), *_OWN, OPT)
-        names = (path, real or path)
+        names = {path, real or path}
         if any(map(_is_device, names)) or any(is_within(name, own) for name in names for own in _OWN):
             return True
-        return any(is_within(directory, name) for directory in hidden for name in names)
+        return any(name in self._hidden or name.rstrip("/") in self._above_hidden for name in names)
 
 
 def _is_device(path: str) -> bool:

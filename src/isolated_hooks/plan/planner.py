@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import PolicyError
-from ..files.paths import Filesystem, is_within, resolve
+from ..files.paths import Filesystem, Remembered, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
 from ..sandbox.operations import Bind, Overlay
@@ -151,6 +151,7 @@ class _Planner:
         *,
         trial: bool = False,
     ) -> None:
+        situation = dataclasses.replace(situation, filesystem=Remembered(situation.filesystem))
         self.policy = policy
         self.situation = situation
         self.layout = layout

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..files.copying import CopyLimitError, copy_tree
-from ..files.paths import is_within
 from ..files.trees import remove_tree
 from ..plan import Discarded
 from ..sandbox import mounts
@@ -148,5 +147,5 @@ def _close_all(trees: dict[str, DiscardedTree], process: int) -> None:
 
 def _has_mounts(source: str) -> bool:
     """Return whether something is mounted beneath a tree: an overlay would not show it."""
-    points = (os.fsdecode(mount.mount_point) for mount in mounts.mounted())
-    return any(point != source and is_within(point, source) for point in points)
+    points = (os.fsdecode(mount.mount_point) for mount in mounts.mounted_beneath((os.fsencode(source),)))
+    return any(point != source for point in points)

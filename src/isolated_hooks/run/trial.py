@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
-from ..files.paths import is_within
 from ..launchers import Launcher
 from ..launchers.child import child_command, child_environ
 from ..plan import Identity, Plan
@@ -49,8 +48,8 @@ _overlays: dict[tuple[Identity, tuple[int, ...]], bool] = {}
 
 def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
     """Return the identities that this host refused in earlier trials, for the filesystems of ``paths``."""
-    devices = _devices(paths)
-    refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
+    refused = [(i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome)]
+    devices = _devices(paths) if any(d for _, d, _ in refused) else ()
     return frozenset(i for i, d, name in refused if not i.traits.last and d in (devices, ()) and name == launcher)
 
 
@@ -169,7 +168,7 @@ def _worked(outcome: dict[str, Any]) -> bool:
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.mount_point), path) for path in real))
+    beneath = (mount.device for mount in mounts.mounted_beneath(tuple(map(os.fsencode, real))))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
 
 

@@ -88,7 +88,9 @@ class Broker:
 
     def __init__(self, requests: int, *, abstract: bool, observer: Observer | None = None) -> None:
         self.requests = requests
+        listener.wake_up_quickly(requests)
         self.abstract = abstract
+        self.paths = modes.Paths()
         self.waiting: dict[int, Waiting] = {}
         self.observer = observer
         self.attempts = Attempts() if observer is None else Attempts(observer.most_destinations)
@@ -104,19 +106,24 @@ class Broker:
             os.set_blocking(fd, False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
-        while True:
-            code = _reap(hook)
-            if code is not None:
-                return code
-            events = self._wait(wake)
-            if wake in events:
+        idle = select.poll()
+        idle.register(wake, select.POLLIN)
+        idle.register(self.requests, select.POLLIN)
+        code = _reap(hook)
+        while code is None:
+            # Nearly always nothing waits, and then every call of the hook that comes here waits for this loop alone.
+            events = self._wait(wake) if self.waiting or self.requests < 0 else dict(idle.poll())
+            if wake in events:  # a child may have ended
                 os.read(wake, 4096)
-            self._go_on(events)
+                code = _reap(hook)
+            if self.waiting:
+                self._go_on(events)
             if events.get(self.requests, 0) & select.POLLIN:
                 self._serve_one()
             elif self.requests in events:  # POLLHUP: no process with the filter is left, and the hook ends now
                 os.close(self.requests)
                 self.requests, self.waiting = -1, {}
+        return code
 
     def answer_until(self, fd: int) -> None:
         """Answer until a descriptor can be read: an observed process waits for us in the execve(2) that starts it."""
@@ -180,15 +187,7 @@ class Broker:
             listener.answer(self.requests, request.cookie, error)
 
     def _serve_rename(self, request: listener.Request) -> None:
-        error = None
-        try:
-            caller = listener.Caller(request.task)
-            try:
-                error = renames.change(self.requests, request, caller)
-            finally:
-                caller.close()
-        except OSError:
-            pass  # its thread has ended
+        error = renames.change(self.requests, request, self.paths)
         if error is None:
             listener.go_on(self.requests, request.cookie)
         else:

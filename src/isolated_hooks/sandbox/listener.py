@@ -18,7 +18,8 @@ _NEW_LISTENER = 1 << 3
 # the kernel starts the call again, although we have already done its work.
 _WAIT_KILLABLE = 1 << 5
 # linux/seccomp.h. The size of each structure is part of the number.
-_RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_RECEIVE, _SEND, _IS_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
+_SYNC_WAKE_UP = 1  # since Linux 6.6: both sides run on one processor, so that neither waits for another one to wake up
 _SIZE = 80
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE, since Linux 5.5
 _PIDFD_THREAD = os.O_EXCL  # since Linux 6.9
@@ -34,8 +35,8 @@ class Request:
     :ivar arguments: its arguments
     """
 
-    def __init__(self, data: bytes) -> None:
-        words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, _SIZE, 8)]
+    def __init__(self, data: bytearray) -> None:
+        words = memoryview(data).cast("Q").tolist()
         self.cookie = words[0]
         self.task = words[1] & 0xFFFFFFFF
         self.number = words[2] & 0xFFFFFFFF
@@ -55,10 +56,18 @@ def install(program: bytes) -> int:
     return syscalls.seccomp_listener(program, _NEW_LISTENER)
 
 
+def wake_up_quickly(listener: int) -> None:
+    """Let a call and its answer take less time, where the kernel knows how."""
+    try:
+        fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError:
+        pass  # an older kernel
+
+
 def receive(listener: int) -> Request | None:
     """Return the next request, or ``None`` if it has been cancelled. Call it only if the listener is readable."""
     data = bytearray(_SIZE)
-    return Request(bytes(data)) if _ask(listener, _RECEIVE, data) else None
+    return Request(data) if _ask(listener, _RECEIVE, data) else None
 
 
 def answer(listener: int, cookie: int, errno: int) -> bool:

@@ -329,11 +329,7 @@ class Symlink(Operation):
         return f"link        {os.fsdecode(self.target)} -> {os.fsdecode(self.destination)}"
 
     def execute(self, root: Root) -> None:
-        parent, name = root.parent(self.at)
-        try:
-            os.symlink(os.fsencode(self.destination), name, dir_fd=parent)
-        finally:
-            os.close(parent)
+        root.link(self.at, os.fsencode(self.destination))
 
 
 class Scratch(Operation):

@@ -18,7 +18,7 @@ import stat
 from errno import EDQUOT, EEXIST, EFBIG, ENOSPC, EXDEV
 
 from . import listener, syscalls
-from .modes import path_at
+from .modes import Paths
 from .numbers import MACHINES, NUMBERS
 
 # Where a call has the directory and the path of the old name, those of the new name, and its flags.
@@ -38,10 +38,11 @@ _MOST_ENTRIES, _DEEPEST, _PIECE = 65536, 32, 1 << 24
 _SAID = (ENOSPC, EDQUOT, EFBIG, EEXIST)
 
 
-def change(requests: int, request: listener.Request, caller: listener.Caller) -> int | None:
+def change(requests: int, request: listener.Request, paths: Paths) -> int | None:
     """Make the call of a request, if it crosses mounts.
 
     :param requests: the descriptor of the filter's listener
+    :param paths: reads them
     :return: its error, or ``None`` if the kernel can go on with it
     """
     call = CALLS[request.number]
@@ -51,13 +52,13 @@ def change(requests: int, request: listener.Request, caller: listener.Caller) ->
     if flags and not noreplace:
         return None
     try:
-        source, target = path_at(request.task, old or 0), path_at(request.task, new or 0)
-        (above, name), (beneath, other) = os.path.split(source), os.path.split(target)
+        source, target = paths.read(request.task, old or 0, new or 0)
+        (above, name), (beneath, other) = _split(source), _split(target)
         if (above == beneath and old_at == new_at) or {name, other} & {b"", b".", b".."}:
             return None
-        here = _directory(caller, old_at, above)
+        here = _directory(request.task, old_at, above)
         try:
-            there = _directory(caller, new_at, beneath)
+            there = _directory(request.task, new_at, beneath)
             try:
                 if syscalls.mount_id(here) == syscalls.mount_id(there) or not _writable(here) or not _writable(there):
                     return None
@@ -72,7 +73,22 @@ def change(requests: int, request: listener.Request, caller: listener.Caller) ->
         return None  # the kernel finds the same
 
 
-def _directory(caller: listener.Caller, at: int | None, path: bytes) -> int:
+def _split(path: bytes) -> tuple[bytes, bytes]:
+    """Return the directory and the name of a path, as :func:`os.path.split` does, which takes longer."""
+    directory, slash, name = path.rpartition(b"/")
+    return directory.rstrip(b"/") or slash, name
+
+
+def _directory(task: int, at: int | None, path: bytes) -> int:
+    """Return an O_PATH descriptor of what a thread means, if its request is still valid afterwards."""
+    caller = listener.Caller(task)
+    try:
+        return _open_by_name(caller, at, path)
+    finally:
+        caller.close()
+
+
+def _open_by_name(caller: listener.Caller, at: int | None, path: bytes) -> int:
     if at is None or at & 0xFFFFFFFF == _AT_FDCWD or path.startswith(b"/"):
         return caller.open(path or b".")
     directory = listener.take(caller.pidfd, at)

@@ -16,6 +16,22 @@ _NR, _ARCH = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
+#: Programs that were made before, by the kind, the machine and the option, as :func:`usual_programs` lists them. The
+#: frontend puts them here, in the copy of this module that a launcher runs.
+MADE: dict[tuple[str, str, bool], bytes] = {}
+
+
+def usual_programs(machine: str) -> tuple[tuple[tuple[str, str, bool], bytes], ...]:
+    """Return the programs for :data:`MADE`: those of a hook with namespaces. There are none for an unknown machine."""
+    if machine not in MACHINES:
+        return ()
+    found = []
+    for on in (False, True):
+        found.append((("shared", machine, on), shared_program(machine, watches=on)))
+        found.append((("hook", machine, on), hook_program(machine, brokered=on)))
+    return tuple(found)
+
+
 def filter_program(
     machine: str,
     *,
@@ -41,7 +57,7 @@ def shared_program(machine: str, *, watches: bool = True) -> bytes:
     :param watches: as for :func:`rules`
     :raises ValueError: as :func:`filter_program`
     """
-    return _program(machine, shared_rules(watches=watches))
+    return MADE.get(("shared", machine, watches)) or _program(machine, shared_rules(watches=watches))
 
 
 def hook_program(machine: str, *, brokered: bool, observed: bool = False) -> bytes:
@@ -52,7 +68,9 @@ def hook_program(machine: str, *, brokered: bool, observed: bool = False) -> byt
     :raises ValueError: as :func:`filter_program`
     """
     table = OF_HOOK if brokered else OF_HOOK_ALONE
-    return _program(machine, (*table, *OBSERVED) if observed and brokered else table)
+    if observed and brokered:
+        return _program(machine, (*table, *OBSERVED))
+    return MADE.get(("hook", machine, brokered)) or _program(machine, table)
 
 
 def _program(machine: str, table: tuple[Rule, ...]) -> bytes:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..files.paths import is_within
+from ..plan.credentials import holds_credentials
 from ..plan.environ import looks_secret
 from ..policy.limits import LIMITS, Unit
 from .evidence import Evidence
@@ -205,6 +206,9 @@ def _write(evidence: Evidence, path: str, directory: str) -> Iterator[Finding]:
     elif outside.is_system(directory):
         if outside.may_write(directory):  # otherwise it fails without a sandbox too
             yield Finding(cause=Cause.SYSTEM_WRITE, what=path)
+    elif outside.holds_code(directory):
+        # Whoever may write there runs code outside of the sandbox, and a hook may ask for it on purpose.
+        yield Finding(cause=Cause.CODE, what=path)
     elif not outside.is_wide(directory) and outside.may_write(directory):
         yield Finding(cause=Cause.WRITE, what=path, value=directory)
 
@@ -227,7 +231,8 @@ def _variables(evidence: Evidence) -> Iterator[Finding]:
     asking = (line for line in evidence.lines if _ASKS.search(line))
     names = (match[0] for line in asking for match in _NAME.finditer(line) if match[0] in dropped)
     for name in _some(names):
-        cause = Cause.SECRET if looks_secret(name) else Cause.VARIABLE
+        secret = looks_secret(name) or holds_credentials(evidence.outside.environ.get(name, ""))
+        cause = Cause.SECRET if secret else Cause.VARIABLE
         yield Finding(cause=cause, what=name, value=name)
 
 

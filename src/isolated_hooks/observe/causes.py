@@ -252,6 +252,9 @@ def _write(evidence: Evidence, path: str, directory: str) -> Iterator[Finding]:
     elif outside.is_system(directory):
         if outside.may_write(directory):  # otherwise it fails without a sandbox too
             yield Finding(cause=Cause.SYSTEM_WRITE, what=path)
+    elif outside.holds_code(directory):
+        # Whoever may write there runs code outside of the sandbox, and a hook may ask for it on purpose.
+        yield Finding(cause=Cause.CODE, what=path)
     elif not outside.is_wide(directory) and outside.may_write(directory):
         yield Finding(cause=Cause.WRITE, what=path, value=directory)
 

@@ -7,9 +7,11 @@ only ask whether it exists, and of a secret place not even that.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +32,8 @@ _WIDE_DEPTH = 2
 _TOOLS = frozenset(".asdf .cache .cargo .conda .linuxbrew .local .npm .nvm .nix-profile .pyenv .rustup .volta".split())
 _SECRET_NAMES = CREDENTIAL_NAMES - SHARED_NAMES - _TOOLS
 _MOST_LEVELS = 40
+# What lies beneath such a directory runs by itself, or with the next command of another program.
+_CODE = frozenset((".git", "bin", "sbin", "site-packages", "dist-packages", "node_modules"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +116,22 @@ class Outside:
     def is_covered(self, real: str) -> bool:
         """Return whether the sandbox shows a path, and something else in its place."""
         return not self.access(real) and any(is_within(real, path) for path, _ in self.shown)
+
+    def holds_code(self, directory: str) -> bool:
+        """Return whether programs outside run or load what somebody writes to a directory, or beneath it.
+
+        That is a directory of programs or modules, one that leads there, an installation, or a tool's own in the home.
+        """
+        lists = (self.environ.get(name, "").split(":") for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH"))
+        entries = [*itertools.chain.from_iterable(lists), *sys.path, sys.prefix]
+        prefixes = (os.path.dirname(entry) for entry in entries if os.path.basename(entry) == "bin")
+        reals = (self.real(path) for path in dict.fromkeys((*entries, *prefixes)))
+        tops = [real for real in reals if real is not None and not self.is_wide(real)]
+        if any(is_within(directory, top) or is_within(top, directory) for top in tops):
+            return True
+        parts = directory.split("/")
+        in_home = is_within(directory, self.home) and any(part[:1] == "." for part in parts[self.home.count("/") + 1 :])
+        return in_home or not _CODE.isdisjoint(parts)
 
     def offered(self, real: str, *, prefix: bool = False) -> str:
         """Return the path to offer for what lies at ``real``: its directory, or itself where that would be too wide.

@@ -25,6 +25,7 @@ class Cause(enum.Enum):
     WRITE = "write"
     MODE = "mode"
     SYSTEM_WRITE = "system write"
+    CODE = "code"
     PROGRAM = "program"
     HEADER = "header"
     HIDDEN = "hidden"
@@ -147,6 +148,11 @@ _ROWS: Mapping[Cause, _Row] = {
     ),
     Cause.SYSTEM_WRITE: _Row(
         sentence="it tried to write {what}: hooks never change the system, so let it write to its tree or to $TMPDIR",
+        likelihood=89,
+    ),
+    Cause.CODE: _Row(
+        sentence="it tried to write {what}: programs outside of the sandbox load what lies there, so hooks may "
+        "not; let it write to its tree or to $TMPDIR",
         likelihood=89,
     ),
     Cause.PROGRAM: _Row(

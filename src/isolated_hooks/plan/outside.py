@@ -93,7 +93,7 @@ class Outside:
                 continue
             # An entry that the frontend has added belongs to a build environment. The hook has to read that even if
             # the umask was strict.
-            self._program_directory(entry, variables, owned="" if entry in started_with else "caller")
+            self._program_directory(entry, variables, added=entry not in started_with)
         python_path = variables.get("PYTHONPATH", "")
         if python_path != self._situation.started_with.get("PYTHONPATH"):
             for entry in search_path(python_path):
@@ -120,22 +120,34 @@ class Outside:
         if kept:
             self.defaults["PYTHONPATH"] = ":".join(kept)
 
-    def _program_directory(self, entry: str, variables: Mapping[str, str], *, owned: str) -> None:
+    def _program_directory(self, entry: str, variables: Mapping[str, str], *, added: bool) -> None:
+        """Show a directory of programs.
+
+        Where somebody else has put the programs, nothing that they name counts: a build requirement, in the environment
+        that the frontend has added, or an earlier hook.
+        """
         rustup = rustup_home(self._filesystem, entry, variables)
         if rustup is not None:
             self.variables["RUSTUP_HOME"] = rustup
         if not self._view.covers(entry):
             self.programs.append(entry)
         real, _ = resolve(self._filesystem, entry)
-        if real is not None and not self._view.covers(real):  # /bin is a link into the system
+        # /bin is a link into the system.
+        if real is not None and not (added or self._is_written(entry) or self._view.covers(real)):
             self._layout(entry)
             self._links(entry)
             for path in self._filesystem.needs_of_programs(entry, _MOST_PROGRAMS):
                 self._belonging(path, "PATH")
         tools = tool_paths(self._filesystem, entry, self._situation.home, self._selections())
         for path in (entry, *tools, *([rustup] if rustup else [])):
-            self.show(path, "PATH", owned=owned)
+            self.show(path, "PATH", owned="caller" if added else "")
         self._toolchain(entry, "PATH")
+
+    def _is_written(self, path: str) -> bool:
+        """Return whether a hook may write to a directory, or has chosen where its path leads."""
+        real, links = resolve(self._filesystem, path)
+        writable = [tree for tree, _ in (resolve(self._filesystem, path) for path in self._policy.writable) if tree]
+        return any(self.in_tree(p) or any(is_within(p, t) for t in writable) for p in (path, real or path, *links))
 
     def _layout(self, entry: str) -> None:
         """Show what the programs of a manager need of its home, and name that home."""

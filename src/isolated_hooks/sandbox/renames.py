@@ -167,8 +167,10 @@ class _Move:
             os.mkdir(other, 0o700, dir_fd=there)
             target = os.open(other, flags, dir_fd=there)
             try:
-                for entry in os.listdir(source):
-                    self._copy(source, os.fsencode(entry), target, os.fsencode(entry), depth + 1)
+                with os.scandir(source) as entries:  # one by one: a hook may make more than we have memory for
+                    for entry in entries:
+                        name = os.fsencode(entry.name)
+                        self._copy(source, name, target, name, depth + 1)
                 _keep(source, target, 0o3777)
             finally:
                 os.close(target)
@@ -186,8 +188,9 @@ def _copy_file(here: int, name: bytes, there: int, other: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         target = os.open(other, flags, 0o600, dir_fd=there)
         try:
-            while os.sendfile(target, source, None, _PIECE):
-                pass
+            left = status.st_size  # and no more: while we copy, a hook may append without end
+            while left > 0 and (sent := os.sendfile(target, source, None, min(left, _PIECE))):
+                left -= sent
             _keep(source, target, 0o777)
         finally:
             os.close(target)
@@ -202,8 +205,11 @@ def _keep(source: int, target: int, bits: int) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _remove(directory: int, name: bytes) -> None:
-    """Remove a file, a link or a directory with all that is in it, as far as we can."""
+def _remove(directory: int, name: bytes, depth: int = 0) -> None:
+    """Remove a file, a link or a directory with all that is in it, as far as we can.
+
+    A hook may make more directories meanwhile than we have copied, each in the one before.
+    """
     try:
         try:
             os.unlink(name, dir_fd=directory)
@@ -212,8 +218,8 @@ def _remove(directory: int, name: bytes) -> None:
             pass
         inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
-            for entry in os.listdir(inside):
-                _remove(inside, os.fsencode(entry))
+            for entry in os.listdir(inside) if depth <= _DEEPEST else ():
+                _remove(inside, os.fsencode(entry), depth + 1)
         finally:
             os.close(inside)
         os.rmdir(name, dir_fd=directory)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -180,3 +182,65 @@ os._exit(0)
     assert printed == "b'HTTP/1.1 200'\n"
     assert report.connections[0].count == 1
     assert proxies() == set()
+
+
+@contextlib.contextmanager
+def lax_proxy() -> Iterator[tuple[int, list[str]]]:
+    """Serve as an operator's proxy that takes every further request on a connection, and methods in any case."""
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        timeout = 10
+
+        def handle(self) -> None:
+            while line := self.rfile.readline(65536).decode("latin-1").strip():
+                size = 0
+                while header := self.rfile.readline(65536).strip():
+                    name, _, value = header.lower().partition(b":")
+                    size = int(value) if name == b"content-length" else size
+                asked.append(f"{line} {self.rfile.read(size).decode()}".strip())
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1], asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_no_second_request_reaches_the_operators_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    further = "GET http://metadata.example/ HTTP/1.1\r\n\r\n"
+    first = "POST http://named.example/{} HTTP/1.1\r\n{}\r\n"
+    requests = (
+        first.format("length", "Content-Length: 4\r\n") + "body" + further,
+        first.format("none", "") + further,
+        first.format("chunked", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n" + further,
+        first.format("two", "Content-Length: 4\r\nContent-Length: 99\r\n") + "body" + further,
+        first.format("sign", "Content-Length: +4\r\n") + "body" + further,
+        "connect http://named.example/tunnel HTTP/1.1\r\n\r\n",
+    )
+    with lax_proxy() as (port, asked):
+        with socket.create_connection(("127.0.0.1", port)) as one:  # it works outside
+            one.sendall(requests[0].encode())
+            one.shutdown(socket.SHUT_WR)
+            while one.recv(65536):
+                pass
+        assert len(asked) == 2 and "metadata" in asked[1]
+        asked.clear()
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        code = f"""
+for request in {requests}:
+    with socket.create_connection(("127.0.0.1", 61080), timeout=30) as one:
+        one.sendall(request.encode())
+        one.recv(1)
+        attempt(one.sendall, b"GET http://late.example/ HTTP/1.1\\r\\n\\r\\n")  # later, too
+        attempt(one.shutdown, socket.SHUT_WR)
+        while attempt(one.recv, 65536)[2:3] not in ("'", "n"):  # b'' or ConnectionResetError
+            pass
+"""
+        in_sandbox(code, tmp_path, "named.example:80")
+    line = "POST http://named.example/{} HTTP/1.1"
+    assert sorted(asked) == [f"{line.format('length')} body", line.format("none")]

@@ -86,6 +86,7 @@ def test_links_and_scripts_on_the_path_lead_to_no_secret(
     _put(home / ".local/bin/script", f"#!{home}/.ssh/bin/key\n")
     _put(home / "bin/tool", "#!/bin/sh\n")
     monkeypatch.setenv("PATH", f"{home}/.local/bin:{home}/bin:{os.defpath}")
+    monkeypatch.setattr("isolated_hooks.run.situation.started_with", lambda: dict(os.environ))
     assert set(_ask(tmp_path / "tree", secrets).values()) == {"FileNotFoundError"}
 
 

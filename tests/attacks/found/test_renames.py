@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.attacks.place import quiet
 
-from isolated_hooks import IsolatedHookCaller
+from isolated_hooks import IsolatedHookCaller, Limits, Policy
+from isolated_hooks.sandbox import renames
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -76,3 +79,52 @@ def test_nothing_of_pid_1_and_nothing_read_only_moves(tmp_path: Path, monkeypatc
     assert "hunter2" not in found.get("leaked", "")
     assert (tree / ".git/config").read_text() == "[core]\n"
     assert not (tree / ".git/hooks/post-commit").exists()
+
+
+_ENDLESS = """
+import json, os, tempfile, threading
+
+def get_requires_for_build_wheel(config_settings=None):
+    top, stop = tempfile.mkdtemp(), threading.Event()
+    with open("source", "wb") as file:
+        for _ in range(100):
+            file.write(os.urandom(1 << 20))
+    def grow():
+        # As soon as pid 1 copies, the file gets longer than the space for temporary files.
+        while not os.listdir(top) and not stop.is_set():
+            pass
+        os.truncate("source", 1 << 40)
+    thread = threading.Thread(target=grow)
+    thread.start()
+    os.rename("source", f"{top}/moved")
+    size = os.path.getsize(f"{top}/moved")
+    stop.set()
+    thread.join()
+    with open("answer", "w") as file:
+        json.dump(size, file)
+    return []
+"""
+
+
+def test_a_file_that_grows_does_not_occupy_pid_1(tmp_path: Path) -> None:
+    (tmp_path / "backend.py").write_text(_ENDLESS)
+    policy = Policy(limits=Limits(temp_size=1 << 29))
+    IsolatedHookCaller(os.fspath(tmp_path), "backend", ["."], quiet, policy=policy).get_requires_for_build_wheel({})
+    assert json.loads((tmp_path / "answer").read_text()) == 100 << 20
+
+
+def test_a_directory_that_grows_deeper_than_a_stack_does_not_end_pid_1(tmp_path: Path) -> None:
+    here = top = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(sys.getrecursionlimit() + 100):
+        os.mkdir("d", dir_fd=here)
+        there = os.open("d", os.O_RDONLY, dir_fd=here)
+        if here != top:
+            os.close(here)
+        here = there
+    os.close(here)
+    try:
+        renames._remove(top, b"d")  # no error: what is too deep stays
+        assert os.listdir(top) == ["d"]
+    finally:
+        os.close(top)
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)

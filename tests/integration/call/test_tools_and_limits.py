@@ -77,6 +77,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ASDF_DATA_DIR", f"{home}/.asdf")
     directories = (f"{home}/.local/bin", f"{home}/.asdf/shims", f"{home}/.linuxbrew/bin", os.defpath)
     monkeypatch.setenv("PATH", ":".join(directories))
+    # These are the caller's own, and no frontend has added them.
+    monkeypatch.setattr("isolated_hooks.run.situation.started_with", lambda: dict(os.environ))
     return home
 
 

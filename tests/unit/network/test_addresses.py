@@ -34,7 +34,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[str, ...]) -> Non
             (address, "global")
             for address in "8.8.8.8 151.101.0.223 172.32.0.1 2a04:4e42::223 64:ff9b::808:808".split()
         ),
-        *((a, "private") for a in "10.1.2.3 172.31.255.255 192.168.0.1 100.64.0.1 127.0.0.1 127.9.9.9".split()),
+        *((a, "private") for a in "10.1.2.3 168.63.129.16 172.31.255.255 192.168.0.1 100.64.0.1 127.0.0.1".split()),
         *((a, "private") for a in "::1 fd00::1 fc00::1 64:ff9b::a00:1 64:ff9b::7f00:1".split()),
         *((a, "special") for a in "0.0.0.0 0.1.2.3 169.254.169.254 192.0.0.170 198.18.0.1 224.0.0.1 240.0.0.1".split()),
         *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,26 @@ def test_sockets_of_services_and_devices(tmp_path: Path) -> None:
     service = next(path for path in Path("/run").iterdir())
     (hint,) = hints_of(findings_of(evidence(tmp_path, output.format(service.name))))
     assert (hint.cause, hint.option) == ("service", "")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ("programs", "programs/sub", "tools/share", "modules/a", "other/.git/hooks", "venv/lib/site-packages",
+     "home/.cargo/registry", "home/.local/share/systemd/user"),
+)  # fmt: skip
+def test_no_line_opens_a_place_of_code_to_a_hook_that_asks_for_it(place: str, tmp_path: Path) -> None:
+    given = evidence(tmp_path, f"PermissionError: [Errno 13] Permission denied: '{tmp_path}/{place}/new'")
+    environ = {"PATH": f"{tmp_path}/programs:{tmp_path}/tools/bin:/usr/bin", "PYTHONPATH": f"{tmp_path}/modules"}
+    given = dataclasses.replace(given, outside=dataclasses.replace(given.outside, environ=environ))
+    for directory in (place, "tools/bin", "data"):
+        (tmp_path / directory).mkdir(parents=True, exist_ok=True)
+    assert options(given) == [""]
+    line = f"PermissionError: [Errno 13] Permission denied: '{tmp_path}/data/new'"
+    assert options(dataclasses.replace(given, lines=(line,))) == [f"--writable {tmp_path}/data"]
+
+
+def test_no_line_keeps_a_variable_whose_value_is_a_credential(tmp_path: Path) -> None:
+    given = evidence(tmp_path, "KeyError: 'INDEX'", dropped=("INDEX",))
+    for value, line in (("https://me:word@example.org", ""), ("https://example.org", "--env-keep INDEX")):
+        outside = dataclasses.replace(given.outside, environ={"INDEX": value})
+        assert options(dataclasses.replace(given, outside=outside)) == [line]

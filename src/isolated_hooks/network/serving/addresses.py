@@ -21,8 +21,10 @@ if False:
 
 GLOBAL, PRIVATE, SPECIAL = "global", "private", "special"
 # The registries of special-purpose addresses, https://www.iana.org/assignments/iana-ipv4-special-registry and
-# iana-ipv6-special-registry. ipaddress knows them too, but each version of Python other ones.
-_PRIVATE = "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1/128 fc00::/7"
+# iana-ipv6-special-registry. ipaddress knows them too, but each version of Python other ones. 168.63.129.16 is public,
+# and in Azure each virtual machine reaches its host there, which hands out its configuration: "What is IP address
+# 168.63.129.16?", learn.microsoft.com.
+_PRIVATE = "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 172.16.0.0/12 192.168.0.0/16 ::1/128 fc00::/7"
 _SPECIAL = (
     "0.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
     "224.0.0.0/3 2001::/23 2001:db8::/32 2002::/16 3fff::/20"

@@ -16,11 +16,13 @@ __all__ = ["Head", "MalformedError", "read_head", "read_until"]
 _MOST_BYTES = 16384
 _MOST_LINES = 100
 _SECONDS = 15.0
-_REQUEST = re.compile(rb"([A-Za-z-]{1,20}) ([!-~]{1,8192}) HTTP/1\.[01]")
+# Methods are in upper case: another proxy may take "connect" for CONNECT.
+_REQUEST = re.compile(rb"([A-Z-]{1,20}) ([!-~]{1,8192}) HTTP/1\.[01]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _AUTHORITY = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?"
 _CONNECT = re.compile(_AUTHORITY)
 _ABSOLUTE = re.compile(rf"[Hh][Tt][Tt][Pp]://{_AUTHORITY}(/[!-~]*|\?[!-~]*)?")
+_SIZE = re.compile(rb"[0-9]{1,18}")
 # Those of this connection, RFC 9110, 7.6.1; and Host, which follows from the request line.
 _OURS = frozenset(b"connection host keep-alive proxy-authorization proxy-connection te upgrade".split())
 
@@ -54,6 +56,17 @@ class Head:
         path = "" if self.tunnel else found[3] or "/"
         self._path = path if path.startswith("/") else f"/{path}"
         self._headers = [_header(line) for line in lines[1:]]
+
+    def body(self) -> int:
+        """Return how many bytes follow the head. Another proxy would take what comes then for a request of ours.
+
+        :raises MalformedError: two readers may find two sizes, RFC 9112, 6.3
+        """
+        sizes = [value for name, value in self._headers if name.lower() == b"content-length"]
+        chunked = any(name.lower() == b"transfer-encoding" for name, _ in self._headers)
+        if chunked or len(sizes) > 1 or not all(_SIZE.fullmatch(size) for size in sizes):
+            raise MalformedError("a request through the operator's proxy has one Content-Length, and is not chunked")
+        return int(sizes[0]) if sizes else 0
 
     def for_server(self, *, proxy_headers: bytes | None = None) -> bytes:
         """Return the head of the same request, for the server itself or for another proxy.

@@ -20,18 +20,23 @@ class _Way:
     :ivar ended: the source has ended, and so has the destination once ``data`` is written
     """
 
-    def __init__(self, source: socket.socket, to: socket.socket, count: Callable[[int], None]) -> None:
-        self.source, self.to, self.count = source, to, count
+    def __init__(
+        self, source: socket.socket, to: socket.socket, count: Callable[[int], None], most: int | None = None
+    ) -> None:
+        self.source, self.to, self.count, self.left = source, to, count, most
         self.data = b""
         self.ended = False
         self.closed = False
 
     def read(self) -> None:
         try:
-            self.data = self.source.recv(_BLOCK)
+            data = self.source.recv(_BLOCK)
         except BlockingIOError:
             return
-        self.ended = not self.data
+        self.ended = not data
+        self.data = data[: self.left]
+        if self.left is not None:
+            self.left -= len(self.data)
 
     def write(self) -> None:
         try:
@@ -48,14 +53,19 @@ class _Way:
 
 
 def relay(
-    client: socket.socket, server: socket.socket, sent: Callable[[int], None], received: Callable[[int], None]
+    client: socket.socket,
+    server: socket.socket,
+    sent: Callable[[int], None],
+    received: Callable[[int], None],
+    most: int | None = None,
 ) -> None:
     """Copy until both ends have ended, one has failed, or neither has said anything for ten minutes.
 
     :param sent: gets the number of bytes of each piece that goes to the server
     :param received: gets the same for those that come from it
+    :param most: how many bytes go to the server at most; we take in and drop what the client sends after them
     """
-    ways = (_Way(client, server, sent), _Way(server, client, received))
+    ways = (_Way(client, server, sent, most), _Way(server, client, received))
     for one in (client, server):
         one.setblocking(False)
     try:

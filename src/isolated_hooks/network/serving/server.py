@@ -29,6 +29,10 @@ _UNNAMED = "the policy does not name it"
 _REASONS = {200: b"Connection established", 400: b"Bad Request", 403: b"Forbidden", 502: b"Bad Gateway"}
 
 
+# What to send first to the server and to the client, and the most that the client may send after that.
+_Pieces = tuple[bytes, bytes, int | None]
+
+
 def main() -> None:
     """Serve one hook. The order comes on stdin, which stays open as long as the frontend lives."""
     order = marshal.loads(_read(int.from_bytes(_read(4), "little")))
@@ -159,36 +163,41 @@ class Server:
             _refuse(client, 403, f"{place}: {_UNNAMED}; to allow it, add --network {place}")
             return
         try:
-            server, first, answer = self._open(request, target)
+            server, pieces = self._open(request, target)
         except RefusedError as problem:
             self.ledger.entry(target.name, target.port, str(problem))
             _refuse(client, 502, f"{target.name}:{target.port}: {problem}")
             return
         with server:
             entry = self.ledger.entry(target.name, target.port)
-            self._pass(client, server, first, answer, entry)
+            self._pass(client, server, pieces, entry)
 
-    def _open(self, request: head.Head, target: Target) -> tuple[socket.socket, bytes, bytes]:
-        """Connect. Return the connection, what to send there first, and what to send to the client first."""
+    def _open(self, request: head.Head, target: Target) -> tuple[socket.socket, _Pieces]:
+        """Connect. Return the connection and what passes through it."""
         proxy = target.proxies.get("connect" if request.tunnel else "plain")
         if proxy is not None and request.tunnel:
             server, rest = upstream.tunnel(proxy, target)
-            return server, request.rest, _established() + rest
+            return server, (request.rest, _established() + rest, None)
         if proxy is not None:
-            first = request.for_server(proxy_headers=upstream.headers(proxy))
-            return upstream.reach(proxy), first + request.rest, b""
+            try:
+                most = request.body()
+            except head.MalformedError as problem:
+                raise RefusedError(str(problem)) from problem
+            first, rest = request.for_server(proxy_headers=upstream.headers(proxy)), request.rest[:most]
+            return upstream.reach(proxy), (first + rest, b"", most - len(rest))
         server = addresses.connect(self.resolver.addresses(target), target.port)
         if request.tunnel:
-            return server, request.rest, _established()
-        return server, request.for_server() + request.rest, b""
+            return server, (request.rest, _established(), None)
+        return server, (request.for_server() + request.rest, b"", None)
 
-    def _pass(self, client: socket.socket, server: socket.socket, first: bytes, answer: bytes, entry: Entry) -> None:
+    def _pass(self, client: socket.socket, server: socket.socket, pieces: _Pieces, entry: Entry) -> None:
+        first, answer, most = pieces
         client.settimeout(60)
         server.settimeout(60)
         client.sendall(answer)
         server.sendall(first)
         entry.add(sent=len(first))
-        relay(client, server, lambda size: entry.add(sent=size), lambda size: entry.add(received=size))
+        relay(client, server, lambda size: entry.add(sent=size), lambda size: entry.add(received=size), most)
 
 
 def _listener(channel: socket.socket) -> socket.socket | None:

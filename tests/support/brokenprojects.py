@@ -49,10 +49,10 @@ class Broken:
 
 
 def _tool(base: Path) -> None:
-    """Write a program that starts another one, as wrappers and shims do. Nothing but its text says so."""
+    """Write a program that computes the path of another one and starts it, as some wrappers do."""
     for name, text in (
         ("home/tools/myprotoc", "exit 0"),
-        ("home/.local/bin/myprotoc", f"exec {base}/home/tools/myprotoc"),
+        ("home/.local/bin/myprotoc", 'exec "$(dirname "$0")/../../tools/myprotoc"'),
     ):
         (base / name).parent.mkdir(parents=True)
         (base / name).write_text(f"#!/bin/sh\n{text}\n")

@@ -98,7 +98,7 @@ def test_a_limit_that_ended_a_hook_is_raised_by_the_line_of_the_hint(name: str, 
     else:
         done = command("run", "--limit", "wall-time=2", "sleep", "20", cwd=project)
     assert done.returncode == (124 if name == "run" else 1), done.stderr
-    assert "  1. it met the limit wall-time of 2 seconds\n     add: --limit wall-time=4 " in block_of(done.stderr)
+    assert "  1. it met the limit wall-time of 2 seconds\n     add: --limit wall-time=4 " in done.stderr
 
 
 def test_a_credential_is_not_offered(tmp_path: Path) -> None:

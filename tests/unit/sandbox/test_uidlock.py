@@ -82,13 +82,18 @@ def test_the_next_place_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (place / "isolated-hooks-uids").exists()
 
 
+def _uid_of_nobody() -> int:
+    """Return a uid of no account, hook or other suite: two in a row, for this process alone."""
+    return 30000 + 2 * (os.getpid() % 10000)
+
+
 @root_only
 @pytest.mark.parametrize("refused", [False, True], ids=["getpriority", "proc"])
 def test_a_uid_of_a_process_is_in_use(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
     def refuse(*_: int) -> int:
         raise PermissionError
 
-    uid = 61183  # beside the range, so no hook has it
+    uid = _uid_of_nobody()
     assert not identity._uids_in_use()(uid)
     process = subprocess.Popen(["/bin/sleep", "60"], user=uid, group=uid, extra_groups=())
     try:
@@ -96,7 +101,7 @@ def test_a_uid_of_a_process_is_in_use(monkeypatch: pytest.MonkeyPatch, refused: 
             monkeypatch.setattr(os, "getpriority", refuse)
         in_use = identity._uids_in_use()
         assert in_use(uid)
-        assert not in_use(uid - 1)
+        assert not in_use(uid + 1)
     finally:
         process.kill()
         process.wait()
@@ -104,7 +109,7 @@ def test_a_uid_of_a_process_is_in_use(monkeypatch: pytest.MonkeyPatch, refused: 
 
 @root_only
 def test_a_process_above_is_found_by_the_proc_that_shows_it() -> None:
-    uid = 61182
+    uid = _uid_of_nobody()
     code = f"from isolated_hooks.sandbox import identity as i; print(i._uids_in_use()({uid}), i._has_processes({uid}))"
     process = subprocess.Popen(["/bin/sleep", "60"], user=uid, group=uid, extra_groups=())
     try:

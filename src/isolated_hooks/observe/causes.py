@@ -32,6 +32,7 @@ _MISSING = re.compile(
 )
 _REFUSED = re.compile(r"read-only file system|permission denied|not permitted", re.IGNORECASE)
 _DENIED = re.compile(r"permission denied|not permitted|EACCES", re.IGNORECASE)
+_RELATIVE = re.compile(r"['\"]([\w.+-][^'\"\n]{0,500})['\"]")
 _WORD = re.compile(r"[^\s:;,\"'=()<>|&`]{1,1000}")
 _PROGRAMS = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -259,6 +260,18 @@ def _write(evidence: Evidence, path: str, directory: str) -> Iterator[Finding]:
         yield Finding(cause=Cause.WRITE, what=path, value=directory)
 
 
+def _source(evidence: Evidence) -> Iterator[Finding]:
+    """Find a path in the source tree, relative to it, that the policy makes read-only."""
+    outside, refusing = evidence.outside, (line for line in reversed(evidence.lines) if _REFUSED.search(line))
+    if evidence.read_only:
+        for word in _some(match[1] for line in refusing for match in _RELATIVE.finditer(line)):
+            path = os.path.normpath(os.path.join(outside.source, word))
+            existing = outside.existing(path)
+            if existing is not None and is_within(existing, outside.source):
+                yield from _write(evidence, path, existing)
+                return
+
+
 def _modes(evidence: Evidence) -> Iterator[Finding]:
     """Find a place in the source tree whose mode keeps its owner from writing: without a sandbox, root may."""
     outside, denied = evidence.outside, (line for line in reversed(evidence.lines) if _DENIED.search(line))
@@ -328,6 +341,7 @@ _FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _programs,
     _headers,
     _paths,
+    _source,
     _modes,
     _variables,
     _repositories,

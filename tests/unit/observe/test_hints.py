@@ -186,3 +186,10 @@ def test_no_line_keeps_a_variable_whose_value_is_a_credential(tmp_path: Path) ->
     for value, line in (("https://me:word@example.org", ""), ("https://example.org", "--env-keep INDEX")):
         outside = dataclasses.replace(given.outside, environ={"INDEX": value})
         assert options(dataclasses.replace(given, outside=outside)) == [line]
+
+
+def test_a_relative_path_in_a_tree_that_the_policy_makes_read_only(tmp_path: Path) -> None:
+    output = "error: could not create 'src/x.egg-info': Read-only file system"
+    (hint,) = hints_of(findings_of(evidence(tmp_path, output, read_only=True)))
+    assert (hint.cause, hint.option) == ("source", "--source read-write")
+    assert options(evidence(tmp_path, output)) == []

@@ -30,7 +30,12 @@ __all__ = [
 
 
 class IsolatedHooksError(Exception):
-    """The base class of every error that this package defines."""
+    """The base class of every error that this package defines.
+
+    :ivar explanation: the same as :attr:`HookReport.explanation`, if a hook that ran has raised the error; not pickled
+    """
+
+    explanation = ""
 
 
 class PolicyError(IsolatedHooksError, ValueError):

@@ -6,10 +6,40 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .observe.hints import Hint
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .results.artefacts import Artefact
+from .results.details import Details
 
-__all__ = ["HookReport"]
+__all__ = ["Connection", "HookReport"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """Connections that a hook has asked the proxy for, to one host and port and with one outcome.
+
+    Neither a path nor any content stands here. A hook chooses the names that it asks for, so only so many of those that
+    were refused stand here; the rest is one entry without a host.
+
+    :ivar host: the name or the address
+    :ivar port: the port; 0 if the request was none
+    :ivar count: how many connections there were
+    :ivar sent: bytes to the host
+    :ivar received: bytes from the host
+    :ivar problem: why they were refused or failed; empty if they were made
+    """
+
+    host: str
+    port: int
+    count: int
+    sent: int = 0
+    received: int = 0
+    problem: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the connections were made."""
+        return not self.problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +60,11 @@ class HookReport:
         that no later git command obeys them
     :ivar notes: sentences about things that the hook has outside and lacked inside, and about those that we could not
         look through
+    :ivar details: what the hook left, changed and used; only if the caller of the hook asked for it
+    :ivar connections: the connections that the hook has asked for, if the policy names the hosts that it may reach
+    :ivar hints: what the sandbox may have had to do with a failure, the most likely cause first
+    :ivar explanation: the same as a block of at most twelve lines, or an empty text if the call did not fail
+    :ivar denied: what an observed hook asked for and did not get, whether it failed or not, and who asked
     """
 
     hook: str
@@ -43,6 +78,11 @@ class HookReport:
     launcher: str = ""
     set_aside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    details: Details | None = None
+    connections: tuple[Connection, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    explanation: str = ""
+    denied: tuple[Hint, ...] = ()
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""
@@ -60,7 +100,11 @@ class HookReport:
         )
         artefacts = (Artefact(**artefact) for artefact in document["artefacts"])
         changed: dict[str, Any] = {"protections": tuple(statuses), "artefacts": tuple(artefacts)}
+        changed["connections"] = tuple(Connection(**entry) for entry in document.get("connections", ()))
         changed |= {name: tuple(document.get(name, ())) for name in ("dropped", "set_aside", "notes")}
+        if document.get("details") is not None:
+            changed["details"] = Details.from_dict(document["details"])
+        changed |= {name: tuple(Hint(**hint) for hint in document.get(name, ())) for name in ("hints", "denied")}
         return cls(**{**document, **changed})
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from .hookcall import HookCall, SubprocessRunner
 from .plan.holds import unprotected
 from .policy import Policy
 from .report import HookReport
+from .run.discard import DiscardedTrees
 from .run.hook import HookRun
 
 __all__ = ["IsolatedRunner", "SubprocessRunner"]
@@ -30,6 +31,10 @@ class IsolatedRunner:
         of these sdists even if the policy has no deep check
     :ivar own_environment: the frontend starts every program with an environment whose search paths lead into no tree
         that hooks may write to, so there is no :class:`WritablePathWarning`
+    :ivar detailed: reports say what each hook changed in the source tree, left in its HOME, and used, which costs a
+        walk of the tree before and after each hook
+    :ivar observes: reports say what each hook asked for and did not get, also if it succeeds. Pid 1 looks at each call
+        that opens, finds or executes something, which makes a hook slower
     :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
@@ -41,6 +46,9 @@ class IsolatedRunner:
         self.reports: list[HookReport] = []
         self.unpacked: Collection[str] = ()
         self.own_environment = False
+        self.detailed = False
+        self.observes = False
+        self._discards = DiscardedTrees()
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
@@ -74,4 +82,7 @@ class IsolatedRunner:
         run = HookRun(call, self.policy, self.inner, dict(extra_environ or {}), self.reports.append)
         run.unpacked = call.hook in self.unpacked
         run.warns = not self.own_environment
+        run.discards = self._discards
+        run.detailed = self.detailed
+        run.observes = self.observes
         run.execute()

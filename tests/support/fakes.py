@@ -123,6 +123,21 @@ class FakeFilesystem:
     def private(self, path: str) -> tuple[str, ...]:
         return tuple(p for p in self.not_for_all if p.startswith(f"{path}/"))
 
+    def is_private(self, path: str) -> bool:
+        return path in self.not_for_all
+
+    def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+        named = (p for p in self.entries if p.startswith(f"{path}/") and os.path.basename(p) in names)
+        return (*named, *self.private(path))
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        texts = (self.text(f"{directory}/{name}") for name in self.names(directory)[:limit])
+        return tuple(text[2:].split()[0] for text in texts if text.startswith("#!/"))
+
+    def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
+        lines = self.text(index).split()
+        return frozenset(p for p in paths if any(is_within(f"/{line}", f"/{p}") for line in lines))
+
     def real(self, path: str) -> str | None:
         """Return the path without links, as realpath(3) would."""
         return self._walk(path)

@@ -135,6 +135,7 @@ def _toml(name: str) -> str:
 
 def _option(option: Option) -> str:
     value = "|".join(option.choices) or option.metavar
+    value = f"[{value}]" if option.alone else value
     return f"``{option.flag}{' ' * bool(value)}{value}``" + (", may be repeated" if option.repeated else "")
 
 

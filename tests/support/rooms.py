@@ -15,17 +15,19 @@ from pathlib import Path
 
 import coverage
 
-#: The least that each room has as root, rounded down. ``.ci/run`` measures the unit tests, the attacks on results and
-#: the tests of the caller, and no others; ``nox -s full`` measures every test, so it reaches more. Raise a number once
-#: it is higher. The goal is 95 for the last five.
+#: The least that each room has as root, rounded down. ``.ci/run`` measures the unit tests, the attacks on results,
+#: and some tests of real calls, and no others; ``nox -s full`` measures every test, so it reaches more. Raise a number
+#: once it is higher. The goal is 95 for the last five.
 FLOORS = {
-    "facade": 78,
-    "cli": 44,
-    "frontends": 45,
-    "selftest": 55,
-    "launchers": 53,
-    "run": 86,
-    "results": 97,
+    "facade": 90,
+    "cli": 64,
+    "frontends": 58,
+    "selftest": 88,
+    "launchers": 72,
+    "observe": 84,
+    "network": 50,
+    "run": 87,
+    "results": 98,
     "policy": 99,
     "plan": 96,
     "files": 92,

@@ -49,7 +49,7 @@ of_a_file: Policy = load_policy("policy.toml").for_package("name")
 required: frozenset[Protection] = policy.require
 paths: tuple[str, ...] = policy.expose
 
-Policy(network="yes")  # type: ignore[arg-type]
+Policy(network=1)  # type: ignore[arg-type]
 Policy(source="discard-all")  # type: ignore[arg-type]
 Policy(["build_wheel"])  # type: ignore[call-arg]
 

@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
 from ..startup import end_at_interrupts, raise_interrupts
 from ..text import visible
-from .messages import error
+from .messages import error, note
 
 __all__ = ["exit_code_of", "main"]
 
@@ -28,6 +28,7 @@ TRACEBACKS = "ISOLATED_HOOKS_TRACEBACK"
 
 _COMMANDS = {
     "build": "do the same as 'python -m build', with every hook in a sandbox",
+    "learn": "build in a discarded copy, observed, and print the smallest policy under which a project builds",
     "fromager": "run fromager, with every hook in a sandbox",
     "pip": "run pip, with every hook in a sandbox, including the hooks of build requirements",
     "run": "run any command under the same policy, for instance a shell",
@@ -68,6 +69,8 @@ def _ended(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except IsolatedHooksError as problem:
         error(str(problem))
+        if problem.explanation:
+            note(problem.explanation)
         return exit_code_of(type(problem))
     except BrokenPipeError:
         # The reader has closed the pipe. Write nothing more to it, not even in the interpreter's last flush.

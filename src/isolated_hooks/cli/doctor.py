@@ -24,7 +24,7 @@ from ..run import trial
 from ..run.command import check_host
 from ..run.means import means_of
 from ..run.platform_check import check_platform
-from .options import add_policy_options, policy_of
+from .options import add_policy_options, policy_of, spelled_out
 
 #: The version of the JSON document. It changes when a key changes its meaning or disappears.
 VERSION = 1
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="isolated-hooks doctor", description="Report what this host offers.")
     parser.add_argument("--json", action="store_true", help="print a JSON document instead of tables")
     add_policy_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(spelled_out(parser, arguments))
     policy = policy_of(options)
     document = examine(policy)
     if options.json:

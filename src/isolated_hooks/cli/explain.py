@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -12,12 +13,13 @@ import pyproject_hooks
 
 from ..errors import PolicyError
 from ..hookcall import OUTPUTS, HookCall
-from ..plan import Layout
+from ..plan import Discarded, Layout
+from ..plan.identities import choose_identity
 from ..plan.planner import plan_hook
 from ..policy import HOOKS
 from ..run.situation import situation_of
 from ..text import visible
-from .options import add_policy_options, policy_of
+from .options import add_policy_options, policy_of, spelled_out
 
 _LAYOUT = Layout(*(f"(workspace)/{name}" for name in ("scratch", "control", "staging", "empty", "nothing")))
 _CONTROL = "/tmp/(control directory)"
@@ -34,12 +36,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--python", default=sys.executable, help=text)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     add_policy_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(spelled_out(parser, arguments))
     source = os.path.abspath(options.srcdir)
     if not os.path.isdir(source):
         raise PolicyError(f"the source tree {visible(source)!r} is not a directory")
     policy = policy_of(options)
-    plan = plan_hook(_call(options.hook, source, options.python), policy, situation_of(source, policy), _LAYOUT, {})
+    situation = situation_of(source, policy)
+    if policy.source == "discard":
+        confined = choose_identity(situation.owners, situation.refused)[0].confined
+        situation = dataclasses.replace(situation, discarded=Discarded("(view)", overlay=not confined))
+    plan = plan_hook(_call(options.hook, source, options.python), policy, situation, _LAYOUT, {})
     if options.json:
         print(json.dumps(plan.to_dict(), indent=2))
     else:

@@ -13,6 +13,7 @@ from ..frontends import fromager
 from ..frontends.filtering import filtering
 from ..frontends.fromager.policies import SWITCH
 from ..run.command import check_host
+from ..run.explaining import LOGGER
 from . import TRACEBACKS, messages
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     # width of the terminal only if stdout is that terminal.
     # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.
     logging.raiseExceptions = TRACEBACKS in os.environ
+    logging.getLogger(LOGGER).propagate = False  # the summary shows what it says
     shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
     with filtering() if shows_hooks else contextlib.nullcontext():
         code, reports = fromager.run(theirs, policies, prog=_PROG)

@@ -10,11 +10,12 @@ from typing import Any
 
 from ..errors import PolicyError
 from ..policy import Policy, load_policy
+from ..policy.hosts import ALL
 from ..policy.keys import KEYS
 from ..policy.limits import LIMITS, parse_limit, parse_limit_value
 from ..policy.option import Option
 
-__all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of"]
+__all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of", "spelled_out"]
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,8 @@ def _add(group: argparse._ArgumentGroup, option: Option | None) -> None:
         settings["metavar"] = option.metavar
     if option.choices:
         settings["choices"] = option.choices
+    if option.alone:
+        settings |= {"nargs": "?", "const": option.alone}
     if option.repeated:
         settings |= {"action": "append", "help": f"{option.help}; may be repeated"}
     group.add_argument(option.flag, **settings)
@@ -53,15 +56,47 @@ def leading_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -
 
     A ``--`` between the two is dropped.
     """
+    arguments = spelled_out(parser, arguments, leading=True)
     position = 0
-    while position < len(arguments):
-        name, equals, _ = arguments[position].partition("=")
-        action = parser._option_string_actions.get(name)
-        if action is None:
+    while position < len(arguments) and (size := _size(parser, arguments[position])):
+        position += size
+    following = arguments[position:]
+    return arguments[:position], following[1:] if following[:1] == ["--"] else following
+
+
+def spelled_out(parser: argparse.ArgumentParser, arguments: Sequence[str], *, leading: bool = False) -> list[str]:
+    """Write an option that stands alone, although it may have a value, with its value for that: ``--network=all``.
+
+    argparse would take the next argument for its value, whatever that is. A value has a colon; a path that has one
+    begins with ``/`` or ``.``.
+
+    :param leading: only until the first argument that is neither an option of the parser nor the value of one
+    """
+    result, position = [*arguments], 0
+    while position < len(result) and result[position] != "--":
+        argument = result[position]
+        size = _size(parser, argument)
+        if size == 0 and leading:
             break
-        position += 1 if equals or action.nargs == 0 else 2
-    following = list(arguments[position:])
-    return list(arguments[:position]), following[1:] if following[:1] == ["--"] else following
+        action = parser._option_string_actions.get(argument)
+        if action is not None and action.nargs == "?":
+            following = "".join(result[position + 1 : position + 2])
+            if ":" in following and not following.startswith(("-", "/", ".")):
+                result[position : position + 2] = [f"{argument}={following}"]
+            else:
+                result[position] = f"{argument}={action.const}"
+            size = 1
+        position += size or 1
+    return result
+
+
+def _size(parser: argparse.ArgumentParser, argument: str) -> int:
+    """Return how many arguments an option has, with itself; 0 if this is no option of the parser."""
+    name, equals, _ = argument.partition("=")
+    action = parser._option_string_actions.get(name)
+    if action is None:
+        return 0
+    return 1 if equals or action.nargs == 0 else 2
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -102,12 +137,25 @@ def _with_options(policy: Policy, options: argparse.Namespace) -> Policy:
         value = getattr(options, key.option.attribute)
         if value is None:
             continue
+        if name == "network":
+            changes[name] = _network(policy, key.option.flag, value)
+            continue
         if key.paths:
             value = [_absolute(key.option.flag, path) for path in value]
         changes[name] = (*getattr(policy, name), *value) if key.option.repeated else value
     if limits := _limits(options):
         changes["limits"] = dataclasses.replace(policy.limits, **limits)
     return dataclasses.replace(policy, **changes)
+
+
+def _network(policy: Policy, flag: str, values: Sequence[str]) -> bool | tuple[str, ...]:
+    """Return the whole network, or the hosts of the file and of the options: these replace a ``true`` of the file."""
+    if ALL not in values:
+        earlier = () if isinstance(policy.network, bool) else policy.network
+        return (*earlier, *values)
+    if set(values) != {ALL}:
+        raise PolicyError(f"{flag}: expected either the whole network or HOST:PORT, got both: leave {flag} alone out")
+    return True
 
 
 def _absolute(flag: str, path: str) -> str:

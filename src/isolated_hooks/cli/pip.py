@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from ..frontends import pip
 from ..run.command import check_host
+from ..run.explaining import LOGGER
 from . import TRACEBACKS, exit_code_of, messages
-from .options import add_output_options, add_policy_options, policy_of
+from .options import add_output_options, add_policy_options, policy_of, spelled_out
 
 _PROG = "isolated-hooks pip"
 _COMMANDS = frozenset(
@@ -40,11 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     add_output_options(parser)
     # Some of pip's options have the same names as ours, so ours come before pip's command.
     end = next((i for i, argument in enumerate(arguments) if argument in _COMMANDS), len(arguments))
-    options, general = parser.parse_known_args(arguments[:end])
+    options, general = parser.parse_known_args(spelled_out(parser, arguments[:end]))
     theirs = [*general, *arguments[end:]]
     policy = policy_of(options)
     # Otherwise logging prints a traceback for each message that the output does not take, of a full disk for instance.
     logging.raiseExceptions = TRACEBACKS in os.environ
+    logging.getLogger(LOGGER).propagate = False  # the summary shows what it says
     builds = bool(_BUILDING.intersection(theirs)) and not _HELP.intersection(theirs)
     ready = functools.partial(check_host, policy) if builds else None
     outcome = pip.run(theirs, policy, prog=_PROG, pip=options.pip, raw_output=options.raw_output, ready=ready)

@@ -21,7 +21,7 @@ from ..policy import Policy
 from ..report import HookReport
 from ..run.command import run_command
 from . import messages
-from .options import add_policy_options, policy_of
+from .options import add_policy_options, policy_of, spelled_out
 from .terminal import PseudoTerminal
 
 _PROG = "isolated-hooks run"
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="print the protections at the end")
     # All arguments after the command belong to it, even those that look like our options.
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD", help="the command and its arguments")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(spelled_out(parser, arguments, leading=True))
     options.command = options.command[options.command[:1] == ["--"] :]
     if not options.command:
         parser.error("the following arguments are required: CMD")
@@ -52,9 +52,11 @@ def main(arguments: Sequence[str]) -> int:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
         messages.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds: limit {problem.limit!r}")
+        messages.note(problem.explanation)
         return 124
     except HookKilledError as problem:
         messages.error(f"{options.command[0]}: killed: it exceeded the limit {problem.limit!r} of {problem.value}")
+        messages.note(problem.explanation)
         return 128 - problem.returncode
     except SandboxUnavailableError as problem:
         messages.error(str(problem))

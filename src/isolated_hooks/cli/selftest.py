@@ -25,7 +25,7 @@ from ..selftest.findings import Finding, Result, findings
 from ..selftest.promises import Promise
 from ..text import visible
 from . import messages
-from .options import add_policy_options, policy_of
+from .options import add_policy_options, policy_of, spelled_out
 
 #: The version of the JSON document. It changes when a key changes its meaning or disappears.
 VERSION = 1
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print a JSON document instead of a table")
     parser.add_argument("--list", action="store_true", help="list the attacks, and run none of them")
     add_policy_options(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(spelled_out(parser, arguments))
     policy = policy_of(options)
     if options.list:
         print("\n".join(f"{attack.name:24} {attack.tries}" for attack in HARMLESS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import secrets
 import stat
@@ -174,4 +175,8 @@ def _for_message(name: bytes) -> str:
 
 
 def _unreadable(text: str, error: OSError) -> UntrustedResultError:
-    return UntrustedResultError(f"the hook's file or directory cannot be opened ({error.strerror})", text)
+    if error.errno == errno.ELOOP:  # O_NOFOLLOW, open(2)
+        reason = "it is a symbolic link, expected a file or directory of its own"
+    else:
+        reason = str(error.strerror)
+    return UntrustedResultError(f"the hook's file or directory cannot be opened ({reason})", text)

@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-__all__ = ["links_of", "private_beneath", "private_entries", "private_near"]
+__all__ = ["links_of", "named_near", "private_beneath", "private_entries", "private_near"]
 
 # The seconds after which we walk a directory again. A walk of the whole system takes about a second, so a mode that
 # changes in between counts only afterwards.
@@ -41,8 +41,32 @@ def _private(top: str, _period: int) -> tuple[str, ...]:
     return tuple(private_entries(top, None))
 
 
-def private_entries(top: str, limit: int | None) -> Iterator[str]:
-    """Yield the private entries beneath a directory, and nothing beneath those. The nearest entries come first."""
+def named_near(top: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+    """Return the topmost paths beneath a directory that have one of some names or are private, judged by their modes.
+
+    We look at ``limit`` entries at most, once a minute. A directory that itself is private says nothing by its modes.
+    """
+    return _named_near(top, names, limit, int(time.monotonic() // _FRESH))
+
+
+@functools.lru_cache(maxsize=16)
+def _named_near(top: str, names: frozenset[str], limit: int, _period: int) -> tuple[str, ...]:
+    try:
+        private = os.stat(top).st_mode & 0o005 != 0o005
+    except OSError:
+        return ()
+    return tuple(private_entries(top, limit, names, modes=not private))
+
+
+def private_entries(
+    top: str, limit: int | None, names: frozenset[str] = frozenset(), *, modes: bool = True
+) -> Iterator[str]:
+    """Yield the private entries beneath a directory, and nothing beneath those. The nearest entries come first.
+
+    :param limit: the number of entries to look at
+    :param names: entries with one of these names count too
+    :param modes: entries count by their modes
+    """
     todo = collections.deque([top])
     while todo:
         try:
@@ -51,9 +75,11 @@ def private_entries(top: str, limit: int | None) -> Iterator[str]:
                     if limit is not None:
                         limit -= 1
                     mode = entry.stat(follow_symlinks=False).st_mode
-                    if stat.S_ISDIR(mode) and mode & 0o005 == 0o005:
+                    if entry.name in names:
+                        yield entry.path
+                    elif stat.S_ISDIR(mode) and (not modes or mode & 0o005 == 0o005):
                         todo.append(entry.path)
-                    elif stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not mode & 0o004):
+                    elif modes and (stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not mode & 0o004)):
                         yield entry.path
         except OSError:
             continue  # the top is a file, or the directory is gone by now

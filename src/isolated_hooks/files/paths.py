@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
-from .listing import links_of, private_beneath, private_near
+from .gitindex import tracked
+from .listing import links_of, named_near, private_beneath, private_near
+from .programs import needs_of_programs
 
-__all__ = ["Filesystem", "Kind", "RealFilesystem", "Repositories", "is_within", "resolve"]
+__all__ = ["Filesystem", "Kind", "RealFilesystem", "Remembered", "Repositories", "above", "is_within", "resolve"]
 
 Kind = Literal["file", "directory", "link", "device", "other"]
 _MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
@@ -66,6 +69,21 @@ class Filesystem(Protocol):
         Return nothing for a directory that itself is private: the modes beneath it were not chosen to keep others out.
         """
 
+    def is_private(self, path: str) -> bool:
+        """Return whether the mode of a file or directory keeps others from reading it, or from entering it."""
+
+    def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+        """Return the paths beneath a directory that have one of some names, and what :meth:`private_near` does.
+
+        We look at no more than ``limit`` entries, those nearest to ``path`` first, and at nothing beneath what we find.
+        """
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        """Return the absolute paths that the first programs of a directory name: interpreters, and their libraries."""
+
+    def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
+        """Return those of some paths, from the top of a working tree, that an index of git names or has parts of."""
+
 
 class RealFilesystem:
     """The filesystem of this host."""
@@ -121,9 +139,74 @@ class RealFilesystem:
             status = os.stat(path)
         except OSError:
             return ()
-        if status.st_mode & 0o005 != 0o005:
+        if _is_private(status.st_mode):
             return ()
         return private_near(path, limit, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+    def is_private(self, path: str) -> bool:
+        try:
+            return _is_private(os.stat(path).st_mode)
+        except OSError:
+            return False
+
+    def named_near(self, path: str, names: frozenset[str], limit: int) -> tuple[str, ...]:
+        return named_near(path, names, limit)
+
+    def needs_of_programs(self, directory: str, limit: int) -> tuple[str, ...]:
+        return needs_of_programs(directory, limit)
+
+    def tracked(self, index: str, paths: tuple[str, ...]) -> frozenset[str]:
+        return tracked(index, paths)
+
+
+class Remembered:
+    """A filesystem that asks another one each question once. Use it for one plan: a hook may change the next answer.
+
+    A plan asks two thousand questions about some three hundred paths.
+    """
+
+    def __init__(self, filesystem: Filesystem) -> None:
+        self._filesystem = filesystem
+        self._kinds: dict[str, Kind | None] = {}
+        self._targets: dict[str, str] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._real: dict[str, tuple[str | None, dict[str, str]]] = {}
+        self.text = filesystem.text
+        self.size = filesystem.size
+        self.links = filesystem.links
+        self.private = filesystem.private
+        self.private_near = filesystem.private_near
+        self.is_private = filesystem.is_private
+        self.named_near = filesystem.named_near
+        self.needs_of_programs = filesystem.needs_of_programs
+        self.tracked = filesystem.tracked
+
+    def kind(self, path: str) -> Kind | None:
+        try:
+            return self._kinds[path]
+        except KeyError:
+            return self._kinds.setdefault(path, self._filesystem.kind(path))
+
+    def readlink(self, path: str) -> str:
+        if path not in self._targets:
+            self._targets[path] = self._filesystem.readlink(path)
+        return self._targets[path]
+
+    def names(self, path: str) -> tuple[str, ...]:
+        if path not in self._names:
+            self._names[path] = () if self._kinds.get(path) == "file" else self._filesystem.names(path)
+        return self._names[path]
+
+    def resolve(self, path: str) -> tuple[str | None, dict[str, str]]:
+        """Return what :func:`resolve` does. Nobody may change the dictionary."""
+        if path not in self._real:
+            self._real[path] = _resolve(self, path)
+        return self._real[path]
+
+
+def _is_private(mode: int) -> bool:
+    needed = 0o005 if stat.S_ISDIR(mode) else 0o004
+    return mode & needed != needed
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -131,8 +214,23 @@ def is_within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, str]]:
+def above(path: str) -> Iterator[str]:
+    """Yield ``path`` and every directory that it is within, the nearest first, as :func:`is_within` sees them."""
+    yield path
+    end = path.rfind("/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind("/", 0, end)
+    if path != "/":
+        yield "/"
+
+
+def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, Mapping[str, str]]:
     """Return the real path of ``path``, or ``None`` if it does not exist, and each link on the way with its target."""
+    return filesystem.resolve(path) if isinstance(filesystem, Remembered) else _resolve(filesystem, path)
+
+
+def _resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, str]]:
     links: dict[str, str] = {}
     hops = 0
     done, todo = "/", [part for part in path.split("/") if part]
@@ -143,7 +241,7 @@ def resolve(filesystem: Filesystem, path: str) -> tuple[str | None, dict[str, st
         if part == "..":
             done = os.path.dirname(done)
             continue
-        here = os.path.join(done, part)
+        here = f"{done}/{part}" if done != "/" else f"/{part}"
         kind = filesystem.kind(here)
         if kind is None:
             return None, links

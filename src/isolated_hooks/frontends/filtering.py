@@ -8,7 +8,9 @@ affected.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import fcntl
+import functools
 import os
 import select
 import sys
@@ -19,45 +21,89 @@ from typing import Any
 from ..hookcall import SubprocessRunner
 from ..outputfilter import OutputFilter
 from ..runner import IsolatedRunner
+from .progress import StatusLine, status_line
 from .restore import Restoring
 
 __all__ = ["FilteringRunner", "filtered", "filtering", "text_filtered"]
 
 _BLOCK = 1 << 16
+# How much of the end of a command's output we keep, to explain a failure.
+_KEPT = 1 << 16
 # A process may still hold a stream open when the runner has returned: an interrupted runner is killing its child.
 _SECONDS = 10.0
+_hook: contextvars.ContextVar[str] = contextvars.ContextVar("hook", default="")
 
 
 class FilteringRunner(IsolatedRunner):
-    """An :class:`IsolatedRunner` that filters the output of hooks, no matter which runner starts them."""
+    """An :class:`IsolatedRunner` that filters the output of hooks, no matter which runner starts them.
+
+    :ivar progress: on a terminal, a line at the bottom tells of a hook that takes long
+    """
+
+    progress = False
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
-        return inner if isinstance(inner, IsolatedRunner) else super().wrapping(filtered(inner))
+        if isinstance(inner, IsolatedRunner):
+            return inner
+        return super().wrapping(filtered(inner, progress=self.progress))
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
+        before = _hook.set(cmd[2] if len(cmd) > 2 else "")
+        try:
+            super().__call__(cmd, cwd, extra_environ)
+        finally:
+            _hook.reset(before)
 
 
-def filtered(inner: SubprocessRunner) -> SubprocessRunner:
-    """Return a runner that starts each command through ``inner`` and filters its output."""
+def filtered(inner: SubprocessRunner, *, progress: bool = False) -> SubprocessRunner:
+    """Return a runner that starts each command through ``inner`` and filters its output.
 
-    def runner(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    :param progress: on a terminal, show a line about a hook that takes long
+    """
+    return _Filtered(inner, progress=progress)
+
+
+class _Filtered:
+    """Starts commands through another runner, filters their output, and keeps the end of it.
+
+    :ivar tail: the last bytes of the output of the last command, filtered
+    """
+
+    def __init__(self, inner: SubprocessRunner, *, progress: bool) -> None:
+        self._inner = inner
+        self._progress = progress
+        self.tail = b""
+
+    def __call__(
+        self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
         # Python buffers its output to a pipe, but not to a terminal. Users want to see each line at once.
         environ = {"PYTHONUNBUFFERED": "1", **(extra_environ or {})}
-        with filtering():
-            inner(cmd, cwd=cwd, extra_environ=environ)
+        self.tail = b""
+        shown = status_line(_hook.get()) if self._progress else contextlib.nullcontext()
+        with shown as status, filtering(status, keep=self._keep):
+            self._inner(cmd, cwd=cwd, extra_environ=environ)
 
-    return runner
+    def _keep(self, data: bytes) -> None:
+        self.tail = (self.tail + data[-_KEPT:])[-_KEPT:]
 
 
 @contextlib.contextmanager
-def filtering() -> Iterator[None]:
+def filtering(status: StatusLine | None = None, *, keep: Callable[[bytes], object] | None = None) -> Iterator[None]:
     """Filter all writes to descriptors 1 and 2 within the context.
 
     If both descriptors refer to the same file, their output keeps its order.
+
+    :param status: a line at the bottom of the terminal, which makes room for each output
+    :param keep: called with each filtered piece, in a thread
     """
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         for descriptors in _streams():
-            stack.enter_context(_replaced(descriptors))
+            stack.enter_context(_replaced(descriptors, status, keep))
         yield
 
 
@@ -111,11 +157,14 @@ def _streams() -> list[tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def _replaced(descriptors: tuple[int, ...]) -> Iterator[None]:
+def _replaced(
+    descriptors: tuple[int, ...], status: StatusLine | None, keep: Callable[[bytes], object] | None
+) -> Iterator[None]:
     originals = [(fd, _high(os.dup(fd))) for fd in descriptors]
     read_end, write_end = map(_high, os.pipe())
     # The thread closes its own two descriptors, so no other code can reuse their numbers while the thread needs them.
-    relay = threading.Thread(target=_relay, args=(read_end, _high(os.dup(descriptors[0]))), daemon=True)
+    target = _high(os.dup(descriptors[0]))
+    relay = threading.Thread(target=_relay, args=(read_end, target, status, keep), daemon=True)
     relay.start()
     for fd in descriptors:
         os.dup2(write_end, fd)
@@ -136,10 +185,12 @@ def _high(fd: int) -> int:
     return duplicate
 
 
-def _relay(source: int, target: int) -> None:
+def _relay(source: int, target: int, status: StatusLine | None, keep: Callable[[bytes], object] | None) -> None:
     output_filter = OutputFilter()
+    write = functools.partial(_write, target)
     try:
-        _copy(lambda: os.read(source, _BLOCK), output_filter, target)
+        shown = write if status is None else status.around(write, target)
+        _copy(lambda: os.read(source, _BLOCK), output_filter, shown, keep)
     except OSError:
         pass  # the reader has gone away. We close our end, so the hook gets the same error as it would without a filter
     finally:
@@ -147,10 +198,18 @@ def _relay(source: int, target: int) -> None:
         os.close(target)
 
 
-def _copy(read: Callable[[], bytes], output_filter: OutputFilter, target: int) -> None:
+def _copy(
+    read: Callable[[], bytes],
+    output_filter: OutputFilter,
+    write: Callable[[bytes], None],
+    keep: Callable[[bytes], object] | None,
+) -> None:
     while data := read():
-        _write(target, output_filter.feed(data))
-    _write(target, output_filter.finish())
+        shown = output_filter.feed(data)
+        if keep is not None:
+            keep(shown)
+        write(shown)
+    write(output_filter.finish())
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -54,6 +54,7 @@ class Bubblewrap:
 
     name = "bubblewrap"
     # The other identities need ids or capabilities that bwrap never gives to its child.
+    proxied = True
     identities = frozenset((Identity.USER, Identity.SINGLE, Identity.SHARED))
 
     @property

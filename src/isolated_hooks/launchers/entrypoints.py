@@ -72,6 +72,7 @@ class _Foreign:
         with self._attributing("cannot be loaded"):
             self._own: Launcher = entries[0].load()()
         with self._attributing("is not a launcher"):
+            self.proxied = bool(getattr(self._own, "proxied", False))
             self.identities, self.paths = frozenset(self._own.identities), tuple(self._own.paths)
             known = bool(self.identities) and self.identities <= frozenset(Identity)
             if self._own.name != self.name or not known or not all(map(os.path.isabs, self.paths)):

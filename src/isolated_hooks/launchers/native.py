@@ -21,7 +21,10 @@ class Native:
 
     name = "native"
     identities = frozenset(Identity)
+    proxied = True
     paths = ()
+    overlays = True
+    observes = True
 
     def availability(self) -> Availability:
         return Availability(True, "part of isolated-hooks")

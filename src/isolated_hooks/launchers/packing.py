@@ -15,6 +15,9 @@ import marshal
 import os
 from types import CodeType
 
+from ..sandbox.seccomp import usual_programs
+from ..sandbox.syscalls import MACHINE
+
 __all__ = ["packed"]
 
 _DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "sandbox")
@@ -42,13 +45,14 @@ def _module(name: str) -> tuple[str, str, bytes]:
 
 
 def _start(modules: tuple[tuple[str, str, bytes], ...]) -> CodeType:
-    """Return the code of ``packed.py`` with the modules in it."""
+    """Return the code of ``packed.py`` with the modules and the filters in it."""
+    values = {"MODULES": modules, "FILTERS": usual_programs(MACHINE)}
     path = os.path.join(_DIRECTORY, "packed.py")
     with open(path, "rb") as file:
         tree = ast.parse(file.read(), path)
     for statement in tree.body:
-        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "MODULES":
-            constant = ast.Constant(modules)  # type: ignore[arg-type]  # compile() takes tuples as well
+        if isinstance(statement, ast.AnnAssign):
+            constant = ast.Constant(values[ast.unparse(statement.target)])  # type: ignore[arg-type]  # a tuple is fine
             statement.value = ast.copy_location(constant, statement)
     code: CodeType = compile(tree, path, "exec", dont_inherit=True)
     return code

@@ -31,6 +31,10 @@ class Launcher(Protocol):
 
     This package constructs a launcher without arguments for each use, so a launcher keeps no state. None of its methods
     runs the command.
+
+    A launcher that opens the way to named hosts, see :mod:`..sandbox.wayout`, has an attribute ``proxied``, which is
+    true. For any other, we refuse policies that name hosts. One whose sandbox can observe a hook, see
+    :mod:`..sandbox.observing`, has an attribute ``observes``, which is true. For any other, we refuse to.
     """
 
     @property

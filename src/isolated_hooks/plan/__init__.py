@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .identities import Identity
-from .plan import Layout, Plan, Situation, Stage
+from .plan import Discarded, Layout, Plan, Situation, Stage
 
-__all__ = ["Identity", "Layout", "Plan", "Situation", "Stage"]
+__all__ = ["Discarded", "Identity", "Layout", "Plan", "Situation", "Stage"]

@@ -10,9 +10,10 @@ from ..sandbox.operations import Accounts, File
 from .cargosettings import cargo_settings, directories, render
 from .environ import EnvironRules
 from .gitsettings import git_notes, git_settings, git_variables
-from .named import hidden_paths
+from .named import hidden_beside, hidden_paths
 from .plan import Situation
 from .search_path import search_path
+from .toolversions import tool_versions
 from .view import HOME, View
 
 __all__ = ["CallerSettings"]
@@ -44,15 +45,23 @@ class CallerSettings:
 
         self._situation = situation
         self._environ = environ
+        self._source = source
         filesystem, home = situation.filesystem, situation.home
         self._git = git_settings(filesystem, home, environ, source, closed=closed)
         cargo = cargo_settings(filesystem, home, environ, closed=closed)
-        self.files = {**self._git.home, **({".cargo/config.toml": render(cargo)} if cargo else {})}
+        self.files = {
+            **self._git.home,
+            **({".cargo/config.toml": render(cargo)} if cargo else {}),
+            **tool_versions(filesystem, home, search_path(environ.get("PATH", "")), closed=closed),
+        }
         self._catalogues = [path for path in _CATALOGUES if not closed(path)]
         #: The directories with crates, to show if they are not too wide.
         self.paths = tuple(path for path in directories(cargo, home) if not closed(path))
         #: The variables that configure git.
         self.variables = git_variables(self._git.variables)
+        if situation.repository.shown and situation.repository.top:
+            # git looks no further where the file system changes, and the tree is a mount of its own inside.
+            self.variables["GIT_DISCOVERY_ACROSS_FILESYSTEM"] = "1"
 
     def show(self, view: View, *, confined: bool) -> None:
         """Add the files, and the accounts by which the hook's user has the caller's names.
@@ -75,4 +84,5 @@ class CallerSettings:
         filesystem, situation = self._situation.filesystem, self._situation
         path = search_path(self._environ.get("PATH", ""))
         yield from git_notes(filesystem, self._git, situation.home, path, shows=view.covers)
-        yield from hidden_paths(filesystem, rules, situation.environ, shows=view.covers)
+        yield from hidden_beside(filesystem, self._source, shows=view.covers)
+        yield from hidden_paths(filesystem, rules, shows=view.covers)

@@ -16,7 +16,7 @@ from ..files.paths import Filesystem, is_within, resolve
 from .credentials import holds_credentials
 from .environ import looks_secret
 
-__all__ = ["cargo_settings", "directories", "render", "vetted"]
+__all__ = ["cargo_settings", "directories", "parsed", "render", "vetted"]
 
 # The tables of the Cargo Book, chapter Configuration, of which a hook gets everything that is no credential.
 _TABLES = frozenset("build target source net profile patch unstable paths term env registry registries".split())
@@ -35,11 +35,12 @@ def cargo_settings(
         real, links = resolve(filesystem, path) if os.path.isabs(path) else (None, {})
         if real is not None and filesystem.kind(real) == "file":
             text = "" if any(map(closed, (path, real, *links))) else filesystem.text(real)
-            return vetted(_parsed(text))
+            return vetted(parsed(text))
     return {}
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
+    """Return a TOML document, or an empty one if the text is none or this interpreter cannot read it."""
     # Only here: most callers have no such file, and an interpreter without tomllib may have no tomli either.
     try:
         if sys.version_info >= (3, 11):

@@ -29,6 +29,7 @@ anyway.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,10 +37,13 @@ from types import MappingProxyType
 
 from ..policy import Policy
 from ..sandbox.environ import digest, matches
+from . import wayout
 from .credentials import holds_credentials
 from .environtables import (
     ALWAYS_KEEP,
     BUILD_VARIABLES,
+    CERTIFICATE_VARIABLES,
+    ENVIRONMENTS,
     NETWORK_VARIABLES,
     NEVER,
     PATH_LISTS,
@@ -53,6 +57,8 @@ from .projectvariables import PROJECT_VARIABLES, names_package
 __all__ = ["Decision", "EnvironRules", "looks_secret", "plan_environ"]
 
 _DROP_REASONS = frozenset(("deleted", "secret name", "secret value", "never", "unlisted"))
+# Why we decide about a variable that one of the tables lists; the first one counts.
+_TABLES = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
 _NOT_A_WORD = re.compile(r"[^A-Z0-9]+")
 
 
@@ -111,6 +117,11 @@ class EnvironRules:
         passed = {n: v for n, v in extra.items() if n not in self.set and not (n in self.decisions and n not in kept)}
         return {**kept, **passed}
 
+    def named(self) -> dict[str, str]:
+        """Return the variables that the hook gets because they concern building, and the search path of libraries."""
+        names = (n for n, d in self.decisions.items() if d.keep and (d.reason == "build" or n == "LD_LIBRARY_PATH"))
+        return {name: self._ambient[name] for name in names}
+
     def to_dict(self) -> dict[str, object]:
         """Return the rules for reports: names, reasons and the values that we set, but no ambient value."""
         kept = {name: decision.reason for name, decision in sorted(self.decisions.items()) if decision.keep}
@@ -160,7 +171,8 @@ def plan_environ(
     home: str,
     tmpdir: str,
     user: str,
-    rustup_home: str | None = None,
+    tools: Mapping[str, str] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     git: Mapping[str, str] = MappingProxyType({}),
     shows: Callable[[str], bool] = lambda _: False,
 ) -> EnvironRules:
@@ -172,15 +184,17 @@ def plan_environ(
     :param home: the hook's home directory, as seen inside
     :param tmpdir: the hook's directory for temporary files, as seen inside
     :param user: the hook's user name
-    :param rustup_home: the directory of rustup's toolchains, if it is visible inside
+    :param defaults: variables for a hook whose frontend sets no others, with what the caller's say that is visible
+    :param tools: the variables by which programs on ``PATH`` find what they need beyond their directory
     :param git: the variables that configure git
     :param shows: tells whether a path is visible inside
     """
     extra = extra or {}
     # A runner call that passes all of os.environ does not choose any variable, so rule 3 does not apply to it.
     copied = bool(ambient) and ambient.keys() <= extra.keys()
-    fitted = {**_fitted(policy, home, tmpdir, user, rustup_home), **git}
-    removed = (*REMOVED, *policy.env_remove)
+    fitted = {**_fitted(policy, home, tmpdir, user), **tools, **git}
+    removed = (*REMOVED, *(wayout.REMOVED if policy.hosts else ()), *policy.env_remove)
+    network = NETWORK_VARIABLES if policy.whole_network else CERTIFICATE_VARIABLES if policy.hosts else ()
     keep, delete = _encoded(policy.env_keep), _lowered(policy.env_delete)
 
     def decide(name: str, value: str) -> Decision:
@@ -192,14 +206,12 @@ def plan_environ(
             return Decision(True, "env_keep")
         if matches(os.fsencode(name).lower(), delete):
             return Decision(False, "deleted")
-        return _built_in(name, value, changed=started_with.get(name) != value, network=policy.network, shows=shows)
+        return _built_in(name, value, changed=started_with.get(name) != value, network=network, shows=shows)
 
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which
-        # would also forbid an index in a local directory.
-        defaults=MappingProxyType({} if policy.network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}),
+        defaults=MappingProxyType(_defaults(policy, defaults)),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),
@@ -213,7 +225,9 @@ def _removal(name: str, policy: Policy) -> str:
     return "deleted" if name in policy.env_remove else "removed"
 
 
-def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Callable[[str], bool]) -> Decision:
+def _built_in(
+    name: str, value: str, *, changed: bool, network: tuple[str, ...], shows: Callable[[str], bool]
+) -> Decision:
     """Decide about an ambient variable that the policy does not name."""
     # This comes first, because an entry such as /opt/python@3.12 must not look like a URL with a user name.
     if name in PATH_LISTS:
@@ -224,15 +238,15 @@ def _built_in(name: str, value: str, *, changed: bool, network: bool, shows: Cal
         return Decision(False, "secret value")
     if changed and name in STRUCTURAL:
         return Decision(True, "frontend")
-    tables = {"never": NEVER, "built-in": ALWAYS_KEEP, "build": (*BUILD_VARIABLES, *PROJECT_VARIABLES)}
-    if network:
-        tables["network"] = NETWORK_VARIABLES
+    if name in ENVIRONMENTS and shows(f"{value}/bin"):
+        return Decision(True, "build")
+    tables = {**_TABLES, "network": network}
     listed = next((reason for reason, table in tables.items() if _listed(name, table)), None)
     reason = listed or ("build" if names_package(name, value, shows=shows) else "unlisted")
     return Decision(reason not in _DROP_REASONS, reason)
 
 
-def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str | None) -> dict[str, str]:
+def _fitted(policy: Policy, home: str, tmpdir: str, user: str) -> dict[str, str]:
     """Return the variables that we always adapt to the sandbox, over any other value."""
     fitted = {
         "HOME": home,
@@ -247,15 +261,37 @@ def _fitted(policy: Policy, home: str, tmpdir: str, user: str, rustup_home: str 
         "XDG_STATE_HOME": f"{home}/.local/state",
         "CARGO_HOME": f"{home}/.cargo",
     }
-    if not policy.network:
+    if policy.hosts:
+        fitted |= wayout.variables(policy.hosts)
+    elif not policy.whole_network:
         fitted["CARGO_NET_OFFLINE"] = "true"
-    if rustup_home is not None:
-        fitted["RUSTUP_HOME"] = rustup_home
     return fitted
 
 
-def _listed(name: str, table: Iterable[str]) -> bool:
-    return any(name.startswith(entry[:-1]) if entry.endswith("*") else name == entry for entry in table)
+def _defaults(policy: Policy, more: Mapping[str, str]) -> dict[str, str]:
+    deleted = _lowered(policy.env_delete)
+    kept = {
+        n: v for n, v in more.items() if n not in policy.env_remove and not matches(os.fsencode(n).lower(), deleted)
+    }
+    if policy.whole_network:
+        return kept
+    if policy.hosts:
+        return {"PIP_DISABLE_PIP_VERSION_CHECK": "1", **wayout.defaults(policy.hosts), **kept}
+    # A nested pip cannot succeed without the network, so let it fail at once. We do not set PIP_NO_INDEX, which would
+    # also forbid an index in a local directory.
+    return {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **kept}
+
+
+def _listed(name: str, table: tuple[str, ...]) -> bool:
+    names, prefixes = _split(table)
+    return name in names or name.startswith(prefixes)
+
+
+@functools.lru_cache(maxsize=16)
+def _split(table: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the names of a table, and the prefixes without their asterisks."""
+    names = frozenset(entry for entry in table if not entry.endswith("*"))
+    return names, tuple(entry[:-1] for entry in table if entry.endswith("*"))
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 __all__ = [
     "ALWAYS_KEEP",
     "BUILD_VARIABLES",
+    "CERTIFICATE_VARIABLES",
+    "ENVIRONMENTS",
     "NETWORK_VARIABLES",
     "NEVER",
     "PATH_LISTS",
+    "PROXY_VARIABLES",
     "REMOVED",
     "SECRET_PARTS",
     "SECRET_WORDS",
@@ -29,6 +32,9 @@ PATH_LISTS = ("PATH", "LD_LIBRARY_PATH")
 
 #: Variables, besides PATH, that a frontend changes in its own os.environ to lead a hook to its build environment.
 STRUCTURAL = frozenset(("CONDA_PREFIX", "PYTHONNOUSERSITE", "PYTHONPATH", "VIRTUAL_ENV"))
+
+#: Variables that name an activated environment, whose programs are on PATH. CMake's FindPython reads both.
+ENVIRONMENTS = ("CONDA_PREFIX", "VIRTUAL_ENV")
 
 #: Language, terminal, time, and Python's input and output. We do not list LC_*: sshd accepts any name of that form, so
 #: people use it to send other variables.
@@ -52,7 +58,7 @@ BUILD_VARIABLES = _words(
     NIX_CFLAGS_* NIX_LDFLAGS NIX_LDFLAGS_* NIX_ENFORCE_* NIX_HARDENING_ENABLE NIX_STORE CCACHE_DISABLE SCCACHE_DISABLE
     DISTCC_DISABLE
 
-    MAKE MAKEFLAGS GNUMAKEFLAGS MAX_JOBS CMAKE CMAKE_* PKG_CONFIG PKG_CONFIG_* NINJA* MESON* SWIG SWIG_LIB CARGO
+    MAKE MAKEFLAGS GNUMAKEFLAGS VERBOSE MAX_JOBS CMAKE CMAKE_* PKG_CONFIG PKG_CONFIG_* NINJA* MESON* SWIG SWIG_LIB CARGO
     CARGO_* RUST* LIBCLANG_PATH LLVM_CONFIG LLVM_DIR CLANG_PATH BINDGEN_EXTRA_CLANG_ARGS* PYO3_* MATURIN_PEP517_ARGS
     MATURIN_PEP517_USE_BASE_PYTHON CYTHON_* CFFI_* PROTOC PROTOC_INCLUDE SOURCE_DATE_EPOCH
 
@@ -79,13 +85,13 @@ BUILD_VARIABLES = _words(
     """
 )
 
-#: Proxies and trusted certificates. We keep them only if the policy allows the network.
-NETWORK_VARIABLES = _words(
-    """
-    HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy
-    SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT
-    """
+#: Proxies. We keep them only if the policy allows the whole network. If it names hosts, ours takes their place.
+PROXY_VARIABLES = _words(
+    "HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy"
 )
+#: Trusted certificates. We keep them only if the policy allows some network.
+CERTIFICATE_VARIABLES = _words("SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT")
+NETWORK_VARIABLES = (*PROXY_VARIABLES, *CERTIFICATE_VARIABLES)
 
 #: Ambient variables that we never keep, even if a prefix lists them: code to load into every program, configuration of
 #: registries, and paths on the host that do not exist inside. The table also names variables that no prefix lists

@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from ..files.paths import Filesystem, is_within, resolve
 from .credentials import UNREADABLE_CONFIG, without_credentials
 
-__all__ = ["git_directory", "masked_configurations", "obeyed_paths", "submodules"]
+__all__ = [
+    "alternates",
+    "git_directory",
+    "masked_configurations",
+    "obeyed_paths",
+    "submodules",
+    "top_of",
+    "worktree_of",
+]
 
 _MOST_SUBMODULES = 512
+_MOST_ALTERNATES = 6  # git follows five levels
 _CONFIGURATIONS = ("config", "config.worktree")
 # The paths in a configuration that lead git to code or to more configuration, git-config(1).
 # No repetition crosses the end of a line or meets another of its kind, so the search takes linear time.
@@ -31,6 +40,22 @@ def git_directory(filesystem: Filesystem, dot_git: str) -> str | None:
     if not first.startswith("gitdir:"):
         return None
     return resolve(filesystem, os.path.join(os.path.dirname(dot_git), first[len("gitdir:") :].strip()))[0]
+
+
+def top_of(filesystem: Filesystem, path: str) -> str | None:
+    """Return the directory, of a real path and those above it, in which git finds a ``.git`` first."""
+    while path != "/":
+        if filesystem.kind(f"{path}/.git") is not None:
+            return path
+        path = os.path.dirname(path)
+    return None
+
+
+def worktree_of(filesystem: Filesystem, directory: str) -> str | None:
+    """Return the working tree that a repository names as its own, ``core.worktree``, as submodules have it."""
+    named = [_WORKTREE.search(filesystem.text(f"{directory}/{name}")) for name in reversed(_CONFIGURATIONS)]
+    found = next(filter(None, named), None)
+    return None if found is None else os.path.normpath(os.path.join(directory, found[1].rstrip().strip('"')))
 
 
 def obeyed_paths(filesystem: Filesystem, directory: str) -> Iterator[str]:
@@ -62,9 +87,24 @@ def submodules(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, st
             if filesystem.kind(f"{path}/HEAD") is None:
                 todo.append(path)  # a part of a name such as third_party/zlib
                 continue
-            worktree = _WORKTREE.search(filesystem.text(f"{path}/config"))
-            yield path, os.path.normpath(os.path.join(path, worktree[1].rstrip().strip('"'))) if worktree else path
+            yield path, worktree_of(filesystem, path) or path
             todo.append(f"{path}/modules")
+
+
+def alternates(filesystem: Filesystem, directory: str) -> Iterator[str]:
+    """Yield the real paths from which a repository takes objects besides its own, and those that these name in turn.
+
+    ``git clone --shared`` and ``--reference`` make such repositories, gitrepository-layout(5).
+    """
+    todo, seen = [f"{directory}/objects"], {f"{directory}/objects"}
+    while todo and len(seen) < _MOST_ALTERNATES:
+        here = todo.pop(0)
+        for line in filesystem.text(f"{here}/info/alternates").splitlines():
+            path, _ = resolve(filesystem, os.path.join(here, line)) if line and line[0] != "#" else (None, {})
+            if path is not None and path not in seen and filesystem.kind(f"{path}/pack") == "directory":
+                seen.add(path)
+                todo.append(path)
+                yield path
 
 
 def masked_configurations(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ..files.paths import Filesystem, resolve
 from ..text import visible
 from .credentials import holds_credentials
+from .git import top_of
 from .gitconfig import Setting, is_kept, parse, render
 
 __all__ = ["GitSettings", "git_notes", "git_settings", "git_variables"]
@@ -69,7 +70,7 @@ def git_settings(
     :param source: the real path of the source tree, for conditional includes
     :param closed: tells whether a hook may write to the directory of a path, or the policy hides it
     """
-    reader = _Reader(filesystem, home, _repository(filesystem, source), closed)
+    reader = _Reader(filesystem, home, top_of(filesystem, source) or source, closed)
     system, user = _places(environ, home)
     system_settings = [] if system is None else list(reader.settings(system))
     user_settings = [setting for path in user for setting in reader.settings(path)]
@@ -92,16 +93,6 @@ def git_settings(
         programs=tuple((s.part or "", s.value or "") for s in everything if _is_given(s) and s.section == "filter"),
         unread=tuple(dict.fromkeys(reader.unread)),
     )
-
-
-def _repository(filesystem: Filesystem, source: str) -> str:
-    """Return the nearest directory above with a ``.git``, or the source tree itself."""
-    here = source
-    while here != "/":
-        if filesystem.kind(f"{here}/.git") is not None:
-            return here
-        here = os.path.dirname(here)
-    return source
 
 
 def _places(environ: Mapping[str, str], home: str) -> tuple[str | None, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,16 +11,21 @@ from ..files.paths import is_within, resolve
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..text import visible
+from .enclosing import NOT_CONFINED, repository_notes
 from .git import git_directory, masked_configurations, obeyed_paths, submodules
 from .interpreter import environments_of
 from .plan import Layout, Situation, Stage
 from .search_path import search_path
+from .toolchains import CREDENTIAL_NAMES, SHARED_NAMES
 from .view import View
 
 __all__ = ["Guard"]
 
 # The parts of a virtual environment whose directory is the source tree itself.
 _OF_AN_ENVIRONMENT = ("bin", "lib", "lib64", "pyvenv.cfg")
+# What we look at beside a source tree in its repository, the nearest to the top first.
+_MOST_SECRETS, _MOST_NAMES = 2048, 256
+_SECRET_NAMES = CREDENTIAL_NAMES - SHARED_NAMES | {".git"}
 _CREDENTIALS_OF_GIT = ("credentials", ".git-credentials", "git-credentials")
 
 
@@ -40,6 +46,7 @@ class Guard:
         self._source = source
         self._real_source = real_source
         self._fill = {"empty": layout.empty, "nothing": layout.nothing}
+        self._enclosing = situation.repository
 
     def trusted(self, *, confined: bool) -> None:
         """Keep the interpreter of the frontend and this package as they are, in a virtual environment in the tree."""
@@ -100,6 +107,47 @@ class Guard:
         for dot_git in exposed:
             self._mask(git_directory(self._filesystem, dot_git))
 
+    def enclosing(self, *, confined: bool) -> None:
+        """Show the repository that the source tree is a part of, read-only and without its credentials.
+
+        What its index names is no secret, because the repository itself holds it.
+        """
+        repository, view = self._situation.repository, self._view
+        if confined and repository.shown:
+            repository = dataclasses.replace(repository, why_not=NOT_CONFINED)
+        self._enclosing = repository
+        shown = [path for path in repository.shown if not view.covers(path)]
+        for path in shown:
+            view.show(path, reason="the repository of the source tree", owned="tree", separate=True)
+        for directory in dict.fromkeys((*repository.directories, *shown)):
+            self._mask(directory)
+            for module, _ in submodules(self._filesystem, directory):
+                self._mask(module)
+        if repository.top in shown:
+            self._cover_secrets(repository.top, repository.index)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each repository that git would find, and that the hook lacks."""
+        yield from repository_notes(self._filesystem, self._real_source, self._enclosing, shows=self._view.covers)
+
+    def _cover_secrets(self, top: str, index: str) -> None:
+        found = self._filesystem.named_near(top, _SECRET_NAMES, _MOST_SECRETS)
+        beside = [path for path in found if not is_within(path, self._real_source) and path != f"{top}/.git"]
+        kept = self._filesystem.tracked(index, tuple(os.path.relpath(path, top) for path in beside)) if beside else ()
+        for path in beside:
+            if os.path.basename(path) == ".git":
+                self._mask(path)
+            elif os.path.relpath(path, top) not in kept:
+                self._view.cover(path, **self._fill)
+            elif self._filesystem.kind(path) == "directory":
+                self._cover_beneath(path, top, index)
+
+    def _cover_beneath(self, directory: str, top: str, index: str) -> None:
+        """Cover the entries of a directory that its repository does not hold."""
+        paths = {os.path.relpath(f"{directory}/{n}", top): n for n in self._filesystem.names(directory)[:_MOST_NAMES]}
+        for path in paths.keys() - self._filesystem.tracked(index, tuple(paths)):
+            self._view.cover(f"{top}/{path}", **self._fill)
+
     def _repository(self, directory: str | None) -> None:
         if directory is None:
             return
@@ -132,14 +180,14 @@ class Guard:
     def _keep_read_only(self, real: str) -> None:
         tree = self._tree_of(real)
         if tree is not None and real != tree:
-            self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source == "read-write")
+            self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source != "read-only")
             self._view.show(real, reason="runs outside of the sandbox, so read-only", owned="tree")
 
     def pin(self, real: str) -> None:
         """Keep the hook from renaming a part of a real path, in each tree that it may write to."""
         for tree in (self._real_source, *self._writable()):
             if is_within(real, tree):
-                self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source == "read-write")
+                self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source != "read-only")
 
     def environments(self, python: str, variables: Mapping[str, str], *, confined: bool) -> None:
         """Show build environments in a tree that the hook may write to read-only: later hooks run what is in them.

@@ -30,7 +30,11 @@ def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
         statuses[identity] = ProtectionStatus(identity, ProtectionState.DEGRADED, traits.kernel_root, remedy)
     if plan.confined:
         statuses |= {status.protection: status for status in _confined(plan)}
-    if plan.policy.network:
+    if plan.policy.hosts and not plan.confined:
+        reason = f"{ROWS[Protection.NETWORK].active} and, through a proxy outside, these hosts alone: "
+        reason += ", ".join(map(str, plan.policy.hosts))
+        statuses[Protection.NETWORK] = ProtectionStatus(Protection.NETWORK, ProtectionState.ACTIVE, reason)
+    if plan.policy.whole_network:
         statuses[Protection.NETWORK] = ProtectionStatus(
             Protection.NETWORK,
             ProtectionState.DISABLED,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..files.cgroups import Hierarchy
 from ..files.ownership import Owners
 from ..files.paths import Filesystem, Repositories
 from ..policy import Policy
@@ -14,10 +15,11 @@ from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
 from ..sandbox.operations import Operation
+from .enclosing import NONE, Enclosing
 from .environ import EnvironRules
 from .identities import Identity
 
-__all__ = ["Layout", "Plan", "Situation", "Stage"]
+__all__ = ["Discarded", "Layout", "Plan", "Situation", "Stage"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,23 @@ class Layout:
 
 
 @dataclasses.dataclass(frozen=True)
+class Discarded:
+    """What takes the place of a source tree whose changes are discarded.
+
+    :ivar path: the directory for the changes of an overlay, which holds ``upper`` and ``work``; otherwise the copy
+    :ivar overlay: whether it is an overlay
+    """
+
+    path: str
+    overlay: bool
+
+    @property
+    def written(self) -> str:
+        """The directory that gets the changes."""
+        return f"{self.path}/upper" if self.overlay else self.path
+
+
+@dataclasses.dataclass(frozen=True)
 class Situation:
     """The facts about the host and the frontend that the planner needs.
 
@@ -55,7 +74,10 @@ class Situation:
     :ivar remedy: how to get user namespaces on this host
     :ivar workspaces: the workspaces of other calls in the trees that this hook may write to, as real paths
     :ivar exported: the artefacts of earlier hooks in the trees that this one may write to, as real paths
+    :ivar repository: the repository that the source tree is a part of
+    :ivar cgroups: the caller's own cgroups, if they limit it
     :ivar user: the names of the caller and of its group, which the hook's user has too: archives hold them
+    :ivar discarded: what takes the place of the source tree, if the policy discards changes
     """
 
     filesystem: Filesystem
@@ -72,6 +94,9 @@ class Situation:
     workspaces: tuple[str, ...] = ()
     exported: tuple[str, ...] = ()
     user: tuple[str, str] = ("sandbox", "sandbox")
+    discarded: Discarded | None = None
+    repository: Enclosing = NONE
+    cgroups: tuple[Hierarchy, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +138,9 @@ class Plan:
     :ivar remedy: how to get user namespaces on this host
     :ivar files: without namespaces, the content of files for the hook's HOME, by their path beneath it
     :ivar notes: sentences about things that a hook has outside and lacks inside
+    :ivar discarded: what takes the place of the source tree, if its changes are discarded
+    :ivar detailed: the report names what the hook leaves in its HOME
+    :ivar observed: pid 1 takes note of what the hook asks for and does not get
     """
 
     argv: tuple[str, ...]
@@ -136,6 +164,9 @@ class Plan:
     remedy: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    discarded: Discarded | None = None
+    detailed: bool = False
+    observed: bool = False
 
     @property
     def confined(self) -> bool:
@@ -165,13 +196,16 @@ class Plan:
             "rules": [(os.fsencode(path), kind) for path, kind in self.rules],
             "identity": self.identity.to_wire(),
             "owner": self.owner,
-            "network": self.policy.network,
+            "network": self.policy.whole_network,
+            "proxied": bool(self.policy.hosts),
             # The host's abstract sockets are within reach only with the caller's network.
-            "scope": self.policy.network,
+            "scope": self.policy.whole_network,
             "degradable": [p.value.encode() for p in Protection if self.policy.permits(p, ProtectionState.DEGRADED)],
+            "home": os.fsencode(self.environ.set["HOME"]) if self.detailed else b"",
+            "observed": self.observed,
             "hostname": b"localhost",
             "cwd": os.fsencode(self.cwd),
-            "trees": [os.fsencode(path) for path in (self.source, *self.policy.writable)],
+            "trees": [os.fsencode(path) for path in (self.changed, *self.policy.writable)],
             "stdin": self.stdin.encode(),
             "terminal": self.terminal,
             "limits": {LIMITS[name].rlimit: value for name, value in limits.items() if LIMITS[name].rlimit},
@@ -182,8 +216,13 @@ class Plan:
         }
 
     @property
+    def changed(self) -> str:
+        """The directory that gets what the hook writes to the source tree."""
+        return self.source if self.discarded is None else self.discarded.written
+
+    @property
     def _written_source(self) -> tuple[str, ...]:
-        return (self.source,) if self.policy.source == "read-write" else ()
+        return () if self.policy.source == "read-only" else (self.changed,)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -204,6 +243,14 @@ class Plan:
             "policy": self.policy.to_dict(),
         }
 
+    @property
+    def _network(self) -> str:
+        if self.policy.whole_network:
+            return "the caller's"
+        if self.policy.hosts:
+            return f"these hosts alone, through a proxy outside: {' '.join(map(str, self.policy.hosts))}"
+        return "only a loopback interface of its own"
+
     def _why(self, path: str) -> str:
         reason = self.reasons.get(path, "the system")
         return "" if reason == "the system" else f" ({reason})"
@@ -214,21 +261,21 @@ class Plan:
         yield f"directory: {self.cwd}"
         yield f"identity: {self.identity.words}"
         yield f"capabilities: {' and '.join(self.capabilities) or 'none'}, and none can be gained"
-        yield "network: the caller's" if self.policy.network else "network: only a loopback interface of its own"
+        yield f"network: {self._network}"
         if self.confined:
             yield "namespaces: none; Landlock lets the hook open:"
             for path, kind in self.rules:
                 access = ("names only", "read-only", "read-write", "device")[kind]
                 yield f"  {access:10}  {path}{self._why(path)}"
         else:
-            yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.network else ", network")
+            yield "namespaces: user, mount, PID, IPC, UTS, cgroup" + ("" if self.policy.whole_network else ", network")
             yield "filesystem, from nothing:"
             for operation in self.operations:
                 yield f"  {operation.describe()}{self._why(operation.target)}"
         yield "system calls refused:"
         for sentence in seccomp.describe(
             namespaces=not self.confined,
-            network=self.policy.network,
+            network=self.policy.whole_network,
             watches=not self.confined or self.identity.traits.throw_away,
         ):
             yield f"  {sentence}"

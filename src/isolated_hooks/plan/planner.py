@@ -13,19 +13,21 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import PolicyError
-from ..files.paths import Filesystem, is_within, resolve
+from ..files.paths import Filesystem, Remembered, is_within, resolve
 from ..hookcall import HookCall
 from ..policy import Policy
-from ..sandbox.operations import Bind
+from ..sandbox.operations import Bind, Overlay
 from ..text import visible
 from .callers import CallerSettings
+from .enclosing import NONE
 from .environ import EnvironRules, plan_environ
 from .guard import Guard
 from .identities import choose_identity
+from .named import parent_documents
 from .outside import Outside
-from .plan import Layout, Plan, Situation, Stage
+from .plan import Discarded, Layout, Plan, Situation, Stage
 from .search_path import absolute_python
-from .system import show_system
+from .system import show_limits, show_system
 from .toolchains import toolchain
 from .view import HOME, SCRATCH, View, refuse_reserved
 
@@ -33,6 +35,8 @@ __all__ = ["plan_command", "plan_hook", "plan_trial", "refuse_source"]
 
 # The path of a hook's output if its own directory contains something else that the hook has to see.
 _ASIDE = "/run/isolated-hooks"
+# Where a trial mounts an overlay.
+_TRIED = "/.tried"
 _SCRATCH_INODES = 1_000_000
 # The directories for source trees that every hook sees.
 _WORKPLACES = ("/usr/src", "/usr/local/src")
@@ -88,20 +92,32 @@ def plan_command(
     return planner.finish(tuple(argv), cwd, stdin=stdin, terminal=bool(terminal))
 
 
-def plan_trial(policy: Policy, situation: Situation, layout: Layout, *, trees: Sequence[str]) -> Plan:
+def plan_trial(
+    policy: Policy,
+    situation: Situation,
+    layout: Layout,
+    *,
+    trees: Sequence[str],
+    overlay: tuple[str, Discarded] | None = None,
+) -> Plan:
     """Return the plan of a trial of this host: no command, and nothing in it that a hook can change.
 
     It has the identity that a plan for this situation has. The trees appear only if the identity needs idmapped mounts,
     which some file systems do not support, and then only their top directories.
 
     :param trees: the source tree and the writable paths
+    :param overlay: also try an overlay over this tree, of which only the top directory is looked at
     """
-    bare = dataclasses.replace(situation, environ={}, started_with={}, trusted=(), repositories=(), exported=())
+    nothing: dict[str, Any] = {"environ": {}, "started_with": {}, "trusted": (), "repositories": (), "exported": ()}
+    nothing |= {"repository": NONE, "cgroups": (), "discarded": None}
+    bare = dataclasses.replace(situation, **nothing)
     identity, _ = choose_identity(situation.owners, situation.refused)
     idmapped = trees if identity.traits.idmapped else ()
     writable = tuple(resolve(situation.filesystem, tree)[0] or tree for tree in idmapped)
     without = dataclasses.replace(policy, source="read-write", expose=(), writable=writable, hide=())
     planner = _Planner(without, bare, layout, {}, layout.staging, "", trial=True)
+    if overlay is not None:
+        planner.view.add(Overlay(overlay[0], _TRIED, above=overlay[1].path, owned="tree"))
     # Not the staging directory: it has the caller as owner, and the identity may stand for that of the trees alone.
     return planner.finish((), "/", stdin="null", terminal=False)
 
@@ -135,6 +151,7 @@ class _Planner:
         *,
         trial: bool = False,
     ) -> None:
+        situation = dataclasses.replace(situation, filesystem=Remembered(situation.filesystem))
         self.policy = policy
         self.situation = situation
         self.layout = layout
@@ -147,16 +164,35 @@ class _Planner:
         refuse_source(source, policy, home=situation.home, filesystem=situation.filesystem)
         without = (situation.home, *self._neighbours())
         limits = {"size": policy.limits.temp_size, "inodes": _SCRATCH_INODES}
-        show_system(self.view, network=policy.network, without=without, **limits)
-        written = policy.source == "read-write"
-        self.view.show(source, reason="the source tree", writable=written, owned="tree")
-        self.outside = Outside(self.view, situation, policy, (source, self.real_source))
+        show_system(self.view, network=policy.whole_network, without=without, **limits)
+        self._show_source(source)
+        self.outside = Outside(
+            self.view, situation, policy, (source, self.real_source), others=self.identity.traits.throw_away
+        )
         self._show_outside(python, extra)
+        show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
+        self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)
         if not trial:
             self.guard.repositories()
         self.guard.environments(python, self.merged, confined=self.confined)
+
+    def _show_source(self, source: str) -> None:
+        discarded = self.situation.discarded
+        if self.policy.source != "discard":
+            written = self.policy.source == "read-write"
+            self.view.show(source, reason="the source tree", writable=written, owned="tree")
+        elif discarded is None or (self.confined and discarded.overlay):
+            raise ValueError("nothing takes the place of the source tree (expected a copy)")
+        elif self.confined:
+            # No mount can put the copy in the place of the tree: the hook runs in the copy, and reads both.
+            self.view.show(source, reason="the source tree", owned="tree")
+            self.view.stage(discarded.path, discarded.path, reason="a copy of the source tree", writable=True)
+        elif discarded.overlay:
+            self.view.discard(source, overlay=discarded.path)
+        else:
+            self.view.discard(source, copy=discarded.path)
 
     def _show_outside(self, python: str, extra: Mapping[str, str]) -> None:
         if python:
@@ -164,6 +200,9 @@ class _Planner:
             # apply, but the hook has to be able to read its interpreter.
             self.outside.interpreter(python)
         self.outside.search_paths(self.merged)
+        self.outside.user_site(python, self.merged)
+        for path in parent_documents(self.situation.filesystem, self.real_source):
+            self.outside.show(path, "the source tree names it")
         in_tree = self.outside.in_tree
         self.caller = CallerSettings(self.situation, self.policy, self.merged, self.real_source, in_tree=in_tree)
         for path in self.caller.paths:
@@ -171,6 +210,7 @@ class _Planner:
         self.caller.show(self.view, confined=self.confined)
         self.environ = self._plan_environ(extra)
         self.outside.toolchains_of(self.environ.visible(extra))
+        self.outside.named(self.environ.named())
         for path in self.situation.inside:
             self.outside.show(path, "the launcher")
         self.outside.expose(self.policy.expose, writable=False)
@@ -201,7 +241,7 @@ class _Planner:
         real = self.view.place(directory) or directory
         if is_within(real, self.real_source):
             # The frontend looks for the answer by this path, so the hook must not rename a part of it.
-            self.view.pin(real, self.real_source, writable=self.policy.source == "read-write")
+            self.view.pin(real, self.real_source, writable=self.policy.source != "read-only")
         self.view.stage(self.layout.control, real, reason="the control directory", writable=True)
         return directory
 
@@ -212,7 +252,9 @@ class _Planner:
             return Stage(directory, self.layout.staging, self.layout.staging)
         real = resolve(self.situation.filesystem, directory)[0] or directory
         needed = (*(o.target for o in self.view.operations()), *(path for path, _ in SCRATCH))
-        if any(is_within(target, real) for target in needed):
+        # A hook before this one may have removed the directory from the view of a discarded tree.
+        lost = self.situation.discarded is not None and is_within(real, self.real_source)
+        if lost or any(is_within(target, real) for target in needed):
             self.view.stage(self.layout.staging, f"{_ASIDE}/output", reason=_OUTPUT, writable=True)
             return Stage(directory, f"{_ASIDE}/output", self.layout.staging)
         self.view.place(directory)
@@ -257,7 +299,8 @@ class _Planner:
             home=f"{self.layout.scratch}/home" if self.confined else HOME,
             tmpdir=f"{self.layout.scratch}/tmp" if self.confined else "/tmp",
             user=self.situation.user[0],
-            rustup_home=self.outside.rustup_home,
+            tools=self.outside.variables,
+            defaults=self.outside.defaults,
             git=self.caller.variables,
             shows=self._shows,
         )
@@ -274,9 +317,10 @@ class _Planner:
             self.guard.exported(fields.get("stage"))
         self._cover()
         self.guard.hide(confined=self.confined)
+        discarded = self.situation.discarded
         return Plan(
             argv=argv,
-            cwd=cwd,
+            cwd=discarded.path if discarded is not None and self.confined else cwd,
             source=self.real_source,
             operations=self.view.operations(),
             identity=self.identity,
@@ -286,12 +330,18 @@ class _Planner:
             repositories=self.situation.repositories,
             environ=self.environ,
             path_roots=self.view.read_only_roots(),
-            path_refused=(self.source, self.real_source, *self.policy.writable, *(p for p, _ in SCRATCH)),
+            path_refused=(
+                *(self.source, self.real_source),
+                *(() if discarded is None else (discarded.path,)),
+                *self.policy.writable,
+                *(p for p, _ in SCRATCH),
+            ),
             policy=self.policy,
             root=self.situation.root,
             remedy=self.situation.remedy,
             files=self.caller.files if self.confined else {},
-            notes=tuple(self.caller.notes(self.environ, self.view)),
+            notes=(*self.guard.notes(), *self.outside.notes, *self.caller.notes(self.environ, self.view)),
+            discarded=discarded,
             **fields,
         )
 
@@ -300,4 +350,8 @@ class _Planner:
         if real is None:
             return False
         # A variable that the hook gets shows the toolchain that it names.
-        return self.view.covers(real) or toolchain(self.situation.filesystem, real) is not None
+        return (
+            self.view.covers(real)
+            or toolchain(self.situation.filesystem, real) is not None
+            or self.outside.is_prefix(real)
+        )

@@ -13,6 +13,9 @@ from .interpreter import interpreter_paths, prefix_entries
 
 __all__ = ["absolute_python", "rustup_home", "search_path", "tool_paths"]
 
+# The data of tools for builds in a ~/.local, where the data of many other programs lie, some with secrets. These tools'
+# own "make install" gives them such names, CMake's with its version.
+_OF_BUILDS = re.compile(r"(?:aclocal|autoconf|automake|bison|cmake|gettext|libtool|pkgconfig|swig|vala)(?:-[0-9.]+)?")
 _VERSION = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 
 
@@ -57,6 +60,9 @@ def tool_paths(filesystem: Filesystem, entry: str, home: str, selections: Iterab
         conda = filesystem.kind(f"{prefix}/conda-meta") is not None
         entries = prefix_entries(filesystem, prefix)
         yield from (path for path in entries if conda or not path.endswith(("/etc", "/ssl")))
+    elif name == "bin" and os.path.basename(prefix) == ".local":
+        names = filesystem.names(f"{prefix}/share")
+        yield from (f"{prefix}/share/{name}" for name in names if _OF_BUILDS.fullmatch(name))
 
 
 def _pyenv_versions(filesystem: Filesystem, root: str, selections: Iterable[str]) -> Iterator[str]:

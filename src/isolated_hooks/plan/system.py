@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..files.cgroups import Hierarchy
 from ..files.paths import is_within, resolve
-from ..sandbox.operations import Accounts, Bind, Devpts, File, Proc, Scratch, Symlink
+from ..sandbox.operations import Accounts, Bind, Devpts, File, Limits, Proc, Scratch, Symlink
 from .view import HOME, SCRATCH, USER, View
 
-__all__ = ["show_system"]
+__all__ = ["NSSWITCH", "NSSWITCH_PATH", "show_limits", "show_system"]
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store".split()
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
@@ -31,8 +32,9 @@ _DEVICE_LINKS = {
 # A look-up that the files do not answer fails at once: without a name server, the resolver tries 127.0.0.1.
 _RESOLVER = "options timeout:1 attempts:1\n"
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
-_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
-_ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
+NSSWITCH_PATH = "/etc/nsswitch.conf"
+_ONLINE = ("/etc/resolv.conf", "/etc/hosts", NSSWITCH_PATH)
 
 
 def show_system(view: View, *, network: bool, size: int, inodes: int, without: Iterable[str] = ()) -> None:
@@ -58,11 +60,21 @@ def show_system(view: View, *, network: bool, size: int, inodes: int, without: I
         for path in _ONLINE:
             view.show(path, reason="the caller's network")
     else:
-        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, _NSSWITCH), strict=True):
+        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, NSSWITCH), strict=True):
             view.add(File(path, content))
     _devices(view)
     # glibc, Python, ninja and cargo count processors there, and read nothing else in /sys.
     view.show("/sys/devices/system/cpu", reason="the system")
+
+
+def show_limits(view: View, cgroups: Iterable[Hierarchy], memory: int | None) -> None:
+    """Show the limits of the caller's own cgroups where there are some, in all hierarchies: the JVM needs them all.
+
+    :param memory: the hook's limit in bytes
+    """
+    own = [cgroup if memory is None else cgroup.with_memory(memory) for cgroup in cgroups]
+    for cgroup in own if any(cgroup.limited for cgroup in own) else ():
+        view.add(Limits(cgroup.target, cgroup.source, cgroup.files))
 
 
 def _show_around(view: View, path: str, hidden: set[str]) -> None:

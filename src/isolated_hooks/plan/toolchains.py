@@ -15,7 +15,9 @@ from ..files.paths import Filesystem, is_within, resolve
 __all__ = [
     "CREDENTIAL_NAMES",
     "CREDENTIAL_PATHS",
+    "NOT_INSTALLED",
     "OPT",
+    "PARTS",
     "SHARED_NAMES",
     "linked_paths",
     "loader_paths",
@@ -28,9 +30,10 @@ OPT = "/opt"
 # installation of theirs has. FHS 3.0, 3.13, gives each vendor such a directory.
 _VENDORS = {"rh": 2, "intel": 2, "nvidia": 2, "amd": 2, "AMD": 2, "arm": 2, "ibm": 2, "cray": 2, "xilinx": 2}
 _ALONE = re.compile(r"/opt/(?:rocm|cuda|amdgpu)[\w.-]*")
-_PARTS = frozenset("bin lib lib64 lib32 include libexec share".split())
-# A directory with one of these is a project, a service or a home, and no toolchain, even if it has a bin directory.
-_NOT_INSTALLED = frozenset(
+#: The names that a prefix has.
+PARTS = frozenset("bin lib lib64 lib32 include libexec share".split())
+#: A directory with one of these is a project, a service or a home, and no toolchain, even if it has a bin directory.
+NOT_INSTALLED = frozenset(
     """.git .hg .svn .ssh .env .netrc .config .cache .local .bashrc .bash_history .profile .credentials .runner .gnupg
     .aws .docker .kube .npmrc .pypirc .pip pyproject.toml setup.py setup.cfg package.json Cargo.toml _work""".split()
 )
@@ -71,7 +74,7 @@ def toolchain(filesystem: Filesystem, path: str) -> str | None:
     names = {level: frozenset(filesystem.names(level)) for level in levels}
     if any(name in names[level] for level in levels for name in _ENVIRONMENTS):
         return here  # an environment shows its own entries, see interpreter.py
-    tops = [level for level in levels if names[level] & _PARTS and not names[level] & _NOT_INSTALLED]
+    tops = [level for level in levels if names[level] & PARTS and not names[level] & NOT_INSTALLED]
     return tops[0] if tops else path
 
 

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
-from ..files.paths import Filesystem, is_within, resolve
+from ..files.paths import Filesystem, above, is_within, resolve
 from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
-from ..sandbox.operations import Bind, Cover, Hold, Masked, Operation, Scratch, Symlink
+from ..sandbox.operations import Bind, Cover, Hold, Kept, Masked, Operation, Overlay, Scratch, Symlink
 from ..text import visible
 from .toolchains import CREDENTIAL_NAMES, CREDENTIAL_PATHS, SHARED_NAMES
 
@@ -33,6 +33,8 @@ SCRATCH = (
 
 # The prefixes of the system, in which site-wide configuration lies, as the pip.conf of a Python in /usr/local.
 _PREFIXES = ("/usr", "/usr/local")
+# The names that hold credentials outside of an etc.
+_CREDENTIAL_NAMES = CREDENTIAL_NAMES - SHARED_NAMES
 # The number of entries around a hidden path that we show one by one, so that the path stays hidden whatever becomes of
 # it. Each costs a mount.
 _MOST_AROUND = 256
@@ -51,6 +53,7 @@ class View:
         self._own: dict[str, Operation] = {}
         self._pinned: set[str] = set()
         self._masked: set[str] = set()
+        self._copied = ""
         #: Why we show a path, by real path, in a few words.
         self.reasons: dict[str, str] = {}
 
@@ -81,12 +84,36 @@ class View:
         namespace, rename(2), EBUSY. A pin never makes writable what is shown read-only.
         """
         for parent in _parents(path, beneath):
-            above = [target for target in self._binds if is_within(parent, target)]
-            allowed = not above or self._binds[max(above, key=len)].writable
+            nearest = self._nearest(above(parent))
             if parent not in self._binds:
-                reason = "keeps what is beneath it in its place"
-                self._bind(Bind(parent, parent, writable=writable and allowed, owned="tree"), reason)
+                allowed = nearest is None or nearest.writable
+                self._bind(self._pin_of(parent, nearest, writable and allowed), "keeps what is beneath it in its place")
             self._pinned.add(parent)
+
+    def _pin_of(self, path: str, above: Bind | None, writable: bool) -> Bind:
+        """Return a mount of a directory on itself, as it is in the view."""
+        if isinstance(above, (Overlay, Kept)):
+            return Kept(path, path, writable=writable, owned="tree")
+        if above is not None and above.target == self._copied:
+            return Bind(above.source + path[len(above.target) :], path, writable=writable, owned="caller")
+        return Bind(path, path, writable=writable, owned="tree")
+
+    def discard(self, path: str, *, overlay: str = "", copy: str = "") -> None:
+        """Show a directory of which the hook may change all, and nothing stays: through an overlay, or as a copy.
+
+        :param path: a path of the source tree
+        :param overlay: the directory for the changes of an overlay
+        :param copy: a copy of the directory
+        """
+        real = self.place(path)
+        if real is None:
+            return
+        reason = "the source tree, whose changes are discarded"
+        if overlay:
+            self._bind(Overlay(real, real, above=overlay, owned="tree"), reason)
+        else:
+            self._copied = real
+            self._bind(Bind(copy, real, writable=True, owned="caller"), reason)
 
     def stage(self, source: str, target: str, *, reason: str = "", writable: bool, owned: str = "caller") -> None:
         """Show ``source``, a path in the workspace, as ``target``, a path without links."""
@@ -110,7 +137,11 @@ class View:
 
     def covers(self, path: str) -> bool:
         """Return whether ``path`` is already visible."""
-        return any(is_within(path, target) for target in self._binds)
+        return _covered(path, self._binds)
+
+    def _nearest(self, directories: Iterable[str]) -> Bind | None:
+        """Return what we show at the first of some directories that is shown."""
+        return next((self._binds[directory] for directory in directories if directory in self._binds), None)
 
     def shows(self, path: str) -> bool:
         """Return whether we show ``path`` itself, and not only a directory above it."""
@@ -151,11 +182,8 @@ class View:
 
     def _leave_out(self, path: str) -> None:
         """Replace the read-only bind mount above a path by bind mounts of all that is beside the path."""
-        above = [t for t in self._binds if is_within(path, t)]
-        if not above:
-            return
-        bind = self._binds[max(above, key=len)]
-        if bind.writable or bind.device or bind.source != bind.target or bind.target in self._pinned:
+        bind = self._nearest(above(path))
+        if bind is None or bind.writable or bind.device or bind.source != bind.target or bind.target in self._pinned:
             return
         around = list(self._around(bind.target, path))
         if len(around) > _MOST_AROUND:
@@ -198,9 +226,7 @@ class View:
             real, _ = resolve(self.filesystem, top)
             if real is None:
                 continue
-            found = [
-                f"{real}/{name}" for name in self.filesystem.names(real) if name in CREDENTIAL_NAMES - SHARED_NAMES
-            ]
+            found = [f"{real}/{name}" for name in self.filesystem.names(real) if name in _CREDENTIAL_NAMES]
             found += [f"{real}/etc/{name}" for name in self.filesystem.names(f"{real}/etc") if name in CREDENTIAL_NAMES]
             found += [path for name in CREDENTIAL_PATHS if self.filesystem.kind(path := f"{real}/{name}") is not None]
             for path in found:
@@ -235,10 +261,10 @@ class View:
 
     def _is_walked(self, path: str, walked: Mapping[str, tuple[str, ...]]) -> bool:
         """Return whether the walk of a directory above included this one: no link or private path is on the way."""
-        above = [top for top in walked if is_within(path, top)]
-        skipped = (private for top in above for private in walked[top])
+        tops = [top for top in above(path) if top in walked]
+        skipped = (private for top in tops for private in walked[top])
         return (
-            bool(above)
+            bool(tops)
             and resolve(self.filesystem, path)[0] == path
             and not any(is_within(path, private) for private in skipped)
         )
@@ -308,10 +334,11 @@ class View:
         """Return whether the nearest bind mount above shows exactly the same."""
         if bind.target in self._pinned:
             return False
-        above = [t for t in self._binds if t != bind.target and is_within(bind.target, t)]
-        if not above:
+        directories = above(bind.target)
+        next(directories)  # its own
+        nearest = self._nearest(directories)
+        if nearest is None:
             return False
-        nearest = self._binds[max(above, key=len)]
         same = (nearest.writable, nearest.owned, nearest.device) == (bind.writable, bind.owned, bind.device)
         same = same and nearest.separate >= bind.separate
         return same and bind.source == bind.target and nearest.source == nearest.target
@@ -337,8 +364,8 @@ def _parents(path: str, beneath: str) -> Iterator[str]:
         parent = os.path.dirname(parent)
 
 
-def _covered(path: str, binds: Iterable[str]) -> bool:
-    return any(is_within(path, target) for target in binds)
+def _covered(path: str, binds: Mapping[str, Bind]) -> bool:
+    return any(directory in binds for directory in above(path))
 
 
 def refuse_reserved(path: str, what: str, *, filesystem: Filesystem) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "count",
     "flag",
     "hyphened",
+    "items",
     "keep_patterns",
     "mapping",
     "named",
@@ -133,7 +134,7 @@ def choice(label: str, value: object, words: Iterable[str]) -> str:
 
 def choices(label: str, value: object, words: Iterable[str]) -> frozenset[str]:
     """Check an iterable of members of ``words``."""
-    return frozenset(choice(label, item, words) for item in _items(label, value, "names"))
+    return frozenset(choice(label, item, words) for item in items(label, value, "names"))
 
 
 #: Names that stand for several protections: ``no-namespaces`` for those that need user namespaces to hold in full.
@@ -144,7 +145,7 @@ def protections(label: str, value: object) -> frozenset[Protection]:
     """Check an iterable of protections, their names and names of groups. Return the protections."""
     words = [*(protection.value for protection in Protection), *GROUPS]
     members: set[Protection] = set()
-    for item in _items(label, value, "names of protections"):
+    for item in items(label, value, "names of protections"):
         members |= {item} if isinstance(item, Protection) else _members(choice(label, item, words))
     return frozenset(members)
 
@@ -155,7 +156,7 @@ def _members(word: str) -> frozenset[Protection]:
 
 def paths(label: str, value: object) -> tuple[str, ...]:
     """Check an iterable of absolute paths. Return them normalised as text, without repetition."""
-    return tuple(dict.fromkeys(_path(label, item) for item in _items(label, value, "absolute paths")))
+    return tuple(dict.fromkeys(_path(label, item) for item in items(label, value, "absolute paths")))
 
 
 def _path(label: str, value: object) -> str:
@@ -172,11 +173,11 @@ def _path(label: str, value: object) -> str:
 
 def patterns(label: str, value: object) -> tuple[str, ...]:
     """Check an iterable of ``NAME``, ``PREFIX_*`` or ``*``. Return them without repetition."""
-    items = _items(label, value, "names of variables, as NAME or PREFIX_*")
-    for item in items:
+    found = items(label, value, "names of variables, as NAME or PREFIX_*")
+    for item in found:
         if not isinstance(item, str) or not _PATTERN.fullmatch(item):
             raise wrong(label, item, "the name of a variable as NAME or PREFIX_*, with '*' only at the end")
-    return tuple(dict.fromkeys(map(str, items)))
+    return tuple(dict.fromkeys(map(str, found)))
 
 
 def keep_patterns(label: str, value: object) -> tuple[str, ...]:
@@ -231,7 +232,8 @@ def _whole(label: str, value: object, largest: int, expected: str) -> int:
     return value
 
 
-def _items(label: str, value: object, expected: str) -> list[object]:
+def items(label: str, value: object, expected: str) -> list[object]:
+    """Check an iterable other than a text or a table. Return it as a list."""
     # Python iterates over the characters of a text: "FOO" instead of ["FOO"] would become three patterns.
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise wrong(label, value, f"a list of {expected}")

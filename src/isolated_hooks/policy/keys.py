@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..protections import ROWS, Protection, ProtectionState
-from . import checks
+from . import checks, hosts
 from .limits import Limits, limit_values
 from .option import Option
 
@@ -29,7 +29,8 @@ HOOKS = (
 #: The protections that have to be active unless ``allow_degraded`` names them.
 DEFAULT_REQUIRE = frozenset(p for p, row in ROWS.items() if row.needed is ProtectionState.ACTIVE)
 
-_SOURCES = ("read-write", "read-only")
+_SOURCES = ("read-write", "read-only", "discard")
+_REPOSITORY = ("show", "hide")
 _LAUNCHER = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,98}[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
@@ -42,6 +43,10 @@ def _check_hooks(label: str, value: object) -> frozenset[str]:
 
 def _check_source(label: str, value: object) -> str:
     return checks.choice(label, value, _SOURCES)
+
+
+def _check_repository(label: str, value: object) -> str:
+    return checks.choice(label, value, _REPOSITORY)
 
 
 def _check_launcher(label: str, value: object) -> str:
@@ -93,20 +98,52 @@ know why one of them cannot be sandboxed. A hook that you do not name runs unpro
         example='hooks = ["build_wheel", "get_requires_for_build_wheel"]',
     ),
     "network": Key(
-        check=checks.flag,
+        check=hosts.network,
         about="""\
-Whether hooks can use the host's network. If not, a hook has at most a loopback interface of its own. If so, a hook
-reaches everything that the host reaches, services on ``localhost`` included.""",
-        example="network = true",
-        option=Option(flag="--network", help="let hooks use the network"),
+The hosts that hooks reach, each with one port: through a proxy of ours outside of the sandbox, and nothing else,
+neither UDP nor DNS (`network <network.rst>`_). ``true`` is the host's network as a whole: a hook then reaches
+everything that the host reaches, services on ``localhost`` included. With ``false``, a hook has at most a loopback
+interface of its own. A name that resolves to a private address, or to one of this machine, is refused unless the
+entry ends in ``/private``; an address needs no such word. ``--network`` alone, or ``--network=all``, is the whole
+network.""",
+        example='network = ["downloads.example.org:443", "pypi-mirror:443/private", "192.0.2.7:8080"]',
+        option=Option(
+            flag="--network",
+            metavar="HOST:PORT",
+            repeated=True,
+            alone=hosts.ALL,
+            help="let hooks reach HOST at this port; without HOST:PORT, let them use the network",
+        ),
     ),
     "source": Key(
         check=_check_source,
         about="""\
 Whether hooks may write to the source tree. Many backends do: setuptools puts ``build`` and ``*.egg-info`` there.
-With ``"read-only"``, those fail.""",
+With ``"read-only"``, those fail. With ``"discard"``, hooks write to a view of the tree, one for all hooks of a caller,
+which is thrown away at the end; the tree itself stays as it is, except for an output directory in it. The view is an
+overlay where the host has overlayfs for us. Elsewhere it is a copy, of at most 4 GiB and 200,000 entries, and a larger
+tree is refused. Without user namespaces hooks run in the copy, under another path.""",
         example='source = "read-only"',
-        option=Option(flag="--source", choices=_SOURCES, help="let hooks write to the source tree, or only read it"),
+        option=Option(
+            flag="--source",
+            choices=_SOURCES,
+            help="let hooks write to the source tree, only read it, or write to a view of it that is thrown away",
+        ),
+    ),
+    "repository": Key(
+        check=_check_repository,
+        about="""\
+Whether hooks see, read-only, the repository of git that the source tree is a part of: what is beside and above the
+tree in the working tree, and ``.git``, without credentials, hooks and commands in its configuration. Backends read
+versions and shared files there. The repository has to say itself that the tree belongs to it: its index names something
+in the tree, or it is the repository of the tree's own worktree or submodule. Hooks do not see one whose top contains
+your home directory. With ``"hide"``, or where there are no user namespaces, they see none.""",
+        example='repository = "hide"',
+        option=Option(
+            flag="--repository",
+            choices=_REPOSITORY,
+            help="let hooks see the repository of git that the source tree is in, or not",
+        ),
     ),
     "expose": Key(
         check=checks.paths,

@@ -15,6 +15,7 @@ class Option:
     :ivar help: its text in ``--help``, a phrase
     :ivar metavar: the name of its value, or empty for a switch, which has no value
     :ivar choices: the values that it accepts; empty if it accepts any text
+    :ivar alone: the value if it stands without one; empty if it needs one
     :ivar repeated: each use adds a value to those of the file; otherwise the last use replaces the file's value
     """
 
@@ -22,6 +23,7 @@ class Option:
     help: str
     metavar: str = ""
     choices: tuple[str, ...] = ()
+    alone: str = ""
     repeated: bool = False
 
     @property

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from ..protections import ROWS, Protection, ProtectionState
 from . import checks
+from .hosts import Host, parse_host
 from .keys import DEFAULT_REQUIRE, HOOKS, KEYS
 from .limits import Limits, limit_values
 
 __all__ = ["Policy", "Source", "policy_values"]
 
-Source = Literal["read-write", "read-only"]
+Source = Literal["read-write", "read-only", "discard"]
+Repository = Literal["show", "hide"]
 _NO_OTHER_LIMITS = Limits()
 
 
@@ -23,8 +25,12 @@ class Policy:
     """What a hook may see, write, reach and use, and which protections have to hold before it runs.
 
     :ivar hooks: the hooks that run in a sandbox; by default all
-    :ivar network: the hook can use the host's network
-    :ivar source: ``"read-write"`` if the hook may write to the source tree, otherwise ``"read-only"``
+    :ivar network: ``True`` if the hook can use the host's network, ``False`` if it has none, or the hosts that it can
+        reach, as ``HOST:PORT``; ask :attr:`whole_network` and :attr:`hosts`
+    :ivar source: ``"read-write"`` if the hook may write to the source tree, ``"read-only"`` if not, ``"discard"`` if it
+        may write to a view of the tree that is thrown away
+    :ivar repository: ``"show"`` if the hook may read the repository of git that the source tree is a part of, otherwise
+        ``"hide"``
     :ivar expose: further paths that the hook can read
     :ivar writable: further paths that the hook can read and write
     :ivar hide: paths that the hook cannot see; it wins over every other key
@@ -49,8 +55,9 @@ class Policy:
     """
 
     hooks: frozenset[str]
-    network: bool
+    network: bool | tuple[str, ...]
     source: Source
+    repository: Repository
     expose: tuple[str, ...]
     writable: tuple[str, ...]
     hide: tuple[str, ...]
@@ -70,8 +77,9 @@ class Policy:
         self,
         *,
         hooks: Iterable[str] = HOOKS,
-        network: bool = False,
+        network: bool | Iterable[str] = False,
         source: Source = "read-write",
+        repository: Repository = "show",
         expose: Iterable[str | os.PathLike[str]] = (),
         writable: Iterable[str | os.PathLike[str]] = (),
         hide: Iterable[str | os.PathLike[str]] = (),
@@ -90,6 +98,17 @@ class Policy:
         for name, key in KEYS.items():
             object.__setattr__(self, name, key.check(f"policy: {name}", arguments[name]))
 
+    @property
+    def whole_network(self) -> bool:
+        """Whether the hook can use the host's network."""
+        return self.network is True
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts that the hook can reach, if it has no other network than these."""
+        entries = () if isinstance(self.network, bool) else self.network
+        return tuple(parse_host("network", entry) for entry in entries)
+
     def permits(self, protection: Protection, state: ProtectionState) -> bool:
         """Return whether a hook may run with ``protection`` in ``state``.
 
@@ -99,7 +118,7 @@ class Policy:
         if state is ProtectionState.ACTIVE or protection in self.allow_degraded:
             return True
         if state is ProtectionState.DISABLED:
-            return protection is Protection.NETWORK and self.network
+            return protection is Protection.NETWORK and self.whole_network
         if protection in self.require:
             return False
         return state is ProtectionState.DEGRADED or ROWS[protection].needed is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -92,15 +93,17 @@ def run_command(
     return reports[-1]
 
 
-def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
+def check_host(policy: Policy, *, observes: bool = False) -> tuple[ProtectionStatus, ...]:
     """Try the sandbox on an empty tree, so an unsuitable host raises an error before any other work.
 
+    :param observes: hooks are to be observed, see :class:`isolated_hooks.IsolatedRunner`
     :return: the status of every protection in the trial
     :raises SandboxUnavailableError: this host lacks something that the policy requires
     :raises SandboxSetupError: setting up the sandbox failed
     """
     check_platform()
     sweep_if_due()
+    policy = dataclasses.replace(policy, source="read-write")
     with (
         Workspace(policy.writable) as tree,
         Workspace(policy.writable) as workspace,
@@ -109,6 +112,7 @@ def check_host(policy: Policy) -> tuple[ProtectionStatus, ...]:
         source = tree.layout.staging
         run = _CommandRun((), source, policy, lambda _: None)
         run.stdin = "null"  # as for hooks
+        run.observes = observes
         plan = run.tried_plan(workspace)
         degraded = trial.degradations(plan, (source, *policy.writable, workspace.path))
         return with_degradations(run.launcher.protections(plan), degraded)

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import HookKilledError, HookProcessError, HookTimeoutError, SandboxSetupError
 from ..policy import Limits
 from ..policy.limits import LIMITS, Unit
+from ..sandbox import wayout
 from ..sandbox.forking import NO_THREAD
 from .remedies import refusal
 from .shortage import shortage_of
@@ -20,10 +21,11 @@ __all__ = ["KILLED", "failure_of", "is_cut_short"]
 #: The code of a call whose launcher was killed, and its pid 1 with it.
 KILLED = -signal.SIGKILL
 
-# Why nobody enforces the limits any more, by the name that the launcher reports instead of a limit's.
-_UNWATCHED: dict[str, Callable[[], str]] = {
-    "watcher": lambda: "the watching process ended, so the launcher ended the hook",
-    NO_THREAD.decode(): lambda: shortage_of("fork", errno.EAGAIN),
+# What the launcher lost, so that it ended the hook, and why, by the name that it reports instead of a limit's.
+_LOST: dict[str, tuple[str, Callable[[], str]]] = {
+    "watcher": ("watching the limits", lambda: "the watching process ended, so the launcher ended the hook"),
+    NO_THREAD.decode(): ("watching the limits", lambda: shortage_of("fork", errno.EAGAIN)),
+    "proxy": (wayout.STAGE, lambda: "the proxy to the hosts in 'network' ended, so the launcher ended the hook"),
 }
 
 
@@ -46,8 +48,9 @@ def failure_of(
         return _without_report(status, problem, command)
     if state == "failed":
         return refusal(status)
-    if status.get("limit") in _UNWATCHED:
-        return SandboxSetupError("watching the limits", reason=_UNWATCHED[status["limit"]]())
+    if status.get("limit") in _LOST:
+        stage, reason = _LOST[status["limit"]]
+        return SandboxSetupError(stage, reason=reason())
     limit = status.get("limit") or _limit_of_signal(code, limits)
     if limit:
         return _exceeded(limit, getattr(limits, limit), code, command)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from ..files.steered import recorded_trees
@@ -43,7 +44,7 @@ class HookRun(Run):
         super().__init__(call.hook, call.source_dir, policy, done)
         self.call = call
         self.inner = inner
-        self.extra = extra
+        self.extra = self.passed = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()
         self.earlier: Mapping[str, Kept] = {}
@@ -71,6 +72,7 @@ class HookRun(Run):
         return () if self.call.output_directory is None else (self.call.output_directory,)
 
     def prepare(self, workspace: Workspace, plan: Plan) -> None:
+        self.passed = _in_copy(self.extra, self.source, plan) if plan.confined else self.extra
         path = os.path.join(workspace.layout.control, "input.json")
         kwargs = self.call.kwargs if plan.kwargs is None else plan.kwargs
         with open(path, "x", encoding="utf-8") as file:
@@ -78,8 +80,13 @@ class HookRun(Run):
 
     def start(self, command: list[str]) -> None:
         # The launcher starts in the source tree, as every hook does, and must not load libraries from the tree.
-        libraries = trusted_libraries({**os.environ, **self.extra}, recorded_trees())
-        self.inner(command, cwd=self.source, extra_environ={**self.extra, **libraries})
+        libraries = trusted_libraries({**os.environ, **self.passed}, recorded_trees())
+        self.inner(command, cwd=self.source, extra_environ={**self.passed, **libraries})
+
+    def seen(self, problem: BaseException) -> str | None:
+        # A runner that filters the output, or keeps it, has seen its end.
+        tail: bytes = getattr(self.inner, "tail", b"")
+        return tail.decode("utf-8", "replace") if tail else super().seen(problem)
 
     def after_failure(self) -> None:
         check_unchanged(self.expected, self.source)
@@ -111,3 +118,24 @@ class HookRun(Run):
         fallback = export_fallback(staging, destination, metadata=name, limit=limit, check=check)
         directory.keep([name, *fallback])
         return [metadata]
+
+
+def _in_copy(extra: Mapping[str, str], source: str, plan: Plan) -> Mapping[str, str]:
+    """Return the variables of a hook that runs in a copy of its source tree, with the paths of that copy.
+
+    The backend path is among them: a backend in the tree finds the tree beside itself.
+    """
+    if plan.discarded is None:
+        return extra
+
+    moved = dict(extra)
+    for tree in dict.fromkeys((source, plan.source)):
+        for spelled in (str, _in_json):  # pyproject_hooks writes lists with os.pathsep or as JSON
+            pattern = re.compile(rf"(?<![^:\"]){re.escape(spelled(tree))}(?![^/:\"])")
+            new = spelled(plan.changed).replace("\\", r"\\")
+            moved = {name: pattern.sub(new, value) for name, value in moved.items()}
+    return moved
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]

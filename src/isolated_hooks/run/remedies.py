@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import BUILT_IN
 from ..protections import ROWS
-from ..sandbox import bubblewrap_guard
+from ..sandbox import attempts, bubblewrap_guard
 from ..text import visible
 from .shortage import shortage_of
 
@@ -63,6 +63,8 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     if syscall == bubblewrap_guard.CVE:
         advice = f"install bubblewrap 0.12 or newer; or {remedy()}"
         return SandboxUnavailableError([f"the launcher {stage}: {bubblewrap_guard.UNGUARDED}"], advice)
+    if stage == attempts.OBSERVING:
+        return SandboxUnavailableError([f"{stage}: the host lets pid 1 of the sandbox listen to none"], _UNOBSERVED)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.
         missing = f"the launcher {stage} does not work here: {said or error}"
@@ -85,6 +87,10 @@ def _shortage(number: int) -> str:
     return f"{os.strerror(number)} (the limit {name} is {soft}, at most {hard}: raise it, for instance with {option})"
 
 
+_UNOBSERVED = (
+    "use a host that allows seccomp user notification, seccomp_unotify(2), and pidfd_getfd(2) in the sandbox; or build "
+    "without --explain-denials"
+)
 _LIMITS = {errno.EMFILE: ("RLIMIT_NOFILE", "ulimit -n"), errno.EAGAIN: ("RLIMIT_NPROC", "ulimit -u")}
 _LANDLOCK_REMEDY = "use Linux 5.19 or newer, with landlock among its security modules (the boot parameter lsm=)"
 

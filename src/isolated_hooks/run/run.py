@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import IsolationDegradedWarning, PolicyError, SandboxSetupError, SandboxUnavailableError
+from ..errors import (
+    IsolatedHooksError,
+    IsolationDegradedWarning,
+    PolicyError,
+    SandboxSetupError,
+    SandboxUnavailableError,
+)
 from ..files.paths import RealFilesystem
 from ..files.register import holds_register
 from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
 from ..plan import Identity, Layout, Plan, Situation
+from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
+from ..plan.identities import choose_identity
+from ..plan.observed import observed_plan
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
 from ..protections import ProtectionState, ProtectionStatus
-from ..report import HookReport
+from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
+from ..results.details import Details
 from ..text import visible
 from . import trial
+from .discard import DiscardedTree, DiscardedTrees
+from .explaining import explained, limit_of, output_of
 from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
+from .observed import Observed
 from .platform_check import check_platform
-from .situation import situation_of
+from .situation import repository_of, situation_of
 from .workspace import Workspace
 
 __all__ = ["Run"]
@@ -49,7 +63,16 @@ class Run:
         self.artefacts: tuple[Artefact, ...] = ()
         self.set_aside: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.connections: tuple[Connection, ...] = ()
         self.sets_aside = True
+        self.detailed = False
+        self.observes = False
+        self.details: Details | None = None
+        self.discards: DiscardedTrees | None = None
+        self.discarded: DiscardedTree | None = None
+        self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
+        self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
+        self.repository = NONE
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -70,20 +93,44 @@ class Run:
     def after_failure(self) -> None:
         """Check the source tree after a command that failed, when every process of the sandbox is dead."""
 
+    def seen(self, problem: BaseException) -> str | None:
+        """Return the end of the output of the command that failed, or ``None`` if this process has not seen it."""
+        return output_of(problem)
+
     def execute(self) -> None:
         """Carry out all steps, and report the call even if one of them fails."""
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         trees = (self.source, *self.policy.writable)
         _refuse_register(trees)
+        with contextlib.ExitStack() as stack:
+            if self.policy.source == "discard":
+                stack.enter_context(self._discarding())
+            self._execute(trees)
+
+    @contextlib.contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Have a view of the source tree for the call, and afterwards remove it if no caller keeps it."""
+        views = DiscardedTrees() if self.discards is None else self.discards
+        try:
+            overlay = getattr(self.launcher, "overlays", False)
+            with views.of(self.source, self.policy.writable, overlay=overlay).in_use() as self.discarded:
+                yield
+        finally:
+            if self.discards is None:
+                views.close()
+
+    def _execute(self, trees: tuple[str, ...]) -> None:
         record_trees(trees)
         sweep_if_due()
         began = time.monotonic()
-        plan, error = None, ""
+        plan, failure = None, None
         refused: frozenset[Identity] = frozenset()
+        self.repository = repository_of(self.source, self.policy)
+        hidden_from = (self.source, *self.policy.writable, *self.outputs(), *self.repository.shown)
         try:
             while plan is None or plan.identity in refused:
-                with Workspace((self.source, *self.policy.writable, *self.outputs())) as workspace:
+                with Workspace(hidden_from) as workspace:
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
                     if self._run_to_end(workspace, plan):
@@ -91,14 +138,14 @@ class Run:
                     else:
                         refused |= {plan.identity}
         except BaseException as problem:
-            error = visible(str(problem) or type(problem).__name__, limit=2000)
+            failure = problem
             raise
         finally:
             if plan is not None:
-                self._report(plan, error, time.monotonic() - began)
+                self._report(plan, failure, time.monotonic() - began)
             sweep_if_due()
 
-    def _report(self, plan: Plan, error: str, seconds: float) -> None:
+    def _report(self, plan: Plan, failure: BaseException | None, seconds: float) -> None:
         dropped = tuple(os.fsdecode(name) for name in self.status.get("dropped", ()))
         protections = with_degradations(self.launcher.protections(plan), self.status.get("degraded", {}))
         for status in protections:
@@ -108,6 +155,19 @@ class Run:
         for path in self.set_aside:
             text = f"a repository of git that {self.name or 'the command'} left at {visible(path)!r} was renamed"
             warnings.warn(text, stacklevel=2)
+        explanation = explained(
+            plan,
+            self.status,
+            name=self.name,
+            output=self.said,
+            limit=self.limit,
+            failed=failure is not None,
+            dropped=dropped or plan.environ.dropped,
+            connections=self.connections,
+        )
+        if isinstance(failure, IsolatedHooksError):
+            failure.explanation = explanation.text
+        error = "" if failure is None else visible(str(failure) or type(failure).__name__, limit=2000)
         self.done(
             HookReport(
                 hook=self.name,
@@ -120,7 +180,12 @@ class Run:
                 seconds=seconds,
                 launcher=self.launcher.name,
                 set_aside=self.set_aside,
-                notes=plan.notes + self.notes,
+                notes=plan.notes + self.notes + explanation.notes,
+                details=self.details,
+                connections=self.connections,
+                hints=explanation.hints,
+                explanation=explanation.text,
+                denied=explanation.denied,
             )
         )
 
@@ -133,7 +198,10 @@ class Run:
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
-            situation = dataclasses.replace(situation, refused=refused, workspaces=workspace.others)
+            situation = dataclasses.replace(
+                situation, refused=refused, workspaces=workspace.others, repository=self.repository
+            )
+            situation = self._with_discarded(situation)
             plan = self.make_plan(situation, workspace.layout)
             if plan.confined and plan.capabilities and self._missing(plan):
                 # The policy may not allow its one capability; the caller's own user holds none.
@@ -143,10 +211,39 @@ class Run:
             now = dataclasses.replace(situation, refused=refused)
             bare = functools.partial(plan_trial, self.policy, now, workspace.layout, trees=mapped[:-1])
             if trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
+                if not self._overlays(plan, now, workspace):
+                    continue
                 _check_owners(plan, situation)
+                plan = dataclasses.replace(plan, detailed=self.detailed)
+                if self.observes:
+                    plan = observed_plan(plan)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
+
+    def _with_discarded(self, situation: Situation) -> Situation:
+        """Add what takes the place of the source tree, as far as the identity allows it."""
+        if self.discarded is None:
+            return situation
+        identity, _ = choose_identity(situation.owners, situation.refused)
+        if identity.confined or identity.traits.unmapped:
+            self.discarded.copy()
+        return dataclasses.replace(situation, discarded=self.discarded.now)
+
+    def _overlays(self, plan: Plan, situation: Situation, workspace: Workspace) -> bool:
+        """Return ``False`` if the plan has an overlay that this host refuses; then there is a copy for the next."""
+        if self.discarded is None:
+            return True
+        if self.discarded.now.overlay:
+            self.discarded.renew()
+            paths = (plan.source, self.discarded.path)
+            over = (plan.source, self.discarded.now)
+            bare = plan_trial(self.policy, situation, workspace.layout, trees=paths, overlay=over)
+            if not trial.overlays(plan, bare, workspace, paths, self.launcher):
+                self.discarded.copy()
+                return False
+            self.discarded.renew()
+        return True
 
     def _check(self, plan: Plan) -> None:
         """Raise SandboxUnavailableError if the plan, under this launcher, protects less than the policy requires."""
@@ -155,6 +252,10 @@ class Run:
                 [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
                 "use the launcher native",
             )
+        if self.observes and (plan.confined or not getattr(self.launcher, "observes", False)):
+            raise trial.observation_refused(plan, self.launcher.name)
+        if plan.policy.hosts and (plan.confined or not getattr(self.launcher, "proxied", False)):
+            raise trial.hosts_refused(plan, self.launcher.name)
         missing = self._missing(plan)
         if missing and plan.confined:
             raise trial.namespaces_refused(missing)
@@ -174,16 +275,21 @@ class Run:
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command. Return ``False`` if the host refused its identity, so that the caller tries another one."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
+        observed = Observed(plan) if self.detailed else None
         try:
             try:
-                self.start(command)
+                self._start(command, workspace)
             finally:
                 self.status = workspace.status()
-                take_back(self.status, (plan.source, *self.policy.writable))
+                if self.discarded is not None and self.status.get("running"):
+                    self.discarded.used = True
+                take_back(self.status, (plan.changed, *self.policy.writable))
                 self._set_aside(plan)
+                self.details = observed.details(self.status) if observed else None
         except BaseException as problem:
             if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
                 return False
+            self.said = self.seen(problem)
             failure = self._failure(problem)
             if failure is None:
                 raise
@@ -194,6 +300,18 @@ class Run:
         if failure is not None:
             raise failure
         return True
+
+    def _start(self, command: list[str], workspace: Workspace) -> None:
+        if not self.policy.hosts:
+            self.start(command)
+            return
+        from ..network.proxy import Proxy  # only here: no other call needs it
+
+        with Proxy(self.policy.hosts, workspace.path, os.environ) as proxy:
+            try:
+                self.start(command)
+            finally:
+                self.connections += proxy.connections()
 
     def _set_aside(self, plan: Plan) -> None:
         """Rename the repositories of git that the hook has made: a later git command outside would obey them."""
@@ -208,7 +326,9 @@ class Run:
         """Return the exception to raise; ``None`` if nothing failed, or if the inner runner's error says everything."""
         if is_cut_short(self.status):
             self.status["code"] = KILLED  # for the report
-        return failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        failure = failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
+        self.limit = limit_of(failure)
+        return failure
 
 
 def _check_owners(plan: Plan, situation: Situation) -> None:

@@ -10,21 +10,30 @@ import re
 import sys
 
 from ..errors import SandboxSetupError
+from ..files.cgroups import own_limits
 from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
 from ..files.repositories import find
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
+from ..plan.enclosing import NONE, Enclosing, enclosing_repository
 from ..plan.planner import refuse_source
 from ..plan.view import USER, refuse_reserved
 from ..policy import Policy
 from ..results.exported import exported_in
 from .remedies import remedy
 
-__all__ = ["is_kernel_root", "situation_of", "started_with", "trusted_directories", "written_trees"]
+__all__ = ["is_kernel_root", "repository_of", "situation_of", "started_with", "trusted_directories", "written_trees"]
 
 # As useradd(8) recommends, and what directories of users have besides. The rest could not stand in passwd(5).
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
+
+
+def repository_of(source: str, policy: Policy) -> Enclosing:
+    """Return the repository of git that a source tree is a part of, if the policy shows it."""
+    if policy.repository == "hide":
+        return NONE
+    return enclosing_repository(RealFilesystem(), os.path.realpath(source), home=_home())
 
 
 def situation_of(source: str, policy: Policy) -> Situation:
@@ -54,6 +63,7 @@ def situation_of(source: str, policy: Policy) -> Situation:
         remedy=remedy(),
         exported=exported_in(written_trees(source, policy)),
         user=_names(),
+        cgroups=own_limits(),
     )
 
 

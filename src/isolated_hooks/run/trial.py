@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
-from ..files.paths import is_within
 from ..launchers import Launcher
 from ..launchers.child import child_command, child_environ
 from ..plan import Identity, Plan
@@ -28,7 +27,9 @@ from .workspace import Workspace
 __all__ = [
     "degradations",
     "facts",
+    "hosts_refused",
     "namespaces_refused",
+    "overlays",
     "refused_identities",
     "refuses_wrapped",
     "require_sandbox",
@@ -42,12 +43,13 @@ _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP,
 # The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.
 _ID_CALLS = frozenset(("write", "setresuid", "capget"))
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
+_overlays: dict[tuple[Identity, tuple[int, ...]], bool] = {}
 
 
 def refused_identities(paths: Iterable[str], launcher: str = "native") -> frozenset[Identity]:
     """Return the identities that this host refused in earlier trials, for the filesystems of ``paths``."""
-    devices = _devices(paths)
-    refused = ((i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome))
+    refused = [(i, d, name) for (i, d, _, name), outcome in _tried.items() if not _worked(outcome)]
+    devices = _devices(paths) if any(d for _, d, _ in refused) else ()
     return frozenset(i for i, d, name in refused if not i.traits.last and d in (devices, ()) and name == launcher)
 
 
@@ -74,6 +76,23 @@ def require_sandbox(
         return False
     _tried.pop(key, None)  # another thread may have removed it
     raise refusal(outcome)
+
+
+def overlays(plan: Plan, bare: Plan, workspace: Workspace, paths: Iterable[str], launcher: Launcher) -> bool:
+    """Return whether this host lets the identity of a plan that works mount an overlay, tried once as above.
+
+    :param bare: a plan of a trial, with the overlay
+    :param paths: the source tree and the directory for the changes
+    :raises SandboxSetupError: the trial failed for a reason that says nothing about the host
+    """
+    key = (plan.identity, _devices(paths))
+    if key not in _overlays:
+        workspace.write_plan(bare)
+        outcome = _try(workspace, launcher.command(bare, workspace.path, ()))
+        if not _worked(outcome) and is_load(str(outcome.get("syscall", "")), int(outcome.get("errno", 0))):
+            raise refusal(outcome)
+        _overlays[key] = _worked(outcome)
+    return _overlays[key]
 
 
 def refuses_wrapped(status: Mapping[str, Any], plan: Plan) -> bool:
@@ -118,7 +137,7 @@ def facts() -> Mapping[str, tuple[int, str]]:
 
 def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
     devices = _devices(paths) if plan.identity.traits.idmapped else ()
-    return plan.identity, devices, plan.policy.network, plan.policy.launcher
+    return plan.identity, devices, plan.policy.whole_network, plan.policy.launcher
 
 
 def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
@@ -149,8 +168,26 @@ def _worked(outcome: dict[str, Any]) -> bool:
 def _devices(paths: Iterable[str]) -> tuple[int, ...]:
     """Return the filesystems of some paths and of the mounts beneath them, as device numbers."""
     real = [os.path.realpath(path) for path in paths if os.path.exists(path)]
-    beneath = (m.device for m in mounts.mounted() if any(is_within(os.fsdecode(m.mount_point), path) for path in real))
+    beneath = (mount.device for mount in mounts.mounted_beneath(tuple(map(os.fsencode, real))))
     return tuple(sorted({*(os.stat(path).st_dev for path in real), *beneath}))
+
+
+def hosts_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
+    """Return the error for a list of hosts where no plan or launcher can keep a hook from all other hosts."""
+    if not plan.confined:
+        missing = f"the launcher {launcher} cannot lead hooks to named hosts alone"
+        return SandboxUnavailableError([missing], "use the launcher native; or set network = false")
+    missing = "hooks reach named hosts through a network namespace of their own, which takes user namespaces"
+    return SandboxUnavailableError([missing], f"{plan.remedy}; or set network = false")
+
+
+def observation_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
+    """Return the error for a hook that is to be observed where no pid 1 of ours can look at its calls."""
+    if not plan.confined:
+        missing = f"the launcher {launcher} cannot observe what hooks ask for"
+        return SandboxUnavailableError([missing], "use the launcher native; or build without --explain-denials")
+    missing = "pid 1 of a sandbox observes what hooks ask for, and that takes user namespaces"
+    return SandboxUnavailableError([missing], f"{plan.remedy}; or build without --explain-denials")
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:

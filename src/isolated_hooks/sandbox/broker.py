@@ -30,10 +30,14 @@ from errno import (
     EISCONN,
 )
 
-from . import listener, modes, syscalls
+from . import listener, modes, renames, syscalls
+from .attempts import Attempts
 from .landlock import OF_SOCKETS
 from .numbers import MACHINES, NUMBERS
 from .syscalls import SyscallError
+
+if False:
+    from .observing import Observer
 
 _AF_UNIX = 1
 _STREAM, _SEQPACKET = 1, 5
@@ -79,12 +83,17 @@ class Broker:
 
     :param requests: the descriptor of the filter's listener
     :param abstract: abstract names belong to this sandbox: it has a network namespace of its own
+    :param observer: takes note of what the hook asks for, if somebody wants to know
     """
 
-    def __init__(self, requests: int, *, abstract: bool) -> None:
+    def __init__(self, requests: int, *, abstract: bool, observer: Observer | None = None) -> None:
         self.requests = requests
+        listener.wake_up_quickly(requests)
         self.abstract = abstract
+        self.paths = modes.Paths()
         self.waiting: dict[int, Waiting] = {}
+        self.observer = observer
+        self.attempts = Attempts() if observer is None else Attempts(observer.most_destinations)
         self.last: dict[int, tuple[int, ...]] = {}  # the last call that succeeded, by thread
         sockets = syscalls.open_path(OF_SOCKETS)
         self.mount = syscalls.mount_id(sockets)
@@ -97,19 +106,35 @@ class Broker:
             os.set_blocking(fd, False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
-        while True:
-            code = _reap(hook)
-            if code is not None:
-                return code
-            events = self._wait(wake)
-            if wake in events:
+        idle = select.poll()
+        idle.register(wake, select.POLLIN)
+        idle.register(self.requests, select.POLLIN)
+        code = _reap(hook)
+        while code is None:
+            # Nearly always nothing waits, and then every call of the hook that comes here waits for this loop alone.
+            events = self._wait(wake) if self.waiting or self.requests < 0 else dict(idle.poll())
+            if wake in events:  # a child may have ended
                 os.read(wake, 4096)
-            self._go_on(events)
+                code = _reap(hook)
+            if self.waiting:
+                self._go_on(events)
             if events.get(self.requests, 0) & select.POLLIN:
                 self._serve_one()
             elif self.requests in events:  # POLLHUP: no process with the filter is left, and the hook ends now
                 os.close(self.requests)
                 self.requests, self.waiting = -1, {}
+        return code
+
+    def answer_until(self, fd: int) -> None:
+        """Answer until a descriptor can be read: an observed process waits for us in the execve(2) that starts it."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self.requests, select.POLLIN)
+        while True:
+            events = dict(poll.poll())
+            if fd in events or not events[self.requests] & select.POLLIN:
+                return
+            self._serve_one()
 
     def _wait(self, wake: int) -> dict[int, int]:
         poll = select.poll()
@@ -137,6 +162,8 @@ class Broker:
                 error = _connect(waiting.fd, waiting.address)
                 if error in (EINPROGRESS, EALREADY, EAGAIN, EINTR):
                     continue
+                if waiting.polled:
+                    self.attempts.note(waiting.address, error)
             del self.waiting[cookie]
             waiting.close()
             listener.answer(self.requests, cookie, error)
@@ -145,11 +172,25 @@ class Broker:
         request = listener.receive(self.requests)
         if request is None:
             return
+        if self.observer is not None and self.observer.looks_at(request):
+            self.observer.look(self.requests, request)
+            listener.go_on(self.requests, request.cookie)
+            return
+        if request.number in renames.CALLS:
+            self._serve_rename(request)
+            return
         try:
             error = self._make_call(request)
         except OSError as failure:
             error = failure.errno or EINVAL
         if error is not None:
+            listener.answer(self.requests, request.cookie, error)
+
+    def _serve_rename(self, request: listener.Request) -> None:
+        error = renames.change(self.requests, request, self.paths)
+        if error is None:
+            listener.go_on(self.requests, request.cookie)
+        else:
             listener.answer(self.requests, request.cookie, error)
 
     def _make_call(self, request: listener.Request) -> int | None:
@@ -206,6 +247,9 @@ class Broker:
                     return ECONNREFUSED
                 address = _unix_address(b"/proc/self/fd/%d" % path)
             error = _connect(fd, address)
+            if family != _AF_UNIX:
+                said = error if self.observer is None else self.observer.connecting(caller, fd, data, error)
+                self.attempts.note(data, said)
             unready = (EAGAIN,) if family == _AF_UNIX else (EINPROGRESS, EALREADY)
             if error in unready and os.get_blocking(fd):
                 polled = family != _AF_UNIX

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from errno import EPERM
+from errno import EOPNOTSUPP, EPERM
 
 from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
 from .bubblewrap_inside import QUEUES
@@ -17,7 +17,21 @@ from .guard import leave_guard
 from .init import Init, die_with_parent, end_children
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
-from .operations import Accounts, Bind, Cover, Devpts, File, Hold, Masked, Proc, Scratch, Symlink
+from .operations import (
+    Accounts,
+    Bind,
+    Cover,
+    Devpts,
+    File,
+    Hold,
+    Kept,
+    Limits,
+    Masked,
+    Overlay,
+    Proc,
+    Scratch,
+    Symlink,
+)
 
 if False:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,11 +180,25 @@ def _scratch(scratch: Any, _target: bytes, _sources: object, _files: Files) -> l
     return options
 
 
+def _refused(operation: Any, target: bytes, *_: object) -> list[bytes]:
+    raise syscalls.SyscallError(EOPNOTSUPP, type(operation).__name__, target)
+
+
+def _limits(limits: Any, target: bytes, _sources: object, files: Files) -> list[bytes]:
+    options = [b"--ro-bind-try", limits.source, target, b"--size", b"262144", b"--perms", b"0755", b"--tmpfs", target]
+    for name, content in limits.files:
+        options += [b"--perms", b"0444", b"--file", files.add(content), b"%b/%b" % (target, name)]
+    return [*options, b"--remount-ro", target]
+
+
 _OPTIONS: dict[type, Callable[[Any, bytes, Mapping[bytes, bytes | int], Files], list[bytes]]] = {
     Bind: _bind,
     Cover: _bind,
+    Overlay: _refused,  # no plan asks this launcher for one: a discarded tree is a copy
+    Kept: _refused,
     File: _file,
     Masked: _masked,
+    Limits: _limits,
     Hold: lambda *_: [],  # bwrap follows a link at a target; the frontend looks at the link after the hook
     Accounts: _accounts,
     Scratch: _scratch,
@@ -224,7 +252,8 @@ class Wrapped(Init):
         command = [self.tool.program, b"--args", options_fd, b"--", *pid_1]
         syscalls.close_on_exec_from(3)
         opened = [source for source in sources.values() if isinstance(source, int)]
-        for fd in (*files.fds, *opened, self.tool.info, self.report, leash):
+        channel = (self.plan["channel"],) if "channel" in self.plan else ()
+        for fd in (*files.fds, *opened, *channel, self.tool.info, self.report, leash):
             os.set_inheritable(fd, True)
         die_with_parent(leash)  # a change of credentials has disarmed the signal, prctl(2)
         try:

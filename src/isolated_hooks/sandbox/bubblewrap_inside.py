@@ -37,6 +37,7 @@ class Inside(Init):
         self.stage = "a look at what bubblewrap made"
         _check_status()
         _check_mounts(self.job["shown"], {mount.mount_point: mount.options for mount in mounts.mounted()})
+        self._open_way_out()
         self._use_terminal()
         self._use_limits()
         self.stage = "privileges"

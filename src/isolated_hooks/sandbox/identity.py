@@ -56,10 +56,10 @@ def take_uid() -> tuple[int, int]:
         ) from error
     count = LAST_UID - FIRST_UID + 1
     start = int.from_bytes(os.urandom(4), "little") % count
-    used = _uids_in_use()
+    in_use = _uids_in_use()
     for offset in range(count):
         uid = FIRST_UID + (start + offset) % count
-        if uid not in used and range_base(uid) not in used and uidlock.take(locks, uid):
+        if not in_use(uid) and not in_use(range_base(uid)) and uidlock.take(locks, uid):
             return uid, locks
     os.close(locks)
     raise NoUidLeftError(
@@ -86,7 +86,30 @@ def range_map(uid: int) -> bytes:
     return b"".join(b"%d %d %d\n" % line for line in lines)
 
 
-def _uids_in_use() -> set[int]:
+def _uids_in_use() -> Callable[[int], bool]:
+    """Return what tells whether a visible process runs under a uid.
+
+    getpriority(2) tells it at once, for the processes of our PID namespace and of those below it. /proc shows the same
+    ones, unless it belongs to a namespace above, as in a container with the host's /proc. Only then do we walk it.
+    """
+    try:
+        os.getpriority(os.PRIO_USER, 0)
+        if os.readlink("/proc/self") == str(os.getpid()):
+            return _has_processes
+    except OSError:
+        pass  # a filter refuses the call, or there is no /proc
+    return _uids_in_proc().__contains__
+
+
+def _has_processes(uid: int) -> bool:
+    try:
+        os.getpriority(os.PRIO_USER, uid - (uid >> 31 << 32))  # it takes an int, and the kernel reads it as a uid_t
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _uids_in_proc() -> set[int]:
     used = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -186,10 +209,14 @@ def _enter_single(plan: dict[str, Any], operations: Sequence[Operation], uid: in
 def single_spaces(plan: dict[str, Any], uid: int) -> dict[bytes, int]:
     """Return user namespaces for idmapped mounts that show the caller's and the tree's files as the hook's."""
 
-    def namespace(owner: tuple[int, int]) -> int:
-        return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
+    owners = {b"caller": (os.geteuid(), os.getegid()), b"tree": tuple(plan["owner"])}
+    # Each costs a fork, and mostly both are the same.
+    spaces = {owner: _space_of(owner, uid) for owner in dict.fromkeys(owners.values())}
+    return {name: spaces[owner] for name, owner in owners.items()}
 
-    return {b"caller": namespace((os.geteuid(), os.getegid())), b"tree": namespace(plan["owner"])}
+
+def _space_of(owner: tuple[int, int], uid: int) -> int:
+    return namespaces.UserNamespace(b"%d %d 1" % (owner[0], uid), b"%d %d 1" % (owner[1], uid)).fd
 
 
 def _map_one(plan: dict[str, Any], uid: int, gid: int, *, inside: tuple[int, int] = (SANDBOX_UID, SANDBOX_UID)) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from . import attempts, environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
 from .forking import fork
@@ -18,6 +18,7 @@ if False:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from .observing import Observer
     from .operations import Operation
 
 #: The signals that a frontend sends to the launcher, and that reach the hook.
@@ -34,6 +35,8 @@ class Init:
     :param report: the descriptor to write reports to
     :ivar stage: the step that pid 1 has reached, for reports of a failure
     :ivar trial: there is no command, so pid 1 sets up and runs nothing
+    :ivar names_in: lists the hook's HOME, if a report asks for it
+    :ivar observer: takes note of what the hook asks for, if somebody wants to know
     :cvar brokered: pid 1 connects and binds for the hook, if the host lets it
     """
 
@@ -57,6 +60,16 @@ class Init:
         self.trial = False
         self.broker: Broker | None = None
         self.queues: int | None = None
+        self.names_in: Callable[[bytes], list[bytes]] | None = None
+        if plan.get("home"):
+            from . import left  # now: the files of this package are soon out of sight
+
+            self.names_in = left.names_in
+        self.observer: Observer | None = None
+        if plan.get("observed"):
+            from . import observing  # now, too
+
+            self.observer = observing.Observer()
         self.capabilities = [privileges.CAPABILITIES[name] for name in plan["identity"]["capabilities"]]
 
     def run(self, argv: list[bytes], leash: int) -> None:
@@ -85,12 +98,22 @@ class Init:
             syscalls.close_on_exec_from(3)  # the last step before a hook's process becomes the hook
             pipes.send(self.report, "exited", 0)
             return
+        before = self._names_in_home()
         hook = self._start(argv, variables)
         # The launcher may have ended while the last change of credentials disarmed the signal, prctl(2).
         die_with_parent(leash)
         code = _reap(hook) if self.broker is None else self.broker.serve(hook)
         self._end_rest()
+        if self.names_in is not None:
+            pipes.send(self.report, "home", tuple(name for name in self._names_in_home() if name not in before))
+        seen = None if self.broker is None else self.broker.attempts
+        attempts.tell(self.report, code, seen, self.operations)
+        if self.observer is not None and seen is not None:
+            self.observer.tell(self.report, seen.rows())
         pipes.send(self.report, "exited", code)
+
+    def _names_in_home(self) -> list[bytes]:
+        return [] if self.names_in is None else self.names_in(self.plan["home"])
 
     def _fail(self, error: OSError, path: object) -> None:
         name = os.fsencode(path) if isinstance(path, (str, bytes)) else b""
@@ -145,6 +168,7 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             self._bring_loopback_up()
+        self._open_way_out()
         self.stage = "mounts"
         umask = os.umask(0o022)
         mounts.mount_root(self.root_path, on_disk=not self.entered.mapped)
@@ -161,6 +185,13 @@ class Init:
         self.queues = root.queues()
         mounts.build_root(root, self.operations)
         os.umask(umask)
+
+    def _open_way_out(self) -> None:
+        if "channel" in self.plan:
+            from . import wayout  # only here: each import costs every hook
+
+            self.stage = wayout.STAGE
+            wayout.hand_over(self.plan["channel"])
 
     def _bring_loopback_up(self) -> None:
         try:
@@ -195,6 +226,8 @@ class Init:
 
     def _start(self, argv: list[bytes], variables: dict[bytes, bytes]) -> int:
         self.stage = "starting the command"
+        if self.observer is not None:
+            self.observer.begin(self.operations, variables.get(b"PATH", b""))
         read, write = os.pipe()
         hook = self._fork(argv, variables, write)
         os.close(write)
@@ -202,6 +235,8 @@ class Init:
         for number in FORWARDED:
             _signal.signal(number, _forward)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        if self.observer is not None and self.broker is not None:
+            self.broker.answer_until(read)
         failure = os.read(read, 4)
         os.close(read)
         if failure:
@@ -229,19 +264,25 @@ class Init:
         if self.broker is not None:
             return hook
         os.waitpid(hook, 0)
+        if self.observer is not None:
+            # Unobserved, the hook would run as if nothing had been denied.
+            self.stage = self.observer.stage
+            raise syscalls.SyscallError(ENOSYS, "seccomp")
         self.brokered = False
         return self._fork(argv, variables, report)
 
     def _hire(self, requests: int | None) -> Broker | None:
         try:
-            return Broker(requests, abstract=not self.plan["network"]) if requests is not None else None
+            if requests is None:
+                return None
+            return Broker(requests, abstract=not self.plan["network"], observer=self.observer)
         except syscalls.SyscallError:
             return None  # it cannot tell mounts apart
 
     def _confine_hook(self, handover: Handover | None) -> None:
         """Take from the process that becomes the hook what pid 1 has for the broker."""
         privileges.drop_own(self.capabilities)
-        privileges.forbid_hook(handover)
+        privileges.forbid_hook(handover, observed=self.observer is not None)
 
 
 def die_with_parent(leash: int) -> None:

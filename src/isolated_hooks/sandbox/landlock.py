@@ -102,7 +102,7 @@ def rules_of(operations: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tu
     for kind, values in operations:
         if kind == "Scratch":
             yield from ((path, SOCKETS if path == OF_SOCKETS else WRITE) for path, _ in values["targets"])
-        elif kind == "Bind" and values["writable"]:
+        elif kind in ("Bind", "Overlay") and values["writable"]:
             yield values["target"], WRITE
 
 

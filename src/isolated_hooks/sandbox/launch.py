@@ -15,7 +15,7 @@ from errno import EAGAIN
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
 from .forking import fork
 from .init import FORWARDED, Init, end_children, end_scoped, is_held
-from .operations import from_wire
+from .operations import Limits, from_wire
 from .status import StatusFile, start_time
 from .streams import Streams, Target, targets
 from .supervisor import Supervisor, kill
@@ -60,6 +60,7 @@ class Launch:
         self.group: cgroup.Group | None = None
         self.uid = 0
         self.scoped = False
+        self.channel = -1  # to the proxy, for as long as this process lives
 
     def run(self, argv: list[bytes]) -> int:
         """Set up, start pid 1 and wait for its end. Return the exit code of the hook."""
@@ -71,7 +72,8 @@ class Launch:
             if argv:
                 self._limit()
                 self.targets = [] if self.plan["terminal"] else targets()
-            report = self.start(operations, argv)
+                self._connect_to_proxy()
+            report = self.start([self._of_group(operation) for operation in operations], argv)
         except mounts.OperationError as error:
             return self._failed(error.__cause__, error.operation.at)
         except privileges.ShortageError as error:
@@ -79,6 +81,7 @@ class Launch:
         except OSError as error:
             return self._failed(error, getattr(error, "path", None) or error.filename)
         supervisor = self.supervisor(report)
+        supervisor.proxy = self.channel
         outcome = supervisor.watch()
         self._stop_watcher()
         if not supervisor.nothing_left:
@@ -122,6 +125,14 @@ class Launch:
         self.status.write(state="failed", stage=self.stage, syscall=call, path=name, errno=number, reason=reason)
         return 125
 
+    def _connect_to_proxy(self) -> None:
+        if self.plan["proxied"]:
+            from . import wayout  # only here: each import costs every hook
+
+            self.stage = wayout.STAGE
+            self.channel = wayout.connect(self.workspace).detach()
+            self.plan["channel"] = self.channel
+
     def _limit(self) -> None:
         """Set up the limits that we enforce from outside, while this process has the caller's rights and view."""
         limits, watched = self.plan["limits"], self.plan["watched"]
@@ -137,6 +148,14 @@ class Launch:
         _raise_oom_score()
         if self.group is not None:
             self.group.enter()
+
+    def _of_group(self, operation: Operation) -> Operation:
+        """Return an operation that shows limits for the cgroup that this process is in by now."""
+        if self.group is None or not isinstance(operation, Limits):
+            return operation
+        if os.path.dirname(self.group.path) == os.fsencode(operation.source):
+            return Limits(operation.at, self.group.path, operation.files)
+        return operation
 
     def _stop_watcher(self) -> None:
         if self.watcher is not None:

@@ -23,6 +23,7 @@ from .numbers import MACHINES, NUMBERS
 _SET_ID, _EXECUTE = 0o6000, 0o111
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0xFFFFFF9C, 0x100, 0x1000
 _LONGEST_PATH, _PAGE = 4096, 4096
+_SHORT = 512
 
 _COLUMN = MACHINES.get(syscalls.MACHINE, 0)
 #: The calls, by number.
@@ -73,11 +74,11 @@ def _open(request: listener.Request, caller: listener.Caller) -> tuple[int, int]
             raise syscalls.SyscallError(EBADF, call)
         return fd, second & 0o7777
     if call == "chmod":
-        return caller.open(_path(request.task, first)), second & 0o7777
+        return caller.open(path_at(request.task, first)), second & 0o7777
     flags = fourth & 0xFFFFFFFF if call == "fchmodat2" else 0
     if flags & ~(_AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH):
         raise syscalls.SyscallError(EINVAL, call)
-    return _open_at(caller, first & 0xFFFFFFFF, _path(request.task, second), flags), third & 0o7777
+    return _open_at(caller, first & 0xFFFFFFFF, path_at(request.task, second), flags), third & 0o7777
 
 
 def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -> int:
@@ -94,7 +95,22 @@ def _open_at(caller: listener.Caller, directory: int, path: bytes, flags: int) -
             os.close(above)
 
 
-def _path(task: int, address: int) -> bytes:
+class Paths:
+    """Reads two paths like :func:`path_at`, with a single call if they are short."""
+
+    def __init__(self) -> None:
+        self._reader = syscalls.Reader(2 * _SHORT, 2)
+
+    def read(self, task: int, one: int, other: int) -> tuple[bytes, bytes]:
+        """Return the paths at two addresses in the memory of a thread."""
+        first, second = min(_SHORT, _PAGE - one % _PAGE), min(_SHORT, _PAGE - other % _PAGE)
+        data = self._reader.read(task, (one, first, other, second))
+        end, other_end = data.find(b"\0", 0, first), data.find(b"\0", first)
+        path = data[:end] if end >= 0 else path_at(task, one)
+        return path, data[first:other_end] if other_end >= 0 else path_at(task, other)
+
+
+def path_at(task: int, address: int) -> bytes:
     """Read a path from the memory of a thread, page by page: the page behind its end may not exist."""
     data = b""
     while len(data) < _LONGEST_PATH:

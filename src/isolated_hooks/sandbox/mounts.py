@@ -7,12 +7,11 @@ import stat
 from errno import EACCES, ENOSYS, EPERM
 
 from . import syscalls
-from .operations import Bind
 
 if False:
     from collections.abc import Iterator, Sequence
 
-    from .operations import Operation
+    from .operations import Bind, Operation
     from .root import Root
 
 # Directories to mount the root at if this process cannot reach the workspace. Only the new namespace sees that mount.
@@ -69,6 +68,30 @@ def mounted() -> Iterator[Mount]:
             yield Mount(line)
 
 
+def mounted_beneath(paths: Sequence[bytes]) -> Iterator[Mount]:
+    """Yield the mounts at some real paths and beneath them, and look at no other: a host may have thousands."""
+    starts = [b" " + _escaped(path.rstrip(b"/")) for path in paths]
+    with open("/proc/self/mountinfo", "rb") as file:
+        text = file.read()
+    starts = [start for start in starts if start + b"/" in text or start + b" " in text]
+    for line in text.split(b"\n") if starts else ():
+        if any(start in line for start in starts):
+            mount = Mount(line)
+            if any(_is_within(mount.mount_point, path) for path in paths):
+                yield mount
+
+
+def _is_within(path: bytes, directory: bytes) -> bool:
+    return (path.rstrip(b"/") + b"/").startswith(directory.rstrip(b"/") + b"/")
+
+
+def _escaped(path: bytes) -> bytes:
+    """Return a path as proc_pid_mountinfo(5) writes it."""
+    for special in b"\\ \t\n":
+        path = path.replace(b"%c" % special, b"\\%03o" % special)
+    return path
+
+
 def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) -> dict[bytes, int]:
     """Return a detached tree of every bind, by target. Trees with an owner are idmapped.
 
@@ -80,9 +103,9 @@ def open_trees(operations: Sequence[Operation], namespaces: dict[bytes, int]) ->
     """
     trees = {}
     for operation in operations:
-        if isinstance(operation, Bind):
+        for bind in operation.opened():
             try:
-                trees[operation.at] = _open_tree(operation, namespaces)
+                trees[bind.at] = _open_tree(bind, namespaces)
             except OSError as error:
                 raise OperationError(operation) from error
     return trees
@@ -144,8 +167,7 @@ def build_root(root: Root, operations: Sequence[Operation]) -> None:
             raise OperationError(operation) from error
     # Only the root mount becomes read-only. The scratch directories beneath it stay writable.
     syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)
-    os.close(root.fd)
-    os.close(root.empty)
+    root.close()
     _enter_root(root.path)
 
 

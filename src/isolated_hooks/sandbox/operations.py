@@ -70,6 +70,10 @@ class Operation:
         """Return a line that describes the operation."""
         raise NotImplementedError
 
+    def opened(self) -> tuple[Bind, ...]:
+        """Return the bind mounts whose trees have to be opened with the caller's privileges."""
+        return ()
+
     def execute(self, root: Root) -> None:
         """Execute the operation beneath the new root.
 
@@ -94,7 +98,7 @@ class Bind(Operation):
     :ivar separate: not the system's, so somebody outside may have FIFOs there: show them as others
     """
 
-    fields = ("source", "target", "writable", "owned", "device", "separate")
+    fields: ClassVar[tuple[str, ...]] = ("source", "target", "writable", "owned", "device", "separate")
     source: str
     writable: bool = False
     owned: str = ""
@@ -106,20 +110,69 @@ class Bind(Operation):
         kind = "device" if self.device else "read-write" if self.writable else "read-only"
         return f"{kind:10}  {os.fsdecode(self.target)}{where}"
 
+    def opened(self) -> tuple[Bind, ...]:
+        return (self,)
+
     def attributes(self) -> int:
         """Return the attributes of the mount, for mount_setattr(2)."""
         device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV
         return syscalls.MOUNT_ATTR_NOSUID | device | (0 if self.writable else syscalls.MOUNT_ATTR_RDONLY)
 
-    def execute(self, root: Root) -> None:
+    def attach(self, root: Root) -> None:
+        """Attach the tree, which may have been opened before."""
         tree = root.trees.pop(self.at, None)
         if tree is None:
             source = os.fsencode(self.source)
             tree = syscalls.clone_tree(source)
             syscalls.mount_setattr(tree, self.attributes(), recursive=True, path=source)
         root.attach(tree, self.at)
+
+    def execute(self, root: Root) -> None:
+        self.attach(root)
         if not self.writable and (self.separate or os.fsencode(self.owned) == b"tree"):
             root.separate(self.at)
+
+
+class Overlay(Bind):
+    """Show a directory of the host copy-on-write: all changes go into another directory, overlayfs.
+
+    :ivar above: the directory for the changes, outside, which holds ``upper`` and ``work``
+    """
+
+    fields = ("source", "target", "above", "writable", "owned")
+    above: str
+    writable: bool = True
+
+    def describe(self) -> str:
+        return f"discarded   {os.fsdecode(self.target)}: an overlay, whose changes are thrown away"
+
+    def attributes(self) -> int:
+        return super().attributes() | syscalls.MOUNT_ATTR_RDONLY  # the lower layer
+
+    @property
+    def _upper(self) -> Bind:
+        return Bind(self.above, os.fsdecode(_ABOVE), writable=True, owned="caller")
+
+    def opened(self) -> tuple[Bind, ...]:
+        return (self, self._upper)
+
+    def execute(self, root: Root) -> None:
+        self.attach(root)
+        self._upper.attach(root)
+        root.overlay(self.at, _ABOVE)
+
+
+class Kept(Bind):
+    """Mount a directory of the sandbox's own view over itself, so that the hook can neither rename nor remove it."""
+
+    def describe(self) -> str:
+        return f"held        {os.fsdecode(self.target)}"
+
+    def opened(self) -> tuple[Bind, ...]:
+        return ()
+
+    def execute(self, root: Root) -> None:
+        root.attach(syscalls.clone_tree(root.path + self.at), self.at)
 
 
 class Cover(Bind):
@@ -174,6 +227,49 @@ class Masked(Operation):
         syscalls.mount_setattr(tree, Bind("", "").attributes(), recursive=False, path=self.target)
         root.attach(tree, self.at)
         root.unlink(b"/.masked")
+
+
+class Limits(Operation):
+    """Show a cgroup's limits, and nothing else of it: files of our own, over the directory of the cgroup.
+
+    Programs find a cgroup by the mount of its filesystem, proc_pid_mountinfo(5), and then read files there by name. So
+    we mount its directory, and a tmpfs over it, which nobody inside can remove.
+
+    :ivar source: the directory of the cgroup
+    :ivar files: pairs of a name and a content
+    """
+
+    fields = ("target", "source", "files")
+    source: str
+    files: tuple[tuple[str, str], ...]
+
+    def to_wire(self) -> tuple[str, dict[str, Any]]:
+        name, values = super().to_wire()
+        return name, {**values, "files": tuple((os.fsencode(n), os.fsencode(text)) for n, text in self.files)}
+
+    def describe(self) -> str:
+        return f"synthetic   {os.fsdecode(self.target)}: the limits of the caller's own cgroup"
+
+    def execute(self, root: Root) -> None:
+        if not root.mapped:
+            return  # a tmpfs accepts no files there
+        try:
+            tree = syscalls.clone_tree(os.fsencode(self.source))
+            try:
+                attributes = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_RDONLY
+                syscalls.mount_setattr(tree, attributes, recursive=True, path=self.source)
+            except syscalls.SyscallError:
+                os.close(tree)
+                raise
+            root.attach(tree, self.at)
+        except syscalls.SyscallError:
+            pass  # programs that look for the mount find none, and others find the files
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        fd = root.mount(b"tmpfs", self.at, flags, b"mode=755,size=256k,nr_inodes=64")
+        for name, content in self.files:
+            root.write(self.at + b"/" + os.fsencode(name), os.fsencode(content))
+        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)
+        os.close(fd)
 
 
 class Hold(Operation):
@@ -233,11 +329,7 @@ class Symlink(Operation):
         return f"link        {os.fsdecode(self.target)} -> {os.fsdecode(self.destination)}"
 
     def execute(self, root: Root) -> None:
-        parent, name = root.parent(self.at)
-        try:
-            os.symlink(os.fsencode(self.destination), name, dir_fd=parent)
-        finally:
-            os.close(parent)
+        root.link(self.at, os.fsencode(self.destination))
 
 
 class Scratch(Operation):
@@ -347,6 +439,8 @@ class Devpts(Operation):
         os.close(root.mount(b"devpts", self.at, flags, options))
 
 
+# Where the directory for the changes of an overlay is mounted until the overlay has it.
+_ABOVE = b"/.discarded"
 # The reason in reports if the host refuses a fresh /proc.
 _OLD_PROC = (
     "the host refuses a fresh /proc, so the old one is shown read-only: the command lines of processes that are "
@@ -354,5 +448,6 @@ _OLD_PROC = (
 )
 
 OPERATIONS: dict[str, Callable[..., Operation]] = {
-    cls.__name__: cls for cls in (Bind, Cover, File, Masked, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
+    cls.__name__: cls
+    for cls in (Bind, Overlay, Kept, Cover, File, Masked, Limits, Hold, Accounts, Symlink, Scratch, Proc, Devpts)
 }

@@ -134,9 +134,12 @@ def forbid(*, watches: bool = True) -> None:
     syscalls.seccomp_filter(seccomp.shared_program(syscalls.MACHINE, watches=watches))
 
 
-def forbid_hook(handover: listener.Handover | None) -> None:
-    """Install the second filter of a hook, and hand over its listener if there is a broker to take it."""
-    program = seccomp.hook_program(syscalls.MACHINE, brokered=handover is not None)
+def forbid_hook(handover: listener.Handover | None, *, observed: bool = False) -> None:
+    """Install the second filter of a hook, and hand over its listener if there is a broker to take it.
+
+    :param observed: as for :func:`seccomp.hook_program`
+    """
+    program = seccomp.hook_program(syscalls.MACHINE, brokered=handover is not None, observed=observed)
     if handover is None:
         syscalls.seccomp_filter(program)
     else:

@@ -38,6 +38,7 @@ class Root:
         self.mapped = mapped
         self.degradations = degradations
         self._mounts = {syscalls.mount_id(self.fd)}  # our own, in which we may create names
+        self._kept = {b"": self.fd}  # descriptors of directories there, by path
         self.empty = self.place(b"/proc", directory=True)
 
     def open(self, target: bytes) -> int:
@@ -49,31 +50,62 @@ class Root:
 
         :raises SyscallError: EXDEV, if we would have to create it on a filesystem of the host
         """
-        try:
+        above = target.rstrip(b"/").rpartition(b"/")[0]
+        if above not in self._kept:  # in a directory of our own there is mostly nothing yet
+            try:
+                return self.open(target)
+            except syscalls.SyscallError as error:
+                if error.errno != ENOENT:
+                    raise
+        parent, name = self._parent(target)
+        if not name:
             return self.open(target)
-        except syscalls.SyscallError as error:
-            if error.errno != ENOENT:
-                raise
-        parent, name = self.parent(target)
         try:
-            if syscalls.mount_id(parent) not in self._mounts:
+            if parent not in self._kept.values():
                 raise syscalls.SyscallError(EXDEV, "mkdir" if directory else "open", target)
-            if directory:
-                os.mkdir(name, mode, dir_fd=parent)
-            else:
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
+            try:
+                if directory:
+                    os.mkdir(name, mode, dir_fd=parent)
+                else:
+                    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=parent))
+            except FileExistsError:
+                pass
             return syscalls.open_path(name, beneath=parent)
         finally:
+            self._release(parent)
+
+    def _parent(self, target: bytes) -> tuple[int, bytes]:
+        """Open the directory of ``target``, creating it if needed. Return its descriptor and the name of ``target``.
+
+        We keep the descriptors of our own directories, until something is mounted over them.
+        """
+        directory, _, name = target.rstrip(b"/").rpartition(b"/")
+        if directory not in self._kept:
+            fd = self.place(directory, directory=True)
+            if syscalls.mount_id(fd) not in self._mounts:
+                return fd, name
+            self._kept[directory] = fd
+        return self._kept[directory], name
+
+    def _release(self, parent: int) -> None:
+        """Close the descriptor of a directory, unless we keep it."""
+        if parent not in self._kept.values():
             os.close(parent)
 
-    def parent(self, target: bytes) -> tuple[int, bytes]:
-        """Open the directory of ``target``, creating it if needed. Return its descriptor and the name of ``target``."""
-        directory, _, name = target.rstrip(b"/").rpartition(b"/")
-        return self.place(directory or b"/", directory=True), name
+    def _forget(self, target: bytes) -> None:
+        """Close what we keep at a path and beneath it, where a mount begins or ends."""
+        for path in [path for path in self._kept if path and (path + b"/").startswith(target.rstrip(b"/") + b"/")]:
+            os.close(self._kept.pop(path))
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        self._forget(b"")
+        os.close(self.fd)
+        os.close(self.empty)
 
     def write(self, target: bytes, content: bytes) -> None:
         """Create a small file."""
-        parent, name = self.parent(target)
+        parent, name = self._parent(target)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(name, flags, 0o644, dir_fd=parent)
@@ -82,15 +114,23 @@ class Root:
             finally:
                 os.close(fd)
         finally:
-            os.close(parent)
+            self._release(parent)
+
+    def link(self, target: bytes, destination: bytes) -> None:
+        """Create a symbolic link."""
+        parent, name = self._parent(target)
+        try:
+            os.symlink(destination, name, dir_fd=parent)
+        finally:
+            self._release(parent)
 
     def unlink(self, target: bytes) -> None:
         """Remove a file of our own. A mount that shows it goes on showing it."""
-        parent, name = self.parent(target)
+        parent, name = self._parent(target)
         try:
             os.unlink(name, dir_fd=parent)
         finally:
-            os.close(parent)
+            self._release(parent)
 
     def hold(self, target: bytes) -> None:
         """Mount a symbolic link over itself. Do nothing if ``target`` is no link."""
@@ -124,6 +164,7 @@ class Root:
                 syscalls.move_mount(tree, mount_point, path=target)
             finally:
                 os.close(mount_point)
+            self._forget(target)
             if own:
                 self._mounts.add(syscalls.mount_id(tree))
         finally:
@@ -148,10 +189,31 @@ class Root:
             top = b"/proc/self/fd/%d" % directory
             layers = b"lowerdir=%b:/proc/self/fd/%d,redirect_dir=nofollow,metacopy=off" % (top, self.empty)
             syscalls.mount(b"overlay", top, b"overlay", flags, layers)
+            self._forget(target)
         except syscalls.SyscallError:
             pass
         finally:
             os.close(directory)
+
+    def overlay(self, target: bytes, above: bytes) -> None:
+        """Mount an overlay over the directory at ``target``, and take the mount at ``above`` away again.
+
+        The overlay keeps its own mounts of both, overlayfs(5); nothing leads to them.
+
+        :param above: a writable mount with the directories ``upper`` and ``work``
+        """
+        directory, layers = self.open(target), self.open(above)
+        try:
+            lower, upper = b"/proc/self/fd/%d" % directory, b"/proc/self/fd/%d" % layers
+            # userxattr: a user namespace has no trusted attributes; since Linux 5.11. It turns redirect_dir off.
+            # volatile: otherwise the end of the overlay waits until all of its file system is on the disk.
+            options = b"lowerdir=%b,upperdir=%b/upper,workdir=%b/work,userxattr,volatile" % (lower, upper, upper)
+            syscalls.mount(b"overlay", lower, b"overlay", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+            self._forget(target)
+        finally:
+            os.close(directory)
+            os.close(layers)
+        self.unmount(above)
 
     def _replace_fifo(self, fifo: int, target: bytes) -> None:
         """Mount a FIFO of our own over one."""
@@ -176,6 +238,7 @@ class Root:
         os.close(self.place(target, directory=True))
         path = self.path + target
         syscalls.mount(kind, path, kind, flags, options)
+        self._forget(target)
         fd = syscalls.open_path(path)
         self._mounts.add(syscalls.mount_id(fd))
         return fd
@@ -195,9 +258,10 @@ class Root:
     def unmount(self, target: bytes) -> None:
         """Unmount a filesystem of our own and remove its mount point."""
         syscalls.umount(self.path + target)
-        parent, name = self.parent(target)
+        self._forget(target)
+        parent, name = self._parent(target)
         os.rmdir(name, dir_fd=parent)
-        os.close(parent)
+        self._release(parent)
 
     def cover(self, empty: bytes, target: bytes) -> None:
         """Put the mount at ``empty`` over ``target``, read-only. Do nothing if ``target`` does not exist."""
@@ -208,6 +272,7 @@ class Root:
                 try:
                     syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=target)
                     syscalls.move_mount(tree, mount_point, path=target)
+                    self._forget(target)
                 finally:
                     os.close(tree)
             finally:

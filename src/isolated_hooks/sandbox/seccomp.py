@@ -9,11 +9,27 @@ from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
 from .numbers import KNOWN, MACHINES, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
+from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OBSERVED, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+#: Programs that were made before, by the kind, the machine and the option, as :func:`usual_programs` lists them. The
+#: frontend puts them here, in the copy of this module that a launcher runs.
+MADE: dict[tuple[str, str, bool], bytes] = {}
+
+
+def usual_programs(machine: str) -> tuple[tuple[tuple[str, str, bool], bytes], ...]:
+    """Return the programs for :data:`MADE`: those of a hook with namespaces. There are none for an unknown machine."""
+    if machine not in MACHINES:
+        return ()
+    found = []
+    for on in (False, True):
+        found.append((("shared", machine, on), shared_program(machine, watches=on)))
+        found.append((("hook", machine, on), hook_program(machine, brokered=on)))
+    return tuple(found)
 
 
 def filter_program(
@@ -41,16 +57,20 @@ def shared_program(machine: str, *, watches: bool = True) -> bytes:
     :param watches: as for :func:`rules`
     :raises ValueError: as :func:`filter_program`
     """
-    return _program(machine, shared_rules(watches=watches))
+    return MADE.get(("shared", machine, watches)) or _program(machine, shared_rules(watches=watches))
 
 
-def hook_program(machine: str, *, brokered: bool) -> bytes:
+def hook_program(machine: str, *, brokered: bool, observed: bool = False) -> bytes:
     """Return the filter that the hook gets besides: together they are :func:`filter_program`.
 
     :param brokered: pid 1 listens, and connects and binds for the hook; otherwise unix sockets are pairs
+    :param observed: pid 1, if it listens, looks at further calls too
     :raises ValueError: as :func:`filter_program`
     """
-    return _program(machine, OF_HOOK if brokered else OF_HOOK_ALONE)
+    table = OF_HOOK if brokered else OF_HOOK_ALONE
+    if observed and brokered:
+        return _program(machine, (*table, *OBSERVED))
+    return MADE.get(("hook", machine, brokered)) or _program(machine, table)
 
 
 def _program(machine: str, table: tuple[Rule, ...]) -> bytes:

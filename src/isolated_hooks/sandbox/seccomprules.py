@@ -71,6 +71,7 @@ _S_IFMT, _S_IFCHR, _S_IFBLK = 0o170000, 0o020000, 0o060000
 _O_CREAT, _O_TMPFILE_ALONE = 0o100, 0o20000000
 _O_RDONLY, _O_ACCMODE, _O_TRUNC = 0, 0o3, 0o1000
 _RLIMIT_CORE = 4
+_AT_EMPTY_PATH = 0x1000
 _PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 # The type of a request is its second byte, ioctl(2): of terminals (all of asm-generic/ioctls.h: pipes and descriptors
 # too), and of sockets.
@@ -232,6 +233,25 @@ OF_HOOK: tuple[Rule, ...] = (
     _OTHERS_MEMORY,
     ("connect bind", (((), NOTIFY, "if it leads to a socket of this sandbox"),), "a filter cannot read an address"),
     *_CHANGED_MODES,
+    (
+        "rename renameat renameat2 link linkat",
+        (((), NOTIFY, "if it leads from one mount to another, and the kernel otherwise"),),
+        "the tree, the outputs and the temporary files are mounts of their own, between which the kernel moves nothing",
+    ),
+)
+# Besides, for a hook that somebody asked to observe: pid 1 looks, observing.py, and the kernel goes on with the call.
+# A call that another rule refuses stays refused: the kernel takes the strictest answer of all filters, seccomp(2).
+_LOOKED_AT: tuple[Row, ...] = (((), NOTIFY, "which looks on"),)
+_OF_AN_OPEN_FILE = "it asks about an open file, as fstat(2)"
+OBSERVED: tuple[Rule, ...] = (
+    (
+        "open openat creat stat lstat access faccessat faccessat2 readlink readlinkat execve execveat mkdir mkdirat"
+        " sendto sendmsg sendmmsg",
+        _LOOKED_AT,
+        "observed",
+    ),
+    ("newfstatat", (((_bits(3, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
+    ("statx", (((_bits(2, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
 )
 # Where the host keeps pid 1 from doing so.
 OF_HOOK_ALONE: tuple[Rule, ...] = (

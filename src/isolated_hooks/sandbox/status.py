@@ -11,10 +11,16 @@ interpreter.
 ``cgroups``   the directory that may contain the hook's own cgroup, which the parent removes at the end
 ``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
+``tried``     of a hook that failed: up to 16 destinations that it could not reach, each with its family, address, port
+              and errno; ``full``: its full temporary directories, each with the size of its filesystem in bytes
+``seen``      of an observed hook: tuples of the kind of a record, what the hook asked for, who asked first, and how
+              often; see :mod:`.observing`
 ``running``   true, once the hook has started
 ``state``     at the end ``failed`` (set-up; with ``stage``, ``syscall``, ``path``, ``errno``, and perhaps ``reason`` in
               words) or ``exited``
 ``code``      of an ``exited`` hook: its exit code, or minus the number of the signal that ended it
+``usage``     seconds in user mode and in the kernel, and the largest resident set in bytes, of all processes together
+``home``      the names that the hook left in its HOME, if the plan asks for them
 ``limit``     the limit that ended the hook, or an empty text
 ============  =========================================================================================
 """

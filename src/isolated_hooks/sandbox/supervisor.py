@@ -53,6 +53,7 @@ class Supervisor:
         self.default_stage = "pid 1 of the sandbox"  # the stage that failed if nobody reports a failure
         self.streams = Streams.none() if streams is None else streams
         self.watcher = watcher
+        self.proxy = -1  # the descriptor of the channel to it, which hangs up when it ends; -1 if there is none
         self.outcome: dict[str, Any] = {}
         self.limit = ""
         self.nothing_left = False  # the process that we wait for has ended as it should, so all others have
@@ -73,12 +74,18 @@ class Supervisor:
                 self.guards.remove(guard)
             if self.watcher is not None and self.watcher.fd in events:
                 self._listen()
+            if self.proxy in events:
+                # A hook that has lost its way out fails for another reason than it seems to.
+                self._exceeded("proxy")
             self._copy(events)
             if self.report in events:
                 self._read()
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         try:
-            self.nothing_left = os.waitpid(self.pid, 0)[1] == 0
+            _, status, used = os.wait4(self.pid, 0)
+            self.nothing_left = status == 0
+            # Of pid 1 and of all that it, or the guard in its place, has waited for.
+            self.outcome["usage"] = (used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
         except ChildProcessError:
             pass  # it is bubblewrap's child, and we wait for bubblewrap later
         if "state" not in self.outcome:
@@ -118,6 +125,8 @@ class Supervisor:
             poll.register(self.report, select.POLLIN)
             if self.watcher is not None and not self.limit:
                 poll.register(self.watcher.fd, select.POLLIN)
+            if self.proxy >= 0 and not self.limit:
+                poll.register(self.proxy, select.POLLIN)
         for fd, event in self.streams.interests():
             poll.register(fd, event)
         return dict(poll.poll(None if seconds is None else seconds * 1000))
@@ -179,6 +188,12 @@ class Supervisor:
                 self.outcome["dropped"] = values[0]
             elif kind == "degraded":
                 self.outcome.setdefault("degraded", {})[values[0]] = values[1]
+            elif kind == "home":
+                self.outcome["home"] = values[0]
+            elif kind == "tried":
+                self.outcome["tried"], self.outcome["full"] = values
+            elif kind == "seen":
+                self.outcome.setdefault("seen", []).append(tuple(values))
             elif kind == "running":
                 self.outcome["running"] = True
             elif kind == "failed":

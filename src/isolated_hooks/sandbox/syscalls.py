@@ -18,6 +18,8 @@ if MYPY:
     import ctypes
 else:
     from . import foreign as ctypes
+if MYPY:
+    from collections.abc import Sequence
 
 # unshare(2), clone(2)
 CLONE_NEWNS = 0x00020000
@@ -287,12 +289,33 @@ def read_memory(task: int, address: int, size: int) -> bytes:
     """Return memory of a thread, process_vm_readv(2)."""
     if size == 0:
         return b""
-    data = ctypes.create_string_buffer(size)
-    local = (ctypes.c_ulong * 2)(ctypes.addressof(data), size)
-    remote = (ctypes.c_ulong * 2)(address, size)
-    if call("process_vm_readv", task, local, 1, remote, 1, 0) != size:
-        raise SyscallError(EFAULT, "process_vm_readv")
-    return data.raw
+    return Reader(size).read(task, (address, size))
+
+
+class Reader:
+    """Reads pieces of the memory of threads with a single call, process_vm_readv(2), into a buffer made once.
+
+    :param size: the size of the pieces together, at most
+    """
+
+    def __init__(self, size: int, count: int = 1) -> None:
+        self._data = ctypes.create_string_buffer(size)
+        self._local = (ctypes.c_ulong * 2)(ctypes.addressof(self._data))
+        self._remote = (ctypes.c_ulong * (2 * count))()
+        number = NUMBERS["process_vm_readv"][MACHINES[MACHINE]]
+        self._number, self._count = ctypes.c_long(number or -1), ctypes.c_long(count)
+
+    def read(self, task: int, pieces: Sequence[int]) -> bytes:
+        """Return the pieces, one after another.
+
+        :param pieces: the address and the size of each
+        """
+        self._remote[:] = list(pieces)
+        size = self._local[1] = sum(pieces[1::2])
+        rest = (self._local, ctypes.c_long(1), self._remote, self._count, ctypes.c_long(0))
+        if _check(_libc.syscall(self._number, ctypes.c_long(task), *rest), "process_vm_readv") != size:
+            raise SyscallError(EFAULT, "process_vm_readv")
+        return self._data.raw[:size]
 
 
 def read_child(pid: int) -> None:
@@ -306,6 +329,13 @@ def socket_option(fd: int, level: int, option: int, size: int) -> bytes:
     value, length = ctypes.create_string_buffer(size), ctypes.c_int(size)
     call("getsockopt", fd, level, option, value, ctypes.byref(length))
     return value.raw
+
+
+def peer_of(fd: int) -> bytes:
+    """Return the address that a socket is connected to, getpeername(2)."""
+    address, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
+    call("getpeername", fd, address, ctypes.byref(length))
+    return address.raw[: length.value]
 
 
 def socket_up(name: bytes) -> None:

@@ -19,7 +19,8 @@ from .world.world import World
 
 __all__ = ["HOOKS", "Outcome", "UntriedError", "call_hook", "conduct"]
 
-# If the backend cannot write to the source tree, it prints its evidence to stdout after this prefix.
+# If the backend cannot write to the source tree, or that would be discarded, it prints its evidence to stdout after
+# this prefix.
 _EVIDENCE = b"isolated-hooks-evidence: "
 
 
@@ -67,7 +68,8 @@ def conduct(
         if before is not None:
             before(world)
         caller = _caller(world, runner, policy if sandboxed else None)
-        call_hook(caller, hook, str(world.out), {"attacks": text})
+        settings = {"attacks": text, **({"discarded": "yes"} if policy.source == "discard" else {})}
+        call_hook(caller, hook, str(world.out), settings)
         evidence = _evidence(world)
         if untried := {attack.name for attack in tried} - evidence.keys():
             raise UntriedError(f"the backend did not try every attack: {', '.join(sorted(untried))} missing")

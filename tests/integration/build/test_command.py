@@ -127,6 +127,10 @@ def both(arguments: list[str], tmp_path: Path) -> list[subprocess.CompletedProce
         with nothing_left(tmp_path):
             done.append(run_text(argv, cwd=base))
         left.append(contents(base))
+        if "report.json" in left[-1]:
+            report = json.loads(left[-1]["report.json"] or b"")
+            report.pop("isolated_hooks", None)  # what we add to build's own schema, see test_report.py
+            left[-1]["report.json"] = json.dumps(report).encode()
         shutil.rmtree(base)
     assert left[1] == left[0]
     return done

@@ -17,11 +17,11 @@ from isolated_hooks.cli.options import add_policy_options, leading_options, poli
     [
         ("", "", ""),
         ("bootstrap six", "", "bootstrap six"),
-        ("--network bootstrap --network", "--network", "bootstrap --network"),
+        ("--network bootstrap --network", "--network=all", "bootstrap --network"),
         ("--expose /a --hide=/b -O out", "--expose /a --hide=/b", "-O out"),
         ("--network-isolation bootstrap", "", "--network-isolation bootstrap"),
         ("--net bootstrap", "", "--net bootstrap"),
-        ("--network -- --config x", "--network", "--config x"),
+        ("--network -- --config x", "--network=all", "--config x"),
         ("-- -- x", "", "-- x"),
         ("--expose", "--expose", ""),
         ("-v --network", "", "-v --network"),

@@ -32,8 +32,6 @@ def _out(tries: str, scope: str) -> Row:
     return Row(tries, scope=scope)
 
 
-_NO_FEATURE = "there is no list of hosts that a hook may reach: the network is off, or it is on"
-
 ROWS = {
     "A18": _tested(
         "put what it has found into the wheel, for whoever downloads that",
@@ -91,8 +89,20 @@ ROWS = {
     "E12": _tested(
         "make system calls by io_uring, past the filter", "attacks/suite/test_hostile_backend.py::test_attack"
     ),
-    "E15": _out("get past a proxy with a list of hosts", _NO_FEATURE),
-    "E16": _out("publish by a host that it may reach", _NO_FEATURE),
+    "E15": _tested(
+        "get past a proxy with a list of hosts",
+        "attacks/found/test_named_hosts.py::test_nothing_is_reached_directly",
+        "attacks/found/test_named_hosts.py::test_no_spelling_of_a_request_leads_elsewhere",
+        "attacks/found/test_named_hosts.py::test_slow_and_huge_and_many_requests_do_not_stop_it",
+        "attacks/found/test_named_hosts.py::test_the_process_of_the_proxy_is_out_of_reach",
+        "attacks/found/test_named_hosts.py::test_a_hook_whose_proxy_ends_is_ended",
+        "attacks/found/test_named_hosts.py::test_no_second_request_reaches_the_operators_proxy",
+        "unit/network/test_addresses.py::test_an_answer_that_changes_after_the_check_is_not_used",
+    ),
+    "E16": _out(
+        "publish by a host that it may reach",
+        "a host that the policy names gets what a hook sends it, within TLS too: name hosts that only serve files",
+    ),
     "E17": _out(
         "lock files that it can read, or watch them",
         "a read-only mount stops neither flock(2) nor inotify(7): what is shown to hooks can be locked and watched",
@@ -444,5 +454,22 @@ ROWS = {
         "occupy the frontend with the configuration of a repository or with extras",
         "attacks/found/test_attacked_hooks.py::test_no_configuration_of_a_repository_holds_up_the_frontend",
         "attacks/found/test_attacked_frontends.py::test_a_requirement_whose_extras_multiply",
+    ),
+    "M36": _tested(
+        "name the caller's files in programs that it has installed on PATH, so that the sandbox shows them",
+        "attacks/found/test_build_requirements.py::test_programs_of_a_build_environment",
+        "attacks/found/test_build_requirements.py::test_programs_in_a_writable_path",
+        "attacks/found/test_build_requirements.py::test_the_callers_own_programs_do_lead_there",
+    ),
+    "M37": _tested(
+        "have pid 1, which moves files for it, read its own files, write without end or recurse without end",
+        "attacks/found/test_renames.py::test_nothing_of_pid_1_and_nothing_read_only_moves",
+        "attacks/found/test_renames.py::test_a_file_that_grows_does_not_occupy_pid_1",
+        "attacks/found/test_renames.py::test_a_directory_that_grows_deeper_than_a_stack_does_not_end_pid_1",
+    ),
+    "M38": _tested(
+        "print what makes a hint advise to open a place of programs, or a variable with a credential",
+        "unit/observe/test_hints.py::test_no_line_opens_a_place_of_code_to_a_hook_that_asks_for_it",
+        "unit/observe/test_hints.py::test_no_line_keeps_a_variable_whose_value_is_a_credential",
     ),
 }

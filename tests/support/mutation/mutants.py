@@ -211,8 +211,15 @@ _STEPS = (
     ("operations", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
     (
         "operations",
+        "            self._show_old(root)\n            return\n"
         "        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)\n",
-        "",
+        "            self._show_old(root)\n            return\n",
+    ),
+    (
+        "operations",
+        "os.fsencode(content))\n"
+        "        syscalls.mount_setattr(fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=self.target)\n",
+        "os.fsencode(content))\n",
     ),
     ("privileges", "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n    _empty_bounding_set()\n",
      "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isolated_hooks import Policy, PolicyError
-from isolated_hooks.cli.options import add_policy_options, policies_of, policy_of
+from isolated_hooks.cli.options import add_policy_options, leading_options, policies_of, policy_of, spelled_out
 
 FILE = """
 expose = ["/srv/one"]
@@ -97,3 +97,59 @@ def test_a_wrong_value_is_an_error_that_names_it(arguments: tuple[str, ...], mes
     with pytest.raises(PolicyError) as caught:
         policy_of(options(*arguments))
     assert message in str(caught.value)
+
+
+NAMED = """
+network = ["files.example:443"]
+[packages.whole]
+network = true
+[packages.none]
+network = false
+"""
+
+
+def test_hosts_are_added_to_those_of_the_file_and_replace_the_whole_network(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(NAMED)
+    config = ("--config", str(tmp_path / "policy.toml"))
+    policies = policies_of(options(*config, "--network", "a.example:1", "--network=b.example:2"))
+    more = ("a.example:1", "b.example:2")
+    assert policies(None).network == ("files.example:443", *more)
+    assert policies("whole").network == policies("none").network == more
+    for alone in ("--network", "--network=all"):
+        assert policies_of(options(*config, alone))(None).network is True
+    with pytest.raises(PolicyError, match="got both"):
+        policy_of(options("--network", "--network=a.example:1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--network", "."], ["--network=all", "."]),
+        (["--network", "tree"], ["--network=all", "tree"]),
+        (["--network", "./a:1"], ["--network=all", "./a:1"]),
+        (["--network", "/a:1"], ["--network=all", "/a:1"]),
+        (["--network", "--deep-check"], ["--network=all", "--deep-check"]),
+        (["--network"], ["--network=all"]),
+        (
+            ["--network", "a:1", "--network", "--network", "[::1]:2"],
+            ["--network=a:1", "--network=all", "--network=[::1]:2"],
+        ),
+        (["--network", "https://a", "."], ["--network=https://a", "."]),
+        (["--expose", "--network", "a:1"], ["--expose", "--network", "a:1"]),
+        (["--", "--network", "."], ["--", "--network", "."]),
+        (["tree", "--theirs", "--network", "."], ["tree", "--theirs", "--network=all", "."]),
+    ],
+)
+def test_the_network_alone_takes_no_path_for_its_value(arguments: list[str], expected: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_policy_options(parser)
+    assert spelled_out(parser, arguments) == expected
+
+
+def test_only_leading_options_are_ours() -> None:
+    parser = argparse.ArgumentParser()
+    add_policy_options(parser)
+    own, theirs = leading_options(parser, ["--network", "make", "--network", "x"])
+    assert (own, theirs) == (["--network=all"], ["make", "--network", "x"])
+    own, theirs = leading_options(parser, ["--network", "a:1", "--", "make", "--network"])
+    assert (own, theirs) == (["--network=a:1"], ["make", "--network"])

@@ -31,7 +31,9 @@ LAYERS = (
     "policy",
     "hookcall results",
     "plan",
+    "observe",
     "launchers report",
+    "network",
     "run",
     "runner",
     "caller",
@@ -127,6 +129,16 @@ def _wrong_arrows(module: str) -> Iterator[tuple[str, str]]:
             yield imported, "the facade"
         elif own != other and LAYER[other] >= LAYER[own]:
             yield imported, "which is not beneath it"
+
+
+def test_the_network_has_one_interface_and_a_process_that_loads_nothing_else() -> None:
+    arrows = {(m, i) for m in modules() for i in imports_of(m) if i.startswith(".network.")}
+    assert {arrow for arrow in arrows if unit(arrow[0]) != "network"} == {("run.run", ".network.proxy")}
+    serving = [m for m in modules() if m.startswith("network.serving.")]
+    assert len(serving) > 5
+    assert {
+        i for m in serving for i in imports_of(m) if i.startswith(".") and not i.startswith(".network.serving.")
+    } == (set())
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

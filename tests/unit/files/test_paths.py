@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from support.fakes import DEVICE, DIR, FIFO, FakeFilesystem, Link, no_hang
 
-from isolated_hooks.files.paths import Filesystem, RealFilesystem, is_within, resolve
+from isolated_hooks.files.paths import Filesystem, RealFilesystem, Remembered, above, is_within, resolve
 
 TREE = FakeFilesystem(
     {
@@ -156,3 +156,23 @@ def test_reading_text_neither_blocks_nor_reads_without_end(tmp_path: pathlib.Pat
         assert RealFilesystem().text(str(tmp_path / "fifo")) == ""
     assert RealFilesystem().text("/dev/zero") == ""
     assert len(RealFilesystem().text(str(tmp_path / "long"))) == 65536
+
+
+def test_remembered_answers_as_the_filesystem_did_when_it_was_first_asked() -> None:
+    before = FakeFilesystem({"/a/file": "text", "/link": Link("a"), "/a/up": Link("../a/file")})
+    changing = FakeFilesystem(before.entries)
+    remembered = Remembered(changing)
+    asked = ("/a/file", "/link/up", "/a/none/..", "/link", "//a//file/", "/")
+    first = [(resolve(remembered, p), remembered.kind(p), remembered.names(p)) for p in asked]
+    assert first == [(resolve(before, p), before.kind(p), before.names(p)) for p in asked]
+    changing.entries.clear()
+    assert [(resolve(remembered, p), remembered.kind(p), remembered.names(p)) for p in asked] == first
+    assert resolve(Remembered(FakeFilesystem({})), "/a/file")[0] is None
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/b/c", "/a//b", "/a/b/"])
+def test_above_yields_what_a_path_is_within_the_nearest_first(path: str) -> None:
+    found = list(above(path))
+    assert found == sorted(found, key=len, reverse=True)
+    assert all(is_within(path, directory) for directory in found)
+    assert {d for d in ("/", "/a", "/a/b", "/a/b/c", "/ab") if is_within(path, d)} <= set(found)

@@ -14,6 +14,9 @@ import pytest
 from isolated_hooks.launchers import native, packing
 from isolated_hooks.launchers.native import Native
 from isolated_hooks.plan import Plan
+from isolated_hooks.sandbox import seccomp
+from isolated_hooks.sandbox.numbers import MACHINES
+from isolated_hooks.sandbox.syscalls import MACHINE
 
 
 def run(file: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -79,3 +82,12 @@ def test_half_a_file_is_removed(tmp_path: Path, plan: Plan, monkeypatch: pytest.
 def plan() -> Plan:
     """Stand for a plan: the native launcher takes the command from its arguments."""
     return None  # type: ignore[return-value]
+
+
+def test_the_filters_in_it_are_those_that_the_modules_make(launcher: Path) -> None:
+    made = dict(seccomp.usual_programs(MACHINE))
+    assert len(made) == (4 if MACHINE in MACHINES else 0)
+    for (kind, machine, on), program in made.items():
+        options = {"watches": on} if kind == "shared" else {"brokered": on}
+        assert getattr(seccomp, f"{kind}_program")(machine, **options) == program
+    assert all(program in launcher.read_bytes() for program in made.values())

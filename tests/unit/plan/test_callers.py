@@ -19,6 +19,7 @@ FILES = {
     "/srv/bin/up": "",
     "/srv/bin/other": "",
     "/srv/x/lib": "",
+    "/srv/.ssh/config": "",
 }
 
 
@@ -75,7 +76,7 @@ def test_what_the_policy_hides_is_not_given(hidden: str) -> None:
 
 
 def test_what_a_hook_lacks_is_said() -> None:
-    plan = plan_of(PATH="/usr/bin", CFLAGS="-I/srv/x", pybind11_DIR="/srv/x", Boost_DIR="/usr/lib")
-    assert plan.notes == ("CFLAGS names '/srv/x', which is not shown; to show it: --expose /srv/x",)
+    plan = plan_of(PATH="/usr/bin", CFLAGS="-I/srv/.ssh", pybind11_DIR="/srv/.ssh", Boost_DIR="/usr/lib")
+    assert plan.notes == ("CFLAGS names '/srv/.ssh', which is not shown; to show it: --expose /srv/.ssh",)
     assert "pybind11_DIR" in plan.environ.dropped
     assert [line for line in plan.describe() if line.startswith("note: CFLAGS names")]

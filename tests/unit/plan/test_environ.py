@@ -5,6 +5,8 @@ import marshal
 import pathlib
 import subprocess
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -89,7 +91,7 @@ def plan(
     *,
     started_with: dict[str, str] | None = None,
     extra: dict[str, str] | None = None,
-    rustup_home: str | None = None,
+    tools: Mapping[str, str] = MappingProxyType({}),
     **policy: Any,
 ) -> EnvironRules:
     ambient = ambient or {}
@@ -101,9 +103,9 @@ def plan(
         home="/home/build",
         tmpdir="/tmp",
         user="build",
-        rustup_home=rustup_home,
+        tools=tools,
         git=git_variables(),
-        shows={"/usr/lib/x", "/usr/lib/y"}.__contains__,
+        shows={"/usr/lib/x", "/usr/lib/y", "/envs/e/bin"}.__contains__,
     )
 
 
@@ -478,7 +480,7 @@ def test_defaults_give_way_to_the_frontend_but_not_to_the_ambient_value() -> Non
 def test_rustup_home_is_set_only_if_visible() -> None:
     ambient = {"RUSTUP_HOME": "/root/.rustup"}
     assert "RUSTUP_HOME" not in hook_environ(ambient)
-    assert hook_environ(ambient, rustup_home="/opt/rustup")["RUSTUP_HOME"] == "/opt/rustup"
+    assert hook_environ(ambient, tools={"RUSTUP_HOME": "/opt/rustup"})["RUSTUP_HOME"] == "/opt/rustup"
 
 
 def test_hooks_may_write_bytecode() -> None:
@@ -630,3 +632,10 @@ def test_env_remove_removes_variables_even_if_injected() -> None:
     assert plan(ambient, env_remove=["CC"]).dropped == ("CC",)
     assert hook_environ(ambient, env_remove=["CXX"])["CC"] == "gcc"
     assert hook_environ({}, env_remove=["HOME"])["HOME"] == FITTED["HOME"]
+
+
+def test_an_activated_environment_is_named_if_its_programs_are_visible() -> None:
+    ambient = {"CONDA_PREFIX": "/envs/e", "VIRTUAL_ENV": "/envs/hidden"}
+    chosen = plan(ambient)
+    assert (chosen.decisions["CONDA_PREFIX"].keep, chosen.decisions["VIRTUAL_ENV"].keep) == (True, False)
+    assert not plan({"CONDA_PREFIX": "/usr/lib/x"}).decisions["CONDA_PREFIX"].keep

@@ -15,7 +15,7 @@ FILES = host({"/srv/x/include/a.h": "", "/srv/x/lib/pkgconfig/a.pc": "", "/usr/i
 def notes(name: str, value: str) -> list[str]:
     ambient = {name: value}
     rules = plan_environ(ambient, ambient, None, Policy(), home="/h", tmpdir="/tmp", user="u")
-    return list(hidden_paths(FILES, rules, ambient, shows=lambda path: path.startswith("/usr")))
+    return list(hidden_paths(FILES, rules, shows=lambda path: path.startswith("/usr")))
 
 
 @pytest.mark.parametrize(

@@ -338,14 +338,37 @@ def test_pyenv_shims_show_the_versions_that_they_run_and_no_environment_beside_t
         assert inside.reveals(f"{versions}/{path}") == []
 
 
-def test_only_the_frontends_own_entries_of_pythonpath_are_shown() -> None:
-    files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": ""})
-    own = {"PATH": PATH, "PYTHONPATH": "/srv/mine"}
-    assert look(files, environ=own, started_with=own).origin("/srv/mine/x.py") is None
+def test_entries_of_pythonpath_are_shown_but_no_project_of_the_callers() -> None:
+    files = host({"/srv/mine/x.py": "", "/srv/theirs/x.py": "", "/srv/project/x.py": "", "/srv/project/.git": DIR})
+    own = {"PATH": PATH, "PYTHONPATH": "/srv/mine:/srv/project"}
+    inside = look(files, environ=own, started_with=own)
+    assert inside.origin("/srv/mine/x.py")
+    assert inside.origin("/srv/project/x.py") is None
     inside = look(files, environ={**own, "PYTHONPATH": "/srv/theirs"}, started_with=own)
     assert inside.origin("/srv/theirs/x.py")
     assert not inside.writable("/srv/theirs/x.py")
     assert look(files, environ=own, started_with=own, extra={"PYTHONPATH": "/srv/theirs"}).origin("/srv/theirs/x.py")
+
+
+def test_an_entry_that_modes_keep_from_root_hooks_is_not_shown_and_named() -> None:
+    files = host({"/srv/mine/x.py": "", "/srv/private/x.py": "", "/srv/tools/x": ""})
+    files.not_for_all = ("/srv/private", "/srv/tools")
+    own = {"PATH": f"/srv/tools:{PATH}", "PYTHONPATH": "/srv/mine:/srv/private"}
+    plan = make_plan(files, environ=own, started_with=own, owners=ROOT)
+    inside = shown(plan, files)
+    assert inside.origin("/srv/mine/x.py")
+    assert inside.origin("/srv/private/x.py") is None
+    assert inside.origin("/srv/tools/x") is None
+    (note,) = (note for note in plan.notes if note.startswith("PYTHONPATH"))
+    assert note == "PYTHONPATH names '/srv/private', which is not shown; to show it: --expose /srv/private"
+    assert plan.environ.defaults["PYTHONPATH"] == "/srv/mine"
+    followed = Policy(expose=("/srv/private",))
+    plan = make_plan(files, environ=own, started_with=own, owners=ROOT, policy=followed)
+    assert (plan.environ.defaults["PYTHONPATH"], plan.notes) == ("/srv/mine:/srv/private", ())
+    # An ordinary user's hook has that user's uid.
+    inside = look(files, environ=own, started_with=own)
+    assert inside.origin("/srv/private/x.py")
+    assert inside.origin("/srv/tools/x")
 
 
 def test_the_search_path_of_the_call_precedes_the_ambient_one() -> None:

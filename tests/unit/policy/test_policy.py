@@ -100,7 +100,7 @@ def test_hooks_are_checked() -> None:
 
 def test_source_has_two_values() -> None:
     assert Policy(source="read-only").source == "read-only"
-    assert "expected one of read-write, read-only, got 'discard'" in refused(source="discard")
+    assert "expected one of read-write, read-only, discard, got 'overlay'" in refused(source="overlay")
     assert "did you mean 'read-only'" in refused(source="readonly")
     assert "source" in refused(source=["read-only"])
 
@@ -346,7 +346,9 @@ def test_an_empty_file_is_the_default_policy(tmp_path: pathlib.Path) -> None:
 def test_errors_name_the_file_and_the_key(tmp_path: pathlib.Path) -> None:
     assert "env-keep" in load_refused(tmp_path, "env-keep = 'A'")
     assert "did you mean 'network'" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwrok = true")
-    assert "network: expected true or false, got 1" in load_refused(tmp_path, "[tool.isolated-hooks]\nnetwork = 1")
+    assert "network: expected a list of HOST:PORT, or true or false, got 1" in load_refused(
+        tmp_path, "[tool.isolated-hooks]\nnetwork = 1"
+    )
     assert "not valid TOML" in load_refused(tmp_path, "network = ")
     assert "a table" in load_refused(tmp_path, "[tool]\nisolated-hooks = 3")
     assert "a table" in load_refused(tmp_path, "packages = 3")

@@ -9,6 +9,7 @@ import pytest
 
 from isolated_hooks import SandboxSetupError, SandboxUnavailableError
 from isolated_hooks.run import remedies
+from isolated_hooks.sandbox import attempts
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,9 @@ def test_too_few_descriptors_name_the_limit_and_its_value(monkeypatch: pytest.Mo
         "instance with ulimit -n)"
     )
     assert str(remedies.refusal({**failed, "reason": "what is so"})).endswith("identity: open_tree: /x: what is so")
+
+
+def test_a_host_that_cannot_observe_is_named() -> None:
+    error = remedies.refusal({"stage": attempts.OBSERVING, "syscall": "seccomp", "errno": errno.ENOSYS})
+    assert isinstance(error, SandboxUnavailableError)
+    assert "seccomp_unotify(2)" in error.remedy and "without --explain-denials" in error.remedy

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pathlib
 import subprocess
 
 import pytest
 
-from isolated_hooks.sandbox.mounts import Mount, mounted
+from isolated_hooks.sandbox import mounts
+from isolated_hooks.sandbox.mounts import Mount, mounted, mounted_beneath
 
 
 def test_a_line_is_parsed() -> None:
@@ -50,3 +53,27 @@ def test_the_mounts_agree_with_findmnt() -> None:
     ours = [(m.kind.decode(), f"{os.major(m.device)}:{os.minor(m.device)}") for m in mounted()]
     assert sorted(ours) == sorted(theirs)
     assert any(mount.mount_point == b"/" for mount in mounted())
+
+
+def test_the_mounts_beneath_some_paths_are_found_among_all() -> None:
+    points = [mount.mount_point for mount in mounted()]
+    for path in (b"/", b"/proc", b"/dev", b"/dev/", b"/de", b"/none"):
+        top = path.rstrip(b"/")
+        expected = [point for point in points if point == top or point.startswith(top + b"/")]
+        assert [mount.mount_point for mount in mounted_beneath((path,))] == expected
+    assert [m.mount_point for m in mounted_beneath((b"/dev", b"/proc"))] == [
+        point for point in points if f"{point.decode()}/".startswith(("/dev/", "/proc/"))
+    ]
+
+
+@pytest.mark.parametrize("name", ["with space", "with\ttab", "with\nline", "with\\backslash", "plain"])
+def test_mounts_are_found_by_the_escaped_path(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    path = f"/trees/{name}".encode()
+    escaped = b"".join(b"\\%03o" % c if c in b" \t\n\\" else b"%c" % c for c in path)
+    line = b"30 1 0:7 / %b rw - tmpfs none rw\n"
+    other = b"31 1 0:8 %b/root /elsewhere rw - tmpfs none rw\n" % escaped
+    (tmp_path / "mountinfo").write_bytes(line % escaped + line % (escaped + b"/beneath") + line % b"/trees" + other)
+    monkeypatch.setattr(mounts, "open", lambda *_: io.FileIO(tmp_path / "mountinfo"), raising=False)
+    assert [mount.mount_point for mount in mounted_beneath((path,))] == [path, path + b"/beneath"]

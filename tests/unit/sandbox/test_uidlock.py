@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from isolated_hooks.sandbox import identity, uidlock
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +80,42 @@ def test_the_next_place_is_taken(place: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(uidlock, "PLACES", (b"/nonexistent", os.fsencode(place)))
     os.close(identity.take_uid()[1])
     assert (place / "isolated-hooks-uids").exists()
+
+
+def _uid_of_nobody() -> int:
+    """Return a uid of no account, hook or other suite: two in a row, for this process alone."""
+    return 30000 + 2 * (os.getpid() % 10000)
+
+
+@root_only
+@pytest.mark.parametrize("refused", [False, True], ids=["getpriority", "proc"])
+def test_a_uid_of_a_process_is_in_use(monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+    def refuse(*_: int) -> int:
+        raise PermissionError
+
+    uid = _uid_of_nobody()
+    assert not identity._uids_in_use()(uid)
+    process = subprocess.Popen(["/bin/sleep", "60"], user=uid, group=uid, extra_groups=())
+    try:
+        if refused:
+            monkeypatch.setattr(os, "getpriority", refuse)
+        in_use = identity._uids_in_use()
+        assert in_use(uid)
+        assert not in_use(uid + 1)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@root_only
+def test_a_process_above_is_found_by_the_proc_that_shows_it() -> None:
+    uid = _uid_of_nobody()
+    code = f"from isolated_hooks.sandbox import identity as i; print(i._uids_in_use()({uid}), i._has_processes({uid}))"
+    process = subprocess.Popen(["/bin/sleep", "60"], user=uid, group=uid, extra_groups=())
+    try:
+        command = ["unshare", "--pid", "--fork", sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    finally:
+        process.kill()
+        process.wait()
+    assert done.stdout.split() == ["True", "False"]  # the second one sees only its own namespace

@@ -45,17 +45,26 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def swapped(policy: Policy, *, raw_output: bool = True) -> Iterator[list[HookReport]]:
+def swapped(
+    policy: Policy, *, raw_output: bool = True, reports: list[HookReport] | None = None, observes: bool = False
+) -> Iterator[list[HookReport]]:
     """Replace ``pyproject_hooks.BuildBackendHookCaller`` with our class within the context, and yield the hook reports.
 
     build looks the class up in its module at every use. Some commands, such as ``--version``, never use it. build also
     reads each pyproject.toml through our reader.
 
     :param raw_output: whether to leave the output of hooks unfiltered; a command line filters it
+    :param reports: the list that gets the reports, which then have details
+    :param observes: reports say what hooks asked for and did not get
     """
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
+    if isinstance(runner, FilteringRunner):
+        runner.progress = True
     # build unpacks the sdist with tarfile, which in some versions of Python follows links out of the directory.
     runner.unpacked = ("build_sdist",)
+    if reports is not None:
+        runner.reports, runner.detailed = reports, True
+    runner.observes = observes
     with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force, Restoring() as changes:
         if not hasattr(build._builder, "_read_pyproject_toml"):
             raise unknown_build()
@@ -136,6 +145,8 @@ def run(
     prog: str,
     raw_output: bool = False,
     ready: Callable[[], object] | None = None,
+    detailed: list[HookReport] | None = None,
+    observes: bool = False,
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
@@ -143,6 +154,8 @@ def run(
 
     :param raw_output: whether to leave all output unfiltered, see :mod:`isolated_hooks.outputfilter`
     :param ready: ``run`` calls it after build's parser has accepted the arguments and before the build
+    :param detailed: the list that gets the reports, which then have details, also if the build fails
+    :param observes: as for :func:`swapped`
     :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
@@ -151,7 +164,7 @@ def run(
     options = parser(prog).parse_args(arguments)
     check_given(options, policy)
     with (
-        swapped(policy, raw_output=raw_output) as reports,
+        swapped(policy, raw_output=raw_output, reports=detailed, observes=observes) as reports,
         environments(policy, reports),
         _removing_all(),
         bounded(tracebacks=options.verbosity > 0),

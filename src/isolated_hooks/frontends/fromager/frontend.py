@@ -148,7 +148,7 @@ class _Runner(IsolatedRunner):
         runner = super().wrapping(inner)
         if runner is not inner:
             runner.policy = _policy.get() or self.policy
-            runner.inner = _without_wrapper(inner, network=runner.policy.network)
+            runner.inner = _without_wrapper(inner, network=runner.policy.whole_network)
         return runner
 
 

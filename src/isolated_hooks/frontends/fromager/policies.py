@@ -85,7 +85,7 @@ def policy_of_build(
     return dataclasses.replace(
         policy,
         # Only if both allow it: the sandbox isolates the network in fromager's place, see frontend.py.
-        network=policy.network and not ctx.network_isolation,
+        network=policy.network if not ctx.network_isolation else False,
         env_keep=keep,
         env_delete=(*policy.env_delete, *filters.delete_env),
         **tree,

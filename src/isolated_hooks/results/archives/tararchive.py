@@ -28,7 +28,8 @@ _MAX_HEADERS = 8 << 10
 _MAX_ALL_HEADERS = 128 << 20
 # For n digits in a row, Python 3.12.5 and older takes n squared steps (CVE-2024-6232).
 _LONG_NUMBER = re.compile(rb"[0-9]{128}")
-# No "size": some readers use the size in the header itself (CVE-2025-62518).
+# Some readers use the size in the header itself (CVE-2025-62518), so "size", which uv_build writes, must say the same.
+_SIZE_FIELD = slice(124, 136)
 _PAX_KEYS = frozenset("path linkpath mtime atime ctime uid gid uname gname comment".split())
 _PAX_GLOBAL_KEYS = frozenset(("comment", "mtime"))
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -110,6 +111,11 @@ class _Unpacked:
             raise UntrustedResultError("a tar header must not have a number of more than 127 digits")
         return self._last
 
+    def announces(self, size: str) -> bool:
+        """Return whether the header that tarfile just read has this size, itself and in plain digits."""
+        field = self._last[_SIZE_FIELD].rstrip(b" \0")
+        return field.isdigit() and f"{int(field, 8)}" == size
+
     def content(self, info: tarfile.TarInfo, largest: int) -> bytes:
         """Return the data of the member whose header tarfile just read. If any are missing, the next read fails."""
         if info.size > largest:
@@ -157,6 +163,9 @@ def _members(file: _Unpacked) -> Iterator[tarfile.TarInfo]:
     options: Any = {"fileobj": file, "mode": "r:", "encoding": "utf-8", "errors": "strict"}
     with tarfile.open(**options) as archive:
         while (info := archive.next()) is not None:
+            sized = info.pax_headers.get("size")
+            if sized is not None and not file.announces(sized):
+                raise UntrustedResultError("a size in an extended header must be that in the header", info.name)
             _check_member(info, archive.pax_headers.keys())
             # One header may hide another from us, which changes the size without moving the next member.
             if info.offset < place:
@@ -170,7 +179,7 @@ def _members(file: _Unpacked) -> Iterator[tarfile.TarInfo]:
 
 
 def _check_member(info: tarfile.TarInfo, global_keys: Set[str]) -> None:
-    if info.pax_headers.keys() - _PAX_KEYS or global_keys - _PAX_GLOBAL_KEYS:
+    if info.pax_headers.keys() - _PAX_KEYS - {"size"} or global_keys - _PAX_GLOBAL_KEYS:
         raise UntrustedResultError(f"an extended header must hold only {', '.join(sorted(_PAX_KEYS))}", info.name)
     if info.type not in _KINDS or info.issparse():
         raise UntrustedResultError("a member of an sdist must be a regular file, a directory or a link", info.name)

@@ -71,7 +71,10 @@ def _attack(config_settings, result):
     try:
         with open("evidence.json", "w") as file:
             json.dump(evidence, file)
+        kept = not (config_settings and config_settings.get("discarded"))
     except OSError:
+        kept = False
+    if not kept:
         print(f"\nisolated-hooks-evidence: {json.dumps(evidence)}", flush=True)
     return result(evidence) if callable(result) else result
 

@@ -15,8 +15,8 @@ ALL = "all"
 PRIVATE = "/private"
 
 _EXPECTED = (
-    "HOST:PORT, such as pypi.org:443, 192.0.2.7:8080 or [2001:db8::7]:443, or NAME:PORT/private for a name that "
-    "resolves to a private address"
+    "HOST:PORT, such as index.example.org:443, 192.0.2.7:8080 or [2001:db8::7]:443, or NAME:PORT/private for a name "
+    "that resolves to a private address"
 )
 # A name of DNS or of /etc/hosts, hosts(5), in lower case. Container networks have names with underscores.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"

@@ -112,7 +112,7 @@ def test_hosts(tmp_path: Path) -> None:
         (Cause.CONNECTION, "192.0.2.1 port 443", "192.0.2.1:443"),
         (Cause.CONNECTION, "2001:db8::1 port 443", "[2001:db8::1]:443"),
     ]
-    named = found(tmp_path, *rows, hosts=(("pypi.org", 443),))
+    named = found(tmp_path, *rows, hosts=(("index.example.org", 443),))
     assert {cause for cause, _, _ in named} == {Cause.DIRECT}
     assert found(tmp_path, *rows, network=True) == []
 

@@ -10,8 +10,8 @@ from isolated_hooks import Policy, PolicyError, Protection, ProtectionState
 @pytest.mark.parametrize(
     ("entry", "normal"),
     [
-        ("pypi.org:443", "pypi.org:443"),
-        ("PyPI.org:443", "pypi.org:443"),
+        ("index.example.org:443", "index.example.org:443"),
+        ("Index.Example.org:443", "index.example.org:443"),
         ("pypi-mirror:65535", "pypi-mirror:65535"),
         ("pypi_mirror:1/private", "pypi_mirror:1/private"),
         ("xn--bcher-kva.example:443", "xn--bcher-kva.example:443"),
@@ -31,31 +31,31 @@ def test_an_entry_has_one_normal_form(entry: str, normal: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "word"),
     [
-        ("pypi.org", "a port is a number"),
-        ("pypi.org:", "a port is a number"),
-        ("pypi.org:0", "a port is a number"),
-        ("pypi.org:65536", "a port is a number"),
-        ("pypi.org:+80", "a port is a number"),
-        ("pypi.org:080", "a port is a number"),
-        ("pypi.org:https", "a port is a number"),
-        ("pypi.org:44٣", "a port is a number"),
+        ("index.example.org", "a port is a number"),
+        ("index.example.org:", "a port is a number"),
+        ("index.example.org:0", "a port is a number"),
+        ("index.example.org:65536", "a port is a number"),
+        ("index.example.org:+80", "a port is a number"),
+        ("index.example.org:080", "a port is a number"),
+        ("index.example.org:https", "a port is a number"),
+        ("index.example.org:44٣", "a port is a number"),
         ("", "a port is a number"),
         (":443", "HOST:PORT"),
         ("*:443", "no wildcards"),
-        ("*.pypi.org:443", "no wildcards"),
-        ("https://pypi.org:443", "leave out the scheme"),
-        ("user@pypi.org:443", "any user name"),
-        ("pypi.org/simple:443", "the path"),
-        ("pypi.org.:443", "HOST:PORT"),
-        ("-pypi.org:443", "HOST:PORT"),
+        ("*.index.example.org:443", "no wildcards"),
+        ("https://index.example.org:443", "leave out the scheme"),
+        ("user@index.example.org:443", "any user name"),
+        ("index.example.org/simple:443", "the path"),
+        ("index.example.org.:443", "HOST:PORT"),
+        ("-index.example.org:443", "HOST:PORT"),
         ("pypi..org:443", "HOST:PORT"),
         ("py pi.org:443", "HOST:PORT"),
-        ("pypi.org\x00.evil.example:443", "HOST:PORT"),
-        ("pypi.org\n:443", "HOST:PORT"),
+        ("index.example.org\x00.evil.example:443", "HOST:PORT"),
+        ("index.example.org\n:443", "HOST:PORT"),
         (f"{'a' * 64}.org:443", "HOST:PORT"),
         (f"{'a.' * 127}org:443", "HOST:PORT"),
         ("bücher.example:443", "xn--"),
-        ("pypi.org:443/Private", "a port is a number"),
+        ("index.example.org:443/Private", "a port is a number"),
         ("2001:db8::7:443", "in brackets"),
         ("[2001:db8::7:443", "in brackets"),
         ("[fe80::1%eth0]:443", "without a zone"),
@@ -72,26 +72,28 @@ def test_an_entry_has_one_normal_form(entry: str, normal: str) -> None:
         ("255.255.255.255:443", "no host has this address"),
         ("10.0.0.5:443/private", "needs no /private"),
         (443, "HOST:PORT"),
-        (b"pypi.org:443", "HOST:PORT"),
+        (b"index.example.org:443", "HOST:PORT"),
     ],
 )
 def test_another_form_is_refused_with_the_value_and_the_accepted_one(entry: object, word: str) -> None:
     with pytest.raises(PolicyError) as caught:
         Policy(network=["files.example:80", entry])  # type: ignore[list-item]
     text = str(caught.value)
-    assert text.startswith("policy: network: expected HOST:PORT, such as pypi.org:443")
+    assert text.startswith("policy: network: expected HOST:PORT, such as index.example.org:443")
     assert word in text
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("value", [[], (), "pypi.org:443", {"pypi.org": 443}, 1, None, ["a:1"] * 1001])
+@pytest.mark.parametrize(
+    "value", [[], (), "index.example.org:443", {"index.example.org": 443}, 1, None, ["a:1"] * 1001]
+)
 def test_a_list_is_a_list_with_entries(value: object) -> None:
     with pytest.raises(PolicyError, match="policy: network: expected"):
         Policy(network=value)  # type: ignore[arg-type]
 
 
 def test_named_hosts_are_not_the_whole_network() -> None:
-    named, whole, none = Policy(network=["pypi.org:443"]), Policy(network=True), Policy()
+    named, whole, none = Policy(network=["index.example.org:443"]), Policy(network=True), Policy()
     assert [policy.whole_network for policy in (named, whole, none)] == [False, True, False]
     assert [bool(policy.hosts) for policy in (named, whole, none)] == [True, False, False]
     assert not named.permits(Protection.NETWORK, ProtectionState.DISABLED)

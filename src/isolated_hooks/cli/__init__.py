@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError, SwapError
 from ..startup import end_at_interrupts, raise_interrupts
 from ..text import visible
-from .messages import error, note
+from .messages import error, explanation
 
 __all__ = ["exit_code_of", "main"]
 
@@ -69,8 +69,7 @@ def _ended(arguments: list[str]) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except IsolatedHooksError as problem:
         error(str(problem))
-        if problem.explanation:
-            note(problem.explanation)
+        explanation(problem)
         return exit_code_of(type(problem))
     except BrokenPipeError:
         # The reader has closed the pipe. Write nothing more to it, not even in the interpreter's last flush.

@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ..errors import IsolatedHooksError
 from ..observe.hints import Hint
 from ..protections import ProtectionState
 from ..report import HookReport
 from ..text import visible
 
-__all__ = ["denials", "error", "note", "summary"]
+__all__ = ["denials", "error", "explanation", "note", "summary"]
 
 _MOST_REFUSED = 10
 _MOST_DENIED = 40
@@ -48,6 +49,12 @@ def error(message: str) -> None:
 def note(message: str) -> None:
     """Print a line of progress, escaped."""
     _print(f"{_styled('*', 'bold')} {visible(message, keep=chr(10))}")
+
+
+def explanation(problem: IsolatedHooksError) -> None:
+    """Print what the sandbox had to do with an error, if a hook that ran has raised it."""
+    if problem.explanation:
+        note(problem.explanation)
 
 
 def summary(reports: Sequence[HookReport], *, noun: str = "hook") -> None:

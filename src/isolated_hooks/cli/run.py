@@ -52,11 +52,11 @@ def main(arguments: Sequence[str]) -> int:
         report = _run(options.command, policy_of(options))
     except HookTimeoutError as problem:
         messages.error(f"{options.command[0]}: ended after {problem.seconds:g} seconds: limit {problem.limit!r}")
-        messages.note(problem.explanation)
+        messages.explanation(problem)
         return 124
     except HookKilledError as problem:
         messages.error(f"{options.command[0]}: killed: it exceeded the limit {problem.limit!r} of {problem.value}")
-        messages.note(problem.explanation)
+        messages.explanation(problem)
         return 128 - problem.returncode
     except SandboxUnavailableError as problem:
         messages.error(str(problem))

@@ -73,8 +73,10 @@ _KEYS: Mapping[Cause, str] = {
     Cause.LIMIT: "limits",
     Cause.FULL: "limits",
     Cause.SAID_FULL: "limits",
+    Cause.SAID_MEMORY: "limits",
     Cause.HOST: "network",
     Cause.LOOKUP: "network",
+    Cause.OFFLINE: "network",
     Cause.CONNECTION: "network",
     Cause.DIRECT: "network",
 }

@@ -132,13 +132,13 @@ class Outside:
         if not self._view.covers(entry):
             self.programs.append(entry)
         real, _ = resolve(self._filesystem, entry)
-        # /bin is a link into the system.
-        if real is not None and not (added or self._is_written(entry) or self._view.covers(real)):
+        own = not (added or self._is_written(entry))
+        if own and real is not None and not self._view.covers(real):  # /bin is a link into the system
             self._layout(entry)
             self._links(entry)
             for path in self._filesystem.needs_of_programs(entry, _MOST_PROGRAMS):
                 self._belonging(path, "PATH")
-        tools = tool_paths(self._filesystem, entry, self._situation.home, self._selections())
+        tools = tool_paths(self._filesystem, entry, self._situation.home, self._selections(), own=own)
         for path in (entry, *tools, *([rustup] if rustup else [])):
             self.show(path, "PATH", owned="caller" if added else "")
         self._toolchain(entry, "PATH")

@@ -43,16 +43,19 @@ def absolute_python(filesystem: Filesystem, python: str, path: str) -> str:
     raise PolicyError(f"the interpreter {visible(python)!r} was not found: name an absolute path")
 
 
-def tool_paths(filesystem: Filesystem, entry: str, home: str, selections: Iterable[str] = ()) -> Iterator[str]:
+def tool_paths(
+    filesystem: Filesystem, entry: str, home: str, selections: Iterable[str] = (), *, own: bool = True
+) -> Iterator[str]:
     """Yield the paths that the programs in directory ``entry`` need, besides the directory.
 
     :param home: the caller's home directory, whose configuration does not belong to any program
     :param selections: the files that say which version of Python pyenv's programs run, besides its own
+    :param own: the caller has put the programs there. Otherwise links and files there may name any other prefix
     """
     prefix, name = os.path.split(entry)
-    if filesystem.kind(f"{prefix}/pyvenv.cfg"):
+    if own and filesystem.kind(f"{prefix}/pyvenv.cfg"):
         yield from interpreter_paths(filesystem, f"{entry}/python")
-    if name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
+    if own and name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
         yield from (f"{prefix}/{part}" for part in ("libexec", "version"))
         yield from _pyenv_versions(filesystem, prefix, (f"{prefix}/version", *selections))
     elif name == "bin" and os.path.basename(prefix) != ".cargo" and not _is_shared(filesystem, prefix, home):

@@ -174,20 +174,22 @@ def _devices(paths: Iterable[str]) -> tuple[int, ...]:
 
 def hosts_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
     """Return the error for a list of hosts where no plan or launcher can keep a hook from all other hosts."""
-    if not plan.confined:
-        missing = f"the launcher {launcher} cannot lead hooks to named hosts alone"
-        return SandboxUnavailableError([missing], "use the launcher native; or set network = false")
-    missing = "hooks reach named hosts through a network namespace of their own, which takes user namespaces"
-    return SandboxUnavailableError([missing], f"{plan.remedy}; or set network = false")
+    reason = "hooks reach named hosts through a network namespace of their own"
+    return _beyond(plan, launcher, "lead hooks to named hosts alone", reason, "set network = false")
 
 
 def observation_refused(plan: Plan, launcher: str) -> SandboxUnavailableError:
     """Return the error for a hook that is to be observed where no pid 1 of ours can look at its calls."""
+    reason = "pid 1 of a sandbox of its own observes what a hook asks for"
+    return _beyond(plan, launcher, "observe what hooks ask for", reason, "build without --explain-denials")
+
+
+def _beyond(plan: Plan, launcher: str, what: str, reason: str, without: str) -> SandboxUnavailableError:
+    """Return the error for something that takes the launcher native and user namespaces."""
     if not plan.confined:
-        missing = f"the launcher {launcher} cannot observe what hooks ask for"
-        return SandboxUnavailableError([missing], "use the launcher native; or build without --explain-denials")
-    missing = "pid 1 of a sandbox observes what hooks ask for, and that takes user namespaces"
-    return SandboxUnavailableError([missing], f"{plan.remedy}; or build without --explain-denials")
+        missing = f"the launcher {launcher} cannot {what}"
+        return SandboxUnavailableError([missing], f"use the launcher native; or {without}")
+    return SandboxUnavailableError([f"{reason}, which takes user namespaces"], f"{plan.remedy}; or {without}")
 
 
 def namespaces_refused(missing: Iterable[ProtectionStatus]) -> SandboxUnavailableError:

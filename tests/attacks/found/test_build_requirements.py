@@ -73,6 +73,7 @@ def _plant(bin_directory: Path, home: Path) -> None:
         _put(bin_directory / f"binary{number}", _binary(home / name))
     _put(bin_directory.parent / "pyvenv.cfg", f"home = {home}/venv/bin\n")
     _put(home / "venv/bin/python", "")
+    _put(home / "venv/lib/python3.11/os.py", "")
 
 
 def _ask(tree: Path, paths: list[Path], policy: Policy | None = None) -> dict[str, str]:

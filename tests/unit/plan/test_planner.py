@@ -274,12 +274,17 @@ def test_a_directory_of_programs_with_another_name_is_shown_alone() -> None:
 
 def test_a_virtual_environment_in_the_search_path_is_shown_with_its_base() -> None:
     files = host({**python_at(f"{HOME}/py"), **venv_at("/tmp/env", f"{HOME}/py/bin/python3")})
-    inside = look(files, path=f"/tmp/env/bin:{PATH}")
+    own = {"PATH": f"/tmp/env/bin:{PATH}"}
+    inside = look(files, environ=own, started_with=own)
     for path in ("/tmp/env/bin", "/tmp/env/lib/python3.12/site-packages/x.py", f"{HOME}/py/lib/python3.12/os.py"):
         assert inside.origin(path), path
         assert not inside.writable(path)
     assert inside.reveals("/tmp/env/pip.conf") == []
     assert inside.secrets() == []
+    # A build requirement may have written the file that names the base.
+    inside = look(files, environ=own, started_with={"PATH": PATH})
+    assert inside.origin("/tmp/env/lib/python3.12/site-packages/x.py")
+    assert inside.origin(f"{HOME}/py/lib/python3.12/os.py") is None
 
 
 def test_rust() -> None:
@@ -314,7 +319,8 @@ def test_pyenv_shims() -> None:
         **python_at(f"{root}/versions/3.12.1"), f"{root}/shims/python": "#!/bin/sh", f"{root}/libexec/pyenv": "",
         f"{root}/version": "3.12.1", f"{root}/cache/secret": "", f"{root}/.git/config": "",
     })  # fmt: skip
-    inside = look(files, path=f"{root}/shims:{PATH}")
+    own = {"PATH": f"{root}/shims:{PATH}"}
+    inside = look(files, environ=own, started_with=own)
     for path in ("shims/python", "libexec/pyenv", "version", "versions/3.12.1/lib/python3.12/os.py"):
         assert inside.origin(f"{root}/{path}"), path
     for path in ("cache/secret", ".git/config"):
@@ -330,7 +336,8 @@ def test_pyenv_shims_show_the_versions_that_they_run_and_no_environment_beside_t
         f"{HOME}/.pyenv/shims/python": "#!/bin/sh", f"{HOME}/.pyenv/libexec/pyenv": "",
         f"{HOME}/.pyenv/version": "3.12 system\n", f"{SOURCE}/.python-version": "3.11.9\nproject\n../../..\n",
     })  # fmt: skip
-    inside = look(files, path=f"{HOME}/.pyenv/shims:{PATH}")
+    own = {"PATH": f"{HOME}/.pyenv/shims:{PATH}"}
+    inside = look(files, environ=own, started_with=own)
     for path in ("3.12.1/lib/python3.12/os.py", "3.11.9/bin/python3"):
         assert inside.origin(f"{versions}/{path}"), path
     for path in ("3.13.0/bin/python3", "project/bin/python", "project/pip.conf", "3.12.1/pip.conf",

@@ -35,6 +35,7 @@ def failing(*hints: Hint, words: str = "build_wheel fails") -> Outcome:
         (Cause.PROGRAM, f"{HOME}/tools", ("expose", f"{HOME}/tools")),  # the caller's own PATH names it
         (Cause.VARIABLE, "CI_COMMIT_TAG", ("env-keep", "CI_COMMIT_TAG")),
         (Cause.FULL, "temp-size=64M", ("limits", "temp-size=64M")),
+        (Cause.SAID_MEMORY, "memory=2G", ("limits", "memory=2G")),
     ),
 )
 def test_what_is_tried_without_a_flag(cause: Cause, value: str, line: tuple[str, str]) -> None:
@@ -51,6 +52,7 @@ def test_what_is_tried_without_a_flag(cause: Cause, value: str, line: tuple[str,
         (Cause.LOOKUP, "a.example:443", "--allow-host a.example:443", {"hosts": ("a.example:443",)}),
         (Cause.CONNECTION, "192.0.2.1:9", "--allow-host 192.0.2.1:9", {"network": True}),
         (Cause.DIRECT, "", "--allow-network", {"network": True}),
+        (Cause.OFFLINE, "", "--allow-network", {"network": True}),
         (Cause.READ, f"{HOME}/x y", f"--allow-home '{HOME}/x y'", {"home": (f"{HOME}/x y",)}),
         (Cause.READ, f"{HOME}/x/y", f"--allow-home {HOME}/x/y", {"home": (f"{HOME}/x",)}),
         (Cause.REPOSITORY, f"{HOME}/mono", f"--allow-home {HOME}/mono", {"home": (HOME,)}),

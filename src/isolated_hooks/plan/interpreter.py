@@ -3,16 +3,21 @@
 Build requirements may have changed the interpreter of a build environment, so asking it would already run their code
 outside the sandbox. Instead we follow its links to the real interpreter and the ``home`` key of ``pyvenv.cfg``
 (PEP 405).
+
+pip lets a wheel overwrite ``pyvenv.cfg`` and the interpreter of the environment that it is installed to. It never makes
+a link for a wheel. So in a build environment a ``home`` counts only if the frontend itself runs from there; the links
+lead to any other base.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 
 from ..files.paths import Filesystem, is_within, resolve
 
-__all__ = ["PREFIX_ENTRIES", "environments_of", "interpreter_paths", "prefix_entries"]
+__all__ = ["PREFIX_ENTRIES", "environments_of", "interpreter_paths", "named_bases", "prefix_entries"]
 
 # The entries of a prefix that we show. Everything else, such as a pip.conf with an index password, stays hidden.
 PREFIX_ENTRIES = frozenset(
@@ -22,10 +27,11 @@ _TRIPLET = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-linux-(gnu|musl)[a-z0-9]*")
 _STDLIB = re.compile(r"(python|pypy)\d+\.\d+t?")
 
 
-def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
+def interpreter_paths(filesystem: Filesystem, python: str, *, bases: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the paths that ``python`` needs, such as the entries of its prefixes, without running it.
 
     :param python: absolute path of the interpreter
+    :param bases: the installations that a ``home`` key may name; by default any, because the caller wrote the key
     """
     paths: dict[str, None] = {}
     for hop in _links_of(filesystem, python):
@@ -34,14 +40,22 @@ def interpreter_paths(filesystem: Filesystem, python: str) -> tuple[str, ...]:
         entries = _base_entries(filesystem, prefix)
         if configuration:
             entries = prefix_entries(filesystem, prefix)
-            home = _home(configuration)
-            paths.update(dict.fromkeys(_base_entries(filesystem, os.path.dirname(home)) if home else ()))
+            base = _base(configuration)
+            if base and (bases is None or _is_one_of(filesystem, base, bases)):
+                paths.update(dict.fromkeys(_base_entries(filesystem, base)))
         paths.update(dict.fromkeys(entries))
     # A link may lead anywhere, so we follow it only into the prefix of an interpreter.
     real, _ = resolve(filesystem, python)
     if filesystem.kind(python) != "link" or real is None or any(is_within(real, path) for path in paths):
         return (*paths, *_links_of(filesystem, python))
     return tuple(paths)
+
+
+def named_bases(filesystem: Filesystem, python: str) -> tuple[str, ...]:
+    """Return the installations that the ``home`` keys of the environments of ``python`` name."""
+    prefixes = (os.path.dirname(os.path.dirname(hop)) for hop in _links_of(filesystem, python))
+    bases = (_base(filesystem.text(os.path.join(prefix, "pyvenv.cfg"))) for prefix in prefixes)
+    return tuple(dict.fromkeys(base for base in bases if base and _base_entries(filesystem, base)))
 
 
 def environments_of(filesystem: Filesystem, python: str) -> tuple[str, ...]:
@@ -86,9 +100,15 @@ def _links_of(filesystem: Filesystem, python: str) -> list[str]:
     return [*dict.fromkeys([*hops, *([real] if real else [])])]
 
 
-def _home(configuration: str) -> str | None:
+def _is_one_of(filesystem: Filesystem, path: str, others: Collection[str]) -> bool:
+    real, _ = resolve(filesystem, path)
+    return real is not None and any(resolve(filesystem, other)[0] == real for other in others)
+
+
+def _base(configuration: str) -> str | None:
+    """Return the prefix of the ``home`` key, which names the directory of the base's interpreter."""
     for line in configuration.splitlines():
         key, equals, value = line.partition("=")
         if equals and key.strip().lower() == "home" and os.path.isabs(value.strip()):
-            return os.path.normpath(value.strip())
+            return os.path.dirname(os.path.normpath(value.strip()))
     return None

@@ -13,7 +13,7 @@ from ..errors import PolicyError
 from ..files.paths import above, is_within, resolve
 from ..policy import Policy
 from ..text import visible
-from .interpreter import interpreter_paths
+from .interpreter import interpreter_paths, named_bases
 from .layouts import layout_of, user_sites
 from .named import paths_in
 from .plan import Situation
@@ -66,9 +66,23 @@ class Outside:
         return any(is_within(path, tree) for tree in (*self._trees, *self._policy.writable))
 
     def interpreter(self, python: str) -> None:
-        """Show an interpreter and everything that it loads."""
-        for path in interpreter_paths(self._filesystem, python):
+        """Show an interpreter and everything that it loads, but no base that a build requirement may have named."""
+        for path in interpreter_paths(self._filesystem, python, bases=self._situation.trusted):
             self.show(path, "the interpreter")
+        for base in named_bases(self._filesystem, python):
+            if not self._is_shown(f"{base}/lib"):
+                where = visible(base)
+                self.notes.append(
+                    f"pyvenv.cfg of the environment of {visible(python)!r} names {where!r}, but no link of that "
+                    "interpreter leads there, so a build requirement may have written the name; it is not shown; if "
+                    f"you trust it: --expose {where}"
+                )
+
+    def _is_shown(self, path: str) -> bool:
+        """Return whether a hook sees a path, or nothing is there, or the policy exposes it."""
+        real, _ = resolve(self._filesystem, path)
+        exposed = (resolve(self._filesystem, path)[0] for path in self._policy.expose)
+        return real is None or self._view.covers(real) or any(is_within(real, path) for path in exposed if path)
 
     def show(self, path: str, reason: str, *, owned: str = "caller") -> None:
         """Show a path that the policy does not name, read-only, unless that would show too much.

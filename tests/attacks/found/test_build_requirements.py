@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -76,9 +78,10 @@ def _plant(bin_directory: Path, home: Path) -> None:
     _put(home / "venv/lib/python3.11/os.py", "")
 
 
-def _ask(tree: Path, paths: list[Path], policy: Policy | None = None) -> dict[str, str]:
+def _ask(tree: Path, paths: list[Path], policy: Policy | None = None, *, python: Path | None = None) -> dict[str, str]:
     _put(tree / "backend.py", _BACKEND)
-    hooks = IsolatedHookCaller(os.fspath(tree), "backend", ["."], quiet, policy=policy)
+    executable = os.fspath(python) if python else None
+    hooks = IsolatedHookCaller(os.fspath(tree), "backend", ["."], quiet, executable, policy=policy)
     hooks.get_requires_for_build_wheel({"paths": " ".join(map(str, paths))})
     found: dict[str, str] = json.loads((tree / "answer").read_text())
     return found
@@ -96,6 +99,25 @@ def test_programs_of_a_build_environment(home: Path, tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")  # as pip does
     found = _ask(tmp_path / "tree", [*secrets, programs / "shell"])
     assert found.pop(str(programs / "shell")) != "FileNotFoundError"
+    assert set(found.values()) == {"FileNotFoundError"}
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_the_configuration_of_the_build_environment_itself(home: Path, tmp_path: Path, copies: bool) -> None:
+    """A wheel may overwrite pyvenv.cfg, and put another program in the place of the interpreter."""
+    secrets = [*_secrets(home)[-1:], _put(home / "venv/lib/python3.11/os.py", _SECRET)]
+    base = os.path.realpath(sys.executable)
+    env = tmp_path / "env"
+    venv.EnvBuilder(symlinks=not copies).create(env)
+    python = env / "bin/python"
+    text = (env / "pyvenv.cfg").read_text()
+    _put(env / "pyvenv.cfg", f"home = {home}/venv/bin\n" + (f"# {text}" if copies else ""))
+    _put(home / "venv/bin/python", "")
+    if copies:
+        # Another file than a link, which still runs the hook, so that it can look.
+        _put(python, f'#!/bin/sh\nexec {base} "$@"\n')
+    found = _ask(tmp_path / "tree", [*secrets, env / "pyvenv.cfg"], python=python)
+    assert f"{home}/venv" in found.pop(str(env / "pyvenv.cfg"))
     assert set(found.values()) == {"FileNotFoundError"}
 
 

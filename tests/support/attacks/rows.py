@@ -472,4 +472,9 @@ ROWS = {
         "unit/observe/test_hints.py::test_no_line_opens_a_place_of_code_to_a_hook_that_asks_for_it",
         "unit/observe/test_hints.py::test_no_line_keeps_a_variable_whose_value_is_a_credential",
     ),
+    "M39": _tested(
+        "have another Python of the caller's shown by writing its place into pyvenv.cfg of the build environment",
+        "attacks/found/test_build_requirements.py::test_the_configuration_of_the_build_environment_itself",
+        "unit/plan/test_interpreter.py::test_a_base_that_a_build_requirement_may_have_named",
+    ),
 }

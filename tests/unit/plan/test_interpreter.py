@@ -9,7 +9,7 @@ from support.fakes import DIR, FIFO, HOME, Entry, FakeFilesystem, Link, host, no
 from support.planning import python_at, venv_at
 
 from isolated_hooks.files.paths import RealFilesystem, is_within
-from isolated_hooks.plan.interpreter import interpreter_paths, prefix_entries
+from isolated_hooks.plan.interpreter import interpreter_paths, named_bases, prefix_entries
 
 VENV = "/tmp/build-env"
 UV = f"{HOME}/.local/share/uv/python"
@@ -70,6 +70,23 @@ def test_a_virtual_environment_and_its_base() -> None:
 def test_a_virtual_environment_whose_python_is_a_copy() -> None:
     entries = {**python_at("/srv/py"), **venv_at(VENV, "/srv/py/bin/python3"), f"{VENV}/bin/python": "copy"}
     assert "/srv/py/lib" in paths(entries, f"{VENV}/bin/python")
+
+
+@pytest.mark.parametrize("python", ["copy", Link("/srv/py/bin/python3"), Link("/srv/other/bin/python3")])
+def test_a_base_that_a_build_requirement_may_have_named(python: Entry) -> None:
+    """It counts if it is one of those that the frontend trusts. The links of an interpreter lead to any other."""
+    entries: dict[str, Entry] = {
+        **python_at("/srv/py"),
+        **python_at("/srv/other"),
+        **venv_at(VENV, "/srv/other/bin/python3"),
+        f"{VENV}/bin/python": python,
+    }
+    files = host({**entries, "/srv/name": Link("other")})
+    linked = {python.target.split("/")[2]} if isinstance(python, Link) else set()
+    for trusted, more in (((), set()), (("/srv/py", "/usr"), set()), (("/srv/name",), {"other"})):
+        shown = interpreter_paths(files, f"{VENV}/bin/python", bases=trusted)
+        assert {name for name in ("py", "other") if f"/srv/{name}/lib" in shown} == linked | more
+    assert named_bases(files, f"{VENV}/bin/python") == ("/srv/other",)
 
 
 def test_a_virtual_environment_of_a_virtual_environment() -> None:

@@ -287,6 +287,25 @@ def test_a_virtual_environment_in_the_search_path_is_shown_with_its_base() -> No
     assert inside.origin(f"{HOME}/py/lib/python3.12/os.py") is None
 
 
+def test_a_base_that_only_a_file_of_the_environment_names_is_not_shown_and_a_note_says_so() -> None:
+    entries: dict[str, Entry] = {
+        **python_at(f"{HOME}/py"),
+        **venv_at("/tmp/env", f"{HOME}/py/bin/python3"),
+        "/tmp/env/bin/python": "copy",
+    }
+    call = hook_call(python="/tmp/env/bin/python")
+    plan = make_plan(host(entries), call=call)
+    assert shown(plan, host(entries)).origin(f"{HOME}/py/lib/python3.12/os.py") is None
+    assert [note for note in plan.notes if note.endswith(f"if you trust it: --expose {HOME}/py")]
+    exposing = Policy(expose=(f"{HOME}/py",))
+    for plan in (
+        make_plan(host(entries), call=call, trusted=(f"{HOME}/py",)),
+        make_plan(host(entries), call=call, policy=exposing),
+    ):
+        assert shown(plan, host(entries)).origin(f"{HOME}/py/lib/python3.12/os.py")
+        assert not [note for note in plan.notes if "pyvenv.cfg" in note]
+
+
 def test_rust() -> None:
     cargo = {f"{HOME}/.cargo/bin/cargo": "", f"{HOME}/.rustup/toolchains/t/bin/rustc": ""}
     plan = make_plan(host(cargo), path=f"{HOME}/.cargo/bin:{PATH}")

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.index import write_wheel
 from support.projects import cannot_run, command, facts, run_text, write_project
 from support.repository import FETCH_SDISTS
 
 pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.corpus, pytest.mark.network]
 
-PIPS = ("23.0.1", "24.0", "25.0.1", "25.3", "newest")
+PIPS = ("23.0.1", "24.0", "25.0.1", "25.3", "26.2", "newest")
 # Plain setuptools without pyproject.toml; flit in its own tree; an in-tree backend; C; cffi.
 CORPUS = (
     "six==1.17.0",
@@ -134,6 +135,48 @@ def test_a_project_without_pyproject_toml(version: str, pips: dict[str, Path], t
         done = pip("--pip", tmp_path / "unpacked", *legacy)
         assert done.returncode == 1
         assert "would run setup.py outside of any hook" in done.stderr
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("version", ["26.2", "newest"])
+def test_build_requirements_in_a_virtual_environment(version: str, pips: dict[str, Path], tmp_path: Path) -> None:
+    """pip would install what a hook asks for with the interpreter of that environment, and with its .pth files."""
+    canary, links = tmp_path / "canary", tmp_path / "links"
+    links.mkdir()
+    reach = f"import os; os.access({os.fspath(tmp_path)!r}, os.W_OK) and open({os.fspath(canary)!r}, 'a').write('x')\n"
+    for number in ("1.0", "2.0"):
+        program = f'#!/bin/sh\ntouch {canary}; exec {sys.executable} "$@"\n'
+        files = {"first.pth": reach, f"first-{number}.data/scripts/tool": program}
+        write_wheel(links, "first", number, files=files)
+    write_wheel(links, "second", requires=["first<2"])
+    hooks = """
+def get_requires_for_build_wheel(config_settings=None):
+    import first
+    tell(before=first.VALUE)
+    return ["second"]
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None, real=prepare_metadata_for_build_wheel):
+    import first, importlib.metadata, second
+    found = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions() if "env" in str(d._path))
+    tell(after=[first.VALUE, second.VALUE], found=found, prefix=sys.prefix != sys.base_prefix)
+    return real(metadata_directory, config_settings)
+"""
+    project = write_project(tmp_path / "project", extra=hooks)
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace("requires = []", 'requires = ["first"]'))
+    arguments = ("wheel", "--no-index", "--find-links", links, "--use-feature", "venv-isolation", "--no-deps")
+    done = run_text([sys.executable, pips[version] / "pip", *arguments, "-w", tmp_path / "bare", project])
+    assert done.returncode == 0, done.stdout + done.stderr
+    bare = facts(project)
+    assert canary.exists(), "the attack is none"
+    canary.unlink()
+    done = pip("--pip", pips[version], *arguments, "-w", tmp_path / "wheels", project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert facts(project) == bare
+    assert [fact for fact in bare if "hook" not in fact] == [
+        {"before": "first 2.0"},
+        {"after": ["first 1.0", "second 1.0"], "found": ["first 1.0", "second 1.0"], "prefix": True},
+    ]
     assert not canary.exists()
 
 

@@ -35,6 +35,7 @@ from .output import FilteringSubprocess, filtered_log
 from .projects import checking, vetting_dependencies
 from .runner import PipRunner, installation_error
 from .saving import SavingShutil
+from .venvs import by_this_interpreter
 
 __all__ = ["swapped"]
 
@@ -123,7 +124,7 @@ def _seams(
         yield module, "install_req_from_req_string", vetting
     installer = getattr(sys.modules["pip._internal.build_env"], "SubprocessBuildEnvironmentInstaller", None)
     if installer is not None:
-        yield installer, "install", _by_this_interpreter(installer.install)
+        yield installer, "install", by_this_interpreter(installer.install)
     # Hooks may have changed modes or added links in the trees that pip unpacked and now removes.
     temporary = sys.modules.get("pip._internal.utils.temp_dir")
     if hasattr(temporary, "rmtree"):
@@ -214,22 +215,6 @@ def _with_hooks(load: Callable[..., Any]) -> Callable[..., Any]:
         return load(True if use_pep517 is None else use_pep517, *args, **kwargs)
 
     return load_pyproject_toml
-
-
-def _by_this_interpreter(install: Callable[..., None]) -> Callable[..., None]:
-    """Refuse to run pip with the interpreter of a build environment, because that interpreter runs .pth files first."""
-
-    @functools.wraps(install)
-    def guarded(self: Any, requirements: Any, prefix: Any, **kwargs: Any) -> None:
-        if getattr(prefix, "venv_executable", None):
-            raise installation_error(
-                "with --use-feature venv-isolation, pip installs build requirements with the interpreter of the build "
-                "environment, which runs their .pth files without a sandbox. Remedy: drop that option, or add "
-                "--use-feature inprocess-build-deps"
-            )
-        install(self, requirements, prefix, **kwargs)
-
-    return guarded
 
 
 class _Watch:

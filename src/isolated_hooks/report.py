@@ -65,6 +65,7 @@ class HookReport:
     :ivar hints: what the sandbox may have had to do with a failure, the most likely cause first
     :ivar explanation: the same as a block of at most twelve lines, or an empty text if the call did not fail
     :ivar denied: what an observed hook asked for and did not get, whether it failed or not, and who asked
+    :ivar warm: the launcher was a fork of the process that stays ready, see :attr:`Policy.warm`
     """
 
     hook: str
@@ -83,6 +84,7 @@ class HookReport:
     hints: tuple[Hint, ...] = ()
     explanation: str = ""
     denied: tuple[Hint, ...] = ()
+    warm: bool = False
 
     def state(self, protection: Protection) -> ProtectionState:
         """Return the state of one protection under which the call ran."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import SandboxSetupError, SandboxUnavailableError
-from ..launchers import list_launchers
+from ..launchers import find_launcher, list_launchers
 from ..policy import Policy
 from ..policy.limits import LIMITS, Unit
 from ..protections import Protection, ProtectionState, ProtectionStatus
@@ -72,6 +72,7 @@ def examine(policy: Policy) -> dict[str, Any]:
         "limits": _limits(policy),
         "facts": {name: {"value": value, "error": error} for name, (value, error) in trial.facts().items()},
         "launcher": policy.launcher,
+        "warm": _warm(policy),
         "launchers": {name: dataclasses.asdict(availability) for name, availability in list_launchers()},
     }
 
@@ -86,6 +87,12 @@ def _statuses(policy: Policy) -> tuple[tuple[ProtectionStatus, ...], Exception |
         reason = "; ".join(getattr(error, "missing", ())) or str(error)
         unavailable = ProtectionState.UNAVAILABLE
         return tuple(ProtectionStatus(p, unavailable, reason, remedy) for p in Protection), error
+
+
+def _warm(policy: Policy) -> dict[str, Any]:
+    """Return whether a launcher of a hook can be forked from a process that stays ready, and if not, why."""
+    problem = trial.warm_problem(policy, find_launcher(policy.launcher))
+    return {"available": problem is None, "reason": problem or ""}
 
 
 def _limits(policy: Policy) -> dict[str, Any]:
@@ -118,6 +125,8 @@ def _print(document: Mapping[str, Any]) -> None:
         _print_row(name, "available" if launcher["available"] else "unavailable", launcher["reason"])
         if launcher["remedy"]:
             _print_row("", "", f"remedy: {launcher['remedy']}")
+    warm = document["warm"]
+    print(f"\nWarm launches: {'yes' if warm['available'] else 'no, ' + warm['reason']}")
     print()
     if document["runs"]:
         print(f"Hooks can run under this policy with the launcher {document['launcher']}.")

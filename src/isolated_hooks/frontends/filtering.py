@@ -20,6 +20,7 @@ from typing import Any
 
 from ..hookcall import SubprocessRunner
 from ..outputfilter import OutputFilter
+from ..run.runners import warm_runner
 from ..runner import IsolatedRunner
 from .progress import StatusLine, status_line
 from .restore import Restoring
@@ -84,7 +85,7 @@ class _Filtered:
         self.tail = b""
         shown = status_line(_hook.get()) if self._progress else contextlib.nullcontext()
         with shown as status, filtering(status, keep=self._keep):
-            self._inner(cmd, cwd=cwd, extra_environ=environ)
+            warm_runner(self._inner)(cmd, cwd=cwd, extra_environ=environ)
 
     def _keep(self, data: bytes) -> None:
         self.tail = (self.tail + data[-_KEPT:])[-_KEPT:]

@@ -25,6 +25,7 @@ class Native:
     paths = ()
     overlays = True
     observes = True
+    warm = True
 
     def availability(self) -> Availability:
         return Availability(True, "part of isolated-hooks")

@@ -34,7 +34,8 @@ class Launcher(Protocol):
 
     A launcher that opens the way to named hosts, see :mod:`..sandbox.wayout`, has an attribute ``proxied``, which is
     true. For any other, we refuse policies that name hosts. One whose sandbox can observe a hook, see
-    :mod:`..sandbox.observing`, has an attribute ``observes``, which is true. For any other, we refuse to.
+    :mod:`..sandbox.observing`, has an attribute ``observes``, which is true. For any other, we refuse to. If a
+    fork of :mod:`..sandbox.serve` may take the place of its command, it has an attribute ``warm``, which is true.
     """
 
     @property

@@ -258,6 +258,17 @@ launcher from another distribution (`launchers <launchers.rst>`_).""",
             help="set up the sandbox with this launcher: native, bubblewrap, or an installed one",
         ),
     ),
+    "warm": Key(
+        check=checks.flag,
+        default="``true``",
+        about="""\
+Whether the launcher of a hook may be a fork of a process of ours that stays ready for as long as the frontend runs,
+which saves the start of an interpreter for each hook. The sandbox is the same. It is used only by the launcher
+``native``, in user namespaces, under a runner whose work we know: those of pyproject_hooks, and the one of
+``isolated-hooks build``; and only while the frontend's process is as it was at its first hook: ids, limits, signals,
+umask, priority, cgroup, namespaces. The report of each call says whether it was used.""",
+        example="warm = false",
+    ),
     "deep_check": Key(
         check=checks.flag,
         about="""\

@@ -48,6 +48,7 @@ class Policy:
     :ivar deep_check: wheels and sdists are inspected before the frontend gets them
     :ivar launcher: the name of the launcher that sets up the sandbox: ``native``, ``bubblewrap``, or one from another
         distribution; only a hook call finds out whether it is installed
+    :ivar warm: the launcher may be a fork of a process that stays ready, where that is equal to a new one
 
     Every path is absolute. We normalise paths as text, which removes ``a/..``, and do not resolve links in them.
 
@@ -71,6 +72,7 @@ class Policy:
     allow_other_names: bool
     deep_check: bool
     launcher: str
+    warm: bool
 
     # We write the constructor ourselves: callers may pass lists, paths and names, but readers get exactly one type.
     def __init__(
@@ -93,6 +95,7 @@ class Policy:
         allow_other_names: bool = False,
         deep_check: bool = False,
         launcher: str = "native",
+        warm: bool = True,
     ) -> None:
         arguments = dict(locals())
         for name, key in KEYS.items():

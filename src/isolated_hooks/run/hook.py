@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..files.steered import recorded_trees
 from ..hookcall import HookCall, SubprocessRunner
 from ..launchers.linker_variables import trusted_libraries
+from ..launchers.warm import permitted
 from ..plan import Layout, Plan, Situation
 from ..plan.planner import plan_hook
 from ..policy import Policy
@@ -23,6 +24,7 @@ from ..results.exported import Kept, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
+from .runners import warm_runner
 from .search_paths import warn_of_search_paths
 from .situation import trusted_directories, written_trees
 from .workspace import Workspace
@@ -81,7 +83,11 @@ class HookRun(Run):
     def start(self, command: list[str]) -> None:
         # The launcher starts in the source tree, as every hook does, and must not load libraries from the tree.
         libraries = trusted_libraries({**os.environ, **self.passed}, recorded_trees())
-        self.inner(command, cwd=self.source, extra_environ={**self.passed, **libraries})
+        with permitted(self.may_be_warm) as permission:
+            try:
+                warm_runner(self.inner)(command, cwd=self.source, extra_environ={**self.passed, **libraries})
+            finally:
+                self.warm = permission.used
 
     def seen(self, problem: BaseException) -> str | None:
         # A runner that filters the output, or keeps it, has seen its end.

@@ -73,6 +73,8 @@ class Run:
         self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
         self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
         self.repository = NONE
+        self.may_be_warm = False  # under this policy, launcher and identity
+        self.warm = False  # and it was
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         raise NotImplementedError
@@ -186,6 +188,7 @@ class Run:
                 hints=explanation.hints,
                 explanation=explanation.text,
                 denied=explanation.denied,
+                warm=self.warm,
             )
         )
 
@@ -275,6 +278,7 @@ class Run:
     def _launch(self, workspace: Workspace, plan: Plan) -> bool:
         """Run the command. Return ``False`` if the host refused its identity, so that the caller tries another one."""
         command = self.launcher.command(plan, workspace.path, plan.argv)
+        self.may_be_warm = trial.may_be_warm(plan, self.launcher)
         observed = Observed(plan) if self.detailed else None
         try:
             try:

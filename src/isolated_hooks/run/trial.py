@@ -11,14 +11,17 @@ import errno
 import functools
 import marshal
 import os
+import select
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SandboxSetupError, SandboxUnavailableError
-from ..launchers import Launcher
+from ..launchers import Launcher, warm
 from ..launchers.child import child_command, child_environ
 from ..plan import Identity, Plan
+from ..policy import Policy
 from ..protections import ProtectionStatus
 from ..sandbox import mounts
 from .remedies import HOST_CALLS, REFUSALS, is_load, refusal, remedy_of
@@ -28,11 +31,13 @@ __all__ = [
     "degradations",
     "facts",
     "hosts_refused",
+    "may_be_warm",
     "namespaces_refused",
     "overlays",
     "refused_identities",
     "refuses_wrapped",
     "require_sandbox",
+    "warm_problem",
     "working_identity",
 ]
 
@@ -42,6 +47,8 @@ _IDENTITY_CALLS = frozenset(("unshare", "write", "setresuid", "capget", "open_tr
 _REFUSED = frozenset((errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOSPC, errno.EROFS))
 # The calls that fail where the ids of an identity are not mapped, or its capabilities are missing.
 _ID_CALLS = frozenset(("write", "setresuid", "capget"))
+# More than a launcher without a command takes on any host.
+_SECONDS = 60.0
 _tried: dict[tuple[Identity, tuple[int, ...], bool, str], dict[str, Any]] = {}
 _overlays: dict[tuple[Identity, tuple[int, ...]], bool] = {}
 
@@ -68,7 +75,7 @@ def require_sandbox(
     if key not in _tried:
         tried = bare()
         workspace.write_plan(tried)
-        _tried[key] = _try(workspace, launcher.command(tried, workspace.path, ()))
+        _tried[key] = _try(tried, workspace, launcher)
     outcome = _tried[key]
     if _worked(outcome):
         return True
@@ -88,7 +95,7 @@ def overlays(plan: Plan, bare: Plan, workspace: Workspace, paths: Iterable[str],
     key = (plan.identity, _devices(paths))
     if key not in _overlays:
         workspace.write_plan(bare)
-        outcome = _try(workspace, launcher.command(bare, workspace.path, ()))
+        outcome = _try(bare, workspace, launcher)
         if not _worked(outcome) and is_load(str(outcome.get("syscall", "")), int(outcome.get("errno", 0))):
             raise refusal(outcome)
         _overlays[key] = _worked(outcome)
@@ -140,25 +147,73 @@ def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], b
     return plan.identity, devices, plan.policy.whole_network, plan.policy.launcher
 
 
-def _try(workspace: Workspace, command: Sequence[str]) -> dict[str, Any]:
+def may_be_warm(plan: Plan, launcher: Launcher) -> bool:
+    """Return whether the launcher of a plan may be a fork of the process that stays ready.
+
+    Without a PID namespace, a hook of the same user could reach that process.
+    """
+    return plan.policy.warm and not plan.confined and getattr(launcher, "warm", False)
+
+
+def warm_problem(policy: Policy, launcher: Launcher) -> str | None:
+    """Return ``None`` if launches of the last trial that worked can be warm, and otherwise why not."""
+    identity = working_identity()
+    if not policy.warm:
+        return "the policy says warm = false"
+    if not getattr(launcher, "warm", False):
+        return f"the launcher {launcher.name} starts a process for each hook"
+    if identity is None or identity.confined:
+        return "hooks have no user namespaces here"
+    return warm.problem()
+
+
+def _try(plan: Plan, workspace: Workspace, launcher: Launcher) -> dict[str, Any]:
+    command = launcher.command(plan, workspace.path, ())
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            cwd="/",  # the current directory may be a tree, and nothing of it may be loaded
-            env=child_environ(),
-        )
+        with warm.permitted(may_be_warm(plan, launcher)):
+            code, said = _run(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error
     status = workspace.take_status()
     workspace.clear()
-    last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    last = said.decode(errors="replace").strip().rpartition("\n")[2]
     if not status:
-        raise SandboxSetupError("starting the launcher", path=command[0], reason=last or f"exit {done.returncode}")
+        raise SandboxSetupError("starting the launcher", path=command[0], reason=last or f"exit {code}")
     return {**status, "said": last}
+
+
+def _run(command: Sequence[str]) -> tuple[int, bytes]:
+    """Run a launcher without a command. Return its exit code and what it said.
+
+    :raises subprocess.TimeoutExpired: it takes longer than a minute
+    """
+    with warm.popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",  # the current directory may be a tree, and nothing of it may be loaded
+        env=child_environ(),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            said = _read(process.stdout.fileno(), command)
+            return process.wait(), said
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _read(fd: int, command: Sequence[str]) -> bytes:
+    """Return everything until the end of a pipe."""
+    poll, pieces, end = select.poll(), [b""], time.monotonic() + _SECONDS
+    poll.register(fd, select.POLLIN)
+    while True:
+        if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+            raise subprocess.TimeoutExpired(command, _SECONDS)
+        pieces.append(os.read(fd, 1 << 16))
+        if not pieces[-1]:
+            return b"".join(pieces)
 
 
 def _worked(outcome: dict[str, Any]) -> bool:

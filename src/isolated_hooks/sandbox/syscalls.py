@@ -242,6 +242,19 @@ def prctl(option: int, argument: int = 0, *more: int) -> None:
     _check(_libc.prctl(option, argument, *three), "prctl")
 
 
+def prctl_value(option: int) -> int:
+    """Return an attribute of this thread, prctl(2).
+
+    :raises SyscallError: the kernel does not know it
+    """
+    return call("prctl", option, 0, 0, 0, 0)
+
+
+def io_priority() -> int:
+    """Return the priority of this thread for input and output, ioprio_get(2)."""
+    return call("ioprio_get", 1, 0)
+
+
 def sethostname(name: bytes) -> None:
     """Set the host name of this UTS namespace, sethostname(2)."""
     _check(_libc.sethostname(name, len(name)), "sethostname")

@@ -12,6 +12,7 @@ import pyproject_hooks
 
 from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
+from ..hookcall import SubprocessRunner
 from ..policy import HOOKS, Policy
 from ..report import HookReport
 from .attacks.table import ATTACKS, Attack
@@ -47,6 +48,7 @@ def conduct(
     before: Callable[[World], None] | None = None,
     attacks: Sequence[Attack] = ATTACKS,
     policy: Policy | None = None,
+    inner: SubprocessRunner | None = None,
 ) -> Outcome:
     """Run a hook that carries out attacks, in a new world.
 
@@ -55,12 +57,14 @@ def conduct(
     :param before: changes the world before the hook starts, for instance the owners of the source tree
     :param attacks: the attacks; those that this user cannot try are left out
     :param policy: the policy of the sandbox (default: ``Policy()``)
+    :param inner: the frontend's runner (default: one that leaves descriptors open, and starts the hook through a shell)
     :raises UntriedError: an attack was not tried to its end, so it has no outcome
     """
     harmless = all(attack.harmless for attack in attacks)
     policy = Policy() if policy is None else policy
     with World(policy=policy if sandboxed else None, harmless=harmless) as world:
-        runner = world.inner_runner()
+        own = world.inner_runner()
+        runner = own if inner is None else inner
         tried = [attack for attack in attacks if attack.possible]
         arguments = {attack.name: attack.arguments(world) for attack in tried}
         text = json.dumps({a.name: {"probe": a.probe, "arguments": arguments[a.name]} for a in tried})

@@ -13,7 +13,8 @@ from support.attacks.place import quiet
 from isolated_hooks import IsolatedHookCaller, Policy, SandboxSetupError
 from isolated_hooks.files.ownership import Owners
 from isolated_hooks.files.trees import remove_tree
-from isolated_hooks.plan import Identity
+from isolated_hooks.launchers import Launcher
+from isolated_hooks.plan import Identity, Plan
 from isolated_hooks.run import situation, trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -97,9 +98,9 @@ def test_the_trial_of_the_host_sees_nothing_of_the_tree(tree: Path, monkeypatch:
     tried: list[bytes] = []
     real_try = trial._try
 
-    def record(workspace: trial.Workspace, command: list[str]) -> dict[str, object]:
+    def record(plan: Plan, workspace: trial.Workspace, launcher: Launcher) -> dict[str, object]:
         tried.append(Path(workspace.path, "plan").read_bytes())
-        return real_try(workspace, command)
+        return real_try(plan, workspace, launcher)
 
     monkeypatch.setattr(trial, "_tried", {})
     monkeypatch.setattr(trial, "_try", record)

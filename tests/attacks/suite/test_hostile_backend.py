@@ -56,6 +56,16 @@ def test_attack(attacks: tuple[Attack, ...], inside: Outcome, outside: Outcome) 
     assert unshown == [], "these do not work without the sandbox either, which proves nothing"
 
 
+def test_attack_after_a_warm_launch(hook: str, attacks: tuple[Attack, ...], inside: Outcome) -> None:
+    """The same comes of every attack if the launcher is a fork of the process that stays ready."""
+    warm = conduct(hook, sandboxed=True, attacks=attacks, inner=pyproject_hooks.quiet_subprocess_runner)
+    assert warm.report is not None
+    assert inside.report is not None
+    assert (inside.report.warm, warm.report.warm) == (False, True)
+    assert warm.succeeded == inside.succeeded
+    assert warm.report.protections == inside.report.protections
+
+
 def test_hidden_files_do_not_exist(inside: Outcome) -> None:
     """What is hidden is absent, and not only refused: ENOENT tells nothing of whether it exists."""
     errors = {

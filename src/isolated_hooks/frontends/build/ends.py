@@ -25,6 +25,7 @@ import pyproject_hooks
 from build import _ctx
 
 from ...errors import IsolatedHooksError
+from ...launchers.warm import popen
 from ..restore import Restoring
 
 __all__ = ["bounded", "run_bounded"]
@@ -142,9 +143,7 @@ class _Output:
 
 
 def _run(cmd: Sequence[Any], cwd: str | None, env: Mapping[str, str] | None, output: _Output) -> None:
-    with subprocess.Popen(
-        cmd, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
-    ) as process:
+    with popen(cmd, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         try:
             _copy(process.stdout, output)

@@ -21,7 +21,7 @@ from ...text import visible
 __all__ = ["SCHEMA", "document"]
 
 #: The version of what is under our key: a change that breaks readers changes the first number.
-SCHEMA = "1.1"
+SCHEMA = "1.2"
 #: The version of build's own schema.
 _BUILD_SCHEMA = "1.0"
 _MAX_TEXT = 2000
@@ -90,6 +90,7 @@ def _hook(report: HookReport) -> dict[str, Any]:
         "hook": _text(report.hook),
         "source_dir": _text(report.source_dir),
         "launcher": _text(report.launcher),
+        "warm": report.warm,
         "returncode": report.returncode,
         "error": _text(report.error),
         "seconds": round(report.seconds, 3),

@@ -1,0 +1,83 @@
+"""What a child process inherits from the thread that starts it, besides descriptors, directory and variables.
+
+A launch from a process that stays ready is only equal to one from a new child if both inherit the same. /proc tells,
+proc(5), and the kernel compares the Landlock domains of two processes when one looks into the other, ptrace(2).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from ..sandbox import syscalls
+
+__all__ = ["Surroundings", "is_beside", "surroundings"]
+
+Surroundings = tuple[object, ...]
+
+# Of /proc/PID/status: what is the process's own, or counts something. A line that we do not know is compared.
+_OWN = frozenset(
+    b"Name State Tgid Ngid Pid PPid TracerPid FDSize NStgid NSpid NSpgid NSsid Kthread VmPeak VmSize VmLck VmPin VmHWM "
+    b"VmRSS RssAnon RssFile RssShmem VmData VmStk VmExe VmLib VmPTE VmSwap HugetlbPages CoreDumping untag_mask Threads "
+    b"SigQ SigPnd ShdPnd SigCgt voluntary_ctxt_switches nonvoluntary_ctxt_switches x86_Thread_features".split()
+)
+_FILES = ("limits", "cgroup", "personality", "oom_score_adj")
+# Not every kernel has these.
+_FURTHER = ("attr/current", "../../coredump_filter")
+_LINKS = ("root", *(f"ns/{n}" for n in ("cgroup", "ipc", "mnt", "net", "pid_for_children", "time_for_children", "uts")))
+_USER = "ns/user"
+# prctl(2): securebits, timer slack, and the bits of "memory deny write execute", since Linux 6.3.
+_PRCTL = (27, 30, 66)
+
+
+def surroundings() -> Surroundings:
+    """Return what a child of this thread would inherit now.
+
+    :raises OSError: /proc does not tell
+    """
+    here = "/proc/thread-self"
+    status = _read(f"{here}/status")
+    lines = (line for line in status.splitlines() if line.partition(b":")[0] not in _OWN)
+    return (
+        *lines,
+        *(_read(f"{here}/{name}") for name in _FILES),
+        *(_read(f"{here}/{name}", missing=True) for name in _FURTHER),
+        *(os.readlink(f"{here}/{name}") for name in (*_LINKS, _USER)),
+        *(_number(functools.partial(syscalls.prctl_value, option)) for option in _PRCTL),
+        _number(syscalls.io_priority),
+        (os.getpgrp(), os.getsid(0)),
+        (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority, os.getpriority(os.PRIO_PROCESS, 0)),
+    )
+
+
+def is_beside(pid: int) -> bool:
+    """Return whether this thread may look into a process, and both are in the same user namespace.
+
+    A thread that Landlock or a user namespace has confined since it started that process may not, ptrace(2).
+    """
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/{_USER}") == os.readlink(f"/proc/thread-self/{_USER}")
+    return False
+
+
+def _read(path: str, *, missing: bool = False) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, 1 << 16)
+        finally:
+            os.close(fd)
+    except OSError:
+        if missing:
+            return b""
+        raise
+
+
+def _number(ask: Callable[[], int]) -> int:
+    """Return the result of a system call, or the negative number of its error."""
+    try:
+        return ask()
+    except syscalls.SyscallError as error:
+        return -(error.errno or 1)

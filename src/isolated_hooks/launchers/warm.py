@@ -1,0 +1,353 @@
+"""Launches from a process that stays ready, which saves the start of an interpreter for each hook.
+
+A runner whose work we know starts the launcher with :func:`popen`, which asks that process for a fork of it where the
+policy allows that, and otherwise starts the command. :mod:`..sandbox.serve` is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import marshal
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from .child import child_environ
+from .surroundings import Surroundings, is_beside, surroundings
+
+__all__ = ["Permission", "Started", "permitted", "popen", "problem"]
+
+# Seconds in which the process has to answer. It does nothing but fork.
+_SECONDS = 10.0
+_PATIENCE = 0.25
+# Of processes that we have tried to start, before we try no further: they do not start here, somebody ends them, or the
+# frontend is another one at each call.
+_MOST = 6
+_TEMPORARY = b"isolated-hooks"
+
+
+@dataclasses.dataclass
+class Permission:
+    """Whether launches may be warm.
+
+    :ivar used: whether the last one was
+    """
+
+    used: bool = False
+
+
+_permission: contextvars.ContextVar[Permission | None] = contextvars.ContextVar("warm", default=None)
+
+
+@contextlib.contextmanager
+def permitted(allowed: bool) -> Iterator[Permission]:
+    """Within the context, let :func:`popen` use the process that stays ready, if that is allowed."""
+    permission = Permission()
+    before = _permission.set(permission if allowed else None)
+    try:
+        yield permission
+    finally:
+        _permission.reset(before)
+
+
+def popen(
+    command: Sequence[Any],
+    *,
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> Started | subprocess.Popen[bytes]:
+    """Start a command as :class:`subprocess.Popen` does. If it is a launcher's, fork it from the process that is ready.
+
+    :param stdin: ``subprocess.DEVNULL``, or ``None`` for this process's own
+    :param stdout: ``subprocess.PIPE``, ``subprocess.DEVNULL``, or ``None``
+    :param stderr: ``subprocess.STDOUT``, or as ``stdout``
+    """
+    permission = _permission.get()
+    started = None
+    if permission is not None:
+        started = _start(command, cwd, env, (stdin, stdout, stderr))
+        permission.used = started is not None
+    if started is not None:
+        return started
+    return subprocess.Popen(command, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0)
+
+
+class Started:
+    """A launcher that was forked for us, with the part of the interface of :class:`subprocess.Popen` that we use."""
+
+    def __init__(self, args: Sequence[Any], answers: socket.socket, pidfd: int, stdout: IO[bytes] | None) -> None:
+        self.args = args
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._answers = answers
+        self._pidfd = pidfd
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the launcher. Return its exit code, or the negative number of its signal.
+
+        :raises subprocess.TimeoutExpired: it did not end in time
+        """
+        try:
+            return self._wait(timeout)
+        except KeyboardInterrupt:
+            # A terminal interrupts both, so subprocess waits as long for the end of a child.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._wait(_PATIENCE)
+            raise
+
+    def _wait(self, timeout: float | None) -> int:
+        if self.returncode is None:
+            self._answers.settimeout(timeout)
+            try:
+                answer = self._answers.recv(32)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+            if not answer:  # the process that was ready has ended, and a launcher does not survive it
+                self.kill()
+            self.returncode = os.waitstatus_to_exitcode(int(answer)) if answer else -signal.SIGKILL
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the launcher, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill(self) -> None:
+        """End the launcher, and with it everything that it has started."""
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.stdout is not None:
+            self.stdout.close()
+        try:
+            if self.returncode is None:
+                self.wait()
+        finally:
+            self._answers.close()
+            os.close(self._pidfd)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Server:
+    """The process that stays ready.
+
+    :ivar channel: the socket for requests
+    :ivar inode: of the channel: somebody may close the descriptors of this process, and another file gets the number
+    :ivar pid: its pid, as /proc has it
+    :ivar inherited: what it has inherited from this process
+    """
+
+    channel: socket.socket
+    inode: int
+    pid: int
+    inherited: Surroundings
+
+    def is_ours(self) -> bool:
+        """Return whether the channel is still what it was."""
+        try:
+            return os.fstat(self.channel.fileno()).st_ino == self.inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the channel, so that the process ends."""
+        if self.is_ours():
+            self.channel.close()
+        else:
+            self.channel.detach()
+
+
+class _Keeper:
+    """Keeps the server of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.server: _Server | None = None
+        self.tries = 0
+        self.problem = ""
+
+    def get(self, entry: str) -> _Server | None:
+        """Return the server, started from a file if there is none, or ``None`` if this host lets none start."""
+        with self.lock:
+            if self.server is not None and not self.server.is_ours():
+                self._lose()
+            if self.server is None and self.tries < _MOST:
+                self.tries += 1
+                try:
+                    self.server = _serve(entry)
+                except (OSError, ValueError) as error:
+                    self.problem = str(error)
+            return self.server
+
+    def forget(self, server: _Server) -> None:
+        """End a server. The next call may start another one."""
+        with self.lock:
+            if self.server is server:
+                self._lose()
+
+    def _lose(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            server.close()
+
+    def forked(self) -> None:
+        """Forget the server in a child of this process, which has a copy of the channel."""
+        self.lock = threading.Lock()
+        self.tries = 0
+        server, self.server = self.server, None
+        if server is not None:
+            server.close()
+
+
+_keeper = _Keeper()
+os.register_at_fork(after_in_child=_keeper.forked)
+
+
+def problem() -> str | None:
+    """Return ``None`` if a process is ready, and otherwise why there is none, as far as this process has tried."""
+    return None if _keeper.server is not None else _keeper.problem or "no launch has asked for one"
+
+
+def _serve(entry: str) -> _Server:
+    """Start the process.
+
+    :raises OSError: it cannot be started, or does not answer
+    :raises ValueError: it answers something else
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            inherited = surroundings()
+            # It runs for as long as this process, so it gets no variables that it does not need.
+            environ = {name: value for name, value in child_environ().items() if name.startswith("LD_")}
+            channel = theirs.fileno()
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-S", entry, "serve", str(channel), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(channel,),
+                cwd="/",
+                env=environ,
+            )
+            theirs.close()
+            with child:
+                ours.settimeout(_SECONDS)
+                try:
+                    pid = int(ours.recv(32))
+                except BaseException:
+                    child.kill()
+                    raise
+            return _Server(ours, os.fstat(ours.fileno()).st_ino, pid, inherited)
+        except BaseException:
+            ours.close()
+            raise
+
+
+def _start(
+    command: Sequence[Any], cwd: str | None, env: Mapping[str, str] | None, streams: tuple[int | None, ...]
+) -> Started | None:
+    """Return a launcher that the server has forked, or ``None`` if only a new process is like what a runner starts."""
+    words = [os.fsdecode(word) for word in command]
+    if words[:3] != [sys.executable, "-I", "-S"] or words[4:5] != ["launch"] or os.path.dirname(words[3]) != words[5]:
+        return None
+    server = _keeper.get(words[3])
+    if server is None:
+        return None
+    try:
+        if not is_beside(server.pid) or surroundings() != server.inherited:
+            # It may have rights that this process has given up since.
+            _keeper.forget(server)
+            return None
+        sys.audit("subprocess.Popen", words[0], words, cwd, env)
+        with contextlib.ExitStack() as stack:
+            return _ask(server, words[5:], os.environ if env is None else env, cwd or ".", streams, stack)
+    except _NoAnswerError:
+        _keeper.forget(server)
+    except (OSError, ValueError):
+        pass  # a new process fails likewise, and its error says why
+    return None
+
+
+class _NoAnswerError(Exception):
+    """The server has ended, or was stopped."""
+
+
+def _ask(
+    server: _Server,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    cwd: str,
+    streams: tuple[int | None, ...],
+    stack: contextlib.ExitStack,
+) -> Started:
+    """Ask for a launch.
+
+    :raises _NoAnswerError: the server does not answer
+    :raises OSError: the directory or a stream cannot be opened
+    """
+    variables = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    request = _closing(stack, os.memfd_create(_TEMPORARY.decode(), os.MFD_CLOEXEC))
+    with open(os.dup(request), "wb") as file:
+        marshal.dump((list(arguments), variables), file)
+    directory = _closing(stack, os.open(cwd, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    failed = stack.enter_context(contextlib.ExitStack())
+    given, reading = _opened(streams, stack)
+    stdout = None if reading is None else open(reading, "rb", buffering=0)  # noqa: SIM115
+    if stdout is not None:
+        failed.callback(stdout.close)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    failed.callback(ours.close)
+    with theirs:
+        try:
+            socket.send_fds(server.channel, [b"launch"], [request, theirs.fileno(), directory, *given])
+        except OSError as error:
+            raise _NoAnswerError from error
+    ours.settimeout(_SECONDS)
+    try:
+        _, rights, _, _ = socket.recv_fds(ours, 16, 1)
+    except OSError as error:
+        raise _NoAnswerError from error
+    if not rights:
+        raise _NoAnswerError
+    failed.pop_all()
+    started = Started(list(arguments), ours, rights[0], stdout)
+    with contextlib.suppress(OSError):  # it has ended, which wait() tells
+        ours.send(b"g")
+    return started
+
+
+def _closing(stack: contextlib.ExitStack, fd: int) -> int:
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _opened(streams: tuple[int | None, ...], stack: contextlib.ExitStack) -> tuple[list[int], int | None]:
+    """Return descriptors for the three streams, and the end to read the output from, if that is a pipe."""
+    given: list[int] = []
+    reading = None
+    for number, wanted in enumerate(streams):
+        if wanted == subprocess.DEVNULL:
+            given.append(_closing(stack, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)))
+        elif wanted == subprocess.STDOUT:
+            given.append(given[1])
+        elif wanted == subprocess.PIPE:
+            reading, write = os.pipe()
+            given.append(_closing(stack, write))
+        else:
+            os.fstat(number)  # a daemon may have closed it
+            given.append(number)
+    return given, reading

@@ -1,0 +1,45 @@
+"""The runners of pyproject_hooks once more, with a launcher that may be a fork of the process that stays ready."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from ..hookcall import SubprocessRunner
+from ..launchers.warm import popen
+
+__all__ = ["warm_runner"]
+
+
+def warm_runner(inner: SubprocessRunner) -> SubprocessRunner:
+    """Return a runner that does the same as ``inner`` and may start a launcher warm, or ``inner`` itself."""
+    known = {"default_subprocess_runner": _default, "quiet_subprocess_runner": _quiet}
+    if getattr(inner, "__module__", None) == "pyproject_hooks._impl":
+        return known.get(getattr(inner, "__qualname__", ""), inner)
+    return inner
+
+
+def _default(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    with popen(cmd, cwd=cwd, env={**os.environ, **(extra_environ or {})}) as process:
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, cmd)
+
+
+def _quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
+    environ = {**os.environ, **(extra_environ or {})}
+    with popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        try:
+            output = process.stdout.read()
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, cmd, output=output)

@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from errno import EINVAL, ENOENT
 
 from ..sandbox import syscalls
 
@@ -23,9 +24,8 @@ _OWN = frozenset(
     b"VmRSS RssAnon RssFile RssShmem VmData VmStk VmExe VmLib VmPTE VmSwap HugetlbPages CoreDumping untag_mask Threads "
     b"SigQ SigPnd ShdPnd SigCgt voluntary_ctxt_switches nonvoluntary_ctxt_switches x86_Thread_features".split()
 )
-_FILES = ("limits", "cgroup", "personality", "oom_score_adj")
-# Not every kernel has these.
-_FURTHER = ("attr/current", "../../coredump_filter")
+# Not every kernel has all of these.
+_FILES = ("limits", "cgroup", "personality", "oom_score_adj", "attr/current", "../../coredump_filter")
 _LINKS = ("root", *(f"ns/{n}" for n in ("cgroup", "ipc", "mnt", "net", "pid_for_children", "time_for_children", "uts")))
 _USER = "ns/user"
 # prctl(2): securebits, timer slack, and the bits of "memory deny write execute", since Linux 6.3.
@@ -42,9 +42,8 @@ def surroundings() -> Surroundings:
     lines = (line for line in status.splitlines() if line.partition(b":")[0] not in _OWN)
     return (
         *lines,
-        *(_read(f"{here}/{name}") for name in _FILES),
-        *(_read(f"{here}/{name}", missing=True) for name in _FURTHER),
-        *(os.readlink(f"{here}/{name}") for name in (*_LINKS, _USER)),
+        *(_if_there(_read, f"{here}/{name}") for name in _FILES),
+        *(_if_there(os.readlink, f"{here}/{name}") for name in (*_LINKS, _USER)),
         *(_number(functools.partial(syscalls.prctl_value, option)) for option in _PRCTL),
         _number(syscalls.io_priority),
         (os.getpgrp(), os.getsid(0)),
@@ -62,17 +61,21 @@ def is_beside(pid: int) -> bool:
     return False
 
 
-def _read(path: str, *, missing: bool = False) -> bytes:
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.read(fd, 1 << 16)
-        finally:
-            os.close(fd)
-    except OSError:
-        if missing:
-            return b""
-        raise
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)
+
+
+def _if_there(ask: Callable[[str], object], path: str) -> object:
+    try:
+        return ask(path)
+    except OSError as error:
+        if error.errno not in (ENOENT, EINVAL):  # EINVAL: a security module that has no label for a process
+            raise
+        return None
 
 
 def _number(ask: Callable[[], int]) -> int:

@@ -1,4 +1,4 @@
-"""A server on this machine's loopback that wants a user name and a password, over TLS of an authority of ours or not."""
+"""A server on this machine's loopback that wants a user name and a password, with TLS or without."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Guarded:
     :ivar heads: the request line and the headers of each request, as text
     :ivar pages: answers by path, for those who know the password; others, and other paths, get 401 and 404
     :ivar authority: the file with the certificate of the authority
+    :ivar tls: whether it speaks TLS
     """
 
-    def __init__(self, port: int, authority: Path) -> None:
-        self.port, self.authority = port, authority
+    def __init__(self, port: int, authority: Path, *, tls: bool) -> None:
+        self.port, self.authority, self.tls = port, authority, tls
         self.heads: list[str] = []
         self.pages: dict[str, Page] = {}
 
@@ -81,7 +82,7 @@ def guarded(directory: Path, *, tls: bool = True, name: str = "127.0.0.1") -> It
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             authority.issue_cert(name).configure_cert(context)
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        served = Guarded(server.server_address[1], directory / "authority.pem")
+        served = Guarded(server.server_address[1], directory / "authority.pem", tls=tls)
         authority.cert_pem.write_to_path(served.authority)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

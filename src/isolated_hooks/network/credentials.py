@@ -99,13 +99,15 @@ class _Netrc:
 
         try:
             hosts = netrc.netrc(f"/proc/self/fd/{fd}").hosts
-        except netrc.NetrcParseError as error:  # its message may be a part of a password
-            raise self._problem(auth, f"is not valid in line {error.lineno}", "the format of netrc") from None
+            return {name.lower(): (login or "", password or "") for name, (login, _, password) in hosts.items()}
+        except netrc.NetrcParseError as error:
+            problem = f"is not valid in line {error.lineno}"
         except UnicodeDecodeError:
-            raise self._problem(auth, "is not text", "the format of netrc in UTF-8") from None
+            problem = "is not text in UTF-8"
         except OSError as error:
-            raise self._problem(auth, f"cannot be read: {error.strerror}", "a file of netrc") from None
-        return {name.lower(): (login or "", password or "") for name, (login, _, password) in hosts.items()}
+            problem = f"cannot be read: {error.strerror}"
+        # Out here, so that no traceback has the other error as its context: its text may be a part of a password.
+        raise self._problem(auth, problem, "the format of netrc")
 
 
 def _of_keyring(auth: HostAuth) -> tuple[str, str]:
@@ -120,11 +122,16 @@ def _of_keyring(auth: HostAuth) -> tuple[str, str]:
             credential = keyring.get_credential(auth.authority, None)
             found = (credential.username, credential.password) if credential else ("", None)
     except Exception as error:  # a backend raises what it likes, and its text may be anything
-        raise PolicyError(
-            f"network_auth: {auth}: the keyring cannot be read ({type(error).__name__}); expected that "
-            f"'keyring get {auth.authority} {auth.user or 'USER'}' prints the password: unlock or configure it"
-        ) from None
-    user, password = found
+        problem = type(error).__name__
+    else:
+        return _present(auth, *found)
+    raise PolicyError(
+        f"network_auth: {auth}: the keyring cannot be read ({visible(problem, limit=100)}); expected that "
+        f"'keyring get {auth.authority} {auth.user or 'USER'}' prints the password: unlock or configure it"
+    )
+
+
+def _present(auth: HostAuth, user: str, password: str | None) -> tuple[str, str]:
     if password is None:
         raise PolicyError(
             f"network_auth: {auth}: the keyring has no such entry (expected the service {auth.authority}): run "

@@ -123,7 +123,8 @@ password from the file that ``NETRC`` names or ``~/.netrc``, or from the keyring
 ``pip install isolated-hooks[keyring]``. A program asks for ``http://HOST:PORT/...``, with GET or HEAD alone; the proxy
 speaks TLS to the host, and checks its certificate (`network <network.rst>`_). ``HOST:PORT/plain`` is for a private
 address without TLS.""",
-        example='network-auth = ["index.example.org:443=netrc", "files.example.org:443=keyring:builder"]',
+        example='network = ["index.example.org:443", "files.example.org:443"]\n'
+        'network-auth = ["index.example.org:443=netrc", "files.example.org:443=keyring:builder"]',
         option=Option(
             flag="--network-auth",
             metavar="HOST:PORT=netrc|keyring[:USER]",

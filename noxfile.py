@@ -84,8 +84,8 @@ def corpora(session: nox.Session) -> None:
 def sdists(session: nox.Session) -> None:
     """Build the sdists of widely used packages with and without the sandbox, and compare the wheels byte by byte.
 
-    ``nox -s sdists -- --seconds 600`` begins no further one after ten minutes, and ``-- NAME ...`` takes these. Needs an
-    index, and compilers for some.
+    ``nox -s sdists -- --seconds 600`` begins no further one after ten minutes, and ``-- NAME ...`` takes these. It
+    needs an index, and compilers for some.
     """
     session.run(sys.executable, "tests/support/compare_sdists.py", *session.posargs, external=True)
 

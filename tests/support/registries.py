@@ -1,4 +1,4 @@
-"""Registries with one package each, for npm, cargo, Go and Maven, and an operator's proxy behind which they are.
+"""Registries with one package each, for npm, uv, cargo, Go and Maven, and an operator's proxy behind which they are.
 
 The registries have names that nobody resolves: the proxy leads each name to the pages here. Programs treat names and
 addresses of the loopback interface in ways of their own, and Go never asks a proxy for them.
@@ -15,6 +15,7 @@ import io
 import json
 import ssl
 import tarfile
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import trustme
+
+from support.index import write_wheel
 
 __all__ = ["HOST", "TOOLS", "Switchboard", "Tool", "switchboard"]
 
@@ -72,6 +75,14 @@ def _npm(base: str) -> Pages:
     return {"/bricks": json.dumps(document).encode(), "/bricks/-/bricks-1.0.0.tgz": archive}
 
 
+def _python(base: str) -> Pages:
+    with tempfile.TemporaryDirectory() as directory:
+        wheel = write_wheel(Path(directory), "bricks")
+        content = wheel.read_bytes()
+    page = f'<!DOCTYPE html><a href="../../files/{wheel.name}">{wheel.name}</a>'
+    return {"/simple/bricks/": page.encode(), f"/files/{wheel.name}": content}
+
+
 def _cargo(base: str) -> Pages:
     manifest = b'[package]\nname = "bricks"\nversion = "1.0.0"\nedition = "2021"\n'
     crate = _tar({"bricks-1.0.0/Cargo.toml": manifest, "bricks-1.0.0/src/lib.rs": b""})
@@ -104,6 +115,12 @@ TOOLS = {
         _npm,
         "/bricks/-/bricks-1.0.0.tgz",
         trust="NODE_EXTRA_CA_CERTS",
+    ),
+    "uv": Tool(
+        ("uv", "pip", "install", "--no-config", "--no-cache", "--target", "out", "bricks"),
+        _python,
+        "/files/bricks-1.0-py3-none-any.whl",
+        variables={"UV_DEFAULT_INDEX": "{base}/simple"},
     ),
     "cargo": Tool(
         ("cargo", "fetch"),
@@ -177,9 +194,13 @@ def switchboard(directory: Path) -> Iterator[Switchboard]:
             body = served.pages.get(path)
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Length", str(len(body or b"")))
+            self.send_header("Content-Type", "text/html" if path.startswith("/simple/") else "application/octet-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(body or b"")
+            if self.command != "HEAD":
+                self.wfile.write(body or b"")
+
+        do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             pass

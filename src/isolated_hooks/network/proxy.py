@@ -89,6 +89,7 @@ class Proxy:
             assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(self._order)
+            self._order = b""  # it may hold credentials
             self._check(self._document(_READY))
         except BaseException:
             self._kill()

@@ -1,4 +1,4 @@
-"""The variables that we set lead real npm, cargo, Go and Maven to a host that the policy names."""
+"""The variables that we set lead real npm, uv, cargo, Go and Maven to a host that the policy names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.guarded import HEADER, write_netrc
+from support.projects import WITH_PYTHON
 from support.registries import HOST, TOOLS, Switchboard, switchboard
 from support.webserver import in_sandbox
 
@@ -35,7 +36,8 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchboa
 def test_it_gets_a_package_of_a_host_that_the_policy_names(
     name: str, way: str, board: Switchboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shutil.which(name) is None:
+    program = shutil.which(name, path=WITH_PYTHON["PATH"])
+    if program is None:
         pytest.skip(f"no {name}")
     tool, tree, port = TOOLS[name], tmp_path / "tree", 80 if way == "http" else 443
     base = f"http://{HOST}:443" if way == "auth" else f"{way}://{HOST}"
@@ -43,7 +45,7 @@ def test_it_gets_a_package_of_a_host_that_the_policy_names(
     for path, text in tool.files.items():
         (tree / path).parent.mkdir(exist_ok=True)
         (tree / path).write_text(text.replace("{base}", base))
-    argv = [word.replace("{base}", base) for word in tool.argv]
+    argv = [program, *(word.replace("{base}", base) for word in tool.argv[1:])]
     variables = {key: value.replace("{base}", base) for key, value in tool.variables.items()}
     variables |= _trust_of_java(board.authority, tree) if name == "mvn" else {tool.trust: str(board.authority)}
     code = f"""

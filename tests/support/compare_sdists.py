@@ -110,7 +110,8 @@ def _attempt(build: Callable[[], Built]) -> Built | Exception:
 def _words(problem: Exception) -> str:
     inner = getattr(problem, "exception", problem) if isinstance(problem, BuildException) else problem
     output = getattr(inner, "output", None) or getattr(inner, "stdout", None) or b""
-    last = (output if isinstance(output, str) else output.decode(errors="replace")).strip().splitlines()[-3:]
+    lines = (output if isinstance(output, str) else output.decode(errors="replace")).strip().splitlines()
+    last = [line for line in lines if "error" in line.lower()][-3:] or lines[-3:]
     kind = "" if isinstance(inner, subprocess.CalledProcessError) else f"{type(inner).__name__}: {inner}"
     return " | ".join((*filter(None, (kind,)), *last))[:600]
 

@@ -81,6 +81,16 @@ except OSError as error:
     assert [HEADER in head for head in server.heads] == [False]
 
 
+def test_a_credential_that_the_host_does_not_take_is_told(
+    server: Guarded, caller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(write_netrc(tmp_path / "netrc", password="another")))
+    printed, report = read(f"print(get('http://{server.place}/page'))", caller, f"{server.place}=netrc")
+    assert printed == "401\n"
+    assert [c.problem for c in report.connections] == ["it answers 401 to the credential of network-auth"]
+    assert "another" not in json.dumps(report.to_dict())
+
+
 def test_a_private_host_without_tls(caller: Path, tmp_path: Path) -> None:
     with guarded(tmp_path / "plain", tls=False) as plain:
         plain.pages["/page"] = (200, {}, b"in clear")

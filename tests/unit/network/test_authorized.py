@@ -65,7 +65,9 @@ def answer(data: bytes, one: Target | None = None) -> tuple[bytes, bytes]:
     with ours, theirs:
         theirs.sendall(data)
         theirs.shutdown(socket.SHUT_WR)
-        return authorized.answer_of(ours, one or target())
+        answer = authorized.answer_of(ours, one or target(), b"asked")
+        assert theirs.recv(100) == b"asked"
+        return answer
 
 
 def test_no_field_that_may_be_a_credential_comes_back() -> None:

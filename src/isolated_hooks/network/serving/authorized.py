@@ -15,7 +15,7 @@ from collections.abc import Callable
 from . import head, upstream
 from .addresses import RefusedError, Target
 
-__all__ = ["SILENCE", "answer_of", "context", "request_of", "secured"]
+__all__ = ["SILENCE", "answer_of", "context", "problem_of", "request_of", "secured"]
 
 if False:
     import ssl
@@ -92,12 +92,22 @@ def secured(target: Target, trust: Any, connect: Callable[[], socket.socket]) ->
         raise
 
 
-def answer_of(server: socket.socket, target: Target) -> tuple[bytes, bytes]:
-    """Return the head of the answer for the hook, and what has come of its body.
+def problem_of(answer: bytes) -> str:
+    """Return what the report says of an answer that does not take the credential, or an empty text."""
+    return "it answers 401 to the credential of network-auth" if answer.startswith(b"HTTP/1.1 401 ") else ""
 
-    :raises RefusedError: it is no answer of HTTP
+
+def answer_of(server: socket.socket, target: Target, request: bytes) -> tuple[bytes, bytes]:
+    """Send a request. Return the head of the answer for the hook, and what has come of its body.
+
+    :raises RefusedError: there is no answer of HTTP
     """
     rest = b""
+    try:
+        server.settimeout(_HANDSHAKE)
+        server.sendall(request)
+    except OSError as error:
+        raise RefusedError(f"it takes no request: {error.strerror or error}") from error
     for _ in range(_MOST_INTERIM):
         try:
             data, rest = head.read_until(server, b"\r\n\r\n", rest, seconds=SILENCE)

@@ -182,11 +182,9 @@ class Server:
         try:
             asked = authorized.request_of(request, target)
             with authorized.secured(target, self._trust, lambda: self._connect(target)) as server:
-                entry = self.ledger.entry(target.name, target.port)
-                server.settimeout(60)
-                server.sendall(asked)
+                first, rest = authorized.answer_of(server, target, asked)
+                entry = self.ledger.entry(target.name, target.port, authorized.problem_of(first))
                 entry.add(sent=len(asked))
-                first, rest = authorized.answer_of(server, target)
                 client.settimeout(60)
                 for piece in (first, rest):
                     client.sendall(piece)

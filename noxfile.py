@@ -81,6 +81,16 @@ def corpora(session: nox.Session) -> None:
 
 
 @nox.session
+def sdists(session: nox.Session) -> None:
+    """Build the sdists of widely used packages with and without the sandbox, and compare the wheels byte by byte.
+
+    ``nox -s sdists -- --seconds 600`` begins no further one after ten minutes, and ``-- NAME ...`` takes these. It
+    needs an index, and compilers for some.
+    """
+    session.run(sys.executable, "tests/support/compare_sdists.py", *session.posargs, external=True)
+
+
+@nox.session
 def containers(session: nox.Session) -> None:
     """Try podman, docker and CRI-O's rules. Needs root on Debian, and installs what it needs there."""
     _pytest(

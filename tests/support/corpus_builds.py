@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import pyproject_hooks
 from build import ProjectBuilder
 from build.env import DefaultIsolatedEnv, IsolatedEnv
 
@@ -102,14 +103,23 @@ def fetch_sdist(package: Package, directory: Path) -> Path:
     :raises NoNetworkError: no index has it, or none can be reached
     :raises AssertionError: the index has another one than the corpus names
     """
+    sdist = download(package.requirement, directory)
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    assert digest == package.sha256, f"{sdist.name} is not the sdist that the corpus names: {digest}"
+    return sdist
+
+
+def download(requirement: str, directory: Path) -> Path:
+    """Return the newest sdist of a requirement, downloaded into ``directory``, which must not exist.
+
+    :raises NoNetworkError: no index has one, or none can be reached
+    """
     directory.mkdir()
-    command = [sys.executable, str(FETCH_SDISTS), str(directory), package.requirement]
+    command = [sys.executable, str(FETCH_SDISTS), str(directory), requirement]
     fetched = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if fetched.returncode != 0:
         raise NoNetworkError(fetched.stdout.strip()[-500:])
     (sdist,) = directory.iterdir()
-    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
-    assert digest == package.sha256, f"{sdist.name} is not the sdist that the corpus names: {digest}"
     return sdist
 
 
@@ -154,9 +164,10 @@ class Inode:
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """What came of one build: the wheel's name and members, the requirements, and the tree before and after it."""
+    """What came of one build: the wheel's name, digest and members, the requirements, and the tree before and after."""
 
     wheel: str
+    digest: str
     members: Mapping[str, Member]
     requires: frozenset[str]
     before: Mapping[str, Inode]
@@ -185,7 +196,7 @@ class Workshop:
 
     def equip(self, env: DefaultIsolatedEnv) -> None:
         """Install what the package asks for: its backend is asked in the sandbox."""
-        with self._builder(IsolatedRunner()) as builder:
+        with self._builder(IsolatedRunner(inner=pyproject_hooks.quiet_subprocess_runner)) as builder:
             env.install(builder.build_system_requires)
             env.install(builder.get_requires_for_build("wheel"))
 
@@ -196,7 +207,8 @@ class Workshop:
             before = inodes_of(tree)
             requires = frozenset(builder.get_requires_for_build("wheel"))
             wheel = Path(builder.build("wheel", self._out, self._package.settings))
-            return Built(wheel.name, members_of(wheel), requires, before, inodes_of(tree))
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            return Built(wheel.name, digest, members_of(wheel), requires, before, inodes_of(tree))
 
     @contextlib.contextmanager
     def _builder(self, runner: SubprocessRunner) -> Iterator[ProjectBuilder]:

@@ -36,7 +36,7 @@ def run_script(
     :param set_aside: whether to rename repositories of git that are in the directory afterwards
     :raises IsolatedHooksError: the sandbox could not be set up, or the script exceeded a limit
     """
-    inside = dataclasses.replace(policy, network=False, source="read-write", expose=(script, *reads), writable=())
+    inside = dataclasses.replace(policy.without_network(), source="read-write", expose=(script, *reads), writable=())
     # A path such as "../env/bin/python" passes through directories that the sandbox does not have.
     python = os.path.join(os.path.realpath(os.path.dirname(sys.executable)), os.path.basename(sys.executable))
     argv = [python, "-I", "-S", script, json.dumps(order)]

@@ -9,16 +9,18 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from ..errors import PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..launchers.child import child_environ
+from ..policy.hostauth import HostAuth
 from ..policy.hosts import PRIVATE, Host
 from ..report import Connection
 from ..sandbox import wayout
 from ..text import visible
+from .credentials import authorizations
 from .upstream import proxies_of
 
 __all__ = ["Proxy"]
@@ -30,6 +32,8 @@ _LAST = 5.0
 _MOST = 1 << 20
 # What the interpreter, and the resolver of its C library, need: resolver(3). Our other variables may be credentials.
 _VARIABLES = ("RES_OPTIONS", "LOCALDOMAIN")
+# The certificates that the proxy trusts for hosts with a credential, SSL_CTX_set_default_verify_paths(3).
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Proxy:
@@ -37,25 +41,29 @@ class Proxy:
 
     :param hosts: what the hook may reach
     :param workspace: the private directory of the call, in which the launcher finds it
-    :param environ: the caller's environment, which may name a proxy of the operator's own
-    :raises PolicyError: a name resolves to an address that the policy does not allow, or the environment names a proxy
-        of another kind
+    :param environ: the caller's environment, which may name a proxy of the operator's own, and netrc
+    :param auths: where the credentials for some of the hosts come from
+    :param sees: tells whether the hook may see what is at a real path
+    :raises PolicyError: a name resolves to an address that the policy does not allow, the environment names a proxy of
+        another kind, or a credential cannot be had
     :raises SandboxUnavailableError: the operator's proxy cannot be reached
     :raises SandboxSetupError: the proxy does not start
     """
 
-    def __init__(self, hosts: Sequence[Host], workspace: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        workspace: str,
+        environ: Mapping[str, str],
+        *,
+        auths: Sequence[HostAuth] = (),
+        sees: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._hosts = tuple(hosts)
-        order = [
-            {
-                "name": host.name,
-                "port": host.port,
-                "literal": host.literal,
-                "private": host.private,
-                "proxies": proxies_of(host, environ),
-            }
-            for host in hosts
-        ]
+        self._certificates = {n: _absolute(environ[n]) for n in _CERTIFICATES if auths and environ.get(n)}
+        credentials = authorizations(auths, environ, sees) if auths else {}
+        plain = {(auth.host.name, auth.host.port) for auth in auths if auth.plain}
+        order = [_order(host, environ, credentials, plain=(host.name, host.port) in plain) for host in hosts]
         data = marshal.dumps({"hosts": order, "door": os.fsdecode(wayout.NAME)})
         self._order = len(data).to_bytes(4, "little") + data
         self._workspace = workspace
@@ -63,6 +71,7 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         variables = {n: v for n, v in child_environ().items() if n.startswith("LD_") or n in _VARIABLES}
+        variables |= self._certificates
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _ENTRY],
@@ -80,6 +89,7 @@ class Proxy:
             assert self._process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.write(self._order)
+            self._order = b""  # it may hold credentials
             self._check(self._document(_READY))
         except BaseException:
             self._kill()
@@ -139,3 +149,29 @@ class Proxy:
                     f"network: {host}: {visible(problem)}, so hooks may not reach it; if you trust whoever answers for "
                     f"that name, write {host}{PRIVATE}, or name the address itself"
                 )
+
+
+def _order(
+    host: Host, environ: Mapping[str, str], credentials: Mapping[tuple[str, int], str], *, plain: bool
+) -> dict[str, Any]:
+    """Return what the proxy has to know of a host."""
+    proxies = proxies_of(host, environ)
+    if plain and "plain" in proxies:
+        raise PolicyError(
+            f"network_auth: {host} without TLS would show the credential to the proxy that the variable "
+            f"{proxies['plain']['variable']} names (expected a direct way): add {host.name} to no_proxy"
+        )
+    return {
+        "name": host.name,
+        "port": host.port,
+        "literal": host.literal,
+        "private": host.private,
+        "proxies": proxies,
+        "authorization": credentials.get((host.name, host.port), ""),
+        "plain": plain,
+    }
+
+
+def _absolute(paths: str) -> str:
+    # SSL_CERT_DIR is a list, and the proxy has another working directory.
+    return ":".join(os.path.abspath(path) for path in paths.split(":"))

@@ -160,6 +160,8 @@ def policy_with(policy: Policy, lines: Iterable[Line]) -> Policy:
     if "network" in values:
         hosts = () if isinstance(policy.network, bool) else policy.network
         changes["network"] = "true" in values["network"] or (*hosts, *values["network"])
+        if changes["network"] is True:
+            changes["network_auth"] = ()  # there is no proxy then
     return dataclasses.replace(policy, **changes) if changes else policy
 
 

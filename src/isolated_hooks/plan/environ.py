@@ -211,7 +211,7 @@ def plan_environ(
     return EnvironRules(
         decisions=MappingProxyType({name: decide(name, value) for name, value in ambient.items()}),
         set=MappingProxyType(fitted),
-        defaults=MappingProxyType(_defaults(policy, defaults)),
+        defaults=MappingProxyType(_defaults(policy, {**wayout.indexes(policy.auths, ambient), **defaults})),
         removed=removed,
         overridden=tuple(sorted(n for n, v in extra.items() if _listed(n, removed) or fitted.get(n, v) != v)),
         _passed=tuple(sorted(extra)),

@@ -90,7 +90,9 @@ PROXY_VARIABLES = _words(
     "HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy ftp_proxy all_proxy no_proxy"
 )
 #: Trusted certificates. We keep them only if the policy allows some network.
-CERTIFICATE_VARIABLES = _words("SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT")
+CERTIFICATE_VARIABLES = _words(
+    "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT NODE_EXTRA_CA_CERTS"
+)
 NETWORK_VARIABLES = (*PROXY_VARIABLES, *CERTIFICATE_VARIABLES)
 
 #: Ambient variables that we never keep, even if a prefix lists them: code to load into every program, configuration of

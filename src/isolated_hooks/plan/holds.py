@@ -33,6 +33,8 @@ def protections_of(plan: Plan) -> tuple[ProtectionStatus, ...]:
     if plan.policy.hosts and not plan.confined:
         reason = f"{ROWS[Protection.NETWORK].active} and, through a proxy outside, these hosts alone: "
         reason += ", ".join(map(str, plan.policy.hosts))
+        if plan.policy.network_auth:
+            reason += f"; it adds credentials outside: {', '.join(map(str, plan.policy.auths))}"
         statuses[Protection.NETWORK] = ProtectionStatus(Protection.NETWORK, ProtectionState.ACTIVE, reason)
     if plan.policy.whole_network:
         statuses[Protection.NETWORK] = ProtectionStatus(

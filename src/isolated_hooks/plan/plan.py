@@ -9,12 +9,12 @@ from typing import Any
 
 from ..files.cgroups import Hierarchy
 from ..files.ownership import Owners
-from ..files.paths import Filesystem, Repositories
+from ..files.paths import Filesystem, Repositories, is_within
 from ..policy import Policy
 from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
 from ..sandbox import seccomp
-from ..sandbox.operations import Operation
+from ..sandbox.operations import Bind, Cover, Operation
 from .enclosing import NONE, Enclosing
 from .environ import EnvironRules
 from .identities import Identity
@@ -224,6 +224,16 @@ class Plan:
     def _written_source(self) -> tuple[str, ...]:
         return () if self.policy.source == "read-only" else (self.changed,)
 
+    def sees(self, path: str) -> bool:
+        """Return whether the hook may see what is at a real path of the host."""
+        binds = [o for o in self.operations if isinstance(o, Bind) and is_within(path, o.source)]
+        return any(self._is_seen(bind.target + path[len(bind.source) :]) for bind in binds)
+
+    def _is_seen(self, inside: str) -> bool:
+        over = [(len(o.target), number) for number, o in enumerate(self.operations) if is_within(inside, o.target)]
+        nearest = self.operations[max(over)[1]]
+        return isinstance(nearest, Bind) and not isinstance(nearest, Cover)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
         return {
@@ -248,7 +258,9 @@ class Plan:
         if self.policy.whole_network:
             return "the caller's"
         if self.policy.hosts:
-            return f"these hosts alone, through a proxy outside: {' '.join(map(str, self.policy.hosts))}"
+            text = f"these hosts alone, through a proxy outside: {' '.join(map(str, self.policy.hosts))}"
+            added = " ".join(map(str, self.policy.auths))
+            return f"{text}; it adds credentials outside: {added}" if added else text
         return "only a loopback interface of its own"
 
     def _why(self, path: str) -> str:

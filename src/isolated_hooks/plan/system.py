@@ -15,8 +15,9 @@ _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store".spl
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
 # configuration of clients or servers (pip.conf, gitconfig and the like contain passwords), and no private keys.
 _ETC = """alternatives bash.bashrc binutils ca-certificates ca-certificates.conf crypto-policies debian_version
-    fedora-release fonts gai.conf gcrypt host.conf inputrc java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache
-    ld.so.conf ld.so.conf.d locale.alias locale.conf localtime lsb-release magic manpath.config mime.types os-release
+    fedora-release fonts gai.conf gcrypt host.conf inputrc java-8-openjdk java-11-openjdk java-17-openjdk
+    java-21-openjdk java-25-openjdk ld.so.cache ld.so.conf ld.so.conf.d locale.alias locale.conf localtime lsb-release
+    magic manpath.config maven/logging maven/m2.conf maven/toolchains.xml mime.types os-release
     perl pki/ca-trust pki/java pki/tls/cert.pem pki/tls/certs pki/tls/openssl.cnf pki/tls/ct_log_list.cnf protocols
     python2.7 python3 python3.10 python3.11 python3.12 python3.13 python3.14 redhat-release rpc services
     ssl/cert.pem ssl/certs ssl/ct_log_list.cnf ssl/openssl.cnf system-release terminfo timezone xattr.conf""".split()

@@ -8,13 +8,15 @@ own first, which a build that reads the output of ``java -version`` takes for th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from ..policy.hostauth import HostAuth
 from ..policy.hosts import Host
 from ..sandbox.wayout import ADDRESS, PORT
+from .credentials import holds_credentials
 from .environtables import PROXY_VARIABLES
 
-__all__ = ["REMOVED", "defaults", "variables"]
+__all__ = ["REMOVED", "defaults", "indexes", "variables"]
 
 _URL = f"http://{ADDRESS}:{PORT}"
 _URLS = (
@@ -52,6 +54,41 @@ def defaults(hosts: Iterable[Host]) -> dict[str, str]:
     return dict.fromkeys(
         ("ANT_OPTS", "GRADLE_OPTS", "MAVEN_OPTS", "SBT_OPTS"), " ".join((*proxies, f"-Dhttp.nonProxyHosts={direct}"))
     )
+
+
+def indexes(auths: Collection[HostAuth], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's own indexes for pip, as far as the proxy adds the credentials for them.
+
+    pip asks an index of ``http://`` only if it is told to trust that host. It is told the port too, so this is about
+    these URLs and about no other.
+
+    :param auths: where the proxy gets credentials from
+    :param environ: the caller's environment
+    """
+    if not auths:
+        return {}
+    places = {(a.host.name, a.host.port, "http" if a.plain else "https"): a.place for a in auths}
+    found = {}
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        led = [led for url in environ.get(name, "").split() if (led := _led(url, places))]
+        if led:
+            found[name] = " ".join(led)
+    used = [place for place in places.values() if any(f"http://{place}/" in value for value in found.values())]
+    return {**found, "PIP_TRUSTED_HOST": " ".join(used)} if found else {}
+
+
+def _led(url: str, places: Mapping[tuple[str, int, str], str]) -> str:
+    """Return a URL as the proxy takes it, without a user name or password; empty for one of another host."""
+    from urllib.parse import urlsplit  # only for a policy with a credential
+
+    try:
+        parts = urlsplit(url)
+        key = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.scheme
+    except ValueError:
+        return ""
+    if key not in places or parts.query or parts.fragment or holds_credentials(parts.path):
+        return ""
+    return f"http://{places[key]}{parts.path or '/'}"
 
 
 def _direct(hosts: Iterable[Host]) -> tuple[str, ...]:

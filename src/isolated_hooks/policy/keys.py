@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..protections import ROWS, Protection, ProtectionState
-from . import checks, hosts
+from . import checks, hostauth, hosts
 from .limits import Limits, limit_values
 from .option import Option
 
@@ -113,6 +113,23 @@ network.""",
             repeated=True,
             alone=hosts.ALL,
             help="let hooks reach HOST at this port; without HOST:PORT, let them use the network",
+        ),
+    ),
+    "network_auth": Key(
+        check=hostauth.network_auth,
+        about="""\
+Credentials for hosts that ``network`` names. The proxy adds them outside, so no hook sees them: a user name and a
+password from the file that ``NETRC`` names or ``~/.netrc``, or from the keyring, which takes
+``pip install isolated-hooks[keyring]``. A program asks for ``http://HOST:PORT/...``, with GET or HEAD alone; the proxy
+speaks TLS to the host, and checks its certificate (`network <network.rst>`_). ``HOST:PORT/plain`` is for a private
+address without TLS.""",
+        example='network = ["index.example.org:443", "files.example.org:443"]\n'
+        'network-auth = ["index.example.org:443=netrc", "files.example.org:443=keyring:builder"]',
+        option=Option(
+            flag="--network-auth",
+            metavar="HOST:PORT=netrc|keyring[:USER]",
+            repeated=True,
+            help="have the proxy add a credential to what hooks read from this host; hooks do not see it",
         ),
     ),
     "source": Key(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..protections import ROWS, Protection, ProtectionState
 from . import checks
+from .hostauth import HostAuth, check_named, parse_auth
 from .hosts import Host, parse_host
 from .keys import DEFAULT_REQUIRE, HOOKS, KEYS
 from .limits import Limits, limit_values
@@ -27,6 +28,8 @@ class Policy:
     :ivar hooks: the hooks that run in a sandbox; by default all
     :ivar network: ``True`` if the hook can use the host's network, ``False`` if it has none, or the hosts that it can
         reach, as ``HOST:PORT``; ask :attr:`whole_network` and :attr:`hosts`
+    :ivar network_auth: where the proxy gets credentials for some of these hosts, as ``HOST:PORT=netrc`` or
+        ``HOST:PORT=keyring:USER``; ask :attr:`auths`
     :ivar source: ``"read-write"`` if the hook may write to the source tree, ``"read-only"`` if not, ``"discard"`` if it
         may write to a view of the tree that is thrown away
     :ivar repository: ``"show"`` if the hook may read the repository of git that the source tree is a part of, otherwise
@@ -57,6 +60,7 @@ class Policy:
 
     hooks: frozenset[str]
     network: bool | tuple[str, ...]
+    network_auth: tuple[str, ...]
     source: Source
     repository: Repository
     expose: tuple[str, ...]
@@ -80,6 +84,7 @@ class Policy:
         *,
         hooks: Iterable[str] = HOOKS,
         network: bool | Iterable[str] = False,
+        network_auth: Iterable[str] = (),
         source: Source = "read-write",
         repository: Repository = "show",
         expose: Iterable[str | os.PathLike[str]] = (),
@@ -100,6 +105,8 @@ class Policy:
         arguments = dict(locals())
         for name, key in KEYS.items():
             object.__setattr__(self, name, key.check(f"policy: {name}", arguments[name]))
+        if self.network_auth:
+            check_named("policy: network_auth", self.auths, self.hosts)
 
     @property
     def whole_network(self) -> bool:
@@ -111,6 +118,15 @@ class Policy:
         """The hosts that the hook can reach, if it has no other network than these."""
         entries = () if isinstance(self.network, bool) else self.network
         return tuple(parse_host("network", entry) for entry in entries)
+
+    @property
+    def auths(self) -> tuple[HostAuth, ...]:
+        """Where the credentials for hosts come from that the proxy adds."""
+        return tuple(parse_auth("network_auth", entry) for entry in self.network_auth)
+
+    def without_network(self) -> Policy:
+        """Return the same policy for a hook that reaches nothing."""
+        return dataclasses.replace(self, network=False, network_auth=())
 
     def permits(self, protection: Protection, state: ProtectionState) -> bool:
         """Return whether a hook may run with ``protection`` in ``state``.

@@ -282,7 +282,7 @@ class Run:
         observed = Observed(plan) if self.detailed else None
         try:
             try:
-                self._start(command, workspace)
+                self._start(command, workspace, plan)
             finally:
                 self.status = workspace.status()
                 if self.discarded is not None and self.status.get("running"):
@@ -305,13 +305,14 @@ class Run:
             raise failure
         return True
 
-    def _start(self, command: list[str], workspace: Workspace) -> None:
+    def _start(self, command: list[str], workspace: Workspace, plan: Plan) -> None:
         if not self.policy.hosts:
             self.start(command)
             return
         from ..network.proxy import Proxy  # only here: no other call needs it
 
-        with Proxy(self.policy.hosts, workspace.path, os.environ) as proxy:
+        auths = self.policy.auths
+        with Proxy(self.policy.hosts, workspace.path, os.environ, auths=auths, sees=plan.sees) as proxy:
             try:
                 self.start(command)
             finally:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.brokenprojects import BROKEN
+from support.index import backend_sdist, write_wheel
 from support.projects import cannot_run, command, contents, write_project
 
 from isolated_hooks.files.documents import parse_toml
@@ -203,3 +204,23 @@ def test_bad_input_is_refused_before_any_run(options: tuple[str, ...], words: st
 def test_a_source_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     done = learn(tmp_path / "absent", tmp_path)
     assert done.returncode == 2 and "is no directory" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_the_hooks_of_requirements_ask_for_is_learnt_too(tmp_path: Path) -> None:
+    """Build requirements that exist only as sdists are built by pip in a process of its own."""
+    links = tmp_path / "links"
+    links.mkdir()
+    write_wheel(links, "packaging")  # which the project's own hook asks for
+    backend_sdist(links, "mortar", extra="import os\nos.environ['CI_COMMIT_TAG']")
+    backend_sdist(links, "bricks", requires=["mortar"])
+    toml = '[build-system]\nrequires = ["bricks"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    project = write_project(tmp_path / "project", files={"pyproject.toml": toml})
+    index = {"PIP_FIND_LINKS": str(links), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    given = {"HOME": f"{tmp_path}/home", "CI_COMMIT_TAG": "v1", **index}
+    (tmp_path / "home").mkdir()
+    done = command("learn", "-w", project, environ=given, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert policy_of(done) == {"env-keep": ["CI_COMMIT_TAG"]}
+    cached = list((tmp_path / "home").rglob("*.whl"))
+    assert cached == []  # a wheel that was built on trial

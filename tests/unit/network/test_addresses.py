@@ -13,7 +13,17 @@ from isolated_hooks.network.serving.addresses import RefusedError, Resolver, Tar
 
 
 def target(name: str, *, private: bool = False, literal: bool = False, port: int = 443) -> Target:
-    return Target({"name": name, "port": port, "literal": literal, "private": private, "proxies": {}})
+    return Target(
+        {
+            "name": name,
+            "port": port,
+            "literal": literal,
+            "private": private,
+            "proxies": {},
+            "authorization": "",
+            "plain": False,
+        }
+    )
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[str, ...]) -> None:

@@ -44,6 +44,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
     :param policy: what hooks may do. Defaults to ``Policy()``.
     :param options: the arguments of :class:`build.env.DefaultIsolatedEnv`
     :ivar reports: a list with one :class:`HookReport` for each hook of those sdists
+    :ivar observes: these reports say what the hooks asked for and did not get; set it before the context is entered
     :raises SandboxUnavailableError: on entry, if this version of build installs requirements in an unknown way
     """
 
@@ -51,6 +52,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         super().__init__(**options)
         self._policy = Policy() if policy is None else policy
         self.reports: list[HookReport] = []
+        self.observes = False
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -73,6 +75,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             if fetch is None or sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
                 raise unknown_build()
             self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports)
+            self._env_backend.observes = self.observes
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -138,6 +141,7 @@ class _Backend:
         self._fetch = fetch
         self._policy = policy
         self._reports = reports
+        self.observes = False
         self._private = PrivateDirectory(prefix="build-requirements-")
         self._downloads = self._private.path
         self._links: list[str] = []
@@ -191,7 +195,8 @@ class _Backend:
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
         directory = tempfile.mkdtemp(dir=self._downloads)
-        self._fetch(Request(wanted, constraints, directory, tuple(self._links), self._policy, self._reports))
+        links = tuple(self._links)
+        self._fetch(Request(wanted, constraints, directory, links, self._policy, self._reports, self.observes))
         self._links.append(directory)
         return directory
 

@@ -46,6 +46,7 @@ class Request:
     :ivar links: directories with the wheels of earlier requests
     :ivar policy: the policy for the hooks of requirements that exist only as sdists
     :ivar reports: the list to which the fetcher appends one report for each of these hooks
+    :ivar observes: these reports say what the hooks asked for and did not get
     """
 
     requirements: Sequence[str]
@@ -54,6 +55,7 @@ class Request:
     links: Sequence[str]
     policy: Policy
     reports: list[HookReport]
+    observes: bool = False
 
 
 class FetchError(Exception):
@@ -75,7 +77,7 @@ def fetch_with_pip(request: Request) -> None:
     """
     directory = request.directory
     with Records() as records:
-        *program, state = pip_command(request.policy, records=records)
+        *program, state = pip_command(request.policy, records=records, observes=request.observes)
         command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory, "--no-input", *_constraints(request)]
         for link in request.links:
             command += ["--find-links", link]
@@ -86,6 +88,10 @@ def fetch_with_pip(request: Request) -> None:
                 environ = _pip_environ(program, state, copies)
                 environ[pip_program.STATE] = _started_here(environ[pip_program.STATE], directory)
                 environ["TMPDIR"] = _temporary(directory)
+                if request.observes:
+                    # A wheel in pip's cache would take the place of hooks that somebody wants to see. And one that was
+                    # built under a policy on trial must not stay there.
+                    environ["PIP_NO_CACHE_DIR"] = "1"
                 _run([*command, "--", *request.requirements], environ)
         except subprocess.CalledProcessError as problem:
             raise FetchError("see pip's output above", records.read().problems) from problem

@@ -73,12 +73,13 @@ def swapped(
 
 
 @contextmanager
-def environments(policy: Policy, reports: list[HookReport] | None = None) -> Iterator[None]:
+def environments(policy: Policy, reports: list[HookReport] | None = None, *, observes: bool = False) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
     It changes the whole process until the end of the context.
 
     :param reports: the list to which each environment appends one report for each hook of a build requirement
+    :param observes: these reports say what the hooks asked for and did not get
     :raises SandboxUnavailableError: this version of build makes its environments in an unknown way
     """
     original = build.env.DefaultIsolatedEnv
@@ -90,6 +91,7 @@ def environments(policy: Policy, reports: list[HookReport] | None = None) -> Ite
         def __init__(self, **options: Any) -> None:
             super().__init__(policy=policy, **options)
             self.reports = [] if reports is None else reports
+            self.observes = observes
 
     with Restoring() as changes:
         for module in modules:
@@ -165,7 +167,7 @@ def run(
     check_given(options, policy)
     with (
         swapped(policy, raw_output=raw_output, reports=detailed, observes=observes) as reports,
-        environments(policy, reports),
+        environments(policy, reports, observes=observes),
         _removing_all(),
         bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),

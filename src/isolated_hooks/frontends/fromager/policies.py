@@ -83,9 +83,8 @@ def policy_of_build(
             # Read-only, as in every source tree, because the user's next git command obeys the files in it.
             tree["expose"] = (*policy.expose, git)
     return dataclasses.replace(
-        policy,
         # Only if both allow it: the sandbox isolates the network in fromager's place, see frontend.py.
-        network=policy.network if not ctx.network_isolation else False,
+        policy.without_network() if ctx.network_isolation else policy,
         env_keep=keep,
         env_delete=(*policy.env_delete, *filters.delete_env),
         **tree,
@@ -94,7 +93,9 @@ def policy_of_build(
 
 def policy_of_query(policy: Policy) -> Policy:
     """Return the policy for a query to a build environment, which only has to read files."""
-    return dataclasses.replace(policy, network=False, source="read-only", writable=(), env_keep=(), env_delete=("*",))
+    return dataclasses.replace(
+        policy.without_network(), source="read-only", writable=(), env_keep=(), env_delete=("*",)
+    )
 
 
 def _always_kept(patterns: Iterable[str]) -> tuple[str, ...]:

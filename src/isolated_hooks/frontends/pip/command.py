@@ -51,6 +51,7 @@ def pip_command(
     pip: str | None = None,
     records: Records | None = None,
     raw_output: bool = False,
+    observes: bool = False,
 ) -> list[str]:
     """Return a command that runs pip with all hooks in a sandbox. The caller appends pip's arguments.
 
@@ -63,9 +64,11 @@ def pip_command(
         the running interpreter.
     :param records: the file to which each pip adds its hook reports
     :param raw_output: whether to leave the output of hooks unfiltered, see :mod:`isolated_hooks.outputfilter`
+    :param observes: whether the reports say what hooks asked for and did not get, as
+        :attr:`isolated_hooks.IsolatedRunner.observes`
     :raises PolicyError: there is no pip
     """
-    state = _state(policy, pip, records, raw_output)
+    state = {**_state(policy, pip, records, raw_output), "observes": observes}
     if python is not None:
         return [python, "-I", PROGRAM, program.OPTION + json.dumps(state)]
     flags, text = python_flags(recorded_trees()), json.dumps({**state, **search()})

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
         ready()
     policy = Policy(**state["policy"])
     runner = PipRunner(policy, state["packages"].values())
+    runner.observes = bool(state.get("observes"))
     runner.named = named_files(arguments)
     runner.trees.update(state.get("trees", ()))
     with Guarded(policy) as guard, swapped(runner, PROGRAM, alone=True, raw_output=state["raw_output"], guard=guard):

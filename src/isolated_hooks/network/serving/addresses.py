@@ -53,6 +53,8 @@ class Target:
     :ivar literal: it is an address
     :ivar private: it may resolve to a private address or one of this machine
     :ivar proxies: the operator's own proxy for ``connect`` and for ``plain`` requests, by these words
+    :ivar authorization: the credential that requests to it get outside of the sandbox, or empty
+    :ivar plain: the credential goes out without TLS
     """
 
     def __init__(self, order: Mapping[str, Any]) -> None:
@@ -61,6 +63,8 @@ class Target:
         self.literal: bool = order["literal"]
         self.private: bool = order["private"]
         self.proxies: dict[str, dict[str, Any]] = order["proxies"]
+        self.authorization: str = order["authorization"]
+        self.plain: bool = order["plain"]
 
     def permits(self, address: str) -> str:
         """Return why an address of the name is refused, or an empty text."""
@@ -68,6 +72,8 @@ class Target:
             return "" if address == self.name else "it is another address"
         found = ipaddress.ip_address(address)
         kind = kind_of(found)
+        if self.plain and kind == GLOBAL and not is_of_this_machine(found):
+            return "it is a public address, to which no credential goes without TLS"
         if kind == GLOBAL and is_of_this_machine(found):
             return "" if self.private else "it is an address of this machine"
         if kind == GLOBAL or (kind == PRIVATE and self.private):

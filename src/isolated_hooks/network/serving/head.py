@@ -23,6 +23,12 @@ _AUTHORITY = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?
 _CONNECT = re.compile(_AUTHORITY)
 _ABSOLUTE = re.compile(rf"[Hh][Tt][Tt][Pp]://{_AUTHORITY}(/[!-~]*|\?[!-~]*)?")
 _SIZE = re.compile(rb"[0-9]{1,18}")
+# What a request with a credential of the operator's may say besides. Others choose the method anew, or the host, or who
+# asks; cookies and an Authorization of the hook's would make it another's request.
+_READING = frozenset(
+    b"accept accept-encoding accept-language cache-control if-match if-modified-since if-none-match if-range "
+    b"if-unmodified-since pragma range user-agent".split()
+)
 # Those of this connection, RFC 9110, 7.6.1; and Host, which follows from the request line.
 _OURS = frozenset(b"connection host keep-alive proxy-authorization proxy-connection te upgrade".split())
 
@@ -35,6 +41,7 @@ class Head:
     """What a request asks for.
 
     :ivar tunnel: it is CONNECT
+    :ivar method: its method
     :ivar name: the host, in lower case, or an address without brackets
     :ivar port: the port
     :ivar rest: what came after the head
@@ -45,9 +52,9 @@ class Head:
         request = _REQUEST.fullmatch(lines[0])
         if request is None or len(lines) > _MOST_LINES:
             raise MalformedError("this is no request to a proxy for HTTP")
-        self._method, target = request[1], request[2].decode("ascii")
+        self.method, target = request[1], request[2].decode("ascii")
         self.rest = rest
-        self.tunnel = self._method == b"CONNECT"
+        self.tunnel = self.method == b"CONNECT"
         found = (_CONNECT if self.tunnel else _ABSOLUTE).fullmatch(target)
         if found is None or (self.tunnel and found[2] is None):
             raise MalformedError("expected CONNECT HOST:PORT, or a URL that begins with http:// and has no user name")
@@ -65,8 +72,21 @@ class Head:
         sizes = [value for name, value in self._headers if name.lower() == b"content-length"]
         chunked = any(name.lower() == b"transfer-encoding" for name, _ in self._headers)
         if chunked or len(sizes) > 1 or not all(_SIZE.fullmatch(size) for size in sizes):
-            raise MalformedError("a request through the operator's proxy has one Content-Length, and is not chunked")
+            raise MalformedError("such a request has one Content-Length at most, and is not chunked")
         return int(sizes[0]) if sizes else 0
+
+    def with_credential(self, authority: str, authorization: str) -> bytes:
+        """Return the head of the same request with a credential: its method, its path, and what it may say besides.
+
+        :param authority: the host, as the policy writes it and not as the hook does
+        :raises MalformedError: it has a body
+        """
+        if self.body():
+            raise MalformedError("a request with a credential has no body")
+        lines = [b"%b %b HTTP/1.1" % (self.method, self._path.encode("ascii")), b"Host: " + authority.encode("ascii")]
+        lines += [name + b": " + value for name, value in self._headers if name.lower() in _READING]
+        lines += [b"Authorization: " + authorization.encode("ascii"), b"Connection: close"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def for_server(self, *, proxy_headers: bytes | None = None) -> bytes:
         """Return the head of the same request, for the server itself or for another proxy.
@@ -77,7 +97,7 @@ class Head:
         """
         authority, path = self._authority.encode("ascii"), self._path.encode("ascii")
         target = path if proxy_headers is None else b"http://" + authority + path
-        lines = [b"%b %b HTTP/1.1" % (self._method, target), b"Host: " + authority]
+        lines = [b"%b %b HTTP/1.1" % (self.method, target), b"Host: " + authority]
         named = {word for name, value in self._headers if name.lower() == b"connection" for word in _words(value)}
         lines += [name + b": " + value for name, value in self._headers if name.lower() not in _OURS | named]
         return b"\r\n".join(lines) + b"\r\nConnection: close\r\n" + (proxy_headers or b"") + b"\r\n"
@@ -113,18 +133,23 @@ def read_head(one: socket.socket) -> Head:
     return Head(*read_until(one, b"\r\n\r\n"))
 
 
-def read_until(one: socket.socket, end: bytes) -> tuple[bytes, bytes]:
+def read_until(
+    one: socket.socket, end: bytes, data: bytes = b"", *, seconds: float | None = None
+) -> tuple[bytes, bytes]:
     """Read up to the first ``end``, for a bounded time and size. Return what is before it, and what has come after it.
 
+    :param data: what has been read already
+    :param seconds: the time, if it is not that for the head of a request
     :raises MalformedError: there is none
     """
-    data, deadline = b"", time.monotonic() + _SECONDS
+    seconds = _SECONDS if seconds is None else seconds
+    deadline = time.monotonic() + seconds
     while end not in data:
         left = deadline - time.monotonic()
         if len(data) > _MOST_BYTES:
             raise MalformedError(f"the head is longer than {_MOST_BYTES} bytes")
         if left <= 0:
-            raise MalformedError(f"the head did not come within {_SECONDS:.0f} seconds")
+            raise MalformedError(f"the head did not come within {seconds:.0f} seconds")
         one.settimeout(left)
         try:
             more = one.recv(_MOST_BYTES)

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 
-from . import addresses, head, upstream
+from . import addresses, authorized, head, upstream
 from .addresses import RefusedError, Resolver, Target
 from .ledger import Entry, Ledger
 from .relay import relay
@@ -43,8 +43,9 @@ def main() -> None:
     problems = upstream.unreachable(targets)
     resolver = Resolver()
     refused = {} if problems else resolver.look_ahead((t for t in targets if not t.proxies), _LOOK_AHEAD)
+    server = Server(targets, resolver)
     _say({"ready": not problems and not refused, "proxies": problems, "refused": refused})
-    Server(targets, resolver).serve(door, order["door"])
+    server.serve(door, order["door"])
 
 
 def _read(size: int) -> bytes:
@@ -72,6 +73,7 @@ class Server:
         self.targets = {(target.name, target.port): target for target in targets}
         self.resolver = resolver
         self.ledger = Ledger()
+        self._trust = authorized.context() if any(t.authorization and not t.plain for t in targets) else None
         self.running = 0
         self._lock = threading.Lock()
         self._wake, self._ended = os.pipe()
@@ -162,6 +164,9 @@ class Server:
             place += f":{request.port}"
             _refuse(client, 403, f"{place}: {_UNNAMED}; to allow it, add --network {place}")
             return
+        if target.authorization and not request.tunnel:
+            self._read_for(client, request, target)
+            return
         try:
             server, pieces = self._open(request, target)
         except RefusedError as problem:
@@ -171,6 +176,31 @@ class Server:
         with server:
             entry = self.ledger.entry(target.name, target.port)
             self._pass(client, server, pieces, entry)
+
+    def _read_for(self, client: socket.socket, request: head.Head, target: Target) -> None:
+        """Read something from a host with the credential that the operator has given for it."""
+        try:
+            asked = authorized.request_of(request, target)
+            with authorized.secured(target, self._trust, lambda: self._connect(target)) as server:
+                first, rest = authorized.answer_of(server, target, asked)
+                entry = self.ledger.entry(target.name, target.port, authorized.problem_of(first))
+                entry.add(sent=len(asked))
+                client.settimeout(60)
+                for piece in (first, rest):
+                    client.sendall(piece)
+                    entry.add(received=len(piece))
+                server.settimeout(authorized.SILENCE)
+                while piece := server.recv(65536):
+                    client.sendall(piece)
+                    entry.add(received=len(piece))
+        except RefusedError as problem:
+            self.ledger.entry(target.name, target.port, str(problem))
+            _refuse(client, 502, f"{target.name}:{target.port}: {problem}")
+            return
+        _finish(client)
+
+    def _connect(self, target: Target) -> socket.socket:
+        return addresses.connect(self.resolver.addresses(target), target.port)
 
     def _open(self, request: head.Head, target: Target) -> tuple[socket.socket, _Pieces]:
         """Connect. Return the connection and what passes through it."""
@@ -185,7 +215,7 @@ class Server:
                 raise RefusedError(str(problem)) from problem
             first, rest = request.for_server(proxy_headers=upstream.headers(proxy)), request.rest[:most]
             return upstream.reach(proxy), (first + rest, b"", most - len(rest))
-        server = addresses.connect(self.resolver.addresses(target), target.port)
+        server = self._connect(target)
         if request.tunnel:
             return server, (request.rest, _established(), None)
         return server, (request.for_server() + request.rest, b"", None)
@@ -229,6 +259,11 @@ def _refuse(client: socket.socket, code: int, text: str) -> None:
     )
     client.settimeout(5)
     client.sendall(b"\r\n".join(lines))
+    _finish(client)
+
+
+def _finish(client: socket.socket) -> None:
+    client.settimeout(5)
     client.shutdown(socket.SHUT_WR)
     # Take in what the client still sends: the kernel would answer that with a reset, and the client lose our words.
     end = time.monotonic() + 1

@@ -25,7 +25,7 @@ BACKEND = pathlib.Path("selftest/backend")
 # From the bottom up: a module imports only from floors beneath its own. A room stands for all modules of its folder,
 # which may import each other, but not in a circle.
 LAYERS = (
-    "sandbox text protections startup",
+    "sandbox text protections startup lazily",
     "errors outputfilter",
     "files",
     "policy",

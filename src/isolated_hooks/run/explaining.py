@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..files.paths import RealFilesystem
+from ..frozen import dataclass
 from ..observe.causes import findings_of, hosts_asked
 from ..observe.denials import denied_findings, left_out
 from ..observe.evidence import evidence_of
@@ -26,7 +27,7 @@ LOGGER = "isolated_hooks.hints"
 _OUTPUTS = ("output", "stderr", "context")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Explanation:
     """What the sandbox had to do with a call.
 

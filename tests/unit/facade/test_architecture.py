@@ -25,6 +25,7 @@ BACKEND = pathlib.Path("selftest/backend")
 # From the bottom up: a module imports only from floors beneath its own. A room stands for all modules of its folder,
 # which may import each other, but not in a circle.
 LAYERS = (
+    "frozen",
     "sandbox text protections startup lazily",
     "errors outputfilter",
     "files",

@@ -17,7 +17,6 @@ PRELOADED = {
     "email.message": "email.feedparser",
     "encodings.ascii": "str.encode",
     "encodings.cp437": "zipfile, for names that are not UTF-8",
-    "encodings.idna": "socket, for names of hosts",
     "importlib.metadata": "launchers of other distributions",
     "ipaddress": "policies that name an address",
     "urllib.parse": "the password of an operator's proxy",

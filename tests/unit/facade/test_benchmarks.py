@@ -1,0 +1,54 @@
+"""The table of benchmarks: which losses it reports, and that the committed one has its rows. Nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+
+import pytest
+from support.repository import TESTS
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(TESTS.parent / "benchmarks"))
+    import table
+
+    monkeypatch.delitem(sys.modules, "table")
+    return table
+
+
+def entry(name: str, value: float | None) -> dict[str, object]:
+    return {"name": name, "value": value}
+
+
+def test_a_row_has_lost_if_it_is_worse_by_more_than_a_quarter(table: ModuleType) -> None:
+    committed = {"rows": [entry("a", 1.0), entry("b", 4.0), entry("c", None), entry("d", 1.0)]}
+    entries = [entry("a", 1.26), entry("b", 5.0), entry("c", 9.0), entry("d", None), entry("new", 9.0)]
+    assert table.losses(entries, committed) == [("a", 1.0, 1.26)]
+
+
+def test_another_kind_of_machine_is_not_compared(
+    table: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table, "machine", lambda: {"processor": "another"})
+    assert table.check([entry(row.name, 1e9) for row in table.ROWS]) == 0
+    assert "another kind of machine" in capsys.readouterr().out
+
+
+def test_a_loss_that_shows_twice_fails(table: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = json.loads(table.TABLE.read_text())
+    monkeypatch.setattr(table, "machine", lambda: committed["machine"])
+    name = next(row["name"] for row in committed["rows"] if row["value"])
+    again = {"value": 1e9}
+    monkeypatch.setattr(table, "measured", lambda row: entry(row.name, again["value"]))
+    assert table.check([entry(name, 1e9)]) == 1
+    again["value"] = 0.0
+    assert table.check([entry(name, 1e9)]) == 0
+
+
+def test_the_committed_table_has_every_row(table: ModuleType) -> None:
+    committed = json.loads(table.TABLE.read_text())
+    assert [row["name"] for row in committed["rows"]] == [row.name for row in table.ROWS]
+    assert [row["goal"] for row in committed["rows"]] == [row.goal for row in table.ROWS]

@@ -2,7 +2,8 @@
 
 Quote the ratios: each is the median of alternating runs in this one command, by the clock, and then by processor time.
 ``--quick`` measures the rows that take seconds; ``--check`` compares them with the committed table, and ends with 1 if
-one has become worse by more than a quarter on the same kind of machine::
+one has become worse by more than a quarter on the same kind of machine. Where other programs run too, the figures by the
+clock mean nothing, and only the processor times are shown and compared::
 
     python benchmarks/table.py --install               # needs root on Debian for bubblewrap
     python benchmarks/table.py --json benchmarks/table.json
@@ -42,6 +43,7 @@ class Row:
     :ivar measure: measures it in so many runs
     :ivar runs: how many
     :ivar quick: it is in the quick form too
+    :ivar clock_alone: processor time does not tell anything
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     measure: Callable[[int], measures.Figures]
     runs: int = 15
     quick: bool = False
+    clock_alone: bool = False
 
 
 ROWS = (
@@ -58,10 +61,10 @@ ROWS = (
     Row("import of IsolatedHookCaller, against the same", "x", 1.15,
         lambda n: measures.imported(n, _CALLER), 21, True),
     Row("empty hook, default runner: added against bwrap's", "x", 0.6,
-        lambda n: measures.empty(n, own=False, warm=True)),
-    Row("the same, cold", "x", 2.5, lambda n: measures.empty(n, own=False, warm=False)),
+        lambda n: measures.empty(n, own=False, warm=True), clock_alone=True),
+    Row("the same, cold", "x", 2.5, lambda n: measures.empty(n, own=False, warm=False), clock_alone=True),
     Row("the same, a runner of the frontend's own", "x", 1.0,
-        lambda n: measures.empty(n, own=True, warm=True), 15, True),
+        lambda n: measures.empty(n, own=True, warm=True), 15, True, True),
     Row("setuptools build_wheel against bare", "x", 1.03, lambda n: measures.wheel(n, compiled=False), 9, True),
     Row("C extension build_wheel against bare", "x", 1.02, lambda n: measures.wheel(n, compiled=True), 7),
     Row("isolated-hooks build -n -w against python -m build -n -w", "x", 1.05,
@@ -70,9 +73,9 @@ ROWS = (
     Row("launch of an empty command, in python -I -S -c pass", "x", 2.0, measures.launch, 15, True),
     Row("100,000 files in the tree in place of 10", "ms", 3, lambda n: measures.grown(n, "files")),
     Row("1,000 mounts more", "ms", 3, lambda n: measures.grown(n, "mounts")),
-    Row("1,600 processes more", "ms", 3, lambda n: measures.grown(n, "processes"), 5),
-    Row("32 hooks at once, against bwrap", "x", 1.0, measures.at_once, 3),
-    Row("first call of a process, on top of later ones", "ms", 10, measures.first_call, 7),
+    Row("1,600 processes more", "ms", 3, lambda n: measures.grown(n, "processes"), 5, clock_alone=True),
+    Row("32 hooks at once, against bwrap", "x", 1.0, measures.at_once, 3, clock_alone=True),
+    Row("first call of a process, on top of later ones", "ms", 10, measures.first_call, 7, clock_alone=True),
     Row("memory of our own processes for one hook", "MB", 12, measures.memory, 3),
 )  # fmt: skip
 
@@ -91,11 +94,20 @@ def machine() -> dict[str, Any]:
     }
 
 
-def measured(row: Row) -> dict[str, Any]:
-    """Return a row's figure, or why there is none."""
+def is_busy() -> bool:
+    """Return whether other programs use the processors of this machine."""
+    return os.getloadavg()[0] > 0.5 * len(os.sched_getaffinity(0))
+
+
+def measured(row: Row, *, busy: bool) -> dict[str, Any]:
+    """Return a row's figures, or why there are none."""
     entry: dict[str, Any] = {"name": row.name, "unit": row.unit, "goal": row.goal}
+    if busy and row.clock_alone:
+        return {**entry, "value": None, "processor": None, "reason": "other programs run here"}
     try:
         value, processor = row.measure(row.runs)
+        if busy:
+            return {**entry, "value": None, "processor": round(processor or 0, 2), "reason": "other programs run here"}
         return {**entry, "value": round(value, 2), "processor": None if processor is None else round(processor, 2)}
     except measures.Unmeasured as reason:
         return {**entry, "value": None, "processor": None, "reason": str(reason)}
@@ -103,30 +115,34 @@ def measured(row: Row) -> dict[str, Any]:
 
 def text_of(entry: Mapping[str, Any]) -> str:
     """Return a row as a line."""
-    value = entry["value"]
+    value, processor = entry["value"], entry["processor"]
+    shown = "" if processor is None else f"processor time {processor:.2f} {entry['unit']}"
     if value is None:
-        return f"  {entry['name']:62} not measured: {entry['reason']}"
+        return f"  {entry['name']:62} not measured: {entry['reason']}  {shown}".rstrip()
     met = "met" if value <= entry["goal"] else "missed"
-    processor = "" if entry["processor"] is None else f"{entry['processor']:.2f}"
-    return f"  {entry['name']:62} {value:8.2f} {entry['unit']:2} {processor:>8}  goal {entry['goal']:5g}  {met}"
+    return f"  {entry['name']:62} {value:8.2f} {entry['unit']:2}  goal {entry['goal']:5g}  {met:6}  {shown}".rstrip()
 
 
-def losses(entries: list[dict[str, Any]], committed: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return the rows that have become worse by more than a quarter, each with the old and the new figure."""
-    old = {row["name"]: row["value"] for row in committed["rows"]}
-    pairs = [(e["name"], old.get(e["name"]), e["value"]) for e in entries]
+def losses(
+    entries: list[dict[str, Any]], committed: Mapping[str, Any], figure: str = "value"
+) -> list[tuple[str, float, float]]:
+    """Return the rows that have become worse by more than a quarter, each with the old and the new figure.
+
+    :param figure: ``value``, the one by the clock, or ``processor``
+    """
+    old = {row["name"]: row[figure] for row in committed["rows"]}
+    pairs = [(e["name"], old.get(e["name"]), e[figure]) for e in entries]
     return [(n, a, b) for n, a, b in pairs if a is not None and b is not None and b > a * (1 + _LOSS)]
 
 
-def check(entries: list[dict[str, Any]]) -> int:
+def check(entries: list[dict[str, Any]], *, busy: bool) -> int:
     """Compare with the committed table, and return the exit code. A row that has lost is measured once more."""
-    committed = json.loads(TABLE.read_text())
+    committed, figure = json.loads(TABLE.read_text()), "processor" if busy else "value"
     if committed["machine"] != machine():
         print(f"the committed table is of another kind of machine ({committed['machine']}): nothing to compare")
         return 0
-    again = {name for name, *_ in losses(entries, committed)}
-    entries = [measured(row) for row in ROWS if row.name in again]
-    lost = losses(entries, committed)
+    again = {name for name, *_ in losses(entries, committed, figure)}
+    lost = losses([measured(row, busy=busy) for row in ROWS if row.name in again], committed, figure)
     for name, before, now in lost:
         print(f"{name}: {now:.2f}, in the committed table {before:.2f}")
     return 1 if lost else 0
@@ -151,17 +167,16 @@ def main() -> int:
         install_bubblewrap()
     today, kind = time.strftime("%Y-%m-%d", time.gmtime()), machine()
     print(f"{today}, {kind['processor']}, Linux {kind['kernel']}, Python {kind['python']}, {kind['user']}")
-    if os.getloadavg()[0] > 0.5 * len(os.sched_getaffinity(0)):
-        print(f"other programs run here (load {os.getloadavg()[0]:.1f}): the figures by the clock mean little")
+    busy = is_busy()
     entries = []
     for row in ROWS:
         if arguments.only in row.name and (row.quick or not arguments.quick):
-            entries.append(measured(row))
+            entries.append(measured(row, busy=busy))
             print(text_of(entries[-1]), flush=True)
     if arguments.json:
         document = {"date": today, "machine": kind, "rows": entries}
         Path(arguments.json).write_text(json.dumps(document, indent=2) + "\n")
-    return check(entries) if arguments.check else 0
+    return check(entries, busy=busy) if arguments.check else 0
 
 
 if __name__ == "__main__":

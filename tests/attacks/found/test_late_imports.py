@@ -109,6 +109,20 @@ def test_a_caller_imports_nothing_after_its_first_hook_began(calls: str, tmp_pat
     assert words in output
 
 
+def test_a_launcher_of_another_distribution_is_imported_with_its_caller(tmp_path: Path) -> None:
+    project, more = write_project(tmp_path / "project"), tmp_path / "more"
+    (more / "mine-1.0.dist-info").mkdir(parents=True)
+    (more / "mine-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (more / "mine-1.0.dist-info" / "entry_points.txt").write_text("[isolated_hooks.launchers]\nmine = mine:Mine\n")
+    (more / "mine.py").write_text("Mine = dict\n")
+    before, after = _CALLS.split("first.get_requires_for_build_wheel()")
+    code = f"{before}\nother = caller(launcher='mine')\nfirst.get_requires_for_build_wheel(){after}"
+    code += "failing(other.build_wheel, 'out'); print('mine' in sys.modules)"
+    late, output = late_imports(code, tmp_path, str(project), PYTHONPATH=str(more))
+    assert late == []
+    assert "FAILED SandboxUnavailableError\nTrue" in output
+
+
 def test_the_spy_sees_a_late_import(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     code = f"{_CALLS}\nfor name in ('tomllib', 'tomllib._parser'): sys.modules.pop(name, None)\n"

@@ -2,8 +2,8 @@
 
 Quote the ratios: each is the median of alternating runs in this one command, by the clock, and then by processor time.
 ``--quick`` measures the rows that take seconds; ``--check`` compares them with the committed table, and ends with 1 if
-one has become worse by more than a quarter on the same kind of machine. Where other programs run too, the figures by the
-clock mean nothing, and only the processor times are shown and compared::
+one has become worse by more than a quarter on the same kind of machine. Where other programs run too, the figures by
+the clock mean nothing, and only the processor times are shown and compared::
 
     python benchmarks/table.py --install               # needs root on Debian for bubblewrap
     python benchmarks/table.py --json benchmarks/table.json
@@ -106,9 +106,10 @@ def measured(row: Row, *, busy: bool) -> dict[str, Any]:
         return {**entry, "value": None, "processor": None, "reason": "other programs run here"}
     try:
         value, processor = row.measure(row.runs)
-        if busy:
-            return {**entry, "value": None, "processor": round(processor or 0, 2), "reason": "other programs run here"}
-        return {**entry, "value": round(value, 2), "processor": None if processor is None else round(processor, 2)}
+        processor = None if processor is None else round(processor, 2)
+        if busy and processor is not None:
+            return {**entry, "value": None, "processor": processor, "reason": "other programs run here"}
+        return {**entry, "value": round(value, 2), "processor": processor}
     except measures.Unmeasured as reason:
         return {**entry, "value": None, "processor": None, "reason": str(reason)}
 

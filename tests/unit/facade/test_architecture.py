@@ -443,6 +443,38 @@ PROMISED = """IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Policy Protec
     UntrustedResultError IsolationDegradedWarning HookReport""".split()
 
 
+def test_the_package_imports_its_modules_when_they_are_used() -> None:
+    printed = run(
+        """
+        import sys
+        import isolated_hooks
+        def ours():
+            return sorted(name for name in sys.modules if name.startswith("isolated_hooks."))
+        print(*ours(), "pyproject_hooks" in sys.modules, "packaging" in sys.modules)
+        print({*isolated_hooks.__all__} <= {*dir(isolated_hooks)}, hasattr(isolated_hooks, "nothing"))
+        from isolated_hooks import IsolatedHookCaller
+        print(*ours(), "packaging" in sys.modules)
+        IsolatedHookCaller(".", "backend")
+        print("isolated_hooks.run.hook" in sys.modules, isolated_hooks.policy.Policy is isolated_hooks.Policy)
+        """
+    )
+    first, names, second, last = printed.splitlines()
+    assert first == "isolated_hooks.lazily isolated_hooks.startup False False"
+    assert names == "True False"
+    assert second == "isolated_hooks.caller isolated_hooks.lazily isolated_hooks.startup False"
+    assert last == "True True"
+
+
+def test_the_lazy_names_are_those_that_are_exported() -> None:
+    """Type checkers read the imports, and Python the table: they name the same."""
+    block = next(n for n in tree_of("__init__").body if isinstance(n, ast.If))
+    seen = {(alias.name, n.module) for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    assert seen == {*isolated_hooks._HOMES.items()}
+    assert sorted(isolated_hooks._HOMES) == sorted(isolated_hooks.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = isolated_hooks.nothing
+
+
 def test_what_is_promised_is_exported() -> None:
     assert {*PROMISED} <= {*isolated_hooks.__all__}
 

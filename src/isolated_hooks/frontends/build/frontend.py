@@ -153,7 +153,7 @@ def run(
     It changes the whole process until its end: what the process searches must not lead into the source tree.
 
     :param raw_output: whether to leave all output unfiltered, see :mod:`isolated_hooks.outputfilter`
-    :param ready: ``run`` calls it after build's parser has accepted the arguments and before it makes an environment
+    :param ready: ``run`` calls it after build's parser has accepted the arguments and before the build
     :param detailed: the list that gets the reports, which then have details, also if the build fails
     :param observes: as for :func:`swapped`
     :raises IsolatedHooksError: an error of this package stopped the build
@@ -176,8 +176,7 @@ def run(
             trees = Trees(trees_of(options, policy))
             check_packages(trees, _PACKAGES)
             guard.add(*trees.written)
-            # Without an environment to make, the first hook is the first thing that happens, and tries the host itself.
-            if ready is not None and not options.no_isolation:
+            if ready is not None:
                 ready()
             with Inputs(trees, guard.copies) as inputs, _holding(inputs):
                 build.__main__.main(arguments, prog)

@@ -19,14 +19,20 @@ def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return table
 
 
-def entry(name: str, value: float | None) -> dict[str, object]:
-    return {"name": name, "value": value, "processor": value}
+def entry(name: str, value: float | None, unit: str = "x") -> dict[str, object]:
+    return {"name": name, "value": value, "processor": value, "unit": unit}
 
 
 def test_a_row_has_lost_if_it_is_worse_by_more_than_a_quarter(table: ModuleType) -> None:
     committed = {"rows": [entry("a", 1.0), entry("b", 4.0), entry("c", None), entry("d", 1.0)]}
     entries = [entry("a", 1.26), entry("b", 5.0), entry("c", 9.0), entry("d", None), entry("new", 9.0)]
     assert table.losses(entries, committed) == [("a", 1.0, 1.26)]
+
+
+def test_a_difference_may_be_about_nothing(table: ModuleType) -> None:
+    committed = {"rows": [entry("a", -1.0, "ms"), entry("b", 40.0, "ms"), entry("c", 0.1, "ms")]}
+    entries = [entry("a", 1.9, "ms"), entry("b", 50.1, "ms"), entry("c", 3.2, "ms")]
+    assert [name for name, *_ in table.losses(entries, committed)] == ["b", "c"]
 
 
 def test_another_kind_of_machine_is_not_compared(

@@ -153,6 +153,15 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the sandbox costs, for a minute, and fail on a loss of a quarter on the same kind of machine.
+
+    Run it on a machine that does nothing else. ``nox -s bench -- --only WORD`` measures some rows.
+    """
+    session.run(sys.executable, "benchmarks/table.py", "--quick", "--check", *session.posargs, external=True)
+
+
+@nox.session
 def typing(session: nox.Session) -> None:
     """Check the types."""
     session.run(sys.executable, "-m", "mypy", external=True)

@@ -40,14 +40,20 @@ def quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str
 
 
 def bubblewrap(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-    """Run a hook under bwrap with the binds that our plan for it has."""
+    """Run a hook under bwrap with the binds that our plan for it has, which the first call of a hook makes."""
     call = HookCall.parse(cmd, cwd)
-    nowhere = Layout("/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent")
-    plan = plan_hook(call, Policy(), situation_of(call.source_dir, Policy()), nowhere, extra_environ or {})
+    key = (call.hook, call.source_dir)
+    if key not in _binds:
+        nowhere = Layout("/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent")
+        plan = plan_hook(call, Policy(), situation_of(call.source_dir, Policy()), nowhere, extra_environ or {})
+        _binds[key] = [*binds(plan)]
     own = [path for path in (call.control_dir, call.output_directory) if path is not None]
-    arguments = ["--unshare-all", "--die-with-parent", "--new-session", *binds(plan)]
+    arguments = ["--unshare-all", "--die-with-parent", "--new-session", *_binds[key]]
     arguments += [word for path in own for word in ("--bind", path, path)]
     quiet(["bwrap", *arguments, "--chdir", call.source_dir, *cmd], None, extra_environ)
+
+
+_binds: dict[tuple[str, str], list[str]] = {}
 
 
 def binds(plan: Plan) -> Iterator[str]:

@@ -5,26 +5,31 @@
     from isolated_hooks import IsolatedHookCaller  # instead of pyproject_hooks.BuildBackendHookCaller
 """
 
+from typing import TYPE_CHECKING
+
 from . import startup  # noqa: F401  # isort: skip  # must run before any other import
-from .caller import IsolatedHookCaller, IsolatedHooksMixin
-from .errors import (
-    HookKilledError,
-    HookProcessError,
-    HookTimeoutError,
-    IsolatedHooksError,
-    IsolationDegradedWarning,
-    PolicyError,
-    SandboxSetupError,
-    SandboxUnavailableError,
-    SwapError,
-    UntrustedResultError,
-    WritablePathWarning,
-)
-from .policy import Limits, Policy, load_policy
-from .protections import Protection, ProtectionState, ProtectionStatus
-from .report import HookReport
-from .runner import IsolatedRunner
-from .swapping import Swap, swap
+from .lazily import as_at_the_start
+
+if TYPE_CHECKING:
+    from .caller import IsolatedHookCaller, IsolatedHooksMixin
+    from .errors import (
+        HookKilledError,
+        HookProcessError,
+        HookTimeoutError,
+        IsolatedHooksError,
+        IsolationDegradedWarning,
+        PolicyError,
+        SandboxSetupError,
+        SandboxUnavailableError,
+        SwapError,
+        UntrustedResultError,
+        WritablePathWarning,
+    )
+    from .policy import Limits, Policy, load_policy
+    from .protections import Protection, ProtectionState, ProtectionStatus
+    from .report import HookReport
+    from .runner import IsolatedRunner
+    from .swapping import Swap, swap
 
 __version__ = "0.1.0"
 
@@ -53,3 +58,34 @@ __all__ = [
     "load_policy",
     "swap",
 ]
+
+# The modules that define the public names. They are imported when a name is first used.
+_MODULES = {
+    "caller": "IsolatedHookCaller IsolatedHooksMixin",
+    "errors": "HookKilledError HookProcessError HookTimeoutError IsolatedHooksError IsolationDegradedWarning "
+    "PolicyError SandboxSetupError SandboxUnavailableError SwapError UntrustedResultError WritablePathWarning",
+    "policy": "Limits Policy load_policy",
+    "protections": "Protection ProtectionState ProtectionStatus",
+    "report": "HookReport",
+    "runner": "IsolatedRunner",
+    "swapping": "Swap swap",
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name, or a module that defines some, when it is first used (PEP 562)."""
+    module = name if name in _MODULES else _HOMES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    with as_at_the_start():
+        loaded = importlib.import_module(f".{module}", __name__)
+    found = loaded if name in _MODULES else getattr(loaded, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

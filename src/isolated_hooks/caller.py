@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyproject_hooks
 
-from .hookcall import SubprocessRunner
-from .policy import Policy
-from .report import HookReport
-from .runner import IsolatedRunner
+from .lazily import as_at_the_start
+
+if TYPE_CHECKING:
+    from .hookcall import SubprocessRunner
+    from .policy import Policy
+    from .report import HookReport
+    from .runner import IsolatedRunner
 
 __all__ = ["IsolatedHookCaller", "IsolatedHooksMixin"]
 
@@ -41,6 +43,10 @@ class IsolatedHooksMixin:
                 )
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        with as_at_the_start():  # before any hook: the runner imports everything that calls need
+            import inspect
+
+            from . import runner as _  # noqa: F401
         bound = inspect.signature(super().__init__).bind(*args, **kwargs)
         # A constructor that takes **kwargs does not name the runner in its signature, so look in kwargs too.
         runner = {**bound.kwargs, **bound.arguments}.get("runner")
@@ -58,6 +64,8 @@ class IsolatedHooksMixin:
 
     def _runner_of(self, policy: Policy | None, runner: SubprocessRunner | None) -> IsolatedRunner:
         """Return the runner for all hooks, from the constructor's arguments."""
+        from .runner import IsolatedRunner
+
         if isinstance(runner, IsolatedRunner):
             return runner if policy is None else IsolatedRunner(policy, runner.inner)
         return IsolatedRunner(policy, runner)

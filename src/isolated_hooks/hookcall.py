@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from .errors import PolicyError
+from .frozen import dataclass
 from .policy import HOOKS
 from .text import visible
 
@@ -34,7 +34,7 @@ class SubprocessRunner(Protocol):
     ) -> None: ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class HookCall:
     """One hook call. All paths except ``python`` are absolute.
 

@@ -6,9 +6,10 @@ from its row.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Mapping
+
+from .frozen import dataclass
 
 __all__ = ["ROWS", "Held", "Promise", "Protection", "ProtectionRow", "ProtectionState", "ProtectionStatus"]
 
@@ -58,7 +59,7 @@ class Protection(enum.Enum):
     RESULTS = "results"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ProtectionStatus:
     """The state of one protection.
 
@@ -74,7 +75,7 @@ class ProtectionStatus:
     remedy: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Held:
     """How a protection holds on a host without user namespaces.
 
@@ -86,7 +87,7 @@ class Held:
     weaker: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProtectionRow:
     """The row of one protection.
 

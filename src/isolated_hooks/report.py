@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .frozen import dataclass
 from .observe.hints import Hint
 from .protections import Protection, ProtectionState, ProtectionStatus
 from .results.artefacts import Artefact
@@ -14,7 +15,7 @@ from .results.details import Details
 __all__ = ["Connection", "HookReport"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Connection:
     """Connections that a hook has asked the proxy for, to one host and port and with one outcome.
 
@@ -42,7 +43,7 @@ class Connection:
         return not self.problem
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class HookReport:
     """The report of one call.
 

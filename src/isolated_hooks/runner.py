@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Collection, Mapping, Sequence
 
 import pyproject_hooks
 
-from .errors import PolicyError
+from .errors import IsolatedHooksError, PolicyError
 from .hookcall import HookCall, SubprocessRunner
+from .launchers import BUILT_IN, find_launcher
 from .plan.holds import unprotected
 from .policy import Policy
 from .report import HookReport
@@ -49,6 +51,10 @@ class IsolatedRunner:
         self.detailed = False
         self.observes = False
         self._discards = DiscardedTrees()
+        if self.policy.launcher not in BUILT_IN:
+            # Import it before any hook, which could change what would be imported. A call raises its error.
+            with contextlib.suppress(IsolatedHooksError):
+                find_launcher(self.policy.launcher)
 
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""

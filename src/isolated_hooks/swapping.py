@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import sys
@@ -21,6 +20,7 @@ import pyproject_hooks
 
 from .caller import IsolatedHooksMixin
 from .errors import SwapError
+from .frozen import dataclass
 from .hookcall import SubprocessRunner
 from .policy import Policy
 from .report import HookReport
@@ -62,7 +62,7 @@ def _root(caller: type) -> type:
     return next(base for base in reversed(caller.__mro__) if _is_hook_caller(base))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Binding:
     """A name in a module, and the class that it refers to."""
 

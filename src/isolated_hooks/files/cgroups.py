@@ -8,6 +8,7 @@ import functools
 import os
 from collections.abc import Iterator
 
+from ..frozen import dataclass
 from ..sandbox.mounts import mounted
 
 __all__ = ["Hierarchy", "own_limits"]
@@ -28,7 +29,7 @@ _OWN = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Hierarchy:
     """The own cgroup in one hierarchy.
 

@@ -7,13 +7,13 @@ other programs obey first, and say where we stopped.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 
+from ..frozen import dataclass
 from ..text import visible
 
 __all__ = ["Listing", "TreeChanges", "changes_between", "changes_over", "list_tree"]
@@ -40,7 +40,7 @@ _OPAQUE = b"user.overlay.opaque"
 State = tuple[object, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Listing:
     """What was in a tree at one moment.
 
@@ -54,7 +54,7 @@ class Listing:
     cut: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class TreeChanges:
     """What a hook changed in a source tree. The names are escaped; what other programs obey comes first.
 

@@ -10,9 +10,21 @@ import select
 import stat
 import sys
 import time
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
-__all__ = ["DocumentError", "parse_toml", "read_document"]
+__all__ = ["DocumentError", "loads_toml", "parse_toml", "read_document"]
+
+# A frontend that another interpreter runs has no tomli there, and reads no document. We look for it once, and before
+# any hook: a hook could put a module of this name where the frontend would find it.
+_tomllib: ModuleType | None
+try:
+    if sys.version_info >= (3, 11):
+        import tomllib as _tomllib
+    else:
+        import tomli as _tomllib
+except ImportError:
+    _tomllib = None
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _BLOCK = 1 << 16
@@ -72,17 +84,22 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
     :raises ValueError: it is not UTF-8 or not TOML, nests too deeply, or takes too many steps
     """
-    # Not at the top: a frontend that another interpreter runs has no tomli there, and reads no document.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     _check_steps(data)
     try:
-        return tomllib.loads(data.decode())
+        return loads_toml(data.decode())
     except RecursionError:
         raise DocumentError("nested too deeply for the TOML parser") from None
+
+
+def loads_toml(text: str) -> dict[str, Any]:
+    """Parse a TOML document of the operator's, without a bound.
+
+    :raises ImportError: this interpreter is older than Python 3.11, and has no tomli
+    :raises ValueError: it is not TOML
+    """
+    if _tomllib is None:
+        raise ModuleNotFoundError("No module named 'tomli'", name="tomli")
+    return cast("dict[str, Any]", _tomllib.loads(text))
 
 
 def _check_steps(data: bytes) -> None:

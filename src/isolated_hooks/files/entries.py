@@ -7,7 +7,6 @@ error of the operating system there, so each becomes an :class:`UntrustedResultE
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import os
 import secrets
@@ -15,6 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from ..errors import UntrustedResultError
+from ..frozen import dataclass
 from ..text import is_visible
 
 __all__ = [
@@ -39,7 +39,7 @@ _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class OpenFile:
     """An open regular file from a hostile directory.
 

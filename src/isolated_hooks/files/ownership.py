@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import stat
+
+from ..frozen import dataclass
 
 __all__ = ["Owners", "give_back", "survey"]
 
@@ -17,7 +18,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # another process has remove
 _known: dict[tuple[str, int, int], _Pairs] = {}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Owners:
     """The owners of the files in some trees.
 

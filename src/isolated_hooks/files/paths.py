@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
+from ..frozen import dataclass
 from .gitindex import tracked
 from .listing import links_of, named_near, private_beneath, private_near
 from .programs import needs_of_programs
@@ -18,7 +18,7 @@ Kind = Literal["file", "directory", "link", "device", "other"]
 _MAX_LINKS = 40  # the kernel's limit, path_resolution(7)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Repositories:
     """The repositories of git that a tree contains.
 

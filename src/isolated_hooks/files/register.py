@@ -15,7 +15,6 @@ register, everything works, but no later call removes what a killed process has 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import functools
 import json
@@ -25,6 +24,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+from ..frozen import dataclass
 from .paths import is_within
 
 __all__ = ["Record", "Registration", "abandoned", "holds_register", "live", "this_boot"]
@@ -38,7 +38,7 @@ _TRIES = 100
 _PARENTS = ("/run/user/{}", "/dev/shm", "/run", "/tmp", "/var/tmp")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Record:
     """What a process has written down.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 
 from ..errors import UntrustedResultError
+from ..frozen import dataclass
 from .paths import Repositories
 from .trees import open_own_directory
 
@@ -37,7 +37,7 @@ _LINK = "-> "
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Listing:
     inode: int
     changed: int

@@ -7,6 +7,7 @@ that the operator named in the tree stay usable: the programs get copies, made b
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -177,14 +178,21 @@ class Guarded(Restoring):
 
 
 def check_packages(trees: Trees, names: Collection[str]) -> None:
-    """Refuse to go on if a hook could change a package that this process runs.
+    """Refuse to go on if a hook could change a package that this process runs, or has run in a sandbox.
 
-    :raises PolicyError: one of the imported packages lies in one of the trees
+    :raises PolicyError: one of the packages lies in one of the trees
     """
     for name in names:
-        origin = getattr(sys.modules.get(name), "__file__", None)
+        origin = _origin(name)
         if origin is not None and trees.steer(os.path.abspath(origin)):
             raise PolicyError(
                 f"{visible(origin)!r}, which runs outside of the sandbox, lies in a source tree, where a hook could "
                 "change it. Remedy: install it, or move it out of the source tree"
             )
+
+
+def _origin(name: str) -> str | None:
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__file__", None)
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else spec.origin

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..frozen import dataclass
 from ..plan import Identity, Plan
 from ..protections import ProtectionStatus
 
 __all__ = ["Availability", "Launcher"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Availability:
     """Whether a launcher works on this host.
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..files.paths import is_within
+from ..frozen import dataclass
 from ..policy import Policy
 from ..policy.limits import parse_limit
 from .hints import Cause, Hint
@@ -21,7 +22,7 @@ from .hints import Cause, Hint
 __all__ = ["Allowances", "Judge", "Line", "policy_with"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Allowances:
     """What the operator's flags allow to try.
 
@@ -39,7 +40,7 @@ class Allowances:
     credentials: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Line:
     """One value of a key of the policy.
 
@@ -82,7 +83,7 @@ _KEYS: Mapping[Cause, str] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Judge:
     """Decides about candidates.
 

@@ -6,7 +6,6 @@ only ask whether it exists, and of a secret place not even that.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import socket
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..frozen import dataclass
 from ..plan import Plan
 from ..plan.toolchains import CREDENTIAL_NAMES, SHARED_NAMES
 from ..sandbox.landlock import READ, WRITE
@@ -36,7 +36,7 @@ _MOST_LEVELS = 40
 _CODE = frozenset((".git", "bin", "sbin", "site-packages", "dist-packages", "node_modules"))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Outside:
     """What lies outside, and how much of it the hook sees.
 
@@ -146,7 +146,7 @@ class Outside:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Evidence:
     """Everything from which the hints follow.
 

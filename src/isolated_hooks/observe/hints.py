@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 
+from ..frozen import dataclass
 from ..text import visible
 
 __all__ = ["Cause", "Finding", "Hint", "hints_of"]
@@ -52,7 +53,7 @@ class Cause(enum.Enum):
     FORBIDDEN = "forbidden"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One observation.
 
@@ -70,7 +71,7 @@ class Finding:
     count: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Hint:
     """A sentence about a failure, and the line that would allow what was missing.
 
@@ -94,7 +95,7 @@ class Hint:
     count: int = 0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row:
     """How one kind is told. ``{what}`` and ``{value}`` are the parts of the finding.
 

@@ -5,9 +5,9 @@ Pure: the caller says how to build. Each build is a new one, in a view of the tr
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+from ..frozen import dataclass
 from ..policy import Policy
 from ..text import visible
 from .candidates import Judge, Line, policy_with, toml_value
@@ -23,7 +23,7 @@ _MOST_REFUSED = 20
 _LONGEST = 400
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Outcome:
     """How one build ended.
 
@@ -39,7 +39,7 @@ class Outcome:
     others: tuple[tuple[str, Hint], ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Learned:
     """What the search has found.
 

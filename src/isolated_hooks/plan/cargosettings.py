@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..files.documents import loads_toml
 from ..files.paths import Filesystem, is_within, resolve
 from .credentials import holds_credentials
 from .environ import looks_secret
@@ -41,17 +41,9 @@ def cargo_settings(
 
 def parsed(text: str) -> dict[str, Any]:
     """Return a TOML document, or an empty one if the text is none or this interpreter cannot read it."""
-    # Only here: most callers have no such file, and an interpreter without tomllib may have no tomli either.
     try:
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            import tomli as tomllib
-    except ImportError:
-        return {}
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError):
+        return loads_toml(text)
+    except (ImportError, ValueError, RecursionError):
         return {}
 
 

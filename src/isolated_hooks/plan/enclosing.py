@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..frozen import dataclass
 from ..text import visible
 from .git import alternates, git_directory, top_of, worktree_of
 from .view import SCRATCH
@@ -27,7 +28,7 @@ _TOO_WIDE = ("/etc", "/home", "/opt", "/proc", "/root", "/srv", "/sys", "/usr", 
 _SYSTEM = ("/etc", "/proc", "/sys")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Enclosing:
     """A repository.
 

@@ -35,6 +35,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from ..frozen import dataclass
 from ..policy import Policy
 from ..sandbox.environ import digest, matches
 from . import wayout
@@ -68,7 +69,7 @@ def looks_secret(name: str) -> bool:
     return any(part in upper for part in SECRET_PARTS) or not SECRET_WORDS.isdisjoint(_NOT_A_WORD.split(upper))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Decision:
     """The decision about an ambient variable.
 
@@ -80,7 +81,7 @@ class Decision:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class EnvironRules:
     """The rules for the environment of one hook call.
 

@@ -9,7 +9,6 @@ configuration still counts for more.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import re
@@ -17,6 +16,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 
 from ..files.paths import Filesystem, resolve
+from ..frozen import dataclass
 from ..text import visible
 from .credentials import holds_credentials
 from .git import top_of
@@ -34,7 +34,7 @@ _MOST_VARIABLES = 256
 _ALWAYS = (("safe.directory", "*"), ("core.checkStat", "minimal"))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class GitSettings:
     """What a hook gets.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Collection
 from typing import Any
 
 from ..files.ownership import Owners
+from ..frozen import dataclass
 
 __all__ = ["Identity", "Nproc", "Traits", "choose_identity"]
 
@@ -36,7 +36,7 @@ class Nproc(enum.Enum):
         return self in (Nproc.NAMESPACE, Nproc.UID)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Traits:
     """The properties of an identity. Code asks for these traits and never compares identities.
 

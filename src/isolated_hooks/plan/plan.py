@@ -10,6 +10,7 @@ from typing import Any
 from ..files.cgroups import Hierarchy
 from ..files.ownership import Owners
 from ..files.paths import Filesystem, Repositories, is_within
+from ..frozen import dataclass
 from ..policy import Policy
 from ..policy.limits import LIMITS
 from ..protections import Protection, ProtectionState
@@ -22,7 +23,7 @@ from .identities import Identity
 __all__ = ["Discarded", "Layout", "Plan", "Situation", "Stage"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Layout:
     """The paths in a workspace that a plan uses.
 
@@ -40,7 +41,7 @@ class Layout:
     nothing: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Discarded:
     """What takes the place of a source tree whose changes are discarded.
 
@@ -57,7 +58,7 @@ class Discarded:
         return f"{self.path}/upper" if self.overlay else self.path
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Situation:
     """The facts about the host and the frontend that the planner needs.
 
@@ -99,7 +100,7 @@ class Situation:
     cgroups: tuple[Hierarchy, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Stage:
     """An output directory, and the empty directory that the hook writes into instead.
 
@@ -113,7 +114,7 @@ class Stage:
     staging: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Plan:
     """The work of the child. Immutable; the child gets it by :meth:`to_wire`, people by :meth:`describe`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from ..errors import PolicyError
 from ..files.documents import DocumentError, parse_toml, read_document
+from ..frozen import dataclass
 from ..text import visible
 from . import checks
 from .keys import KEYS
@@ -28,7 +28,7 @@ _TABLE = "tool.isolated-hooks"
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PolicyFile:
     """The policies of a policy file.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
+from ..frozen import dataclass
 from . import checks
 
 __all__ = ["ALL", "PRIVATE", "Host", "network", "parse_host"]
@@ -27,7 +27,7 @@ _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _MOST = 1000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Host:
     """One host and port that hooks may reach.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..frozen import dataclass
 from ..protections import ROWS, Protection, ProtectionState
 from . import checks, hostauth, hosts
 from .limits import Limits, limit_values
@@ -67,7 +67,7 @@ def _check_required(label: str, value: object) -> frozenset[Protection]:
     return DEFAULT_REQUIRE | checks.protections(label, value)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """The row of one key of a policy.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable, Mapping
 
+from ..frozen import dataclass
 from . import checks
 from .option import Option
 
@@ -36,7 +36,7 @@ class Unit(enum.Enum):
     NUMBER = "number"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Limit:
     """The row of one limit. Its default is in :class:`Limits`.
 
@@ -139,7 +139,7 @@ LIMITS: Mapping[str, Limit] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """The resources that one hook call may use. ``None`` means no limit.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from ..frozen import dataclass
 
 __all__ = ["Option"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Option:
     """An option of every command that runs hooks.
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from ..frozen import dataclass
 from ..protections import ROWS, Protection, ProtectionState
 from . import checks
 from .hostauth import HostAuth, check_named, parse_auth
@@ -21,7 +22,7 @@ Repository = Literal["show", "hide"]
 _NO_OTHER_LIMITS = Limits()
 
 
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False)
 class Policy:
     """What a hook may see, write, reach and use, and which protections have to hold before it runs.
 

@@ -7,7 +7,6 @@ a hook meant. We keep texts for people, but cut them and make them visible; we v
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any
 from ..errors import UntrustedResultError
 from ..files.entries import open_file
 from ..files.trees import remove_tree
+from ..frozen import dataclass
 from ..policy import HOOKS
 from ..text import visible
 from .artefacts import vet_dist_info_name, vet_sdist_name, vet_wheel_name
@@ -47,7 +47,7 @@ _FEATURE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Output:
     """The vetted answer of one hook.
 

@@ -8,7 +8,6 @@ attributes. Errors of the destination (``OSError``, for instance a full disk) pa
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import math
 import os
@@ -30,6 +29,7 @@ from ..files.entries import (
     temporary_name,
 )
 from ..files.trees import remove_tree
+from ..frozen import dataclass
 from .names import DIST_INFO, split_project
 
 __all__ = [
@@ -56,7 +56,7 @@ Check = Callable[[int, str], None]
 """Checks the content of an artefact, given its descriptor and name. It raises :class:`UntrustedResultError`."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Artefact:
     """An exported file or directory.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from ..files.changes import TreeChanges
+from ..frozen import dataclass
 
 __all__ = ["Details", "Usage"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Usage:
     """What all processes of a sandbox used together, getrusage(2).
 
@@ -25,7 +25,7 @@ class Usage:
     max_rss: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Details:
     """The details of one hook.
 

@@ -8,7 +8,6 @@ a mount namespace the comparison alone holds: then the call fails.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import stat
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import UntrustedResultError
 from ..files.paths import is_within
+from ..frozen import dataclass
 
 __all__ = ["Kept", "check_kept", "exported_in", "remember", "snapshot"]
 
@@ -59,7 +59,7 @@ def exported_in(trees: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if _is_plain(path))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Kept:
     """The state of an artefact at one moment.
 

@@ -6,7 +6,6 @@ hook. If neither names the project, we do not know it, and compare no names.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import re
@@ -16,6 +15,7 @@ from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel
 
 from ..errors import UntrustedResultError
 from ..files.documents import parse_toml
+from ..frozen import dataclass
 from .archives.rules import MAX_DOCUMENT, read_identity
 from .names import DIST_INFO, Project, split_project
 
@@ -26,7 +26,7 @@ _MAX_PYPROJECT = 512 << 10
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Expected:
     """The project as we know it before a hook runs.
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..files.paths import RealFilesystem
-from ..observe.hints import Hint
+from ..frozen import dataclass
+from ..observe.causes import findings_of, hosts_asked
+from ..observe.denials import denied_findings, left_out
+from ..observe.evidence import evidence_of
+from ..observe.hints import Cause, Hint, hints_of
+from ..observe.rendering import rendered
 from ..plan import Plan
 from ..report import Connection
 from ..text import visible
@@ -21,7 +27,7 @@ LOGGER = "isolated_hooks.hints"
 _OUTPUTS = ("output", "stderr", "context")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Explanation:
     """What the sandbox had to do with a call.
 
@@ -61,15 +67,6 @@ def explained(
     failed = failed and status.get("state") != "failed" and bool(status.get("code") or limit)
     if not (failed or plan.observed):
         return Explanation()
-    # Only here: a call that succeeds does not pay for these.
-    import logging
-
-    from ..observe.causes import findings_of, hosts_asked
-    from ..observe.denials import denied_findings, left_out
-    from ..observe.evidence import evidence_of
-    from ..observe.hints import Cause, hints_of
-    from ..observe.rendering import rendered
-
     outside = RealFilesystem(), os.path.expanduser("~"), os.environ
     named = {(host.name, host.port) for host in plan.policy.hosts}
     asked = [(c.host, c.port) for c in connections if c.port and not c.allowed and (c.host, c.port) not in named]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
+from ..frozen import dataclass
 from ..plan import Identity
 from ..plan.identities import Nproc
 from ..policy.limits import LIMITS, WATCHER, Limits
@@ -12,7 +12,7 @@ from ..policy.limits import LIMITS, WATCHER, Limits
 __all__ = ["Means", "means_of"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Means:
     """How a limit is kept on a host.
 

@@ -24,6 +24,7 @@ from ..files.register import holds_register
 from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
+from ..network.proxy import Proxy
 from ..plan import Identity, Layout, Plan, Situation
 from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
@@ -37,7 +38,7 @@ from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
 from ..results.details import Details
 from ..text import visible
-from . import trial
+from . import preloaded, trial  # noqa: F401 - preloaded: a call imports nothing
 from .discard import DiscardedTree, DiscardedTrees
 from .explaining import explained, limit_of, output_of
 from .failures import KILLED, failure_of, is_cut_short
@@ -309,8 +310,6 @@ class Run:
         if not self.policy.hosts:
             self.start(command)
             return
-        from ..network.proxy import Proxy  # only here: no other call needs it
-
         auths = self.policy.auths
         with Proxy(self.policy.hosts, workspace.path, os.environ, auths=auths, sees=plan.sees) as proxy:
             try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..frozen import dataclass
 from ..protections import Protection
 from .promises import KINDS, Promise
 from .world.world import TEXT, World
@@ -30,7 +31,7 @@ Arguments = Callable[[World], dict[str, Any]]
 Verdict = Callable[[World, Any], bool]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Attack:
     """One attack: a probe of the backend, its arguments, and a verdict from outside.
 

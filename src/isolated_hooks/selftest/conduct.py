@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ import pyproject_hooks
 
 from ..caller import IsolatedHookCaller
 from ..errors import IsolatedHooksError
+from ..frozen import dataclass
 from ..hookcall import SubprocessRunner
 from ..policy import HOOKS, Policy
 from ..report import HookReport
@@ -25,7 +25,7 @@ __all__ = ["HOOKS", "Outcome", "UntriedError", "call_hook", "conduct"]
 _EVIDENCE = b"isolated-hooks-evidence: "
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Outcome:
     """The outcome of a run.
 

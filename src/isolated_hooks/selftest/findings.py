@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
 
+from ..frozen import dataclass
 from ..protections import Protection, ProtectionState
 from ..report import HookReport
 from .attack import Attack
@@ -25,7 +25,7 @@ class Result(enum.Enum):
     UNTRIED = "untried"  # only root can try it
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Finding:
     """The result of one attack.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from ..frozen import dataclass
 from ..protections import Promise, Protection
 
 __all__ = ["KINDS", "Kind", "Promise"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Kind:
     """A kind of attack.
 

@@ -219,13 +219,16 @@ def test_explain_and_doctor_say_which_hosts(tmp_path: Path) -> None:
     assert document["protections"]["network"]["state"] == "active"
 
 
-def test_what_names_no_host_starts_and_loads_no_proxy(tmp_path: Path) -> None:
+def test_what_names_no_host_starts_no_proxy(tmp_path: Path) -> None:
+    """The frontend's half of the proxy is imported all the same: nothing is imported after the first hook."""
     code = """
 import subprocess, sys
+import isolated_hooks.run.run
 from isolated_hooks import Policy
 from isolated_hooks.run.command import run_command
+isolated_hooks.run.run.Proxy = None
 report = run_command(["true"], sys.argv[1], Policy(), lambda command: subprocess.run(command, check=False))
-print(report.returncode, report.connections, [m for m in sys.modules if m.startswith("isolated_hooks.network")])
+print(report.returncode, report.connections, [m for m in sys.modules if m.startswith("isolated_hooks.network.serving")])
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path

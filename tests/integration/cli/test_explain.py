@@ -37,6 +37,7 @@ def hook(event, arguments):
 
 sys.dont_write_bytecode = True
 sys.addaudithook(hook)
+import isolated_hooks.cli.explain  # which looks up functions of the C library
 from isolated_hooks.cli import main
 armed = True
 try:

@@ -25,7 +25,8 @@ BACKEND = pathlib.Path("selftest/backend")
 # From the bottom up: a module imports only from floors beneath its own. A room stands for all modules of its folder,
 # which may import each other, but not in a circle.
 LAYERS = (
-    "sandbox text protections startup",
+    "frozen",
+    "sandbox text protections startup lazily",
     "errors outputfilter",
     "files",
     "policy",
@@ -440,6 +441,38 @@ def test_on_another_platform_nothing_is_left_behind(tmp_path: pathlib.Path) -> N
 PROMISED = """IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Policy Protection ProtectionState IsolatedHooksError
     PolicyError SandboxUnavailableError SandboxSetupError HookProcessError HookTimeoutError HookKilledError
     UntrustedResultError IsolationDegradedWarning HookReport""".split()
+
+
+def test_the_package_imports_its_modules_when_they_are_used() -> None:
+    printed = run(
+        """
+        import sys
+        import isolated_hooks
+        def ours():
+            return sorted(name for name in sys.modules if name.startswith("isolated_hooks."))
+        print(*ours(), "pyproject_hooks" in sys.modules, "packaging" in sys.modules)
+        print({*isolated_hooks.__all__} <= {*dir(isolated_hooks)}, hasattr(isolated_hooks, "nothing"))
+        from isolated_hooks import IsolatedHookCaller
+        print(*ours(), "packaging" in sys.modules)
+        IsolatedHookCaller(".", "backend")
+        print("isolated_hooks.run.hook" in sys.modules, isolated_hooks.policy.Policy is isolated_hooks.Policy)
+        """
+    )
+    first, names, second, last = printed.splitlines()
+    assert first == "isolated_hooks.lazily isolated_hooks.startup False False"
+    assert names == "True False"
+    assert second == "isolated_hooks.caller isolated_hooks.lazily isolated_hooks.startup False"
+    assert last == "True True"
+
+
+def test_the_lazy_names_are_those_that_are_exported() -> None:
+    """Type checkers read the imports, and Python the table: they name the same."""
+    block = next(n for n in tree_of("__init__").body if isinstance(n, ast.If))
+    seen = {(alias.name, n.module) for n in block.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    assert seen == {*isolated_hooks._HOMES.items()}
+    assert sorted(isolated_hooks._HOMES) == sorted(isolated_hooks.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = isolated_hooks.nothing
 
 
 def test_what_is_promised_is_exported() -> None:

@@ -29,7 +29,7 @@ def _started_as(program: str, interrupted_at: str) -> subprocess.CompletedProces
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("module", ["isolated_hooks.caller", "isolated_hooks.swapping", "isolated_hooks.cli"])
+@pytest.mark.parametrize("module", ["isolated_hooks.lazily", "isolated_hooks.errors", "isolated_hooks.cli"])
 def test_an_interrupt_during_the_import_ends_the_command_silently(module: str) -> None:
     done = _started_as("/usr/bin/isolated-hooks", module)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
@@ -43,7 +43,7 @@ def test_an_interrupt_during_the_import_of_a_command_is_reported() -> None:
 
 
 def test_the_interrupts_of_another_program_stay_unchanged() -> None:
-    assert "KeyboardInterrupt" in _started_as("/usr/bin/other", "isolated_hooks.caller").stderr
+    assert "KeyboardInterrupt" in _started_as("/usr/bin/other", "isolated_hooks.lazily").stderr
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:

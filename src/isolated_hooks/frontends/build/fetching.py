@@ -8,7 +8,6 @@ sdists. uv offers no means to replace its hook caller, so this module tells uv t
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import os
@@ -21,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from build import _ctx
 
 from ...files.steered import recorded_trees
+from ...frozen import dataclass
 from ...policy import Policy
 from ...report import HookReport
 from ...text import visible
@@ -36,7 +36,7 @@ from .unpacking import INTERPRETER, TREE
 __all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Request:
     """An order to fetch requirements.
 

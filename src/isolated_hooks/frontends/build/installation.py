@@ -7,11 +7,11 @@ of the environment does not run, neither inside the sandbox nor outside.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sysconfig
 from collections.abc import Mapping
 
-import installer
 from build import BuildException
 
 from ...policy import Policy
@@ -19,6 +19,12 @@ from ..inside import run_script
 from . import unpacking
 
 __all__ = ["RequirementsError", "install", "scheme_of"]
+
+# The package runs only inside. We find it before any hook: a hook could put one of this name before it.
+_installer = importlib.util.find_spec("installer")
+if _installer is None or _installer.origin is None:
+    raise ModuleNotFoundError("No module named 'installer'", name="installer")
+_INSTALLER = os.path.dirname(os.path.abspath(_installer.origin))
 
 
 class RequirementsError(BuildException):
@@ -37,10 +43,9 @@ def install(directory: str, environment: str, policy: Policy) -> None:
     :raises RequirementsError: the contents cannot be unpacked
     :raises SandboxUnavailableError, SandboxSetupError: as :class:`~isolated_hooks.IsolatedRunner`
     """
-    library = os.path.dirname(os.path.abspath(installer.__file__))
     script = os.path.abspath(unpacking.__file__)
-    order = {"library": os.path.dirname(library), "directory": directory, "scheme": scheme_of(environment)}
-    problem = run_script(script, order, environment, policy, reads=(directory, library))
+    order = {"library": os.path.dirname(_INSTALLER), "directory": directory, "scheme": scheme_of(environment)}
+    problem = run_script(script, order, environment, policy, reads=(directory, _INSTALLER))
     if problem is not None:
         raise RequirementsError(f"cannot install the build requirements: {problem}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from ...errors import PolicyError
 from ...files.steered import recorded_trees
+from ...frozen import dataclass
 from ...policy import Policy
 from ...report import HookReport
 from ...text import visible
@@ -32,7 +32,7 @@ __all__ = ["Outcome", "embedded", "pip_command", "run"]
 _PACKAGES = ("isolated_hooks", "packaging", "pyproject_hooks")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Outcome:
     """The result of a command.
 

@@ -6,7 +6,6 @@ it sees no process outside its sandbox.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import tempfile
@@ -16,12 +15,13 @@ from typing import Any, cast
 
 from ... import errors
 from ...errors import IsolatedHooksError
+from ...frozen import dataclass
 from ...report import HookReport
 
 __all__ = ["Problem", "Record", "Records", "add_record"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Problem:
     """An error of this package with which a hook call failed, in any pip of the command.
 
@@ -39,7 +39,7 @@ class Problem:
         return cast(IsolatedHooksError, kind.__new__(kind, text))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Record:
     """The hooks and errors of one pip, or of all pips of a command.
 

@@ -8,7 +8,6 @@ record ends the file.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 import struct
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...errors import UntrustedResultError
+from ...frozen import dataclass
 from .rules import MAX_DOCUMENT, MAX_MEMBERS, Budget, Names, read_exactly
 
 __all__ = ["ZipArchive", "ZipMember"]
@@ -38,7 +38,7 @@ _FULL = 0xFFFFFFFF
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ZipMember:
     """One member, as the central directory describes it.
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 __all__ = ["fast", "first_fast"]
 
@@ -40,5 +41,7 @@ def _nightly(case: Any) -> Any:
 
 
 def _marked(case: Any, mark: pytest.MarkDecorator) -> Any:
+    if isinstance(case, ParameterSet):
+        return pytest.param(*case.values, marks=(*case.marks, mark), id=case.id)
     values = case if isinstance(case, tuple) else (case,)
     return pytest.param(*values, marks=mark)

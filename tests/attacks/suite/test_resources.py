@@ -169,6 +169,7 @@ def test_j04_output_without_end(place: Place, tier: str) -> None:
     assert ended(place, "say_much", limits={"log_size": _MIB}, size=20 * _MIB) == ("log_size", _MIB)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", first_fast(["wall_time", "idle_time"]))
 def test_j05_silence(place: Place, tier: str, limit: str) -> None:
     assert attack(place, "be_silent", seconds=2) == "done"

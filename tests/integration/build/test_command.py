@@ -286,6 +286,7 @@ def look(options: list[str], places: list[str], tmp_path: Path, **environ: str) 
     return told
 
 
+@pytest.mark.slow
 def test_options_make_the_policy(places: list[str], tmp_path: Path) -> None:
     told = look([], places, tmp_path, OURS_A="1", OURS_B="2", CFLAGS="-O1")
     assert told["seen"] == dict.fromkeys(places, False)
@@ -307,6 +308,7 @@ def test_the_network_is_given_where_it_is_asked_for(tmp_path: Path) -> None:
     assert look(["--network"], [], tmp_path)["links"] == len(socket.if_nameindex())
 
 
+@pytest.mark.slow
 def test_a_file_makes_the_policy_and_options_add_to_it(places: list[str], tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(
         f'[tool.isolated-hooks]\nexpose = ["{places[0]}"]\n'
@@ -414,7 +416,7 @@ def build_sdist(sdist_directory, config_settings=None):
 """
 
 
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("given", first_fast([False, True]))
 def test_an_sdist_that_unpacks_to_other_places_is_not_unpacked(given: bool, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=_SLIPPING)
     unpacked = tmp_path / "unpacked" / "here"

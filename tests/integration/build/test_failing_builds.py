@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.brokenprojects import BROKEN, Broken
+from support.lanes import first_fast
 from support.projects import WHEEL, caller, cannot_run, command, write_project
 from support.repository import ROOT
 
@@ -79,7 +80,9 @@ def test_the_first_hint_mends_the_build(name: str, tmp_path: Path, port: int) ->
 
 @pytest.mark.parametrize(
     "code",
-    ("x = = 1", "raise KeyError('NO_SUCH_NAME')", "import subprocess; subprocess.check_call(['no-such-compiler'])"),
+    first_fast(
+        ("x = = 1", "raise KeyError('NO_SUCH_NAME')", "import subprocess; subprocess.check_call(['no-such-compiler'])")
+    ),
 )
 def test_a_failure_of_its_own_has_no_hint(code: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=f"def build_wheel(*args):\n    {code}\n")
@@ -90,7 +93,7 @@ def test_a_failure_of_its_own_has_no_hint(code: str, tmp_path: Path) -> None:
     assert "CI_COMMIT_TAG" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ("build", "run"))
+@pytest.mark.parametrize("name", first_fast(("build", "run")))
 def test_a_limit_that_ended_a_hook_is_raised_by_the_line_of_the_hint(name: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="import time\ntime.sleep(20)\n")
     if name == "build":

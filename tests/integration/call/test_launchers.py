@@ -93,6 +93,7 @@ def test_explain_and_the_doctor_work_with_each_launcher(tmp_path: Path, launcher
     assert re.search(r"^native +available", table, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_not_installed_is_a_configuration_error(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     with pytest.raises(PolicyError, match=r"'firecracker' is not installed; there are: native, bubblewrap"):
@@ -163,11 +164,13 @@ def test_a_bwrap_in_path_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("bubblewrap")
 @pytest.mark.parametrize(
     ("script", "message"),
-    [
-        ("echo 'bwrap: nothing works here' >&2; exit 1", "nothing works here"),
-        # This program ignores all its options, and starts the command.
-        ('while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "a look at what bubblewrap made"),
-    ],
+    first_fast(
+        [
+            ("echo 'bwrap: nothing works here' >&2; exit 1", "nothing works here"),
+            # This program ignores all its options, and starts the command.
+            ('while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "a look at what bubblewrap made"),
+        ]
+    ),
 )
 def test_a_bwrap_that_fails_or_ignores_options_runs_no_hook(
     tmp_path: Path, places: Callable[..., None], script: str, message: str

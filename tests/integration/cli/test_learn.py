@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.brokenprojects import BROKEN
+from support.lanes import first_fast
 from support.projects import cannot_run, command, contents, write_project
 
 from isolated_hooks.files.documents import parse_toml
@@ -108,6 +109,7 @@ def test_the_printed_policy_mends_the_build(name: str, flags: str, tmp_path: Pat
         assert command("build", "-nw", "--config", policy, project, environ=given).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_host_takes_a_flag_and_is_then_the_only_one(served: tuple[int, list[str]], tmp_path: Path) -> None:
     port, asked = served
     code = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/x', timeout=5).read()"
@@ -125,7 +127,7 @@ def test_a_host_takes_a_flag_and_is_then_the_only_one(served: tuple[int, list[st
     assert {*asked} == {"/x"}
 
 
-@pytest.mark.parametrize("action", ("step()", "try: step()\n        except OSError: pass"))
+@pytest.mark.parametrize("action", first_fast(("step()", "try: step()\n        except OSError: pass")))
 def test_a_hostile_package_gets_nothing(action: str, served: tuple[int, list[str]], tmp_path: Path) -> None:
     """Neither if it fails without what it asks for, nor if it goes on."""
     port, asked = served
@@ -156,6 +158,7 @@ def test_a_project_that_builds_needs_nothing(tmp_path: Path) -> None:
     assert "(1 run)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_failure_of_its_own_is_not_mended(tmp_path: Path) -> None:
     done = learn(
         write_project(tmp_path / "project", extra="def build_wheel(*args):\n    raise KeyError('x')\n"), tmp_path
@@ -165,6 +168,7 @@ def test_a_failure_of_its_own_is_not_mended(tmp_path: Path) -> None:
     assert all(line.startswith("#") for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_the_output_is_whole_or_not_there(tmp_path: Path) -> None:
     project, path = write_project(tmp_path / "project"), tmp_path / "policy.toml"
     done = learn(project, tmp_path, "--output", path)

@@ -32,8 +32,8 @@ def run(*arguments: str | Path, cwd: Path, **options: Any) -> subprocess.Complet
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change owners")
-@pytest.mark.parametrize("launcher", ["native", "bubblewrap"])
-@pytest.mark.parametrize("owners", [(60997,), (60997, 60998)])
+@pytest.mark.parametrize("launcher", first_fast(["native", "bubblewrap"]))
+@pytest.mark.parametrize("owners", [(60997,), pytest.param((60997, 60998), marks=pytest.mark.slow)])
 def test_the_first_call_of_a_process_has_a_tree_of_others(launcher: str, owners: tuple[int, ...], work: Path) -> None:
     """The trial of the host comes before it, under the identity for these owners. Later calls need no trial."""
     for owner in owners:
@@ -250,7 +250,7 @@ def started(script: str, work: Path, tmp_path: Path) -> Iterator[tuple[subproces
         process.stdout.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", first_fast([signal.SIGTERM, signal.SIGKILL, signal.SIGHUP]))
 def test_a_signal_to_the_program_ends_everything(number: int, work: Path, tmp_path: Path) -> None:
     with started("trap '' TERM HUP INT; echo up; while :; do sleep 600; done", work, tmp_path) as (process, temporary):
         process.send_signal(number)

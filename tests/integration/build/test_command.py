@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.each import each
 from support.lanes import fast, first_fast
 from support.projects import (
     SDIST,
@@ -26,6 +27,7 @@ from support.projects import (
     write_project,
 )
 from support.repository import FIXTURES
+from support.together import commands
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -334,34 +336,36 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
     assert told["links"] == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    first_fast(
-        [
-            (["--config", "missing.toml"], "missing.toml: cannot be read"),
-            (["--package", "example"], "add --config FILE"),
-            (["--config", "wrong.toml"], "nettwork"),
-            (["--config", "type.toml"], "network"),
-            (["--config", "notes.txt"], "not valid TOML"),
-            (["--source", "elsewhere"], "--source"),
-            (["--time-limit", "-1"], "--time-limit: expected a positive number of seconds up to 2147483647, got -1"),
-            (["--time-limit", "soon"], "--time-limit"),
-            (["--expose", "missing"], "does not exist"),
-            (["--env-keep", "=A"], "env_keep"),
-        ],
-        3,
-    ),
-)
-def test_a_wrong_policy_is_a_usage_error(options: list[str], said: str, tmp_path: Path) -> None:
+#: Wrong options, with what the error says.
+WRONG = {
+    ("--config", "missing.toml"): "missing.toml: cannot be read",
+    ("--package", "example"): "add --config FILE",
+    ("--config", "wrong.toml"): "nettwork",
+    ("--config", "type.toml"): "network",
+    ("--config", "notes.txt"): "not valid TOML",
+    ("--source", "elsewhere"): "--source",
+    ("--time-limit", "-1"): "--time-limit: expected a positive number of seconds up to 2147483647, got -1",
+    ("--time-limit", "soon"): "--time-limit",
+    ("--expose", "missing"): "does not exist",
+    ("--env-keep", "=A"): "env_keep",
+}
+
+
+def test_a_wrong_policy_is_a_usage_error(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="tell(imported=True)")
     (tmp_path / "wrong.toml").write_text("nettwork = true\n")
     (tmp_path / "type.toml").write_text('network = "yes"\n')
     (tmp_path / "notes.txt").write_text("not = = toml")
     with nothing_left(tmp_path):
-        done = command("build", "-nw", *options, "project", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+        ended = commands([("build", "-nw", *options, "project") for options in WRONG], tmp_path)
+
+    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert WRONG[options] in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+    each(zip(WRONG, ended, strict=True), check)
     assert facts(project) == []
     assert not (project / "dist").exists()
 

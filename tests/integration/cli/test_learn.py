@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from support.brokenprojects import BROKEN
+from support.each import each
 from support.lanes import first_fast
-from support.projects import cannot_run, command, contents, write_project
+from support.projects import cannot_run, command, contents, facts, write_project
+from support.together import commands
 
 from isolated_hooks.files.documents import parse_toml
 
@@ -182,26 +184,33 @@ def test_the_output_is_whole_or_not_there(tmp_path: Path) -> None:
     assert parse_toml(path.read_bytes()) == EMPTY
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    (
-        (("--max-runs", "0"), "expected a number from 1 to 50, got '0'"),
-        (("--max-runs", "x"), "expected a number from 1 to 50"),
-        (("--outdir", "x"), "--outdir: not allowed with learn"),
-        (("--source", "read-write"), "--source: expected discard"),
-        (("--allow-host", "*.example.org:443"), "there are no wildcards"),
-        (("--allow-host", "example.org"), "--allow-host"),
-        (("--allow-home", "/usr"), "is not in your home"),
-        (("--allow-write", "/absent/place"), "does not exist"),
-        (("--output", "/absent/place"), "--output"),
-        (("--network", "example.org:99999"), "a port is a number from 1 to 65535"),
-    ),
-)
-def test_bad_input_is_refused_before_any_run(options: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    done = learn(write_project(tmp_path / "project"), tmp_path, *options)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
-    assert "run 1" not in done.stderr
+#: Wrong options, with what the error says.
+WRONG = {
+    ("--max-runs", "0"): "expected a number from 1 to 50, got '0'",
+    ("--max-runs", "x"): "expected a number from 1 to 50",
+    ("--outdir", "x"): "--outdir: not allowed with learn",
+    ("--source", "read-write"): "--source: expected discard",
+    ("--allow-host", "*.example.org:443"): "there are no wildcards",
+    ("--allow-host", "example.org"): "--allow-host",
+    ("--allow-home", "/usr"): "is not in your home",
+    ("--allow-write", "/absent/place"): "does not exist",
+    ("--output", "/absent/place"): "--output",
+    ("--network", "example.org:99999"): "a port is a number from 1 to 65535",
+}
+
+
+def test_bad_input_is_refused_before_any_run(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    ended = commands([("learn", "-nw", *options, project) for options in WRONG], tmp_path)
+
+    def check(case: tuple[tuple[str, ...], Any]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert WRONG[options] in done.stderr, done.stderr
+        assert "run 1" not in done.stderr
+
+    each(zip(WRONG, ended, strict=True), check)
+    assert facts(project) == []
 
 
 def test_a_source_that_is_no_directory_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.each import each
 from support.lanes import first_fast
 from support.projects import CLI, WITH_PYTHON, clean_environ, command, contents, nothing_left, running
+from support.together import commands
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -86,27 +88,29 @@ def test_the_exit_code_of_a_time_limit(work: Path, tmp_path: Path) -> None:
     assert "0.5 seconds" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    first_fast(
-        [
-            ([], "CMD"),
-            (["--"], "CMD"),
-            (["--no-such-option", "--", "touch", "ran"], "--no-such-option"),
-            (["--expose", "missing", "--", "touch", "ran"], "does not exist"),
-            (["--expose", "", "--", "touch", "ran"], "--expose: expected a path"),
-            (["--writable=", "touch", "ran"], "--writable: expected a path"),
-            (["--config", "missing.toml", "--", "touch", "ran"], "missing.toml"),
-        ],
-        3,
-    ),
-)
-def test_a_usage_error(options: list[str], message: str, work: Path, tmp_path: Path) -> None:
+#: Wrong options, with what the error says.
+WRONG = {
+    (): "CMD",
+    ("--",): "CMD",
+    ("--no-such-option", "--", "touch", "ran"): "--no-such-option",
+    ("--expose", "missing", "--", "touch", "ran"): "does not exist",
+    ("--expose", "", "--", "touch", "ran"): "--expose: expected a path",
+    ("--writable=", "touch", "ran"): "--writable: expected a path",
+    ("--config", "missing.toml", "--", "touch", "ran"): "missing.toml",
+}
+
+
+def test_a_usage_error(work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path):
-        done = run(*options, cwd=work)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+        ended = commands([("run", *options) for options in WRONG], work)
+
+    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert WRONG[options] in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+    each(zip(WRONG, ended, strict=True), check)
     assert os.listdir(work) == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.index import Index, serve, write_wheel
-from support.lanes import first_fast
+from support.lanes import fast, first_fast
 from support.projects import CLI, SDIST, WHEEL, command, facts, run_text, write_project
 from support.repository import ROOT
 from support.requirements import write_needy
@@ -217,8 +217,7 @@ def test_pyproject_is_not_read_again_as_a_hook_left_it(name: str, tmp_path: Path
     assert "pyproject.toml" in done.stderr or "build requirement" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["fifo", "link", "zero"])
+@pytest.mark.parametrize("name", fast(["fifo", "link", "zero"], [], slow=["fifo"]))
 def test_constraints_are_those_of_the_start(name: str, index: Index, tmp_path: Path) -> None:
     project = swapping(tmp_path / "project", "constraints.txt", SWAPS[name])
     (project / "pyproject.toml").write_text(

@@ -111,7 +111,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("stream", fast(STREAMS, ["full output", "no stream"], slow=["full errors", "no output"]))
-@pytest.mark.parametrize("command", fast(COMMANDS, ["explain", "doctor", "help"], slow=["run", "build", "pip"]))
+@pytest.mark.parametrize("command", fast(COMMANDS, ["explain", "help"], slow=["doctor", "run", "build"]))
 def test_streams(command: str, stream: str, base: Path) -> None:
     redirection, codes = STREAMS[stream]
     done = ended(f"{line(COMMANDS[command], base)} {redirection}", base, codes=codes)
@@ -251,9 +251,7 @@ DISKS = {
 
 
 @pytest.mark.parametrize("disk", fast(DISKS, ["hardly any space"]))
-@pytest.mark.parametrize(
-    "command", fast([*COMMANDS, "isolated", "selftest in full"], ["build"], slow=["pip", "isolated"])
-)
+@pytest.mark.parametrize("command", fast([*COMMANDS, "isolated", "selftest in full"], ["build"], slow=["isolated"]))
 def test_temporary_files_on_a_full_disk(command: str, disk: str, base: Path) -> None:
     words = {"isolated": "build -w {project}", "selftest in full": "selftest", **COMMANDS}[command]
     mount = f"mount -t tmpfs -o {DISKS[disk]} tmpfs {shlex.quote(str(base / 'small'))}"

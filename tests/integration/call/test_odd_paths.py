@@ -49,7 +49,7 @@ NAMES = {
 _FAST = ("newline", "unicode", "not UTF-8", "colon and comma")
 
 
-@pytest.mark.parametrize("name", fast(NAMES, _FAST))
+@pytest.mark.parametrize("name", fast(NAMES, _FAST, slow=["quotes", "backslash", "hyphen", "dots", "long"]))
 def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     try:
@@ -71,8 +71,7 @@ def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     assert os.listdir(project / "dist") == [SDIST]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", first_fast(["newline", "spaces", "unicode", "not UTF-8"]))
+@pytest.mark.parametrize("name", fast(["newline", "spaces", "unicode", "not UTF-8"], [], slow=["newline", "not UTF-8"]))
 def test_the_commands_work_with_odd_names(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     write_project(directory / "project")

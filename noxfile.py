@@ -35,11 +35,16 @@ def _pytest(session: nox.Session, *arguments: str, markers: str = "", **environ:
 
 
 def _together_and_alone(session: nox.Session, markers: str, *runner: str, **environ: str) -> None:
-    """Run tests in parallel, and then alone those that change the whole host."""
+    """Run tests in parallel, and then alone those that change the whole host: only their files are imported again."""
     command = (sys.executable, "-m", *(runner or ("pytest",)))
-    for more, options in ((_STANDING, ()), ("host_global", ("--numprocesses=0",))):
+    files = () if session.posargs else sorted(_files_with("host_global"))
+    for more, options in ((_STANDING, ()), ("host_global", ("--numprocesses=0", *files))):
         arguments = (*options, "-m", f"({markers}) and {more}", *session.posargs)
         session.run(*command, *arguments, env=environ, external=True, success_codes=[0, 5] if session.posargs else [0])
+
+
+def _files_with(word: str) -> list[str]:
+    return [os.fspath(path) for path in Path("tests").rglob("test_*.py") if word in path.read_text(encoding="utf-8")]
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -28,8 +29,16 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers: more than four wait for each other, because most tests start processes."""
-    return min(len(os.sched_getaffinity(0)), 4)
+    """Return the number of workers: one more than cores, because many tests wait for a process or for a limit's time.
+
+    More than four wait for each other.
+    """
+    return min(len(os.sched_getaffinity(0)) + 1, 4)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the collected tests out of later garbage collections: many tests ask for one, and look at each object."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from _pytest.mark import ParameterSet
 
 __all__ = ["fast", "first_fast"]
+
+_Case = TypeVar("_Case")
 
 
 def first_fast(cases: Iterable[Any], number: int = 1) -> list[Any]:
@@ -18,7 +21,7 @@ def first_fast(cases: Iterable[Any], number: int = 1) -> list[Any]:
     return [case if at < number else _slow(case) for at, case in enumerate(cases)]
 
 
-def fast(cases: Iterable[str], names: Collection[str], *, slow: Collection[str] | None = None) -> list[Any]:
+def fast(cases: Iterable[_Case], names: Collection[_Case], *, slow: Collection[_Case] | None = None) -> list[Any]:
     """Return the cases, with all but the named ones marked ``slow``.
 
     :param names: the cases in the fast lane
@@ -40,5 +43,7 @@ def _nightly(case: Any) -> Any:
 
 
 def _marked(case: Any, mark: pytest.MarkDecorator) -> Any:
+    if isinstance(case, ParameterSet):
+        return pytest.param(*case.values, marks=(*case.marks, mark), id=case.id)
     values = case if isinstance(case, tuple) else (case,)
     return pytest.param(*values, marks=mark)

@@ -6,8 +6,11 @@ Nothing here is remembered, and no error text holds what netrc or the keyring sa
 from __future__ import annotations
 
 import base64
+import importlib.util
+import netrc
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PolicyError
@@ -95,8 +98,6 @@ class _Netrc:
             raise self._problem(auth, f"belongs to user {status.st_uid}", "a file of your own")
 
     def _parse(self, auth: HostAuth, fd: int) -> Mapping[str, tuple[str, str]]:
-        import netrc  # only for a policy that names it
-
         try:
             hosts = netrc.netrc(f"/proc/self/fd/{fd}").hosts
             return {name.lower(): (login or "", password or "") for name, (login, _, password) in hosts.items()}
@@ -143,8 +144,6 @@ def _present(auth: HostAuth, user: str, password: str | None) -> tuple[str, str]
 
 def _check_origin(auth: HostAuth) -> None:
     """Check that there is a library ``keyring``, and that no hook can have written it."""
-    import importlib.util
-
     try:
         spec = importlib.util.find_spec("keyring")
     except (ImportError, ValueError):
@@ -158,4 +157,12 @@ def _check_origin(auth: HostAuth) -> None:
         raise PolicyError(
             f"network_auth: {auth}: the library keyring lies at {visible(spec.origin, limit=300)!r}, where hooks may "
             "write (expected it beside isolated-hooks): take that directory out of PYTHONPATH"
+        )
+    # The library imports others, by their names alone.
+    steered = [entry for entry in sys.path if recorded_trees().steer(os.path.abspath(entry))]
+    if steered:
+        raise PolicyError(
+            f"network_auth: {auth}: Python would search {visible(os.path.abspath(steered[0]), limit=300)!r}, where "
+            "hooks may write, for what the library keyring imports (expected directories of no source tree): take that "
+            "directory out of PYTHONPATH, or start the frontend in another one"
         )

@@ -19,6 +19,7 @@ import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from support.index import backend_sdist, write_wheel
+from support.lanes import first_fast
 from support.projects import CLI, WHEEL, command, run_text, write_project
 from support.requirements import write_needy
 
@@ -123,6 +124,7 @@ def test_a_build_requirement_that_is_an_sdist_with_links(canary: Path, tmp_path:
     refused_with_us("linked", canary, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_sdist_is_unpacked_as_ever(tmp_path: Path) -> None:
     sdist = backend_sdist(tmp_path, "plain")
     done = command("pip", "wheel", "--no-deps", "-w", tmp_path / "out", sdist, environ=ENVIRON)
@@ -292,7 +294,7 @@ def test_a_requirement_whose_extras_multiply(monkeypatch: pytest.MonkeyPatch, tm
     assert looked_at <= 1000
 
 
-@pytest.mark.parametrize("name", ["loop", "fifo"])
+@pytest.mark.parametrize("name", first_fast(["loop", "fifo"]))
 def test_a_directory_that_cannot_be_made_is_a_usage_error(name: str, tmp_path: Path) -> None:
     """build parses its arguments where it expects no error of its own: that was an internal error."""
     project = write_project(tmp_path / "project")
@@ -323,6 +325,7 @@ def test_a_given_package_that_is_no_file(name: str, tmp_path: Path) -> None:
         assert f"{name}' is not a package" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_argument_at_all() -> None:
     done = command("pip")
     assert (done.returncode, "internal error" in done.stderr) == (0, False), done.stderr

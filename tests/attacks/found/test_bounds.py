@@ -105,6 +105,7 @@ def test_output_of_a_failing_hook(text: str, options: str, tmp_path: Path) -> No
         assert "the end" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_marker_that_nobody_can_evaluate(tmp_path: Path) -> None:
     extra = "def get_requires_for_build_wheel(_=None): return [\"nosuch; 'x' in extras\"]"
     project = write_project(tmp_path / "project", extra=extra)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.index import Index, serve, write_wheel
+from support.lanes import fast, first_fast
 from support.projects import CLI, SDIST, WHEEL, command, facts, run_text, write_project
 from support.repository import ROOT
 from support.requirements import write_needy
@@ -39,30 +39,24 @@ def get_requires_for_build_wheel(config_settings=None):
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Trap:
-    """A search path into the tree.
-
-    :ivar environ: variables; ``{tree}`` stands for the source tree, and ``{link}`` for a link outside that leads to it
-    :ivar file: what the hook plants
-    :ivar inside: whether the frontend starts in the tree
-    """
-
-    environ: Mapping[str, str]
-    file: str
-    inside: bool = False
-
-
-TRAPS = {
-    "activated": Trap({"PATH": "{tree}/.venv/bin:{path}"}, ".venv/bin/uname"),
-    "link": Trap({"PATH": "{link}/bin:{path}"}, "bin/uname"),
-    "dots": Trap({"PATH": "{tree}/lib/../bin:{path}"}, "bin/uname"),
-    "empty": Trap({"PATH": ":{path}"}, "uname", inside=True),
-    "relative": Trap({"PATH": "bin:{path}"}, "bin/uname", inside=True),
-    "modules": Trap({"PYTHONPATH": "{tree}/src"}, "src/sitecustomize.py"),
-    "modules-empty": Trap({"PYTHONPATH": ":/nonexistent"}, "sitecustomize.py", inside=True),
-    "user-base": Trap({"PYTHONUSERBASE": "{tree}"}, f"lib/python{sysconfig.get_python_version()}/site-packages/a.pth"),
+#: Lists of directories that lead into the tree, where ``{tree}`` stands for it, and ``{link}`` for a link outside that
+#: leads to it. The frontend starts in the tree, so an empty entry or a relative one means a directory there too.
+SEARCHED: Mapping[str, str] = {
+    "PATH": "{tree}/.venv/bin:{link}/linked:{tree}/lib/../dots::relative:{path}",
+    "PYTHONPATH": "{tree}/src::/nonexistent",
+    "PYTHONUSERBASE": "{tree}",
 }
+#: What a hook plants in each of these directories. It leaves a mark with the name of its directory.
+PLANTED = (
+    ".venv/bin/uname",
+    "linked/uname",
+    "dots/uname",
+    "uname",
+    "relative/uname",
+    "src/sitecustomize.py",
+    "sitecustomize.py",
+    f"lib/python{sysconfig.get_python_version()}/site-packages/a.pth",
+)
 
 
 @pytest.fixture
@@ -81,16 +75,27 @@ def canary(tmp_path: Path) -> Path:
     return path
 
 
-def planting(directory: Path, path: str, canary: Path) -> Path:
-    """Write a project with a hook that plants a program or a module, which leaves a mark."""
-    text = f'#!/bin/sh\n/usr/bin/touch {canary}/mark\nexec /bin/{os.path.basename(path)} "$@"\n'
-    if path.endswith((".py", ".pth")):
-        text = f"import os; os.path.isdir({str(canary)!r}) and open({str(canary / 'mark')!r}, 'w').close()\n"
-    plant = f"plant({path!r}, {text!r})"
-    project = write_needy(directory, ["first"], extra=_PLANT.replace("PLANT", plant))
+def planting(directory: Path, paths: Iterable[str], canary: Path) -> Path:
+    """Write a project with a hook that plants programs and modules, which leave marks."""
+    plants = []
+    for path in paths:
+        mark = canary / path.replace("/", "-")
+        text = f'#!/bin/sh\n/usr/bin/touch {mark}\nexec /bin/{os.path.basename(path)} "$@"\n'
+        if path.endswith((".py", ".pth")):
+            text = f"import os; os.path.isdir({str(canary)!r}) and open({str(mark)!r}, 'w').close()\n"
+        plants.append(f"plant({path!r}, {text!r})")
+    project = write_needy(directory, ["first"], extra=_PLANT.replace("PLANT", "; ".join(plants)))
     for name in ("lib", "bin", "src"):
         (project / name).mkdir()
     return project
+
+
+def searching(project: Path) -> dict[str, str]:
+    """Return an environment whose search paths lead into a project."""
+    link = project.parent / "link"
+    link.symlink_to(project)
+    places = {"tree": project, "link": link, "path": os.environ.get("PATH", os.defpath)}
+    return {"PWD": os.fspath(project), **{name: value.format(**places) for name, value in SEARCHED.items()}}
 
 
 def build(
@@ -113,18 +118,11 @@ def build_wheel(directory, *_):
 """
 
 
-@pytest.mark.parametrize("name", [n if n == "activated" else pytest.param(n, marks=pytest.mark.slow) for n in TRAPS])
-@pytest.mark.parametrize("frontend", FRONTENDS)
-def test_no_search_path_leads_into_the_tree(
-    frontend: str, name: str, index: Index, canary: Path, tmp_path: Path
-) -> None:
-    trap = TRAPS[name]
-    project = planting(tmp_path / "project", trap.file, canary)
-    (tmp_path / "link").symlink_to(project)
-    places = {"tree": project, "link": tmp_path / "link", "path": os.environ.get("PATH", os.defpath)}
-    environ = {key: value.format(**places) for key, value in trap.environ.items()}
-    cwd = {"PWD": os.fspath(project)} if trap.inside else {}
-    done = build(project, frontend, {**index.environ(), **environ, **cwd})
+@pytest.mark.parametrize("frontend", first_fast(FRONTENDS))
+def test_no_search_path_leads_into_the_tree(frontend: str, index: Index, canary: Path, tmp_path: Path) -> None:
+    """Each entry comes before the system's, so any one that stays runs what is planted there."""
+    project = planting(tmp_path / "project", PLANTED, canary)
+    done = build(project, frontend, {**index.environ(), **searching(project)})
     assert done.returncode == 0, done.stderr
     assert os.listdir(tmp_path / "out") == [WHEEL]
     assert {"planted": True} in facts(project)
@@ -132,23 +130,20 @@ def test_no_search_path_leads_into_the_tree(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["activated", "modules"])
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_a_search_path_into_the_tree_runs_it_without_us(
-    frontend: str, name: str, index: Index, canary: Path, tmp_path: Path
+    frontend: str, index: Index, canary: Path, tmp_path: Path
 ) -> None:
-    project = planting(tmp_path / "project", TRAPS[name].file, canary)
-    places = {"tree": project, "path": os.environ.get("PATH", os.defpath)}
-    environ = {key: value.format(**places) for key, value in TRAPS[name].environ.items()}
-    build(project, frontend, {**index.environ(), **environ}, program=(sys.executable, "-m"))
-    assert os.listdir(canary) == ["mark"]
+    project = planting(tmp_path / "project", PLANTED, canary)
+    build(project, frontend, {**index.environ(), **searching(project)}, program=(sys.executable, "-m"))
+    assert {".venv-bin-uname", "src-sitecustomize.py"} <= {*os.listdir(canary)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("frontend", FRONTENDS)
 def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Path, tmp_path: Path) -> None:
     """Each interpreter of an environment with a .pth file into the tree would import sitecustomize from there."""
-    project = planting(tmp_path / "project", "src/sitecustomize.py", canary)
+    project = planting(tmp_path / "project", ["src/sitecustomize.py"], canary)
     run_text([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"])
     (site,) = (tmp_path / "env").glob("lib/*/site-packages")
     # First, as setuptools' easy-install.pth did it: Debian's interpreter has a sitecustomize of its own.
@@ -160,7 +155,7 @@ def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Pa
     assert {"planted": True} in facts(project)
     assert os.listdir(canary) == []
     run_text([python[0], "-I", "-c", ""])
-    assert os.listdir(canary) == ["mark"]
+    assert os.listdir(canary) == ["src-sitecustomize.py"]
 
 
 @pytest.mark.slow
@@ -222,8 +217,7 @@ def test_pyproject_is_not_read_again_as_a_hook_left_it(name: str, tmp_path: Path
     assert "pyproject.toml" in done.stderr or "build requirement" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["fifo", "link", "zero"])
+@pytest.mark.parametrize("name", fast(["fifo", "link", "zero"], [], slow=["fifo"]))
 def test_constraints_are_those_of_the_start(name: str, index: Index, tmp_path: Path) -> None:
     project = swapping(tmp_path / "project", "constraints.txt", SWAPS[name])
     (project / "pyproject.toml").write_text(
@@ -258,7 +252,7 @@ def test_a_report_goes_where_it_was_to_go(tmp_path: Path) -> None:
     assert not (project / "moved" / "report.json").exists()
 
 
-@pytest.mark.parametrize("top", ["precious", "example-2.0", "Example-1.0"])
+@pytest.mark.parametrize("top", first_fast(["precious", "example-2.0", "Example-1.0"]))
 def test_an_unpacked_sdist_replaces_nothing_else(top: str, tmp_path: Path) -> None:
     """--sdist-extract-dir: a hook chooses the name of the sdist's top directory."""
     extract = tmp_path / "home"
@@ -281,6 +275,7 @@ def build_sdist(d, *_):
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_an_unpacked_sdist_stays_where_it_was_to_go(tmp_path: Path) -> None:
     """The directory lies in the tree, and a hook puts a link in its place."""
     outside = tmp_path / "outside"

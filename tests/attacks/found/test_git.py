@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.attacks.place import quiet
+from support.lanes import first_fast
 
 from isolated_hooks import IsolatedHookCaller, Policy
 from isolated_hooks.files.repositories import MOST_DIRECTORIES
@@ -168,7 +169,7 @@ def _deep_submodule(tree: Path, tmp_path: Path) -> str:
     return "vendor/deep/part/.git"
 
 
-@pytest.mark.parametrize("make", [_clone, _submodule, _deep_submodule])
+@pytest.mark.parametrize("make", first_fast([_clone, _submodule, _deep_submodule]))
 def test_a_nested_repository_stays_as_it_is(make: Callable[[Path, Path], str], tree: Path, tmp_path: Path) -> None:
     dot_git = make(tree, tmp_path)
     before = os.lstat(tree / dot_git)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import caller, running, write_project
 
 from isolated_hooks import Policy
@@ -32,7 +33,7 @@ def observed(base: Path, code: str, *, observes: bool = True, **policy: Any) -> 
     return hooks.reports[-1]
 
 
-@pytest.mark.parametrize("observes", (False, True))
+@pytest.mark.parametrize("observes", first_fast((False, True)))
 def test_looking_on_allows_nothing(observes: bool, tmp_path: Path) -> None:
     """The kernel goes on with the call that it was given: behind every wall, whatever the caller changes."""
     (tmp_path / "secret").write_text("secret")
@@ -80,6 +81,7 @@ for step in (
     assert not (tmp_path / "project/set-id").exists()
 
 
+@pytest.mark.slow
 def test_a_flood_is_bounded_and_told(tmp_path: Path) -> None:
     report = observed(
         tmp_path,

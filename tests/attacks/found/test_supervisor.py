@@ -248,17 +248,28 @@ _CASES: dict[str, tuple[dict[str, Any], str, type[Exception]]] = {
 }
 
 
+#: Two limits in the first tier, the others there, and some in the other tiers; the rest at night.
+_HELD_UP = [("wall_time", "pipe"), ("log_size", "pipe")]
+_HELD_UP_MORE = [
+    *((limit, "pipe") for limit in ("idle_time", "output_size", "cpu_time")),
+    *(("wall_time", runner) for runner in ("terminal", "unread pipe", "unread terminal")),
+    ("idle_time", "terminal"),
+]
+
+
 @pytest.mark.parametrize(
-    ("limit", "runner"),
+    ("limit", "runner", "tier"),
     [
-        ("wall_time", "pipe"),
-        ("idle_time", "pipe"),
-        ("log_size", "pipe"),
-        ("output_size", "pipe"),
-        ("wall_time", "terminal"),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("cpu_time", "pipe"), ("idle_time", "terminal"))),
-        *first_fast([("wall_time", "unread pipe"), ("wall_time", "unread terminal")], 0),
+        *first_fast([(*case, "namespaces") for case in (*_HELD_UP, *_HELD_UP_MORE)], len(_HELD_UP)),
+        *first_fast([(*case, tier) for tier in list(_REFUSED)[1:] for case in (*_HELD_UP, _HELD_UP_MORE[3])], 0),
+        *(
+            pytest.param(*case, tier, marks=pytest.mark.nightly)
+            for tier in list(_REFUSED)[1:]
+            for case in _HELD_UP_MORE
+            if case != _HELD_UP_MORE[3]
+        ),
     ],
+    indirect=["tier"],
 )
 def test_no_hook_holds_up_a_limit_through_its_output(limit: str, runner: str, tier: str, tmp_path: Path) -> None:
     """Four processes try for a second. Then comes what the limit is for, and the limit ends the hook."""

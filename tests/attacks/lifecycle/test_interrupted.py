@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from support.attacks.place import HERE, Place, cgroups, locks, processes_naming, sandbox_mounts
+from support.lanes import first_fast
 from support.projects import FEW_FILES
 
 from isolated_hooks.selftest.world.processes import until
@@ -133,7 +134,7 @@ def test_a_launcher_killed_at_any_moment(built: Place) -> None:
     assert_swept(built)
 
 
-@pytest.mark.parametrize("again", [1, 3])
+@pytest.mark.parametrize("again", first_fast([1, 3]))
 def test_an_interrupt_of_the_whole_process_group(built: Place, again: int) -> None:
     """As a terminal sends it at Ctrl-C, once or several times."""
     attacks = {"it": {"probe": "wait", "arguments": {"name": "ih-ctrl-c", "started": "started", "release": "never"}}}
@@ -172,6 +173,7 @@ def _room(size: str) -> str:
     return f'mount -t tmpfs -o size={size} none "$out"; echo earlier > "$out/{WHEEL}"; '
 
 
+@pytest.mark.slow
 def test_a_full_output_directory(place: Place) -> None:
     """The new wheel does not fit: the earlier one stays unchanged, and no part of the new one is left."""
     fill = 'head -c 100M /dev/zero > "$out/filler" 2>/dev/null || true; '

@@ -122,7 +122,8 @@ def test_a_hook_that_ignores_every_signal_is_ended_at_the_time_limit(place: Plac
     assert not any(processes(name))
 
 
-# Each signal, and each pair of a signal, an identity and a way to start the launcher at least once.
+# Each signal, and each pair of a signal, an identity and a way to start the launcher at least once. The last two, at
+# night, add no pair.
 _ENDS = [
     (signal.SIGKILL, False, False),
     (signal.SIGTERM, False, False),
@@ -138,7 +139,7 @@ _ENDS = [
 
 @pytest.mark.parametrize(
     ("number", "mirror", "shell"),
-    first_fast(_ENDS, 3),
+    [*first_fast(_ENDS[:7], 3), *(pytest.param(*case, marks=pytest.mark.nightly) for case in _ENDS[7:])],
     ids=[f"{n.name}{'-mirrored' * mirror}{'-through-a-shell' * shell}" for n, mirror, shell in _ENDS],
 )
 def test_everything_ends_with_the_frontend(

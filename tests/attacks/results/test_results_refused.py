@@ -120,7 +120,7 @@ def test_output_json_as_fifo(tree: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [attack("answer_is_a_link", target="/dev/zero"), attack("answer_is_sparse", size=10 << 30)],
+    first_fast([attack("answer_is_a_link", target="/dev/zero"), attack("answer_is_sparse", size=10 << 30)]),
     ids=["/dev/zero", "sparse"],
 )
 def test_output_json_without_end(tree: Path, settings: Mapping[str, Any]) -> None:
@@ -274,6 +274,7 @@ def test_a_requirement_that_is_an_option_or_a_place(tree: Path, item: str) -> No
     assert "requirement" in refused(tree, settings).rule
 
 
+@pytest.mark.slow
 def test_a_requirement_that_has_pip_quote_a_file(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """I08: all the way through build: pip prints the file that a requirement names."""
     settings = attack("returns", value=[f"-r {tree.parent / 'netrc'}"])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.lanes import first_fast
 from support.plantedhost import PROBES, PlantedHost, report_in, vulnerable_in
 from support.projects import CLI
 
@@ -43,7 +44,7 @@ def build(host: PlantedHost, frontend: str, *, sandboxed: bool) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("frontend", first_fast(FRONTENDS))
 def test_nothing_is_vulnerable_in_a_sandbox(host: PlantedHost, frontend: str) -> None:
     wheels = build(host, frontend, sandboxed=True)
     assert vulnerable_in(wheels) == {}
@@ -52,7 +53,7 @@ def test_nothing_is_vulnerable_in_a_sandbox(host: PlantedHost, frontend: str) ->
     assert host.connections == []
 
 
-@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("frontend", first_fast(FRONTENDS))
 def test_everything_is_vulnerable_without_one(host: PlantedHost, frontend: str) -> None:
     assert vulnerable_in(build(host, frontend, sandboxed=False)).keys() == PROBES
     assert host.contents() != host.before

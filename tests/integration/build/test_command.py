@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.each import each
 from support.lanes import fast, first_fast
 from support.projects import (
     SDIST,
@@ -26,6 +27,7 @@ from support.projects import (
     write_project,
 )
 from support.repository import FIXTURES
+from support.together import commands
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -286,6 +288,7 @@ def look(options: list[str], places: list[str], tmp_path: Path, **environ: str) 
     return told
 
 
+@pytest.mark.slow
 def test_options_make_the_policy(places: list[str], tmp_path: Path) -> None:
     told = look([], places, tmp_path, OURS_A="1", OURS_B="2", CFLAGS="-O1")
     assert told["seen"] == dict.fromkeys(places, False)
@@ -307,6 +310,7 @@ def test_the_network_is_given_where_it_is_asked_for(tmp_path: Path) -> None:
     assert look(["--network"], [], tmp_path)["links"] == len(socket.if_nameindex())
 
 
+@pytest.mark.slow
 def test_a_file_makes_the_policy_and_options_add_to_it(places: list[str], tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(
         f'[tool.isolated-hooks]\nexpose = ["{places[0]}"]\n'
@@ -332,34 +336,36 @@ def test_the_projects_own_table_is_not_read(places: list[str], tmp_path: Path) -
     assert told["links"] == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    first_fast(
-        [
-            (["--config", "missing.toml"], "missing.toml: cannot be read"),
-            (["--package", "example"], "add --config FILE"),
-            (["--config", "wrong.toml"], "nettwork"),
-            (["--config", "type.toml"], "network"),
-            (["--config", "notes.txt"], "not valid TOML"),
-            (["--source", "elsewhere"], "--source"),
-            (["--time-limit", "-1"], "--time-limit: expected a positive number of seconds up to 2147483647, got -1"),
-            (["--time-limit", "soon"], "--time-limit"),
-            (["--expose", "missing"], "does not exist"),
-            (["--env-keep", "=A"], "env_keep"),
-        ],
-        3,
-    ),
-)
-def test_a_wrong_policy_is_a_usage_error(options: list[str], said: str, tmp_path: Path) -> None:
+#: Wrong options, with what the error says.
+WRONG = {
+    ("--config", "missing.toml"): "missing.toml: cannot be read",
+    ("--package", "example"): "add --config FILE",
+    ("--config", "wrong.toml"): "nettwork",
+    ("--config", "type.toml"): "network",
+    ("--config", "notes.txt"): "not valid TOML",
+    ("--source", "elsewhere"): "--source",
+    ("--time-limit", "-1"): "--time-limit: expected a positive number of seconds up to 2147483647, got -1",
+    ("--time-limit", "soon"): "--time-limit",
+    ("--expose", "missing"): "does not exist",
+    ("--env-keep", "=A"): "env_keep",
+}
+
+
+def test_a_wrong_policy_is_a_usage_error(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="tell(imported=True)")
     (tmp_path / "wrong.toml").write_text("nettwork = true\n")
     (tmp_path / "type.toml").write_text('network = "yes"\n')
     (tmp_path / "notes.txt").write_text("not = = toml")
     with nothing_left(tmp_path):
-        done = command("build", "-nw", *options, "project", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+        ended = commands([("build", "-nw", *options, "project") for options in WRONG], tmp_path)
+
+    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert WRONG[options] in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+    each(zip(WRONG, ended, strict=True), check)
     assert facts(project) == []
     assert not (project / "dist").exists()
 
@@ -414,7 +420,7 @@ def build_sdist(sdist_directory, config_settings=None):
 """
 
 
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("given", first_fast([False, True]))
 def test_an_sdist_that_unpacks_to_other_places_is_not_unpacked(given: bool, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=_SLIPPING)
     unpacked = tmp_path / "unpacked" / "here"

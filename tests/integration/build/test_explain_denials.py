@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.brokenprojects import BROKEN
 from support.jsonschema import problems
+from support.lanes import first_fast
 from support.projects import CLI, WHEEL, caller, cannot_run, command, contents, run_text, write_project
 from support.repository import NARROW, ROOT
 
@@ -84,7 +85,7 @@ def test_a_hostile_package_is_told_in_plain_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ("a private header", "a cache", "to write outside", "a variable", "a host by its name")
+    "name", first_fast(("a private header", "a cache", "to write outside", "a variable", "a host by its name"), 2)
 )
 def test_what_a_failed_build_lacked_stands_in_the_table(name: str, tmp_path: Path) -> None:
     broken = BROKEN[name]
@@ -121,6 +122,7 @@ def test_how_often_and_by_a_program_that_the_hook_starts(tmp_path: Path) -> None
     assert "\x1b" not in done.stderr and "\x1b" not in json.dumps(row, ensure_ascii=False)
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_a_project_that_tries_what_works_outside_too(tmp_path: Path) -> None:
     """pathlib makes the last directory first, and looks for those above if that fails."""
     code = "import pathlib; pathlib.Path('build/a/b').mkdir(parents=True); pathlib.Path('/tmp/a/b').mkdir(parents=True)"
@@ -133,6 +135,7 @@ def test_nothing_is_told_of_a_project_that_tries_what_works_outside_too(tmp_path
     assert [row["text"] for row in denied(report) if row["cause"] != "read"] == []
 
 
+@pytest.mark.slow
 def test_an_unobserved_build_has_no_table_and_the_artefact_is_the_same(tmp_path: Path) -> None:
     project = hostile(tmp_path)
     wheels = []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import build
 import pytest
+from support.lanes import first_fast
 from support.projects import clean_environ
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -28,7 +29,7 @@ _NEXT = "from isolated_hooks import Policy; from isolated_hooks.run.command impo
 _OLD = not hasattr(build.env.DefaultIsolatedEnv(), "_requested_path")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", first_fast([signal.SIGTERM, signal.SIGKILL]))
 def test_a_killed_frontend_leaves_nothing_to_the_next_call(tmp_path: Path, number: int) -> None:
     environ = clean_environ(TMPDIR=os.fspath(tmp_path))
     command = [sys.executable, "-c", _FRONTEND]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.jsonschema import problems
+from support.lanes import first_fast
 from support.projects import SDIST, WHEEL, WITH_PYTHON, command, contents, facts, write_project
 from support.repository import ROOT
 
@@ -55,7 +56,7 @@ def test_the_schema_refuses_what_a_report_never_has(tmp_path: Path) -> None:
         assert problems({**report, "isolated_hooks": changed}, SCHEMA), key
 
 
-@pytest.mark.parametrize("source", ["read-write", "discard"])
+@pytest.mark.parametrize("source", first_fast(["read-write", "discard"]))
 def test_a_report_has_what_was_built_and_what_each_hook_did(source: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     out = tmp_path / "out"
@@ -78,7 +79,7 @@ def test_a_report_has_what_was_built_and_what_each_hook_did(source: str, tmp_pat
     assert [entry["name"] for entry in second["artifacts"]] == [SDIST]
 
 
-@pytest.mark.parametrize("source", ["read-write", "discard"])
+@pytest.mark.parametrize("source", first_fast(["read-write", "discard"]))
 def test_names_of_a_hook_are_bounded_and_escaped_and_what_is_obeyed_comes_first(source: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=HOSTILE, files={"gone": ""})
     report = build(project, tmp_path / "report.json", "-w", "--source", source)
@@ -95,6 +96,7 @@ def test_names_of_a_hook_are_bounded_and_escaped_and_what_is_obeyed_comes_first(
     assert not {"\x1b", "\udcff", "\u202e"} & set(text)
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_has_a_report(tmp_path: Path) -> None:
     extra = "def build_wheel(*_):\n    open('left', 'w').close(); raise ValueError('broken')\n"
     project = write_project(tmp_path / "project", extra=extra)
@@ -135,6 +137,7 @@ def test_a_report_names_the_hosts_that_a_hook_asked_for(tmp_path: Path) -> None:
     assert "secret-path" not in json.dumps(report)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_refused_before_a_hook_runs(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="tell(imported=True)")
     os.mkfifo(tmp_path / "fifo")
@@ -156,6 +159,7 @@ def test_what_cannot_be_written_is_refused_before_a_hook_runs(tmp_path: Path) ->
     assert contents(project) == before
 
 
+@pytest.mark.slow
 def test_a_link_in_its_place_is_replaced_and_a_directory_that_a_hook_moves_is_not_written_to(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("as it was")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from support.lanes import first_fast
 from support.projects import (
     CLI,
     WHEEL,
@@ -133,7 +134,7 @@ WAYS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", first_fast(WAYS, 3))
 def test_the_tree_stays_and_all_hooks_share_one_view(
     way: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def test_a_tree_that_is_too_large_for_a_copy_is_refused_before_a_hook_runs(
     assert contents(project) == files
 
 
+@pytest.mark.slow
 def test_a_command_and_a_build_discard_too(project: Path, tmp_path: Path) -> None:
     files = contents(project)
     done = command("run", "--source", "discard", "--", "sh", "-c", "echo x > README; cat README", cwd=project)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from support.documents import code_block
+from support.each import each
 from support.lanes import first_fast
 from support.projects import caller, clean_environ, facts, write_project
+from support.together import commands
 
 import isolated_hooks
 from isolated_hooks import Policy, PolicyError, Protection, ProtectionState, SandboxUnavailableError
@@ -23,22 +25,27 @@ from isolated_hooks.run import trial
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-Installer = Callable[[str], dict[str, str]]
+Installer = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Installer:
-    """Return a function that installs the code as a distribution ``polite``, and returns an environment with it."""
+    """Return a function that installs the code as a distribution, and returns an environment with all installed ones.
 
-    def install(code: str) -> dict[str, str]:
+    The name of the distribution, module and launcher is ``polite`` or the function's second argument.
+    """
+
+    def install(code: str, name: str = "polite") -> dict[str, str]:
         target = tmp_path / "installed"
-        info = target / "polite-1.0.dist-info"
+        info = target / f"{name}-1.0.dist-info"
         info.mkdir(parents=True)
         entry = re.search(r"polite = \"(.*)\"", code_block("launchers.rst", "toml", "entry-points"))
         assert entry is not None
-        (target / "polite.py").write_text(code)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polite\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[isolated_hooks.launchers]\npolite = {entry[1]}\n")
+        (target / f"{name}.py").write_text(code.replace("polite", name))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            f"[isolated_hooks.launchers]\n{name} = {entry[1].replace('polite', name)}\n"
+        )
         package = os.path.dirname(os.path.dirname(isolated_hooks.__file__))
         return clean_environ(PYTHONPATH=f"{target}{os.pathsep}{package}")
 
@@ -93,6 +100,7 @@ def test_explain_and_the_doctor_work_with_each_launcher(tmp_path: Path, launcher
     assert re.search(r"^native +available", table, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_not_installed_is_a_configuration_error(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     with pytest.raises(PolicyError, match=r"'firecracker' is not installed; there are: native, bubblewrap"):
@@ -163,11 +171,13 @@ def test_a_bwrap_in_path_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("bubblewrap")
 @pytest.mark.parametrize(
     ("script", "message"),
-    [
-        ("echo 'bwrap: nothing works here' >&2; exit 1", "nothing works here"),
-        # This program ignores all its options, and starts the command.
-        ('while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "a look at what bubblewrap made"),
-    ],
+    first_fast(
+        [
+            ("echo 'bwrap: nothing works here' >&2; exit 1", "nothing works here"),
+            # This program ignores all its options, and starts the command.
+            ('while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "a look at what bubblewrap made"),
+        ]
+    ),
 )
 def test_a_bwrap_that_fails_or_ignores_options_runs_no_hook(
     tmp_path: Path, places: Callable[..., None], script: str, message: str
@@ -272,56 +282,61 @@ def test_the_policy_refuses_a_protection_that_a_launcher_degrades_and_the_report
     assert "degraded: network: it leaks" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    first_fast(
-        [
-            ("import os\n", "import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
-            ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
-            ("class Polite", "class Rude", "cannot be loaded: AttributeError"),
-            ("def __init__(self)", "def __init__(self, needed)", "cannot be loaded: TypeError"),
-            ('name = "polite"', 'name = "native"', "expected the name 'polite'"),
-            ('    name = "polite"\n', "", "is not a launcher: AttributeError: 'Polite' object has no attribute 'name'"),
-            ("= frozenset(Identity)", "= ['user']", "is not a launcher: ValueError: expected the name"),
-            ("= frozenset(Identity)", "= frozenset()", "members of Identity"),
-            ("...] = ()", "...] = ('bin',)", "absolute paths"),
-            ("return Availability(True", "return (True", "cannot report its availability: AttributeError: 'tuple'"),
-            ("def availability(self)", "def available(self)", "cannot report its availability: AttributeError"),
-            (
-                "return self.native.protections(plan)",
-                "return self.native.protections(plan)[1:]",
-                "every protection once",
-            ),
-            ("return self.native.protections(plan)", "return ['all']", "report its protections: AttributeError: 'str'"),
-            (
-                "return self.native.protections(plan)",
-                "raise ValueError('odd')",
-                "cannot report its protections: ValueError: odd",
-            ),
-            ("return [NICE", "return ['nice'", "absolute path of a program"),
-            ("return [NICE", "return [7", "cannot make a command: TypeError"),
-            ("return [NICE", "return [] and [NICE", "absolute path of a program"),
-            ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
-            ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
-        ],
-        1,
+#: Changes of the example that break it, each with what the error says; ``polite`` stands for the launcher's own name.
+BROKEN = (
+    ("import os\n", "import no_such_module\n", "cannot be loaded: ModuleNotFoundError"),
+    ("import os\n", "import os(\n", "cannot be loaded: SyntaxError"),
+    ("class Polite", "class Rude", "cannot be loaded: AttributeError"),
+    ("def __init__(self)", "def __init__(self, needed)", "cannot be loaded: TypeError"),
+    ('name = "polite"', 'name = "native"', "expected the name 'polite'"),
+    ('    name = "polite"\n', "", "is not a launcher: AttributeError: 'Polite' object has no attribute 'name'"),
+    ("= frozenset(Identity)", "= ['user']", "is not a launcher: ValueError: expected the name"),
+    ("= frozenset(Identity)", "= frozenset()", "members of Identity"),
+    ("...] = ()", "...] = ('bin',)", "absolute paths"),
+    ("return Availability(True", "return (True", "cannot report its availability: AttributeError: 'tuple'"),
+    ("def availability(self)", "def available(self)", "cannot report its availability: AttributeError"),
+    (
+        "return self.native.protections(plan)",
+        "return self.native.protections(plan)[1:]",
+        "every protection once",
     ),
+    ("return self.native.protections(plan)", "return ['all']", "report its protections: AttributeError: 'str'"),
+    (
+        "return self.native.protections(plan)",
+        "raise ValueError('odd')",
+        "cannot report its protections: ValueError: odd",
+    ),
+    ("return [NICE", "return ['nice'", "absolute path of a program"),
+    ("return [NICE", "return [7", "cannot make a command: TypeError"),
+    ("return [NICE", "return [] and [NICE", "absolute path of a program"),
+    ("return [NICE", "return 1 / 0 and [NICE", "cannot make a command: ZeroDivisionError"),
+    ('NICE = "/usr/bin/nice"', 'NICE = "/usr/bin/false"', "exit 1"),
 )
-def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(
-    tmp_path: Path, install: Installer, old: str, new: str, message: str
-) -> None:
-    assert old in _EXAMPLE
-    env = install(_EXAMPLE.replace(old, new, 1))
+
+
+@pytest.mark.slow
+def test_a_broken_launcher_is_an_error_that_names_it_and_is_not_replaced(tmp_path: Path, install: Installer) -> None:
+    """All of them are installed at once."""
+    names = {f"polite{number}": case for number, case in enumerate(BROKEN)}
+    for name, (old, new, _) in names.items():
+        assert old in _EXAMPLE
+        env = install(_EXAMPLE.replace(old, new, 1), name)
     tree = _tree(tmp_path)
-    done = _isolated_hooks("run", "--launcher", "polite", "--", "touch", "ran", cwd=tree, env=env)
-    assert done.returncode == 125, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    ended = commands([("run", "--launcher", name, "--", "touch", "ran") for name in names], tree, env)
+
+    def check(case: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+        name, done = case
+        message = names[name][2].replace("polite", name)
+        assert done.returncode == 125, done.stderr
+        assert message in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+        if message != "exit 1":
+            assert f"{name} 1.0" in done.stderr
+            assert f"Remedy: repair or remove {name} 1.0, or choose another launcher" in done.stderr
+
+    each(zip(names, ended, strict=True), check)
     assert not (tree / "ran").exists()
-    if message != "exit 1":
-        assert "polite 1.0" in done.stderr
-        assert "Remedy: repair or remove polite 1.0, or choose another launcher" in done.stderr
-    # The doctor still lists it, and it does not affect frontends that choose another launcher.
+    # The doctor still lists them, and they do not affect frontends that choose another launcher.
     listed = json.loads(_isolated_hooks("doctor", "--json", cwd=tree, env=env).stdout)["launchers"]
-    assert list(listed) == [*BUILT_IN, "polite"]
+    assert sorted(listed) == sorted([*BUILT_IN, *names])
     assert _isolated_hooks("run", "--", "true", cwd=tree, env=env).returncode == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.index import write_wheel
-from support.lanes import first_fast
+from support.lanes import fast, first_fast
 from support.projects import (
     CLI,
     WHEEL,
@@ -132,7 +132,9 @@ def test_a_private_build_environment(activated: str, tmp_path: Path, monkeypatch
     assert caller(project, python_executable=python).build_wheel(out) == WHEEL
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "umask", fast([0o077, 0o002, 0o022], [], slow=[0o077]), indirect=True, ids=[oct(n) for n in (0o077, 0o002, 0o022)]
+)
 def test_pip_makes_a_private_build_environment(umask: int, tmp_path: Path) -> None:
     links = tmp_path / "links"
     links.mkdir()

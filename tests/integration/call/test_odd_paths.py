@@ -49,7 +49,7 @@ NAMES = {
 _FAST = ("newline", "unicode", "not UTF-8", "colon and comma")
 
 
-@pytest.mark.parametrize("name", fast(NAMES, _FAST))
+@pytest.mark.parametrize("name", fast(NAMES, _FAST, slow=["quotes", "backslash", "hyphen", "dots", "long"]))
 def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     try:
@@ -71,7 +71,7 @@ def test_names_of_source_and_output(name: str, tmp_path: Path) -> None:
     assert os.listdir(project / "dist") == [SDIST]
 
 
-@pytest.mark.parametrize("name", first_fast(["newline", "spaces", "unicode", "not UTF-8"]))
+@pytest.mark.parametrize("name", fast(["newline", "spaces", "unicode", "not UTF-8"], [], slow=["newline", "not UTF-8"]))
 def test_the_commands_work_with_odd_names(name: str, tmp_path: Path) -> None:
     directory = tmp_path / NAMES[name]
     write_project(directory / "project")
@@ -275,6 +275,7 @@ def get_requires_for_build_wheel(_=None):
     subprocess.run(["rm", "-r", project / "deeper"], check=True)  # shutil.rmtree may exceed the recursion limit
 
 
+@pytest.mark.slow
 def test_the_report_of_build_names_existing_files(tmp_path: Path) -> None:
     write_project(tmp_path / "a b" / "project")
     done = command("build", "-n", "--report", "report.json", "project", cwd=tmp_path / "a b")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lanes import first_fast
 from support.projects import caller, facts, plain_caller, write_project
 
 from isolated_hooks import IsolatedRunner, Policy
@@ -141,7 +142,7 @@ def _separate_directory(base: Path) -> Path:
     return _one_project(base / "tree", "--separate-git-dir", os.fspath(base / "elsewhere"))
 
 
-@pytest.mark.parametrize("place", [_shared_clone, _clone_of_a_shared_clone, _separate_directory])
+@pytest.mark.parametrize("place", first_fast([_shared_clone, _clone_of_a_shared_clone, _separate_directory]))
 def test_a_repository_that_a_tree_merely_names_is_shown_by_the_line_of_the_note(
     place: Callable[[Path], Path], tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def wrapped(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[s
     subprocess.run(["unshare", "--uts", "--net", "--map-root-user", *cmd], cwd=cwd, env=environ, check=True)
 
 
+@pytest.mark.slow
 def test_hooks_run_there_and_the_report_says_what_is_degraded(tmp_path: Path) -> None:
     write_project(tmp_path / "project", extra=_TELL)
     with nothing_left(tmp_path):

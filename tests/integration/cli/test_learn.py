@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 from support.brokenprojects import BROKEN
+from support.each import each
 from support.index import backend_sdist, write_wheel
-from support.projects import cannot_run, command, contents, write_project
+from support.lanes import first_fast
+from support.projects import cannot_run, command, contents, facts, write_project
+from support.together import commands
 
 from isolated_hooks.files.documents import parse_toml
 
@@ -109,6 +112,7 @@ def test_the_printed_policy_mends_the_build(name: str, flags: str, tmp_path: Pat
         assert command("build", "-nw", "--config", policy, project, environ=given).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_host_takes_a_flag_and_is_then_the_only_one(served: tuple[int, list[str]], tmp_path: Path) -> None:
     port, asked = served
     code = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/x', timeout=5).read()"
@@ -126,7 +130,7 @@ def test_a_host_takes_a_flag_and_is_then_the_only_one(served: tuple[int, list[st
     assert {*asked} == {"/x"}
 
 
-@pytest.mark.parametrize("action", ("step()", "try: step()\n        except OSError: pass"))
+@pytest.mark.parametrize("action", first_fast(("step()", "try: step()\n        except OSError: pass")))
 def test_a_hostile_package_gets_nothing(action: str, served: tuple[int, list[str]], tmp_path: Path) -> None:
     """Neither if it fails without what it asks for, nor if it goes on."""
     port, asked = served
@@ -157,6 +161,7 @@ def test_a_project_that_builds_needs_nothing(tmp_path: Path) -> None:
     assert "(1 run)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_failure_of_its_own_is_not_mended(tmp_path: Path) -> None:
     done = learn(
         write_project(tmp_path / "project", extra="def build_wheel(*args):\n    raise KeyError('x')\n"), tmp_path
@@ -166,6 +171,7 @@ def test_a_failure_of_its_own_is_not_mended(tmp_path: Path) -> None:
     assert all(line.startswith("#") for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_the_output_is_whole_or_not_there(tmp_path: Path) -> None:
     project, path = write_project(tmp_path / "project"), tmp_path / "policy.toml"
     done = learn(project, tmp_path, "--output", path)
@@ -179,26 +185,33 @@ def test_the_output_is_whole_or_not_there(tmp_path: Path) -> None:
     assert parse_toml(path.read_bytes()) == EMPTY
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    (
-        (("--max-runs", "0"), "expected a number from 1 to 50, got '0'"),
-        (("--max-runs", "x"), "expected a number from 1 to 50"),
-        (("--outdir", "x"), "--outdir: not allowed with learn"),
-        (("--source", "read-write"), "--source: expected discard"),
-        (("--allow-host", "*.example.org:443"), "there are no wildcards"),
-        (("--allow-host", "example.org"), "--allow-host"),
-        (("--allow-home", "/usr"), "is not in your home"),
-        (("--allow-write", "/absent/place"), "does not exist"),
-        (("--output", "/absent/place"), "--output"),
-        (("--network", "example.org:99999"), "a port is a number from 1 to 65535"),
-    ),
-)
-def test_bad_input_is_refused_before_any_run(options: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    done = learn(write_project(tmp_path / "project"), tmp_path, *options)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
-    assert "run 1" not in done.stderr
+#: Wrong options, with what the error says.
+WRONG = {
+    ("--max-runs", "0"): "expected a number from 1 to 50, got '0'",
+    ("--max-runs", "x"): "expected a number from 1 to 50",
+    ("--outdir", "x"): "--outdir: not allowed with learn",
+    ("--source", "read-write"): "--source: expected discard",
+    ("--allow-host", "*.example.org:443"): "there are no wildcards",
+    ("--allow-host", "example.org"): "--allow-host",
+    ("--allow-home", "/usr"): "is not in your home",
+    ("--allow-write", "/absent/place"): "does not exist",
+    ("--output", "/absent/place"): "--output",
+    ("--network", "example.org:99999"): "a port is a number from 1 to 65535",
+}
+
+
+def test_bad_input_is_refused_before_any_run(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    ended = commands([("learn", "-nw", *options, project) for options in WRONG], tmp_path)
+
+    def check(case: tuple[tuple[str, ...], Any]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert WRONG[options] in done.stderr, done.stderr
+        assert "run 1" not in done.stderr
+
+    each(zip(WRONG, ended, strict=True), check)
+    assert facts(project) == []
 
 
 def test_a_source_that_is_no_directory_is_refused(tmp_path: Path) -> None:

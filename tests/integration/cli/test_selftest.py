@@ -157,7 +157,7 @@ def test_the_attacks_can_be_listed() -> None:
 @pytest.mark.parametrize(
     "number", first_fast([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]), ids=lambda number: number.name
 )
-@pytest.mark.parametrize("moment", ["world", "without", "within"])
+@pytest.mark.parametrize("moment", first_fast(["world", "without", "within"]))
 def test_nothing_is_left_if_it_is_ended_at_any_moment(number: int, moment: str, directory: Path) -> None:
     environ = clean_environ(TMPDIR=os.fspath(directory), **FEW_FILES)
     pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}

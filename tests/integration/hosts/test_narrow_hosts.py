@@ -106,6 +106,7 @@ def test_an_error_that_load_can_cause_is_an_error(what: str, allowed: tuple[str,
     assert refused["syscall"] == what.partition("=")[0]
 
 
+@pytest.mark.slow
 def test_without_mount_setattr(tmp_path: Path) -> None:
     refused = call(tmp_path / "1", "mount_setattr=ENOSYS")
     assert refused["error"] == "SandboxUnavailableError"
@@ -121,6 +122,7 @@ def test_nothing_runs_if_landlock_cannot_confine_a_build(landlock: str, tmp_path
     assert "lsm=" in refused["remedy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abi", first_fast([2, 3, 4, 5]))
 def test_an_older_landlock_confines_what_it_can(abi: int, tmp_path: Path) -> None:
     states = call(tmp_path, f"landlock-abi={abi}", "unshare=EPERM", allowed=(NO_NAMESPACES,))["states"]
@@ -204,6 +206,7 @@ def test_root_keeps_its_uid_if_it_could_not_take_new_files_back(capability: str,
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in files} == {(0, 0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", first_fast(["chown", "dac_override", "setpcap", "kill"]))
 def test_root_without_namespaces_keeps_its_uid_if_it_lacks_a_capability(capability: str, tmp_path: Path) -> None:
     """For example in docker with --cap-drop DAC_OVERRIDE."""

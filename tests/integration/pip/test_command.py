@@ -380,6 +380,7 @@ def test_what_gets_past_the_swap_is_refused(main: str, said: str, tmp_path: Path
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_pip_within_the_source_tree_is_refused(project: Path, tmp_path: Path) -> None:
     """A hook could change it, and the next pip that it starts would run that."""
     shutil.copytree(os.path.dirname(importlib.util.find_spec("pip").origin), project / "pip")  # type: ignore[union-attr,type-var]
@@ -445,6 +446,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directory", first_fast([".", "wheels"]))
 def test_a_link_that_a_hook_makes_where_the_wheel_goes_is_not_followed(directory: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"

@@ -68,6 +68,7 @@ def test_a_closed_pipe_causes_no_traceback(command: str) -> None:
     assert (done.returncode, done.stdout or b"", done.stderr or b"") == (2 if command == "nope" else 1, b"", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
 def test_closed_streams_change_no_exit_code(closed: str) -> None:
     close = " ".join(f"{number}>&-" for number in closed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from support.guarded import write_netrc
 
 from isolated_hooks import PolicyError
+from isolated_hooks.files.steered import Trees
 from isolated_hooks.network import credentials
 from isolated_hooks.policy.hostauth import parse_auth
 
@@ -146,3 +148,14 @@ def test_without_the_library_the_remedy_installs_it(monkeypatch: pytest.MonkeyPa
 def test_a_library_that_a_hook_may_have_written_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "recorded_trees", lambda: type("T", (), {"steer": lambda self, path: True})())
     assert "where hooks may write" in refused("a:443=keyring", {})
+
+
+def test_a_keyring_that_would_import_from_a_tree_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library itself lies elsewhere, but it imports others by their names, and the tree may come first."""
+    monkeypatch.setattr(credentials, "recorded_trees", lambda: Trees([os.fspath(tmp_path)]))
+    monkeypatch.chdir(tmp_path)
+    for entry in (os.fspath(tmp_path), os.fspath(tmp_path / "lib"), ""):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "path", [entry, *sys.path])
+            text = refused("index.example.org:443=keyring:me", {})
+        assert "for what the library keyring imports (expected directories of no source tree)" in text

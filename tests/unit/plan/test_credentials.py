@@ -79,6 +79,7 @@ def test_other_values_are_kept(value: str) -> None:
     assert not holds_credentials(value)
 
 
+@pytest.mark.slow
 def test_the_search_takes_linear_time() -> None:
     for part in (
         "TOKEN_",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 
 import pytest
 
@@ -88,3 +89,29 @@ def test_a_host_that_cannot_observe_is_named() -> None:
     error = remedies.refusal({"stage": attempts.OBSERVING, "syscall": "seccomp", "errno": errno.ENOSYS})
     assert isinstance(error, SandboxUnavailableError)
     assert "seccomp_unotify(2)" in error.remedy and "without --explain-denials" in error.remedy
+
+
+def test_an_id_map_that_cannot_be_written_has_a_remedy_of_its_own() -> None:
+    assert "mount /proc read-write" in remedies.remedy_of({"syscall": "write", "errno": errno.EROFS})
+    assert remedies.remedy_of({"syscall": "write", "errno": errno.EPERM}) == remedies.remedy()
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "command"), [(errno.EMFILE, "NOFILE", "ulimit -n"), (errno.EAGAIN, "NPROC", "ulimit -u")]
+)
+def test_a_limit_of_the_caller_is_named_with_its_value(
+    number: int, limit: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda kind: (7, 9) if kind == getattr(resource, f"RLIMIT_{limit}") else ()
+    )
+    error = remedies.refusal({"stage": "a stage of no host", "syscall": "pipe", "errno": number})
+    assert isinstance(error, SandboxSetupError)
+    assert f"the limit RLIMIT_{limit} is 7, at most 9: raise it, for instance with {command}" in str(error)
+
+
+def test_bubblewrap_that_does_not_work_is_the_hosts_fault() -> None:
+    error = remedies.refusal({"stage": "bubblewrap", "said": "odd"})
+    assert isinstance(error, SandboxUnavailableError)
+    assert "the launcher bubblewrap does not work here: odd" in str(error)
+    assert error.remedy == "use the launcher native, which works in more places"

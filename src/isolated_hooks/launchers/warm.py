@@ -11,6 +11,7 @@ import contextvars
 import dataclasses
 import marshal
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from typing import IO, Any
 from .child import child_environ
 from .surroundings import Surroundings, is_beside, surroundings
 
-__all__ = ["Permission", "Started", "permitted", "popen", "problem"]
+__all__ = ["Permission", "Started", "end", "permitted", "popen", "problem"]
 
 # Seconds in which the process has to answer. It does nothing but fork.
 _SECONDS = 10.0
@@ -214,6 +215,23 @@ class _Keeper:
 
 _keeper = _Keeper()
 os.register_at_fork(after_in_child=_keeper.forked)
+
+
+def end() -> None:
+    """End the process that stays ready, if there is one, and wait for its end: it lies in a cgroup, for instance.
+
+    Otherwise it ends with this process. The next hook starts another one.
+    """
+    server = _keeper.server
+    if server is None:
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            pidfd = _closing(stack, os.pidfd_open(server.pid))
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            stack.callback(poll.poll, _SECONDS * 1000)
+        _keeper.forget(server)
 
 
 def problem() -> str | None:

@@ -16,6 +16,7 @@ from support.projects import caller, facts, plain_caller, write_project
 
 from isolated_hooks import Policy
 from isolated_hooks.files.cgroups import own_limits
+from isolated_hooks.launchers import warm
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -163,6 +164,7 @@ def limited_memory(limit: int) -> Iterator[None]:
         yield
     finally:
         (Path(places[0].source) / "cgroup.procs").write_text("0")
+        warm.end()  # it is in there, too
         group.rmdir()
 
 

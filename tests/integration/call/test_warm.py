@@ -482,6 +482,16 @@ def test_it_ends_with_the_frontend(tree: Path, end: str) -> None:
     assert _ended(int(done.stdout))
 
 
+def test_it_ends_when_the_frontend_says_so(tree: Path) -> None:
+    warm.end()  # there is none
+    assert _call(tree)
+    first = _server()
+    warm.end()
+    assert not Path(f"/proc/{first}/exe").exists()
+    assert _call(tree)
+    assert _server() != first
+
+
 def test_a_child_of_the_frontend_has_one_of_its_own(tree: Path) -> None:
     assert _call(tree)
     first = _server()

@@ -20,16 +20,25 @@ import os, sys, sysconfig
 
 class Spy:
     def __init__(self):
-        self.started, self.found = False, []
+        self.patched, self.started, self.found = False, False, []
         self.standard = (sysconfig.get_path("stdlib"), "<frozen ", "<string>", "<attrs")
         sys.addaudithook(self)
 
     def __call__(self, event, arguments):
-        # A launcher with a command; the trial of a host has none.
-        if event in ("subprocess.Popen", "os.posix_spawn") and "--" in arguments[1][:-1]:
-            self.started = self.started or "launch" in arguments[1]
-        elif event == "import" and self.started:
+        self.patch()
+        if event == "import" and self.started:
             self.found.append((arguments[0], self.cause()))
+
+    def patch(self):
+        # What starts a hook or a command, in whatever way; a trial of the host is started elsewhere.
+        kind = getattr(sys.modules.get("isolated_hooks.run.run"), "Run", None)
+        if kind is None or self.patched:
+            return
+        self.patched, original = True, kind._start
+        def start(*arguments):
+            self.started = True
+            return original(*arguments)
+        kind._start = start
 
     def cause(self):
         frame = sys._getframe(2)

@@ -118,6 +118,7 @@ def _contents(artefact: Path) -> str:
         return "\n".join(file.read().decode() for file in files)
 
 
+@pytest.mark.slow
 def test_orphans_are_reaped(place: Place) -> None:
     """D10: pid 1 reaps the orphans of a hook's processes while the hook still runs."""
     assert place.call({"orphans": {"probe": "orphans", "arguments": {"count": 500}}}) == {"orphans": {"left": 0}}

@@ -170,6 +170,7 @@ def test_what_fails_is_the_same(case: str, tmp_path: Path) -> None:
         assert not re.search(r"isolated_hooks/\w+\.py", ours.stderr)
 
 
+@pytest.mark.slow
 def test_options_that_end_at_once(tmp_path: Path) -> None:
     for option in ("--version", "-V"):
         plain = run_text([sys.executable, "-m", "build", option], cwd=tmp_path)

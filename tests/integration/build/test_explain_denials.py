@@ -156,6 +156,7 @@ def test_bubblewrap_cannot_observe(bubblewrap: None, tmp_path: Path) -> None:
     assert not (project / "dist").exists()
 
 
+@pytest.mark.slow
 def test_a_host_without_user_namespaces_cannot_observe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from isolated_hooks.plan import Identity
 

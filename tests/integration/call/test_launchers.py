@@ -67,6 +67,7 @@ def _tree(tmp_path: Path) -> Path:
 # Choosing one.
 
 
+@pytest.mark.slow
 def test_every_way_to_choose_one_reaches_the_report(tmp_path: Path, launcher: str) -> None:
     project = write_project(tmp_path / "project")
     hooks = caller(project, Policy(launcher=launcher))

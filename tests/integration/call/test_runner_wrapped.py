@@ -47,6 +47,7 @@ def test_hooks_run_there_and_the_report_says_what_is_degraded(tmp_path: Path) ->
     assert owner == os.geteuid()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks run as another user")
 def test_it_is_refused_if_the_policy_requires_identity(tmp_path: Path) -> None:
     write_project(tmp_path / "project")

@@ -139,15 +139,18 @@ def test_another_interpreter(project: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [
-        (["missing"], "is not a directory"),
-        (["project", "--hook", "no_such"], "no_such"),
-        (["project", "--expose", "missing"], "does not exist"),
-        (["project", "--config", "missing.toml"], "missing.toml"),
-        (["project", "--python", "no-such-python"], "no-such-python"),
-        (["project", "more"], "more"),
-        (["/"], "source tree"),
-    ],
+    first_fast(
+        [
+            (["missing"], "is not a directory"),
+            (["project", "--hook", "no_such"], "no_such"),
+            (["project", "--expose", "missing"], "does not exist"),
+            (["project", "--config", "missing.toml"], "missing.toml"),
+            (["project", "--python", "no-such-python"], "no-such-python"),
+            (["project", "more"], "more"),
+            (["/"], "source tree"),
+        ],
+        3,
+    ),
 )
 def test_invalid_arguments_are_a_usage_error(arguments: list[str], message: str, project: Path) -> None:
     done = explain(*arguments, cwd=project.parent)

@@ -171,6 +171,7 @@ def test_the_directory_is_the_source_tree(work: Path) -> None:
 # The options.
 
 
+@pytest.mark.slow
 def test_the_options_for_paths(work: Path, tmp_path: Path) -> None:
     for name in ("seen", "written"):
         (tmp_path / name).mkdir()

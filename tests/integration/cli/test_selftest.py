@@ -123,12 +123,14 @@ def test_a_broken_promise_gives_exit_code_1(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        (["--nothing"], "unrecognized arguments"),
-        (["--expose", "/nonexistent/path"], "does not exist"),
-        (["--allow-degraded", "everything"], "everything"),
-        (["--config", "/nonexistent.toml"], "nonexistent.toml"),
-    ],
+    first_fast(
+        [
+            (["--nothing"], "unrecognized arguments"),
+            (["--expose", "/nonexistent/path"], "does not exist"),
+            (["--allow-degraded", "everything"], "everything"),
+            (["--config", "/nonexistent.toml"], "nonexistent.toml"),
+        ]
+    ),
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_usage_error_gives_exit_code_2(options: list[str], message: str) -> None:

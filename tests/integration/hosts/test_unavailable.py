@@ -88,6 +88,7 @@ except SandboxUnavailableError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("asserts_not_run")
 @pytest.mark.parametrize("how", first_fast(["filter", "limit"]))
 @pytest.mark.parametrize(

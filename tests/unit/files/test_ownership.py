@@ -275,6 +275,7 @@ def test_many_sibling_directories_do_not_exhaust_the_descriptors(tmp_path: pathl
     assert everyone(tmp_path / "t") == {(0, 0)}
 
 
+@pytest.mark.slow
 @root_only
 def test_a_tree_deeper_than_any_path_is_given_back(tmp_path: pathlib.Path, deep: pathlib.Path) -> None:
     here = os.open(deep, os.O_RDONLY)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import IsolatedHooksError, PolicyError, SandboxUnavailableError
+from ..files.steered import recorded_trees
 from ..plan import Identity, Plan
 from ..protections import Protection, ProtectionStatus
 from ..text import visible
@@ -69,6 +71,7 @@ class _Foreign:
         self._origin = " and ".join(sorted({_origin(entry) for entry in entries}))
         if len({entry.value for entry in entries}) > 1:
             raise self._error("several distributions register one of this name")
+        self._refuse_steered(entries)
         with self._attributing("cannot be loaded"):
             self._own: Launcher = entries[0].load()()
         with self._attributing("is not a launcher"):
@@ -77,6 +80,15 @@ class _Foreign:
             known = bool(self.identities) and self.identities <= frozenset(Identity)
             if self._own.name != self.name or not known or not all(map(os.path.isabs, self.paths)):
                 raise ValueError(f"expected the name {self.name!r}, members of Identity, and absolute paths")
+
+    def _refuse_steered(self, entries: Sequence[EntryPoint]) -> None:
+        """Refuse a launcher that a hook may have put where Python searches, since it was not there at the start."""
+        places = [str(entry.dist.locate_file("")) for entry in entries if entry.dist]
+        if entries[0].module.partition(".")[0] not in sys.modules:
+            places += sys.path
+        for place in map(os.path.abspath, places):
+            if recorded_trees().steer(place):
+                raise self._error(f"Python would search {visible(place, limit=300)!r}, where hooks may write, for it")
 
     def availability(self) -> Availability:
         with self._attributing("cannot report its availability"):

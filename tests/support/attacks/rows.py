@@ -482,4 +482,16 @@ ROWS = {
         "attacks/found/test_build_requirements.py::test_the_configuration_of_the_build_environment_itself",
         "unit/plan/test_interpreter.py::test_a_base_that_a_build_requirement_may_have_named",
     ),
+    "M40": _tested(
+        "reach the process from which launchers are forked, or get from it what the frontend has given up",
+        "attacks/suite/test_hostile_backend.py::test_attack_after_a_warm_launch",
+        "integration/call/test_warm.py::test_what_the_process_holds",
+        "integration/call/test_warm.py::test_a_frontend_that_has_changed_starts_a_new_process",
+        "integration/call/test_warm.py::test_a_frontend_that_has_confined_itself_starts_a_new_process",
+    ),
+    "M41": _tested(
+        "register a launcher of its own where Python searches, for the next call",
+        "unit/launchers/test_entrypoints.py::test_one_that_lies_in_a_tree_is_refused",
+        "unit/launchers/test_entrypoints.py::test_its_module_is_not_searched_in_a_tree",
+    ),
 }

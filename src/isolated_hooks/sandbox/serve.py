@@ -26,6 +26,8 @@ _CAUGHT = (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP, _signal.SIGTERM)
 #: The descriptors that come with a request: the request itself, a socket for its answers, the directory, the streams.
 DESCRIPTORS = 6
 _INT = 4
+# More than any process has.
+_NONE = 1 << 31
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> int:
 
     The frontend may wait for any child of its own, so this process is not one: a child of the frontend's forks it.
     """
+    syscalls.close_from(_NONE)  # a host that refuses the call lets no launch begin, and only a new launcher says so
     if not fork():
         Server(int(arguments[0]), int(arguments[1])).serve()
     return 0

@@ -34,7 +34,9 @@ def installed_in(prefix: str) -> dict[str, Distribution]:
         try:
             name = canonicalize_name(distribution.metadata["Name"] or "")
             Version(distribution.version)
-        except (ValueError, TypeError):  # not UTF-8, no version, or none at all
+        # Not UTF-8, no version, or none at all. The backport importlib_metadata, once imported, finds distributions for
+        # the standard library too, and raises an OSError for the last.
+        except (OSError, ValueError, TypeError):
             continue
         if _NAME.fullmatch(name):
             installed.setdefault(name, distribution)

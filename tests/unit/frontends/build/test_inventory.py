@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from isolated_hooks.frontends.build import inventory
 from isolated_hooks.frontends.build.installation import RequirementsError, scheme_of
 from isolated_hooks.frontends.build.inventory import installed_in, is_met, parsed
 
@@ -67,6 +68,20 @@ def test_what_has_no_proper_name_or_version_is_not_installed(tmp_path: Path) -> 
     (site / "latin-1.0.dist-info").mkdir()
     (site / "latin-1.0.dist-info" / "METADATA").write_bytes(b"Name: latin\nVersion: 1.0\nSummary: \xff\n")
     assert set(installed_in(str(tmp_path))) == {"good"}
+
+
+def test_a_distribution_whose_metadata_is_not_there_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backport of importlib.metadata says so by an error."""
+
+    class Absent:
+        @property
+        def metadata(self) -> None:
+            raise FileNotFoundError("No package metadata was found.")
+
+    monkeypatch.setattr(inventory, "distributions", lambda path: [Absent()])
+    assert installed_in(str(tmp_path)) == {}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import pyproject_hooks
 import pytest
 
 from isolated_hooks import IsolatedHookCaller, Policy
+from isolated_hooks.launchers import warm
 from isolated_hooks.selftest.world.processes import until
 
 __all__ = [
@@ -259,7 +260,8 @@ def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
     """Redirect temporary files to a separate directory, and check that the context leaves no trace behind.
 
     Traces are files there, descriptors of this process, and processes with the directory in their command line. A
-    launcher has it there, and so does a hook, because of its control directory.
+    launcher has it there, and so does a hook, because of its control directory. The process from which launchers are
+    forked belongs to this one, so the context begins and ends without it.
 
     :param at_once: the processes have ended by then; otherwise they get the time that a kernel needs to end them
     """
@@ -267,6 +269,7 @@ def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
     temporary.mkdir()
     before, directory_before = os.environ.get("TMPDIR"), tempfile.tempdir
     os.environ["TMPDIR"] = tempfile.tempdir = os.fspath(temporary)
+    warm.end()
     gc.collect()
     descriptors = _descriptors()
     try:
@@ -274,6 +277,7 @@ def nothing_left(directory: Path, *, at_once: bool = True) -> Iterator[Path]:
     finally:
         tempfile.tempdir = directory_before
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+        warm.end()
         left = sorted(os.listdir(temporary))
         if not at_once:
             until(lambda: not running(temporary))

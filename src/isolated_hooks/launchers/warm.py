@@ -232,6 +232,7 @@ def end() -> None:
             poll.register(pidfd, select.POLLIN)
             stack.callback(poll.poll, _SECONDS * 1000)
         _keeper.forget(server)
+        _keeper.tries = 0
 
 
 def problem() -> str | None:

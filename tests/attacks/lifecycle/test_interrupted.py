@@ -105,11 +105,14 @@ def test_a_frontend_killed_at_any_moment(built: Place) -> None:
 
 def _launchers(place: Place) -> list[int]:
     """Return the ids of the launcher's processes for this place, the oldest first."""
-    return [
-        pid
-        for pid in processes_naming(place.tmp)
-        if b"/launcher\0launch\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    return [pid for pid in processes_naming(place.tmp) if b"/launcher\0launch\0" in _command_line(pid)]
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # it has ended since
 
 
 @pytest.mark.slow

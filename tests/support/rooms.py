@@ -20,17 +20,17 @@ import coverage
 #: once it is higher. The goal is 95 for the last five.
 FLOORS = {
     "facade": 90,
-    "cli": 64,
-    "frontends": 58,
-    "selftest": 88,
-    "launchers": 72,
-    "observe": 84,
-    "network": 50,
-    "run": 87,
+    "cli": 70,
+    "frontends": 59,
+    "selftest": 90,
+    "launchers": 76,
+    "observe": 92,
+    "network": 57,
+    "run": 88,
     "results": 98,
     "policy": 99,
     "plan": 96,
-    "files": 92,
+    "files": 93,
 }
 
 

@@ -16,22 +16,16 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from .child import child_environ
-from .surroundings import Surroundings, is_beside, surroundings
+from . import ready
+from .ready import KEEPER, Server
 
 __all__ = ["Permission", "Started", "end", "permitted", "popen", "problem"]
 
-# Seconds in which the process has to answer. It does nothing but fork.
-_SECONDS = 10.0
+# Seconds that subprocess gives a child to end after an interrupt.
 _PATIENCE = 0.25
-# Of processes that we have tried to start, before we try no further: they do not start here, somebody ends them, or the
-# frontend is another one at each call.
-_MOST = 6
-_TEMPORARY = b"isolated-hooks"
 
 
 @dataclasses.dataclass
@@ -86,10 +80,13 @@ def popen(
 class Started:
     """A launcher that was forked for us, with the part of the interface of :class:`subprocess.Popen` that we use."""
 
-    def __init__(self, args: Sequence[Any], answers: socket.socket, pidfd: int, stdout: IO[bytes] | None) -> None:
+    def __init__(
+        self, args: Sequence[Any], server: Server, answers: socket.socket, pidfd: int, stdout: IO[bytes] | None
+    ) -> None:
         self.args = args
         self.stdout = stdout
         self.returncode: int | None = None
+        self._server = server
         self._answers = answers
         self._pidfd = pidfd
 
@@ -108,15 +105,26 @@ class Started:
 
     def _wait(self, timeout: float | None) -> int:
         if self.returncode is None:
-            self._answers.settimeout(timeout)
-            try:
-                answer = self._answers.recv(32)
-            except TimeoutError:
-                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+            answer = self._answer(timeout)
             if not answer:  # the process that was ready has ended, and a launcher does not survive it
                 self.kill()
             self.returncode = os.waitstatus_to_exitcode(int(answer)) if answer else -signal.SIGKILL
         return self.returncode
+
+    def _answer(self, timeout: float | None) -> bytes:
+        """Return what the server says of the end of the launcher, or nothing if it has ended or does not answer."""
+        poll = select.poll()
+        for fd in (self._answers.fileno(), self._pidfd):
+            poll.register(fd, select.POLLIN)
+        if not poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        # The launcher has ended, or the server has. It has nothing else to do than to say so, unless it was stopped.
+        self._answers.settimeout(ready.SECONDS)
+        try:
+            return self._answers.recv(32)
+        except TimeoutError:
+            KEEPER.forget(self._server, kill=True)
+            return b""
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the launcher, unless it has ended."""
@@ -141,139 +149,17 @@ class Started:
             os.close(self._pidfd)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Server:
-    """The process that stays ready.
-
-    :ivar channel: the socket for requests
-    :ivar inode: of the channel: somebody may close the descriptors of this process, and another file gets the number
-    :ivar pid: its pid, as /proc has it
-    :ivar inherited: what it has inherited from this process
-    """
-
-    channel: socket.socket
-    inode: int
-    pid: int
-    inherited: Surroundings
-
-    def is_ours(self) -> bool:
-        """Return whether the channel is still what it was."""
-        try:
-            return os.fstat(self.channel.fileno()).st_ino == self.inode
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        """Close the channel, so that the process ends."""
-        if self.is_ours():
-            self.channel.close()
-        else:
-            self.channel.detach()
-
-
-class _Keeper:
-    """Keeps the server of this process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.server: _Server | None = None
-        self.tries = 0
-        self.problem = ""
-
-    def get(self, entry: str) -> _Server | None:
-        """Return the server, started from a file if there is none, or ``None`` if this host lets none start."""
-        with self.lock:
-            if self.server is not None and not self.server.is_ours():
-                self._lose()
-            if self.server is None and self.tries < _MOST:
-                self.tries += 1
-                try:
-                    self.server = _serve(entry)
-                except (OSError, ValueError) as error:
-                    self.problem = str(error)
-            return self.server
-
-    def forget(self, server: _Server) -> None:
-        """End a server. The next call may start another one."""
-        with self.lock:
-            if self.server is server:
-                self._lose()
-
-    def _lose(self) -> None:
-        server, self.server = self.server, None
-        if server is not None:
-            server.close()
-
-    def forked(self) -> None:
-        """Forget the server in a child of this process, which has a copy of the channel."""
-        self.lock = threading.Lock()
-        self.tries = 0
-        server, self.server = self.server, None
-        if server is not None:
-            server.close()
-
-
-_keeper = _Keeper()
-os.register_at_fork(after_in_child=_keeper.forked)
-
-
 def end() -> None:
     """End the process that stays ready, if there is one, and wait for its end: it lies in a cgroup, for instance.
 
     Otherwise it ends with this process. The next hook starts another one.
     """
-    server = _keeper.server
-    if server is None:
-        return
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            pidfd = _closing(stack, os.pidfd_open(server.pid))
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            stack.callback(poll.poll, _SECONDS * 1000)
-        _keeper.forget(server)
-        _keeper.tries = 0
+    KEEPER.end()
 
 
 def problem() -> str | None:
     """Return ``None`` if a process is ready, and otherwise why there is none, as far as this process has tried."""
-    return None if _keeper.server is not None else _keeper.problem or "no launch has asked for one"
-
-
-def _serve(entry: str) -> _Server:
-    """Start the process.
-
-    :raises OSError: it cannot be started, or does not answer
-    :raises ValueError: it answers something else
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        try:
-            inherited = surroundings()
-            # It runs for as long as this process, so it gets no variables that it does not need.
-            environ = {name: value for name, value in child_environ().items() if name.startswith("LD_")}
-            channel = theirs.fileno()
-            child = subprocess.Popen(
-                [sys.executable, "-I", "-S", entry, "serve", str(channel), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(channel,),
-                cwd="/",
-                env=environ,
-            )
-            theirs.close()
-            with child:
-                ours.settimeout(_SECONDS)
-                try:
-                    pid = int(ours.recv(32))
-                except BaseException:
-                    child.kill()
-                    raise
-            return _Server(ours, os.fstat(ours.fileno()).st_ino, pid, inherited)
-        except BaseException:
-            ours.close()
-            raise
+    return None if KEEPER.server is not None else KEEPER.problem or "no launch has asked for one"
 
 
 def _start(
@@ -281,21 +167,22 @@ def _start(
 ) -> Started | None:
     """Return a launcher that the server has forked, or ``None`` if only a new process is like what a runner starts."""
     words = [os.fsdecode(word) for word in command]
-    if words[:3] != [sys.executable, "-I", "-S"] or words[4:5] != ["launch"] or os.path.dirname(words[3]) != words[5]:
+    interpreter, entry, rest = words[:3], "".join(words[3:4]), words[4:]
+    if interpreter != [sys.executable, "-I", "-S"] or rest[:2] != ["launch", os.path.dirname(entry)]:
         return None
-    server = _keeper.get(words[3])
+    server = KEEPER.get(entry)
     if server is None:
         return None
     try:
-        if not is_beside(server.pid) or surroundings() != server.inherited:
+        if not server.is_equal():
             # It may have rights that this process has given up since.
-            _keeper.forget(server)
+            KEEPER.forget(server)
             return None
         sys.audit("subprocess.Popen", words[0], words, cwd, env)
         with contextlib.ExitStack() as stack:
-            return _ask(server, words[5:], os.environ if env is None else env, cwd or ".", streams, stack)
+            return _ask(server, rest[1:], os.environ if env is None else env, cwd or ".", streams, stack)
     except _NoAnswerError:
-        _keeper.forget(server)
+        KEEPER.forget(server, kill=True)
     except (OSError, ValueError):
         pass  # a new process fails likewise, and its error says why
     return None
@@ -306,7 +193,7 @@ class _NoAnswerError(Exception):
 
 
 def _ask(
-    server: _Server,
+    server: Server,
     arguments: Sequence[str],
     env: Mapping[str, str],
     cwd: str,
@@ -319,7 +206,7 @@ def _ask(
     :raises OSError: the directory or a stream cannot be opened
     """
     variables = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
-    request = _closing(stack, os.memfd_create(_TEMPORARY.decode(), os.MFD_CLOEXEC))
+    request = _closing(stack, os.memfd_create("isolated-hooks", os.MFD_CLOEXEC))
     with open(os.dup(request), "wb") as file:
         marshal.dump((list(arguments), variables), file)
     directory = _closing(stack, os.open(cwd, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -335,7 +222,7 @@ def _ask(
             socket.send_fds(server.channel, [b"launch"], [request, theirs.fileno(), directory, *given])
         except OSError as error:
             raise _NoAnswerError from error
-    ours.settimeout(_SECONDS)
+    ours.settimeout(ready.SECONDS)
     try:
         _, rights, _, _ = socket.recv_fds(ours, 16, 1)
     except OSError as error:
@@ -343,7 +230,7 @@ def _ask(
     if not rights:
         raise _NoAnswerError
     failed.pop_all()
-    started = Started(list(arguments), ours, rights[0], stdout)
+    started = Started(list(arguments), server, ours, rights[0], stdout)
     with contextlib.suppress(OSError):  # it has ended, which wait() tells
         ours.send(b"g")
     return started

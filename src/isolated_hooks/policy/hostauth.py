@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 from ..errors import PolicyError
+from ..frozen import dataclass
 from . import checks
 from .hosts import PRIVATE, Host, parse_host
 
@@ -22,7 +22,7 @@ _EXPECTED = (
 _LONGEST_USER = 255
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class HostAuth:
     """Where the credential for one host and port comes from.
 

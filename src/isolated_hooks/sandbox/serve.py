@@ -65,8 +65,10 @@ class Server:
         Each launch watches the frontend and this process, and ends with either of them.
         """
         try:
-            # Not our pid, if /proc belongs to a PID namespace above ours.
-            self.channel.send(os.readlink(b"/proc/self"))
+            # The number is not our pid, if /proc belongs to a PID namespace above ours.
+            own = os.pidfd_open(self.pid)
+            self.channel.sendmsg([os.readlink(b"/proc/self")], [_right(own)])
+            os.close(own)
             while self.is_open or self.launches:
                 events = dict(self.poll.poll())
                 if self.frontend in events:
@@ -106,9 +108,8 @@ class Server:
         pidfd = os.pidfd_open(pid)
         answers = _socket.socket(fileno=os.dup(received[1]))
         os.set_inheritable(answers.fileno(), False)
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pidfd.to_bytes(_INT, sys.byteorder))
         try:
-            answers.sendmsg([b"started"], [rights])
+            answers.sendmsg([b"started"], [_right(pidfd)])
         except OSError:
             pass  # the frontend has closed its end, so the launch ends too
         self.launches[pidfd] = pid, answers
@@ -157,6 +158,11 @@ class Server:
         for _, answers in self.launches.values():
             answers.detach()
         syscalls.close_from(3)
+
+
+def _right(fd: int) -> tuple[int, int, bytes]:
+    """Return the message that carries a descriptor, unix(7)."""
+    return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_INT, sys.byteorder)
 
 
 def _set_environment(variables: dict[bytes, bytes]) -> None:

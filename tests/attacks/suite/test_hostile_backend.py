@@ -12,7 +12,7 @@ import pytest
 from support.attacks.place import Place, quiet
 
 from isolated_hooks import IsolatedHookCaller, Policy
-from isolated_hooks.launchers import warm
+from isolated_hooks.launchers.ready import KEEPER
 from isolated_hooks.selftest.attacks.table import ATTACKS, QUICK, Attack
 from isolated_hooks.selftest.conduct import HOOKS, Outcome, call_hook, conduct
 from isolated_hooks.selftest.world.world import World
@@ -59,7 +59,7 @@ def test_attack(attacks: tuple[Attack, ...], inside: Outcome, outside: Outcome) 
 
 def test_attack_after_a_warm_launch(hook: str, attacks: tuple[Attack, ...], inside: Outcome) -> None:
     """The same comes of every attack if the launcher is a fork of the process that stays ready."""
-    warm._keeper.forked()  # a new one: without the sandbox, attacks change this process
+    KEEPER.forked()  # a new one: without the sandbox, attacks change this process
     forked = conduct(hook, sandboxed=True, attacks=attacks, inner=pyproject_hooks.quiet_subprocess_runner)
     assert forked.report is not None
     assert inside.report is not None

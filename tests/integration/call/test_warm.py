@@ -28,7 +28,8 @@ from isolated_hooks import (
     Policy,
     SandboxUnavailableError,
 )
-from isolated_hooks.launchers import warm
+from isolated_hooks.launchers import ready, warm
+from isolated_hooks.launchers.ready import KEEPER
 
 pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.filterwarnings("error::ResourceWarning")]
 
@@ -101,9 +102,9 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def none_ready() -> Iterator[None]:
     """Begin and end without the process that other tests of this process have started."""
-    warm._keeper.forked()
+    KEEPER.forked()
     yield
-    warm._keeper.forked()
+    KEEPER.forked()
 
 
 def _caller(tree: Path, policy: Policy | None = None, runner: Any = None) -> IsolatedHookCaller:
@@ -128,8 +129,8 @@ def _facts(tree: Path) -> dict[str, Any]:
 
 def _server() -> int:
     """Return the pid of the process that stays ready."""
-    assert warm._keeper.server is not None
-    return warm._keeper.server.pid
+    assert KEEPER.server is not None
+    return KEEPER.server.pid
 
 
 def _ended(pid: int) -> bool:
@@ -412,17 +413,37 @@ def test_a_process_that_was_killed_costs_one_cold_start(tree: Path) -> None:
 def test_a_process_that_was_stopped_costs_one_cold_start(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _call(tree)
     first = _server()
-    monkeypatch.setattr(warm, "_SECONDS", 0.5)
+    monkeypatch.setattr(ready, "SECONDS", 0.5)
     os.kill(first, signal.SIGSTOP)
-    try:
-        assert not _call(tree)
-        facts = _facts(tree)
-        (tree / "facts.json").unlink()
-    finally:
-        os.kill(first, signal.SIGCONT)
+    assert not _call(tree)
+    assert _facts(tree)
     assert _ended(first)
-    assert facts
-    assert not (tree / "facts.json").exists()  # it has not run the hook once more
+
+
+def test_a_process_that_is_stopped_ends_its_hook(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else could tell how the hook has ended, and the frontend would wait for ever."""
+    assert _call(tree)
+    first = _server()
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _call(tree, sleep=2)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not (tree / "started").exists():
+        time.sleep(0.01)
+    monkeypatch.setattr(ready, "SECONDS", 0.5)
+    os.kill(first, signal.SIGSTOP)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert [type(error) for error in failures] == [subprocess.CalledProcessError]
+    assert _ended(first)
+    monkeypatch.undo()
+    assert _call(tree)
 
 
 def test_a_process_that_dies_ends_its_hook(tree: Path) -> None:
@@ -448,8 +469,8 @@ def test_a_process_that_dies_ends_its_hook(tree: Path) -> None:
 def test_no_descriptor_of_another_file_is_taken_for_the_channel(tree: Path) -> None:
     def work() -> None:
         assert _call(tree)
-        assert warm._keeper.server is not None
-        fd = warm._keeper.server.channel.fileno()
+        assert KEEPER.server is not None
+        fd = KEEPER.server.channel.fileno()
         first = _server()
         os.closerange(3, 1000)
         read, write = os.pipe()
@@ -471,11 +492,11 @@ def test_it_ends_with_the_frontend(tree: Path, end: str) -> None:
     code = f"""
         import os, pyproject_hooks, sys
         from isolated_hooks import IsolatedHookCaller
-        from isolated_hooks.launchers import warm
+        from isolated_hooks.launchers.ready import KEEPER
         hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], pyproject_hooks.quiet_subprocess_runner)
         hooks.get_requires_for_build_wheel()
         assert hooks.reports[-1].warm
-        print(warm._keeper.server.pid, flush=True)
+        print(KEEPER.server.pid, flush=True)
         {end}
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), tree], stdout=subprocess.PIPE, check=False)
@@ -497,7 +518,7 @@ def test_a_child_of_the_frontend_has_one_of_its_own(tree: Path) -> None:
     first = _server()
 
     def work() -> None:
-        assert warm._keeper.server is None
+        assert KEEPER.server is None
         assert _call(tree)
         assert _server() != first
 
@@ -552,7 +573,7 @@ def test_a_host_that_starts_none_is_asked_only_so_often(tree: Path, monkeypatch:
         asked.append(entry)
         raise OSError("not here")
 
-    monkeypatch.setattr(warm, "_serve", serve)
-    for _ in range(warm._MOST + 2):
+    monkeypatch.setattr(ready, "serve", serve)
+    for _ in range(ready._MOST + 2):
         assert not _call(tree)
-    assert len(asked) == warm._MOST
+    assert len(asked) == ready._MOST

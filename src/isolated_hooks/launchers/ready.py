@@ -1,0 +1,173 @@
+"""The process of ours that stays ready: it is started, used while this process is what it was, and ended.
+
+:mod:`..sandbox.serve` is what runs in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from ..frozen import dataclass
+from .child import child_environ
+from .surroundings import Surroundings, is_beside, surroundings
+
+__all__ = ["KEEPER", "SECONDS", "Server"]
+
+#: Seconds in which the process has to answer. It does nothing but fork.
+SECONDS = 10.0
+# Of processes that we have tried to start, before we try no further: they do not start here, somebody ends them, or the
+# frontend is another one at each call.
+_MOST = 6
+
+
+@dataclass(frozen=True)
+class Server:
+    """The process that stays ready.
+
+    :ivar channel: the socket for requests
+    :ivar inode: of the channel: somebody may close the descriptors of this process, and another file gets the number
+    :ivar pid: its pid, as /proc has it
+    :ivar pidfd: a descriptor of the process
+    :ivar inherited: what it has inherited from this process
+    """
+
+    channel: socket.socket
+    inode: int
+    pid: int
+    pidfd: int
+    inherited: Surroundings
+
+    def is_ours(self) -> bool:
+        """Return whether the channel is still what it was."""
+        try:
+            return os.fstat(self.channel.fileno()).st_ino == self.inode
+        except OSError:
+            return False
+
+    def is_equal(self) -> bool:
+        """Return whether its forks inherit what a new child of this thread would.
+
+        :raises OSError: /proc does not tell
+        """
+        return is_beside(self.pid) and surroundings() == self.inherited
+
+    def close(self) -> None:
+        """Close the channel, so that the process ends once no launch runs."""
+        if self.is_ours():
+            self.channel.close()
+            os.close(self.pidfd)
+        else:
+            self.channel.detach()
+
+    def kill(self) -> None:
+        """End the process, which may be stopped, and each launch that it has made."""
+        with contextlib.suppress(OSError):  # it has ended
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+
+class _Keeper:
+    """Keeps the server of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.server: Server | None = None
+        self.tries = 0
+        self.problem = ""
+
+    def get(self, entry: str) -> Server | None:
+        """Return the server, started from a file if there is none, or ``None`` if this host lets none start."""
+        with self.lock:
+            if self.server is not None and not self.server.is_ours():
+                self._lose()
+            if self.server is None and self.tries < _MOST:
+                self.tries += 1
+                try:
+                    self.server = serve(entry)
+                except (OSError, ValueError) as error:
+                    self.problem = str(error)
+            return self.server
+
+    def forget(self, server: Server, *, kill: bool = False) -> None:
+        """Stop using a server, which then ends. The next call may start another one.
+
+        :param kill: end it at once, because it does not answer
+        """
+        with self.lock:
+            if self.server is server:
+                if kill and server.is_ours():
+                    server.kill()
+                self._lose()
+
+    def _lose(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            server.close()
+
+    def forked(self) -> None:
+        """Forget the server in a child of this process, which has a copy of the channel."""
+        self.lock = threading.Lock()
+        self.tries = 0
+        self._lose()
+
+    def end(self) -> None:
+        """End the server, if there is one, and wait for its end."""
+        server = self.server
+        if server is None:
+            return
+        poll = select.poll()
+        pidfd = os.dup(server.pidfd)
+        try:
+            poll.register(pidfd, select.POLLIN)
+            self.forget(server)
+            poll.poll(SECONDS * 1000)
+        finally:
+            os.close(pidfd)
+        self.tries = 0
+
+
+KEEPER = _Keeper()
+os.register_at_fork(after_in_child=KEEPER.forked)
+
+
+def serve(entry: str) -> Server:
+    """Start the process from a file.
+
+    :raises OSError: it cannot be started, or does not answer
+    :raises ValueError: it answers something else
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            inherited = surroundings()
+            # It runs for as long as this process, so it gets no variables that it does not need.
+            environ = {name: value for name, value in child_environ().items() if name.startswith("LD_")}
+            channel = theirs.fileno()
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-S", entry, "serve", str(channel), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(channel,),
+                cwd="/",
+                env=environ,
+            )
+            theirs.close()
+            with child:
+                ours.settimeout(SECONDS)
+                try:
+                    answer, pidfds, _, _ = socket.recv_fds(ours, 32, 1)
+                    pid, (pidfd,) = int(answer), pidfds
+                except BaseException:
+                    child.kill()
+                    raise
+            return Server(ours, os.fstat(ours.fileno()).st_ino, pid, pidfd, inherited)
+        except BaseException:
+            ours.close()
+            raise

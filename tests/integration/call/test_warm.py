@@ -164,6 +164,18 @@ def test_a_hook_finds_nothing_else_than_after_a_cold_start(tree: Path, monkeypat
         os.umask(before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR2], ids=str)
+def test_a_signal_that_the_frontend_ignores(tree: Path, number: signal.Signals) -> None:
+    def work() -> None:
+        signal.signal(number, signal.SIG_IGN)
+        assert not _call(tree, COLD)
+        cold = _facts(tree)
+        assert _call(tree)
+        assert _facts(tree) == cold
+
+    _in_child(work)
+
+
 @pytest.mark.parametrize("settings", [{"exit": 3}, {"signal": 15}, {"signal": 9}, {"signal": 6}], ids=str)
 def test_an_error_is_the_same(tree: Path, settings: dict[str, int], capfd: pytest.CaptureFixture[str]) -> None:
     for runner in (pyproject_hooks.quiet_subprocess_runner, pyproject_hooks.default_subprocess_runner):
@@ -503,6 +515,30 @@ def test_it_ends_with_the_frontend(tree: Path, end: str) -> None:
     assert _ended(int(done.stdout))
 
 
+def test_it_ends_with_the_frontend_although_another_process_has_its_channel(tree: Path) -> None:
+    """A fork that Python knows nothing of has a copy of each descriptor."""
+    code = """
+        import ctypes, os, pyproject_hooks, sys, time
+        from isolated_hooks import IsolatedHookCaller
+        from isolated_hooks.launchers.ready import KEEPER
+        hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], pyproject_hooks.quiet_subprocess_runner)
+        hooks.get_requires_for_build_wheel()
+        other = ctypes.CDLL(None).fork()
+        if other == 0:
+            os.close(1)
+            time.sleep(60)
+            os._exit(0)
+        print(KEEPER.server.pid, other, flush=True)
+        os._exit(0)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), tree], stdout=subprocess.PIPE, check=True)
+    server, other = map(int, done.stdout.split())
+    try:
+        assert _ended(server)
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+
 def test_it_ends_when_the_frontend_says_so(tree: Path) -> None:
     warm.end()  # there is none
     assert _call(tree)
@@ -564,6 +600,30 @@ def test_what_the_process_holds(tree: Path, monkeypatch: pytest.MonkeyPatch) -> 
     links = [os.readlink(path) for path in (here / "fd").iterdir()]
     assert {link.split(":")[0] for link in links} == {"/dev/null", "socket", "anon_inode"}
     assert os.readlink(here / "cwd") == "/"
+
+
+def test_a_launch_has_nothing_of_what_the_process_holds(tree: Path) -> None:
+    assert _call(tree)
+    server = _server()
+    own = {os.readlink(path) for path in Path(f"/proc/{server}/fd").iterdir()}
+    (channel,) = [link for link in own if link.startswith("socket:")]
+    thread = threading.Thread(target=lambda: _call(tree, sleep=2))
+    thread.start()
+    try:
+        while not (tree / "started").exists():
+            time.sleep(0.01)
+        # The launcher, the watching process, and pid 1.
+        here = _beneath(server)
+        links = [os.readlink(path) for pid in here for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    finally:
+        thread.join()
+    assert len(here) >= 2
+    assert channel not in links
+
+
+def _beneath(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in map(int, children) for found in (child, *_beneath(child))]
 
 
 def test_a_host_that_starts_none_is_asked_only_so_often(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,13 @@ import base64
 import contextlib
 import http.server
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import trustme
+
+from support.webserver import in_thread
 
 __all__ = ["HEADER", "PASSWORD", "USER", "Guarded", "Page", "guarded", "write_netrc"]
 
@@ -84,13 +85,8 @@ def guarded(directory: Path, *, tls: bool = True, name: str = "127.0.0.1") -> It
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         served = Guarded(server.server_address[1], directory / "authority.pem", tls=tls)
         authority.cert_pem.write_to_path(served.authority)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with in_thread(server):
             yield served
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def write_netrc(path: Path, machine: str = "127.0.0.1", user: str = USER, password: str = PASSWORD) -> Path:

@@ -16,7 +16,6 @@ import json
 import ssl
 import tarfile
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 import trustme
 
 from support.index import write_wheel
+from support.webserver import in_thread
 
 __all__ = ["HOST", "TOOLS", "Switchboard", "Tool", "switchboard"]
 
@@ -208,10 +208,5 @@ def switchboard(directory: Path) -> Iterator[Switchboard]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         served = Switchboard(server.server_address[1], directory / "authority.pem")
         authority.cert_pem.write_to_path(served.authority)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with in_thread(server):
             yield served
-        finally:
-            server.shutdown()
-            thread.join()

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from support.each import each
 from support.projects import clean_environ
 
-__all__ = ["commands"]
+__all__ = ["commands", "refused"]
 
 _PROGRAM = """
 import importlib, json, os, sys, tempfile
@@ -70,3 +71,18 @@ def commands(
         subprocess.CompletedProcess(call, code, out, err)
         for call, (code, out, err) in zip(asked, json.loads(done.stdout), strict=True)
     ]
+
+
+def refused(wrong: Mapping[tuple[str, ...], str], ended: Sequence[subprocess.CompletedProcess[str]]) -> None:
+    """Check that each command ended as a usage error does: exit code 2, nothing printed, and a text that says why.
+
+    :param wrong: what the error says, by the wrong options; in the order of the commands
+    """
+
+    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
+        options, done = case
+        assert (done.returncode, done.stdout) == (2, "")
+        assert wrong[options] in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+
+    each(zip(wrong, ended, strict=True), check)

@@ -15,7 +15,7 @@ from typing import Any
 from isolated_hooks import HookReport, Policy
 from isolated_hooks.run.command import run_command
 
-__all__ = ["Served", "free_port", "in_sandbox", "serving"]
+__all__ = ["Served", "free_port", "in_sandbox", "in_thread", "serving"]
 
 
 class Served:
@@ -32,6 +32,18 @@ class Served:
     @property
     def place(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def in_thread(server: http.server.HTTPServer) -> Iterator[None]:
+    """Let a server answer within the context."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -54,13 +66,8 @@ def serving(body: bytes = b"served") -> Iterator[Served]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         served = Served(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with in_thread(server):
             yield served
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 _HELPERS = """

@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.each import each
 from support.lanes import fast, first_fast
 from support.projects import (
     SDIST,
@@ -27,7 +26,7 @@ from support.projects import (
     write_project,
 )
 from support.repository import FIXTURES
-from support.together import commands
+from support.together import commands, refused
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -359,14 +358,7 @@ def test_a_wrong_policy_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not = = toml")
     with nothing_left(tmp_path):
         ended = commands([("build", "-nw", *options, "project") for options in WRONG], tmp_path)
-
-    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
-        options, done = case
-        assert (done.returncode, done.stdout) == (2, "")
-        assert WRONG[options] in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
-
-    each(zip(WRONG, ended, strict=True), check)
+    refused(WRONG, ended)
     assert facts(project) == []
     assert not (project / "dist").exists()
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.each import each
 from support.lanes import first_fast
 from support.projects import CLI, WITH_PYTHON, clean_environ, command, contents, nothing_left, running
-from support.together import commands
+from support.together import commands, refused
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -103,14 +102,7 @@ WRONG = {
 def test_a_usage_error(work: Path, tmp_path: Path) -> None:
     with nothing_left(tmp_path):
         ended = commands([("run", *options) for options in WRONG], work)
-
-    def check(case: tuple[tuple[str, ...], subprocess.CompletedProcess[str]]) -> None:
-        options, done = case
-        assert (done.returncode, done.stdout) == (2, "")
-        assert WRONG[options] in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
-
-    each(zip(WRONG, ended, strict=True), check)
+    refused(WRONG, ended)
     assert os.listdir(work) == []
 
 

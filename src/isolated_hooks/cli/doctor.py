@@ -17,6 +17,7 @@ from typing import Any
 from .. import __version__
 from ..errors import SandboxSetupError, SandboxUnavailableError
 from ..launchers import find_launcher, list_launchers
+from ..launchers.warm import expect
 from ..policy import Policy
 from ..policy.limits import LIMITS, Unit
 from ..protections import Protection, ProtectionState, ProtectionStatus
@@ -52,6 +53,7 @@ def examine(policy: Policy) -> dict[str, Any]:
     :raises SandboxUnavailableError: the sandbox does not support this platform
     """
     check_platform()
+    expect()
     statuses, problem = _statuses(policy)
     missing = [s.protection.value for s in statuses if not policy.permits(s.protection, s.state)]
     if problem is None and missing:

@@ -22,7 +22,7 @@ from typing import IO, Any
 from . import ready
 from .ready import KEEPER, Server
 
-__all__ = ["Permission", "Started", "end", "permitted", "popen", "problem"]
+__all__ = ["Permission", "Started", "end", "expect", "is_expected", "permitted", "popen", "problem"]
 
 # Seconds that subprocess gives a child to end after an interrupt.
 _PATIENCE = 0.25
@@ -39,6 +39,19 @@ class Permission:
 
 
 _permission: contextvars.ContextVar[Permission | None] = contextvars.ContextVar("warm", default=None)
+
+
+_expecting = contextvars.ContextVar[bool]("expecting", default=False)
+
+
+def expect() -> None:
+    """Say that :func:`popen` will start hooks, so that the trial of the host before them starts the process."""
+    _expecting.set(True)
+
+
+def is_expected() -> bool:
+    """Return whether somebody has said so. A process that no hook will use would cost the trial its start."""
+    return _expecting.get()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..files.steered import recorded_trees
 from ..hookcall import HookCall, SubprocessRunner
 from ..launchers.linker_variables import trusted_libraries
-from ..launchers.warm import permitted
+from ..launchers.warm import expect, permitted
 from ..plan import Layout, Plan, Situation
 from ..plan.planner import plan_hook
 from ..policy import Policy
@@ -46,6 +46,8 @@ class HookRun(Run):
         super().__init__(call.hook, call.source_dir, policy, done)
         self.call = call
         self.inner = inner
+        if warm_runner(inner) is not inner:
+            expect()
         self.extra = self.passed = extra
         self.output: OutputDirectory | None = None
         self.expected = Expected()

@@ -170,7 +170,7 @@ def warm_problem(policy: Policy, launcher: Launcher) -> str | None:
 def _try(plan: Plan, workspace: Workspace, launcher: Launcher) -> dict[str, Any]:
     command = launcher.command(plan, workspace.path, ())
     try:
-        with warm.permitted(may_be_warm(plan, launcher)):
+        with warm.permitted(warm.is_expected() and may_be_warm(plan, launcher)):
             code, said = _run(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error

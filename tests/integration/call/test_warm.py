@@ -369,6 +369,18 @@ def test_a_runner_of_the_frontend_itself_is_called(tree: Path) -> None:
     assert not caller.reports[-1].warm
 
 
+def test_a_frontend_with_a_runner_of_its_own_has_no_process(tree: Path) -> None:
+    code = """
+        import subprocess, sys
+        from isolated_hooks import IsolatedHookCaller
+        from isolated_hooks.launchers.ready import KEEPER
+        own = lambda cmd, cwd=None, extra_environ=None: subprocess.run(cmd, cwd=cwd, check=True)
+        IsolatedHookCaller(sys.argv[1], "backend", ["."], own).get_requires_for_build_wheel()
+        assert KEEPER.server is None and KEEPER.tries == 0
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), tree], check=True)
+
+
 def test_the_default_runner_is_warm(tree: Path) -> None:
     runner = IsolatedRunner()
     caller = pyproject_hooks.BuildBackendHookCaller(os.fspath(tree), "backend", ["."], runner)

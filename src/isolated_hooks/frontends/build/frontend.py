@@ -17,6 +17,7 @@ import build.util
 from ...errors import IsolatedHooksError
 from ...files.steered import Trees
 from ...files.trees import remove_path
+from ...launchers.warm import expect
 from ...policy import Policy
 from ...report import HookReport
 from ...runner import IsolatedRunner
@@ -65,6 +66,7 @@ def swapped(
     if reports is not None:
         runner.reports, runner.detailed = reports, True
     runner.observes = observes
+    expect()  # run_bounded starts hooks
     with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force, Restoring() as changes:
         if not hasattr(build._builder, "_read_pyproject_toml"):
             raise unknown_build()

@@ -371,10 +371,11 @@ def test_a_runner_of_the_frontend_itself_is_called(tree: Path) -> None:
 
 def test_a_frontend_with_a_runner_of_its_own_has_no_process(tree: Path) -> None:
     code = """
-        import subprocess, sys
+        import os, subprocess, sys
         from isolated_hooks import IsolatedHookCaller
         from isolated_hooks.launchers.ready import KEEPER
-        own = lambda cmd, cwd=None, extra_environ=None: subprocess.run(cmd, cwd=cwd, check=True)
+        def own(cmd, cwd=None, extra_environ=None):
+            subprocess.run(cmd, cwd=cwd, env={**os.environ, **extra_environ}, check=True)
         IsolatedHookCaller(sys.argv[1], "backend", ["."], own).get_requires_for_build_wheel()
         assert KEEPER.server is None and KEEPER.tries == 0
     """

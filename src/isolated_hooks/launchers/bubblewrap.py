@@ -62,7 +62,7 @@ class Bubblewrap:
         """Our own pid 1 and the frontend's interpreter, which runs it. The build environment's is the attacker's."""
         python = os.path.realpath(sys.executable)
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        return (*interpreter_paths(RealFilesystem(), python), os.path.join(package, "sandbox"))
+        return (*interpreter_paths(RealFilesystem(), python, bases=None), os.path.join(package, "sandbox"))
 
     def availability(self) -> Availability:
         return _examine()[1]

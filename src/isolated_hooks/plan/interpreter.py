@@ -27,11 +27,11 @@ _TRIPLET = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-linux-(gnu|musl)[a-z0-9]*")
 _STDLIB = re.compile(r"(python|pypy)\d+\.\d+t?")
 
 
-def interpreter_paths(filesystem: Filesystem, python: str, *, bases: Collection[str] | None = None) -> tuple[str, ...]:
+def interpreter_paths(filesystem: Filesystem, python: str, *, bases: Collection[str] | None) -> tuple[str, ...]:
     """Return the paths that ``python`` needs, such as the entries of its prefixes, without running it.
 
     :param python: absolute path of the interpreter
-    :param bases: the installations that a ``home`` key may name; by default any, because the caller wrote the key
+    :param bases: the installations that a ``home`` key may name, or ``None`` for any, where the caller wrote the key
     """
     paths: dict[str, None] = {}
     for hop in _links_of(filesystem, python):

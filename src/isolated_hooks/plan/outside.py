@@ -184,7 +184,7 @@ class Outside:
         if self._view.covers(real):
             self._view.place(path)
             return
-        for needed in belonging(self._filesystem, real, home=self._home):
+        for needed in belonging(self._filesystem, real, home=self._home, bases=self._situation.trusted):
             self.show(needed, reason, owned="")
             if self._view.covers(needed):
                 self.toolchains.append(needed)

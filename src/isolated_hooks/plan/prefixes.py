@@ -8,7 +8,7 @@ directory that is more than a prefix, as a home and ``~/.local`` are, only what 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..files.paths import Filesystem, is_within
 from .interpreter import interpreter_paths, prefix_entries
@@ -23,11 +23,12 @@ _SECRET = CREDENTIAL_NAMES - SHARED_NAMES - {".cargo", ".config", ".conda", "con
 _SECRET |= {".password-store", ".pki", "keyrings", ".mozilla", ".thunderbird", ".config/gcloud"}
 
 
-def belonging(filesystem: Filesystem, real: str, *, home: str) -> Iterator[str]:
+def belonging(filesystem: Filesystem, real: str, *, home: str, bases: Collection[str]) -> Iterator[str]:
     """Yield the paths to show for a program or a directory, or nothing if it lies in a secret place.
 
     :param real: its real path
     :param home: the real path of the caller's home directory
+    :param bases: the installations that ``pyvenv.cfg`` there may name: it may be that of the build environment
     """
     if holds_secrets(filesystem, real):
         return
@@ -38,7 +39,7 @@ def belonging(filesystem: Filesystem, real: str, *, home: str) -> Iterator[str]:
         yield real
         return
     if filesystem.kind(f"{prefix}/pyvenv.cfg"):
-        yield from interpreter_paths(filesystem, f"{prefix}/bin/python")
+        yield from interpreter_paths(filesystem, f"{prefix}/bin/python", bases=bases)
     entries = prefix_entries(filesystem, prefix)
     yield from (path for path in entries if not path.endswith("/etc"))
     if not any(is_within(real, path) for path in entries):

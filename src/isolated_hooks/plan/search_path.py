@@ -54,7 +54,7 @@ def tool_paths(
     """
     prefix, name = os.path.split(entry)
     if own and filesystem.kind(f"{prefix}/pyvenv.cfg"):
-        yield from interpreter_paths(filesystem, f"{entry}/python")
+        yield from interpreter_paths(filesystem, f"{entry}/python", bases=None)
     if own and name == "shims" and filesystem.kind(f"{prefix}/libexec/pyenv"):
         yield from (f"{prefix}/{part}" for part in ("libexec", "version"))
         yield from _pyenv_versions(filesystem, prefix, (f"{prefix}/version", *selections))
@@ -79,7 +79,7 @@ def _pyenv_versions(filesystem: Filesystem, root: str, selections: Iterable[str]
         if any(name == word or name.startswith(f"{word}.") for word in words):
             prefix = f"{root}/versions/{name}"
             if filesystem.kind(prefix) == "directory" and not filesystem.kind(f"{prefix}/pyvenv.cfg"):
-                yield from interpreter_paths(filesystem, f"{prefix}/bin/python")
+                yield from interpreter_paths(filesystem, f"{prefix}/bin/python", bases=None)
 
 
 def rustup_home(filesystem: Filesystem, entry: str, environ: Mapping[str, str]) -> str | None:

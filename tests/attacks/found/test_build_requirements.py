@@ -102,9 +102,15 @@ def test_programs_of_a_build_environment(home: Path, tmp_path: Path, monkeypatch
     assert set(found.values()) == {"FileNotFoundError"}
 
 
+@pytest.mark.parametrize("named", ["", "VIRTUAL_ENV", "CMAKE_PREFIX_PATH", "CC"])
 @pytest.mark.parametrize("copies", [False, True])
-def test_the_configuration_of_the_build_environment_itself(home: Path, tmp_path: Path, copies: bool) -> None:
-    """A wheel may overwrite pyvenv.cfg, and put another program in the place of the interpreter."""
+def test_the_configuration_of_the_build_environment_itself(
+    home: Path, tmp_path: Path, copies: bool, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel may overwrite pyvenv.cfg, and put another program in the place of the interpreter.
+
+    A frontend may name the environment, or a program in it, in a variable.
+    """
     secrets = [*_secrets(home)[-1:], _put(home / "venv/lib/python3.11/os.py", _SECRET)]
     base = os.path.realpath(sys.executable)
     env = tmp_path / "env"
@@ -116,6 +122,9 @@ def test_the_configuration_of_the_build_environment_itself(home: Path, tmp_path:
     if copies:
         # Another file than a link, which still runs the hook, so that it can look.
         _put(python, f'#!/bin/sh\nexec {base} "$@"\n')
+    if named:
+        monkeypatch.setenv(named, os.fspath(_put(env / "bin/cc", "") if named == "CC" else env))
+        monkeypatch.setenv("PATH", f"{env}/bin:{os.environ['PATH']}")
     found = _ask(tmp_path / "tree", [*secrets, env / "pyvenv.cfg"], python=python)
     assert f"{home}/venv" in found.pop(str(env / "pyvenv.cfg"))
     assert set(found.values()) == {"FileNotFoundError"}

@@ -16,7 +16,7 @@ UV = f"{HOME}/.local/share/uv/python"
 
 
 def paths(entries: dict[str, Entry], python: str) -> set[str]:
-    return set(interpreter_paths(host(entries), python))
+    return set(interpreter_paths(host(entries), python, bases=None))
 
 
 def covered(shown: set[str], filesystem: FakeFilesystem, path: str) -> bool:
@@ -245,7 +245,7 @@ def test_an_interpreter_is_never_run(tmp_path: pathlib.Path) -> None:
     for name in ("os.py", "site.py", "sitecustomize.py"):
         (library / name).write_text(f"open({str(marker)!r}, 'w')")
     (tmp_path / "env/pyvenv.cfg").write_text(f"home = {binaries}\n")
-    shown = interpreter_paths(RealFilesystem(), str(binaries / "python"))
+    shown = interpreter_paths(RealFilesystem(), str(binaries / "python"), bases=None)
     assert {str(tmp_path / "env/lib"), str(binaries)} <= set(shown)
     assert not marker.exists()
 
@@ -253,7 +253,7 @@ def test_an_interpreter_is_never_run(tmp_path: pathlib.Path) -> None:
 def test_the_interpreter_that_runs_this_test_is_found() -> None:
     import sys
 
-    shown = interpreter_paths(RealFilesystem(), sys.executable)
+    shown = interpreter_paths(RealFilesystem(), sys.executable, bases=None)
     reals = [os.path.realpath(path) for path in shown]
     for needed in (os.path.realpath(sys.executable), os.path.realpath(os.__file__)):
         assert any(is_within(needed, real) for real in reals), needed

@@ -21,13 +21,14 @@ import json
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from ..frozen import dataclass
 from .paths import is_within
 
-__all__ = ["Record", "Registration", "abandoned", "holds_register", "live", "this_boot"]
+__all__ = ["Record", "Registration", "abandoned", "holds_register", "live", "these_namespaces", "this_boot"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RECORD = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -48,6 +49,8 @@ class Record:
     :ivar sandbox: whether it is the workspace of a sandbox, with a status file
     :ivar inode: device and inode of the directory; ``None`` before it was made
     :ivar boot: :func:`this_boot` of the process
+    :ivar namespaces: :func:`these_namespaces` of the process
+    :ivar age: seconds since the process last wrote to it; a process writes only when a call begins
     """
 
     path: str = ""
@@ -56,6 +59,8 @@ class Record:
     sandbox: bool = False
     inode: tuple[int, int] | None = None
     boot: str = ""
+    namespaces: str = ""
+    age: float = 0.0
 
 
 class Registration:
@@ -172,6 +177,14 @@ def this_boot() -> str:
         return ""
 
 
+def these_namespaces() -> str:
+    """Return a text for the user and mount namespaces: only within them is a path or a user's number the same."""
+    try:
+        return f"{os.readlink('/proc/self/ns/user')} {os.readlink('/proc/self/ns/mnt')}"
+    except OSError:
+        return ""
+
+
 def _paths() -> tuple[str, ...]:
     uid = os.geteuid()
     return tuple(f"{parent.format(uid)}/isolated-hooks-register-{uid}" for parent in _PARENTS)
@@ -243,6 +256,7 @@ def _read(place: int, name: str) -> Record | None:
         return None
     try:
         data = os.read(fd, _MAX_RECORD)
+        age = time.time() - os.fstat(fd).st_mtime
     except OSError:
         return None
     finally:
@@ -251,10 +265,10 @@ def _read(place: int, name: str) -> Record | None:
     for line in data.split(b"\n")[:-1]:  # what follows the last line is not complete
         with contextlib.suppress(ValueError, TypeError):
             facts.update(json.loads(line))
-    return _record(facts)
+    return _record(facts, age)
 
 
-def _record(facts: dict[str, Any]) -> Record | None:
+def _record(facts: dict[str, Any], age: float) -> Record | None:
     try:
         inode = facts.get("inode")
         return Record(
@@ -264,6 +278,8 @@ def _record(facts: dict[str, Any]) -> Record | None:
             sandbox=bool(facts.get("sandbox", False)),
             inode=None if inode is None else (int(inode[0]), int(inode[1])),
             boot=str(facts.get("boot", "")),
+            namespaces=str(facts.get("namespaces", "")),
+            age=age,
         )
     except (TypeError, ValueError, IndexError):
         return None

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..files.ownership import give_back
-from ..files.register import Record, abandoned, live, this_boot
+from ..files.register import Record, abandoned, live, these_namespaces, this_boot
 from ..files.trees import remove_tree
 from ..launchers.child import child_command, child_environ
 from ..sandbox import cgroup
@@ -25,6 +25,8 @@ from .workspace import opened
 
 __all__ = ["sweep", "sweep_if_due", "take_back"]
 
+# systemd-tmpfiles removes from /tmp what nobody has used for ten days, tmpfiles.d(5).
+_FORGOTTEN = 10 * 24 * 3600.0
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -49,15 +51,28 @@ def sweep() -> bool:
     """
     ending = False
     for record, kept in abandoned():
+        if _is_elsewhere(record):
+            if record.age < _FORGOTTEN:
+                kept.append(record.path)
+            continue
         try:
             ended = _sweep(record)
-        except OSError:
+        except (OSError, subprocess.SubprocessError):
             kept.append(record.path)  # a later call may be able to remove it
         else:
             if not ended:
                 ending = True
                 kept.append(record.path)
     return ending
+
+
+def _is_elsewhere(record: Record) -> bool:
+    """Return whether a call in another user or mount namespace made the directory, since the host has started.
+
+    There the path may lead to another directory or to none, and files of the throw-away uid may have another owner
+    here, so only a call in the same namespaces can give them back.
+    """
+    return record.boot.split()[:1] == this_boot().split()[:1] and record.namespaces != these_namespaces()
 
 
 def _sweep(record: Record) -> bool:
@@ -77,7 +92,7 @@ def _sweep(record: Record) -> bool:
             return False
         if "files_of" in status and _is_shared(status["files_of"], record):
             return False
-        with contextlib.suppress(OSError, KeyError, TypeError, ValueError):  # half a status
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # half a status
             _finish(status, filter(os.path.isdir, record.trees))
         remove_tree(above, name)
     return True

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 from ..errors import SandboxSetupError
 from ..files.paths import is_within
-from ..files.register import Registration, this_boot
+from ..files.register import Registration, these_namespaces, this_boot
 from ..files.trees import open_own_directory, remove_tree
 from ..plan import Layout, Plan
 from ..sandbox.status import read_status
@@ -80,7 +80,7 @@ class PrivateDirectory:
 
     def _place(self, parent: str, trees: tuple[str, ...], prefix: str, facts: Mapping[str, Any]) -> None:
         """Make the directory, and write it down, before we look at the other calls: of two, one sees the other."""
-        facts = {**facts, "trees": trees, "boot": this_boot()}
+        facts = {**facts, "trees": trees, "boot": this_boot(), "namespaces": these_namespaces()}
         for _ in range(_TRIES):
             self.path = os.path.join(parent, prefix + secrets.token_hex(10))
             self._registration.write(path=self.path, inode=None, **facts)

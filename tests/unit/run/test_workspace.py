@@ -10,10 +10,12 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 import pytest
 from support.fakes import make_plan, no_hang
+from support.projects import cannot_run
 
 from isolated_hooks.errors import SandboxSetupError
 from isolated_hooks.files import register
@@ -491,6 +493,81 @@ def test_files_that_a_killed_frontend_left_to_the_throw_away_user_are_given_back
     assert not sweep()
     assert os.listdir(place) == []
     assert (os.stat(source / "new").st_uid, os.stat(source / "old").st_uid) == (0, 1001)
+
+
+_SWEEP = """
+import sys
+from isolated_hooks.files import register
+from isolated_hooks.run.leftovers import sweep
+
+register._PARENTS = (sys.argv[1],)
+assert not sweep()
+"""
+
+
+def sweep_in(records: pathlib.Path, *outer: str) -> None:
+    """Sweep in another process, which a command starts."""
+    subprocess.run([*outer, sys.executable, "-c", _SWEEP, os.fspath(records.parent)], check=True, cwd="/")
+
+
+@pytest.mark.parametrize("kind", ["--user", "--mount"])
+def test_a_call_in_other_namespaces_leaves_what_it_may_not_see_whole(
+    place: pathlib.Path, records: pathlib.Path, tmp_path: pathlib.Path, kind: str
+) -> None:
+    """The path leads to another directory there, or the files of the throw-away uid have another owner."""
+    outer = ("unshare", kind, *([] if kind == "--mount" and os.geteuid() == 0 else ["--map-current-user"]))
+    if subprocess.run([*outer, "true"], check=False).returncode != 0:
+        cannot_run("unshare(1) does not work here")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "new").touch()
+    root = os.geteuid() == 0
+    if root:
+        os.chown(source / "new", UID, UID)
+    left = abandon(place, source, **({"files_of": UID, "confined": False} if root else {}))
+    sweep_in(records, *outer)
+    if kind == "--mount" and root:
+        sweep_in(records, *outer, "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', os.fspath(place))
+    assert left.exists()
+    sweep()
+    assert not left.exists()
+    assert not records.exists()
+    assert os.stat(source / "new").st_uid == os.geteuid()
+
+
+def test_the_record_of_a_call_in_other_namespaces_is_forgotten_after_ten_days(
+    place: pathlib.Path, records: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its namespaces are likely to be gone. What is in the directory is not ours to remove."""
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace_module, "these_namespaces", lambda: "others")
+        left = abandon(place)
+    (record,) = records.iterdir()
+    nearly = time.time() - 10 * 24 * 3600 + 60
+    os.utime(record, (nearly, nearly))
+    sweep()
+    assert record.exists()
+    os.utime(record, (nearly - 120, nearly - 120))
+    sweep()
+    assert not records.exists()
+    assert left.exists()
+
+
+def test_what_a_call_cannot_give_back_stays_for_one_that_can(
+    place: pathlib.Path, records: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files of another owner")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "new").touch()
+    os.chown(source / "new", UID, UID)
+    left = abandon(place, source, files_of=UID, confined=False)
+    sweep_in(records, "setpriv", "--bounding-set=-chown")
+    assert left.exists()
+    sweep()
+    assert not left.exists()
+    assert os.stat(source / "new").st_uid == 0
 
 
 @pytest.mark.parametrize("state", ["no source", "no uid", "half a status", "no inode"])

@@ -207,8 +207,8 @@ _STEPS = (
     ("init", "        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)\n", ""),
     ("mounts", "syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)", "pass"),
     ("mounts", '        syscalls.umount(b".")\n', ""),
-    ("operations", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
-    ("operations", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
+    ("binds", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
+    ("binds", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
     (
         "operations",
         "            self._show_old(root)\n            return\n"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from isolated_hooks.sandbox import seccomprules
-from isolated_hooks.sandbox.seccomprules import ALLOW, Rule
+from isolated_hooks.sandbox.seccompterms import ALLOW, Rule
 from support.repository import ROOT
 
 __all__ = ["PARTS", "PLAN_KEY", "Mutant", "every", "landlock", "operations", "results", "seccomp", "steps"]

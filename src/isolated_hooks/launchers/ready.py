@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
@@ -90,6 +91,9 @@ class _Keeper:
                 self.tries += 1
                 try:
                     self.server = serve(entry)
+                    # It ends with this process anyway, and this way before it: whoever waits for this process may
+                    # count on that. Threads that are still in a hook are daemons, whose launchers end with us too.
+                    atexit.register(self.end, kill=True)
                 except (OSError, ValueError) as error:
                     self.problem = str(error)
             return self.server
@@ -116,8 +120,11 @@ class _Keeper:
         self.tries = 0
         self._lose()
 
-    def end(self) -> None:
-        """End the server, if there is one, and wait for its end."""
+    def end(self, *, kill: bool = False) -> None:
+        """End the server, if there is one, and wait for its end.
+
+        :param kill: end its launches with it
+        """
         server = self.server
         if server is None:
             return
@@ -125,7 +132,7 @@ class _Keeper:
         pidfd = os.dup(server.pidfd)
         try:
             poll.register(pidfd, select.POLLIN)
-            self.forget(server)
+            self.forget(server, kill=kill)
             poll.poll(SECONDS * 1000)
         finally:
             os.close(pidfd)

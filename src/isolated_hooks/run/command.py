@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import HookKilledError, HookProcessError, HookTimeoutError
+from ..launchers.warm import permitted
 from ..plan import Layout, Plan, Situation
 from ..plan.holds import with_degradations
 from ..plan.planner import plan_command
@@ -46,7 +47,11 @@ class _CommandRun(Run):
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
-            self.starter(command)
+            with permitted(self.may_be_warm) as permission:
+                try:
+                    self.starter(command)
+                finally:
+                    self.warm = permission.used
 
 
 def run_command(

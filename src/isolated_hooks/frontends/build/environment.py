@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
 from ...files.pinned import Pinned
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
@@ -112,7 +113,7 @@ def _check_place(path: str | None) -> None:
     :raises build.BuildException: a link has
     """
     trees = recorded_trees()
-    if path is None or not trees.steer(os.path.abspath(path)):
+    if path is None or not trees.steer(absolute(path)):
         return
     real = os.path.realpath(path)
     if not trees.hold(real):

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from build import _ctx
 
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...frozen import dataclass
 from ...policy import Policy
@@ -183,7 +184,7 @@ def _uv() -> str:
         program = shutil.which(os.environ.get("UV") or "uv")
     if program is None:
         raise RequirementsError("uv executable not found: install uv, or use --installer pip")
-    program = os.path.abspath(program)
+    program = absolute(program)
     if recorded_trees().steer(program):
         raise RequirementsError(
             f"uv executable {visible(program)!r} lies in a source tree, where a hook may have written it. Remedy: "

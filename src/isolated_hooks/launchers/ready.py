@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import array
 import atexit
 import contextlib
 import os
@@ -19,7 +20,7 @@ from ..frozen import dataclass
 from .child import child_environ
 from .surroundings import Surroundings, is_beside, surroundings
 
-__all__ = ["KEEPER", "SECONDS", "Server"]
+__all__ = ["KEEPER", "SECONDS", "Server", "received"]
 
 #: Seconds in which the process has to answer. It does nothing but fork.
 SECONDS = 10.0
@@ -128,6 +129,10 @@ class _Keeper:
         server = self.server
         if server is None:
             return
+        if not server.is_ours():
+            # Somebody has closed our descriptors, and so ended it. Their numbers may mean other files by now.
+            self.forget(server)
+            return
         poll = select.poll()
         pidfd = os.dup(server.pidfd)
         try:
@@ -141,6 +146,20 @@ class _Keeper:
 
 KEEPER = _Keeper()
 os.register_at_fork(after_in_child=KEEPER.forked)
+
+
+def received(one: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next message, and the descriptor that comes with it, if one does.
+
+    ``socket.recv_fds`` takes no flag, and so every program that the frontend starts would inherit the descriptor.
+
+    :raises OSError: there is none, or not in time
+    """
+    number = array.array("i")
+    data, rights, _, _ = one.recvmsg(32, socket.CMSG_LEN(number.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for *_, part in rights:
+        number.frombytes(part[: len(part) - len(part) % number.itemsize])
+    return data, number.tolist()
 
 
 def serve(entry: str) -> Server:
@@ -169,7 +188,7 @@ def serve(entry: str) -> Server:
             with child:
                 ours.settimeout(SECONDS)
                 try:
-                    answer, pidfds, _, _ = socket.recv_fds(ours, 32, 1)
+                    answer, pidfds = received(ours)
                     pid, (pidfd,) = int(answer), pidfds
                 except BaseException:
                     child.kill()

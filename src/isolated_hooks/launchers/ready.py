@@ -193,7 +193,24 @@ def serve(entry: str) -> Server:
                 except BaseException:
                     child.kill()
                     raise
+            _refuse_child(pid, pidfd)
             return Server(ours, os.fstat(ours.fileno()).st_ino, pid, pidfd, inherited)
         except BaseException:
             ours.close()
             raise
+
+
+def _refuse_child(pid: int, pidfd: int) -> None:
+    """End the process if it is a child of ours: a frontend that waits until it has none would wait for ever.
+
+    That is so in pid 1 of a container, and in a process that adopts orphans, PR_SET_CHILD_SUBREAPER(2const).
+
+    :raises OSError: it is one
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        parent = file.read().rpartition(b")")[2].split()[1]
+    if parent == os.fsencode(os.readlink("/proc/self")):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+        raise OSError("this process adopts orphans, so a process that stays ready would be a child of it")

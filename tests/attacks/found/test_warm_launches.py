@@ -222,6 +222,20 @@ def test_a_workspace_whose_path_is_in_the_encoding_of_the_locale(tmp_path: Path)
     assert _script(code, _tree(tmp_path / "tree"), env=variables) == "iso8859-1 True\n"
 
 
+def test_a_frontend_that_adopts_orphans_waits_for_no_further_child(tmp_path: Path) -> None:
+    """As pid 1 of a container does."""
+    tree = _tree(tmp_path / "tree")
+
+    def work() -> None:
+        assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+        assert not _call(tree)
+        assert "adopts orphans" in (warm.problem() or "")
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    _in_child(work)
+
+
 # Descriptors.
 
 

@@ -119,6 +119,9 @@ class _Keeper:
         """Forget the server in a child of this process, which has a copy of the channel."""
         self.lock = threading.Lock()
         self.tries = 0
+        for one in _starting:  # in a thread that the child does not have
+            one.close()
+        _starting.clear()
         self._lose()
 
     def end(self, *, kill: bool = False) -> None:
@@ -144,6 +147,8 @@ class _Keeper:
         self.tries = 0
 
 
+# Both ends of the channel of a process that a thread is starting.
+_starting: set[socket.socket] = set()
 KEEPER = _Keeper()
 os.register_at_fork(after_in_child=KEEPER.forked)
 
@@ -169,6 +174,7 @@ def serve(entry: str) -> Server:
     :raises ValueError: it answers something else
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _starting.update((ours, theirs))
     with theirs:
         try:
             inherited = surroundings()
@@ -198,6 +204,8 @@ def serve(entry: str) -> Server:
         except BaseException:
             ours.close()
             raise
+        finally:
+            _starting.difference_update((ours, theirs))
 
 
 def _refuse_child(pid: int, pidfd: int) -> None:

@@ -16,8 +16,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyproject_hooks
 import pytest
@@ -282,6 +284,40 @@ def test_a_frontend_that_has_closed_its_descriptors_waits_for_nothing(
 
 
 # The end.
+
+
+def test_a_child_that_another_thread_forks_meanwhile_keeps_no_process_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have copies of both ends of the channel, and the process would live on with the frontend's rights."""
+    children: list[int] = []
+    read, write = os.pipe()
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if not children:
+            children.append(os.fork())
+            if children == [0]:
+                os.close(write)
+                os.read(read, 1)
+                os._exit(0)
+        return subprocess.Popen(*arguments, **options)
+
+    one = types.SimpleNamespace(**{**vars(subprocess), "Popen": start})
+    monkeypatch.setattr(ready, "subprocess", one)
+    try:
+        assert _call(_tree(tmp_path / "tree"))
+        assert KEEPER.server is not None
+        pidfd = os.dup(KEEPER.server.pidfd)
+        monkeypatch.setattr(ready, "SECONDS", 30.0)
+        warm.end()
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        assert poll.poll(0)
+        os.close(pidfd)
+    finally:
+        os.close(write)
+        os.waitpid(children[0], 0)
+        os.close(read)
 
 
 def test_a_launch_that_has_not_begun_ends_with_the_process(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from isolated_hooks.plan import Identity
 from isolated_hooks.protections import ProtectionStatus
 from isolated_hooks.run import situation
 from isolated_hooks.run.command import _CommandRun, check_host, run_command
+from isolated_hooks.run.discard import DiscardedTrees
 
 ROOT = os.geteuid() == 0
 root_only = pytest.mark.skipif(not ROOT, reason="only root's hooks get another uid")
@@ -383,6 +384,23 @@ def test_load_does_not_turn_an_overlay_into_a_copy(tree: pathlib.Path, monkeypat
         run(tree, Policy(source="discard"))
     assert caught.value.errno == errno.ENOMEM
     assert launcher.commands == []
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_only_a_command_that_has_run_binds_the_later_ones_to_its_overlay(
+    ran: bool, tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then there are no changes that a copy would lose."""
+    Scripted(monkeypatch, ended({**WORKED, "running": True} if ran else failed("chdir", errno.ENOENT, "directory")))
+    views = DiscardedTrees()
+    call = _CommandRun(["/bin/true"], str(tree), Policy(source="discard"), start)
+    call.discards = views
+    try:
+        with contextlib.nullcontext() if ran else pytest.raises(SandboxSetupError):
+            call.execute()
+        assert views.of(str(tree), (), overlay=True).used is ran
+    finally:
+        views.close()
 
 
 def test_a_host_is_checked_without_any_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,13 @@ def test_a_refused_identity_is_remembered_and_the_last_one_is_an_error(
 
 @pytest.mark.parametrize(
     ("call", "number"),
-    [("mount", errno.ENOENT), ("setresuid", errno.EAGAIN), ("open_tree", errno.ENOMEM), ("execve", errno.EPERM)],
+    [
+        ("mount", errno.ENOENT),
+        ("mount", errno.ENOSPC),
+        ("setresuid", errno.EAGAIN),
+        ("open_tree", errno.ENOMEM),
+        ("execve", errno.EPERM),
+    ],
 )
 def test_what_says_nothing_about_the_host_is_an_error_and_not_remembered(
     call: str, number: int, workspace: Workspace, monkeypatch: pytest.MonkeyPatch

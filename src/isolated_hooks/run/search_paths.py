@@ -51,7 +51,7 @@ def _working_directory() -> str:
 
 
 def _settings() -> tuple[tuple[str, str], ...]:
-    lists = ((name, os.environ[name]) for name in _EFFECTS if name != "TMPDIR" and os.environ.get(name))
+    lists = [(name, os.environ[name]) for name in _EFFECTS if name != "TMPDIR" and os.environ.get(name)]
     try:
         return *lists, ("TMPDIR", tempfile.gettempdir())
     except OSError:

@@ -160,10 +160,10 @@ def _modules(names: Collection[str], scheme: Mapping[str, str]) -> list[str]:
     sizes = []
     for name, distribution in _distributions(scheme):
         if name in names:
-            located = (os.path.normpath(str(distribution.locate_file(file))) for file in distribution.files or ())
-            files = {
-                path: os.path.getsize(path) for path in located if path.endswith(".py") and _is_within(path, scheme)
-            }
+            try:
+                files = _sources(distribution, scheme)
+            except Exception:  # its list of files is malformed, and nobody has to read that
+                continue
             sizes.append((sum(files.values()), sorted(files)))
     left, modules = _MOST_SOURCE, []
     for size, paths in sorted(sizes):
@@ -172,6 +172,12 @@ def _modules(names: Collection[str], scheme: Mapping[str, str]) -> list[str]:
             break
         modules += paths
     return modules
+
+
+def _sources(distribution: importlib.metadata.Distribution, scheme: Mapping[str, str]) -> dict[str, int]:
+    """Return the source files of a distribution with their sizes."""
+    located = (os.path.normpath(str(distribution.locate_file(file))) for file in distribution.files or ())
+    return {path: os.path.getsize(path) for path in located if path.endswith(".py") and _is_within(path, scheme)}
 
 
 def _is_within(path: str, scheme: Mapping[str, str]) -> bool:

@@ -109,6 +109,21 @@ def test_a_file_that_holds_up_the_compiler_holds_up_nobody_else(
     assert bytecode(site(environment) / "one") == ["b"]
 
 
+def test_a_list_of_files_that_is_malformed_fails_nothing(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "tree" / site(environment).relative_to(environment)
+    for name, record in (("bad", 'a.py,,,,\n"\0'), ("good", "good.py,,\n")):
+        (inside / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (inside / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+        (inside / f"{name}-1.0.dist-info" / "RECORD").write_text(record)
+        (inside / f"{name}.py").write_text("")
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert bytecode(site(environment)) == ["good"]
+
+
 def test_large_distributions_are_not_compiled(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

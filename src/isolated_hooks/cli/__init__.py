@@ -34,6 +34,7 @@ _COMMANDS = {
     "run": "run any command under the same policy, for instance a shell",
     "doctor": "report what this host offers, protection by protection, with remedies",
     "selftest": "attack the sandbox on this host, harmlessly, and report for each attack whether it held",
+    "verify": "check the statements of a build against a wheel and a policy, offline",
     "explain": "describe the plan for a hook, without running the hook",
 }
 

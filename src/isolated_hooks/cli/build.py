@@ -18,12 +18,13 @@ from ..report import HookReport
 from ..run.command import check_host
 from ..text import visible
 from . import messages
-from .options import add_output_options, add_policy_options, policy_of, spelled_out
+from .options import add_output_options, add_policy_options, policy_of, spelled_out, typed_paths
 
 __all__ = ["build", "main"]
 
 try:
     from ..frontends import build
+    from ..frontends.build.provenance import Provenance
     from ..frontends.build.reporting import document
 except ImportError as problem:
     raise PolicyError(
@@ -53,11 +54,36 @@ def main(arguments: Sequence[str]) -> int:
     ready = functools.partial(check_host, policy, observes=options.explain_denials)
     start = functools.partial(build.run, theirs, policy, prog=_PROG, raw_output=options.raw_output, ready=ready)
     if options.explain_denials:
-        return _explained(options.report, parsed, policy, functools.partial(start, observes=True))
-    code, reports = start() if options.report is None else _reported(options.report, parsed, policy, start)
-    if parsed.verbosity >= 0:
-        messages.summary(reports)
+        start = functools.partial(start, observes=True)
+    with contextlib.ExitStack() as stack:
+        statements = None
+        if options.provenance is not None:
+            statements = stack.enter_context(_provenance(options, parsed, policy))
+            start = functools.partial(start, recorded=statements.recorded)
+        if options.explain_denials:
+            code = _explained(options.report, parsed, policy, start)
+        else:
+            code, reports = start() if options.report is None else _reported(options.report, parsed, policy, start)
+            if parsed.verbosity >= 0:
+                messages.summary(reports)
+        if statements is not None and code == 0:
+            names = statements.write()
+            if parsed.verbosity >= 0:
+                messages.note(f"Wrote statements, which are not signed, to {options.provenance}: {', '.join(names)}")
     return code
+
+
+def _provenance(options: argparse.Namespace, parsed: argparse.Namespace, policy: Policy) -> Provenance:
+    if parsed.metadata:
+        raise PolicyError("--provenance: not allowed with --metadata")
+    return Provenance(
+        options.provenance,
+        parsed,
+        policy,
+        version=__version__,
+        typed=typed_paths(options),
+        observed=options.explain_denials,
+    )
 
 
 def _explained(path: str | None, parsed: argparse.Namespace, policy: Policy, start: _Start) -> int:
@@ -109,6 +135,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--explain-denials",
         action="store_true",
         help="observe what hooks ask for, which is slower, and print what they were denied and how to allow it",
+    )
+    parser.add_argument(
+        "--provenance",
+        metavar="DIR",
+        help="write statements into DIR for each wheel and sdist: how it was built, and what was enforced meanwhile",
     )
     if not any("--report" in action.option_strings for action in parser._actions):  # build has it since 1.6
         parser.add_argument(

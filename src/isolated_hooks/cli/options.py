@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import PolicyError
@@ -15,7 +15,15 @@ from ..policy.keys import KEYS
 from ..policy.limits import LIMITS, parse_limit, parse_limit_value
 from ..policy.option import Option
 
-__all__ = ["add_output_options", "add_policy_options", "leading_options", "policies_of", "policy_of", "spelled_out"]
+__all__ = [
+    "add_output_options",
+    "add_policy_options",
+    "leading_options",
+    "policies_of",
+    "policy_of",
+    "spelled_out",
+    "typed_paths",
+]
 
 
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +124,12 @@ def policy_of(options: argparse.Namespace) -> Policy:
     if options.package is not None and options.config is None:
         raise PolicyError("--package: no policy file to choose a table from; add --config FILE")
     return policies_of(options)(options.package)
+
+
+def typed_paths(options: argparse.Namespace) -> Mapping[str, str]:
+    """Return how the options spell the paths of the policy, by absolute path."""
+    attributes = [key.option.attribute for key in KEYS.values() if key.paths and key.option]
+    return {absolute(path): path for name in attributes for path in getattr(options, name) or ()}
 
 
 def policies_of(options: argparse.Namespace) -> Callable[[str | None], Policy]:

@@ -1,4 +1,4 @@
-"""A file that we write at the end of a command, in a directory that hooks may write to."""
+"""Files that we write at the end of a command, as a whole, in directories that we hold open from its beginning."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .aside import aside, sweep_aside
 from .paths import RealFilesystem, is_within, resolve
 from .pinned import Pinned
 from .spelling import absolute
+from .steered import Trees
 
-__all__ = ["ReplacedFile"]
+__all__ = ["ReplacedFile", "ReplacedFiles"]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME = b"file"
@@ -57,10 +58,8 @@ class ReplacedFile:
             mode = os.stat(self._name, dir_fd=self._directory.fd, follow_symlinks=False).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
                 raise self._refusal("expected the path of a file")
-        sweep_aside(self._directory.fd)
         try:
-            with aside(self._directory.fd) as hidden:
-                os.close(os.open(_NAME, _NEW, 0o666, dir_fd=hidden))
+            _try(self._directory)
         except OSError as error:
             raise self._refusal(error.strerror or "", error) from error
 
@@ -77,15 +76,7 @@ class ReplacedFile:
         :raises UntrustedResultError: a hook has moved the directory
         :raises OSError: it could not be written
         """
-        self._directory.check()
-        with aside(self._directory.fd) as hidden:
-            with open(os.open(_NAME, _NEW, 0o666, dir_fd=hidden), "wb") as file:
-                file.write(data)
-                file.flush()
-                ours = os.fstat(file.fileno())
-            os.rename(_NAME, self._name, src_dir_fd=hidden, dst_dir_fd=self._directory.fd)
-        if not os.path.samestat(ours, os.lstat(os.path.join(self._directory.path, os.fsdecode(self._name)))):
-            raise UntrustedResultError("a hook must not move a directory that the frontend uses", self._directory.path)
+        _put(self._directory, self._name, data, 0o666)
 
     def __enter__(self) -> ReplacedFile:
         return self
@@ -94,3 +85,73 @@ class ReplacedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._directory.__exit__(kind, error, traceback)
+
+
+class ReplacedFiles:
+    """A directory in which we write whole files at the end of a command, as a context manager that holds it open.
+
+    We check at once that they can be written, and make the directory if it does not exist.
+
+    :param path: the directory
+    :param label: the option that names it
+    :param trees: the trees that hooks may write to: it must not lie in one, and no link in them may lead to it
+    :raises PolicyError: they cannot be written there
+    """
+
+    def __init__(self, path: str, label: str, trees: Iterable[str] = ()) -> None:
+        self._path, self._label = path, label
+        if not path or Trees(trees, kept=()).steer(absolute(path)):
+            raise self._refusal("expected a directory outside of the source tree and of what else hooks write to")
+        try:
+            self._directory = Pinned(absolute(path))
+        except OSError as error:
+            raise self._refusal(error.strerror or "") from error
+        try:
+            _try(self._directory)
+        except OSError as error:
+            self._directory.__exit__(None, None, None)
+            raise self._refusal(error.strerror or "") from error
+
+    def _refusal(self, problem: str) -> PolicyError:
+        return PolicyError(
+            f"{self._label}: nothing can be written to {visible(self._path, limit=300)!r}: {problem}. Remedy: name a "
+            "directory that you may write to, and in which no hook writes"
+        )
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file with mode 0644 under the umask into its place, complete or not at all. Call it when no hook runs.
+
+        :raises UntrustedResultError: somebody has moved the directory
+        :raises OSError: it could not be written
+        """
+        _put(self._directory, os.fsencode(name), data, 0o644)
+
+    def __enter__(self) -> ReplacedFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._directory.__exit__(kind, error, traceback)
+
+
+def _try(directory: Pinned) -> None:
+    """Write a file that nobody sees.
+
+    :raises OSError: that is not possible
+    """
+    sweep_aside(directory.fd)
+    with aside(directory.fd) as hidden:
+        os.close(os.open(_NAME, _NEW, 0o600, dir_fd=hidden))
+
+
+def _put(directory: Pinned, name: bytes, data: bytes, mode: int) -> None:
+    directory.check()
+    with aside(directory.fd) as hidden:
+        with open(os.open(_NAME, _NEW, mode, dir_fd=hidden), "wb") as file:
+            file.write(data)
+            file.flush()
+            ours = os.fstat(file.fileno())
+        os.rename(_NAME, name, src_dir_fd=hidden, dst_dir_fd=directory.fd)
+    if not os.path.samestat(ours, os.lstat(os.path.join(directory.path, os.fsdecode(name)))):
+        raise UntrustedResultError("a hook must not move a directory that the frontend uses", directory.path)

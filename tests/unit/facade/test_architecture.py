@@ -34,6 +34,7 @@ LAYERS = (
     "plan",
     "observe",
     "launchers report",
+    "provenance",
     "network",
     "run",
     "runner",

@@ -25,6 +25,7 @@ from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
 from .inventory import installed_in, is_met, parsed
 from .reading import check_requirements
+from .recording import Environment, Recorded
 from .stopped import StoppedError
 
 __all__ = ["SandboxedEnv", "unknown_build"]
@@ -55,6 +56,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.reports: list[HookReport] = []
         self.observes = False
         self._downloads: Downloads | None = None  # what environments share, if they share anything
+        self._recorded: Recorded | None = None
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -79,6 +81,8 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             downloads = self._downloads
             self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports, downloads)
             self._env_backend.observes = self.observes
+            if self._recorded is not None:
+                self._env_backend.record = self._recorded.begin()
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
             raise
@@ -88,6 +92,8 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         backend = getattr(self, "_env_backend", None)
         if isinstance(backend, _Backend):
             backend.close()
+            if backend.record is not None:
+                backend.record.end()
         held = getattr(self, "_held", None)
         if held is None:
             super().__exit__(*error)
@@ -153,6 +159,7 @@ class _Backend:
         self._policy = policy
         self._reports = reports
         self.observes = False
+        self.record: Environment | None = None
         self._downloads = downloads or Downloads()
         self._shares = downloads is not None
         self._links: list[str] = []
@@ -206,8 +213,11 @@ class _Backend:
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
         request = Request(wanted, constraints, tuple(self._links), self._policy, self._reports, self.observes)
-        directory = self._downloads.get(self._fetch, request)
+        with contextlib.nullcontext() if self.record is None else self.record.fetching():
+            directory = self._downloads.get(self._fetch, request)
         self._links.append(directory)
+        if self.record is not None:
+            self.record.fetched(directory)
         return directory
 
 

@@ -32,6 +32,7 @@ from .environment import SandboxedEnv, unknown_build
 from .given import check_given
 from .inputs import Inputs, extracting, trees_of
 from .reading import PyprojectReader
+from .recording import Recorded
 
 __all__ = ["environments", "own_error", "parser", "run", "swapped"]
 
@@ -76,13 +77,20 @@ def swapped(
 
 
 @contextmanager
-def environments(policy: Policy, reports: list[HookReport] | None = None, *, observes: bool = False) -> Iterator[None]:
+def environments(
+    policy: Policy,
+    reports: list[HookReport] | None = None,
+    *,
+    observes: bool = False,
+    recorded: Recorded | None = None,
+) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
     It changes the whole process until the end of the context.
 
     :param reports: the list to which each environment appends one report for each hook of a build requirement
     :param observes: these reports say what the hooks asked for and did not get
+    :param recorded: gets what each environment installs
     :raises SandboxUnavailableError: this version of build makes its environments in an unknown way
     """
     original = build.env.DefaultIsolatedEnv
@@ -96,6 +104,7 @@ def environments(policy: Policy, reports: list[HookReport] | None = None, *, obs
             self.reports = [] if reports is None else reports
             self.observes = observes
             self._downloads = downloads
+            self._recorded = recorded
 
     with closing(Downloads()) as downloads, Restoring() as changes:
         for module in modules:
@@ -153,6 +162,7 @@ def run(
     ready: Callable[[], object] | None = None,
     detailed: list[HookReport] | None = None,
     observes: bool = False,
+    recorded: Callable[[list[HookReport]], Recorded] | None = None,
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
@@ -162,6 +172,7 @@ def run(
     :param ready: ``run`` calls it after build's parser has accepted the arguments and before the build
     :param detailed: the list that gets the reports, which then have details, also if the build fails
     :param observes: as for :func:`swapped`
+    :param recorded: takes the list of reports, and returns what gets what each environment installs
     :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
@@ -171,7 +182,7 @@ def run(
     check_given(options, policy)
     with (
         swapped(policy, raw_output=raw_output, reports=detailed, observes=observes) as reports,
-        environments(policy, reports, observes=observes),
+        environments(policy, reports, observes=observes, recorded=recorded and recorded(reports)),
         _removing_all(),
         bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),

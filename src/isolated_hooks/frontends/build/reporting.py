@@ -19,14 +19,15 @@ from ...report import HookReport
 from ...results.exported import exported_in
 from ...text import visible
 
-__all__ = ["SCHEMA", "document"]
+__all__ = ["ARTEFACTS", "SCHEMA", "document", "output_directory"]
 
 #: The version of what is under our key: a change that breaks readers changes the first number.
 SCHEMA = "1.2"
 #: The version of build's own schema.
 _BUILD_SCHEMA = "1.0"
 _MAX_TEXT = 2000
-_ARTEFACTS = {"build_sdist": "sdist", "build_wheel": "wheel"}
+#: The kind of what a hook builds.
+ARTEFACTS = {"build_sdist": "sdist", "build_wheel": "wheel"}
 
 
 def document(
@@ -40,7 +41,7 @@ def document(
     """
     return {
         "version": _BUILD_SCHEMA,
-        "artifacts": [] if error else _artefacts(reports, _output_directory(options)),
+        "artifacts": [] if error else _artefacts(reports, output_directory(options)),
         "isolated_hooks": {
             "schema": SCHEMA,
             "version": version,
@@ -53,7 +54,7 @@ def document(
     }
 
 
-def _output_directory(options: argparse.Namespace) -> str:
+def output_directory(options: argparse.Namespace) -> str:
     """Return where build puts what it builds, spelled as in build's own report."""
     if options.outdir is not None:
         return str(options.outdir)
@@ -67,9 +68,9 @@ def _artefacts(reports: Sequence[HookReport], directory: str) -> list[dict[str, 
     real = os.path.realpath(directory)
     names = {os.path.basename(path) for path in exported_in((real,)) if os.path.dirname(path) == real}
     made = {
-        artefact.name: (artefact, _ARTEFACTS[report.hook])
+        artefact.name: (artefact, ARTEFACTS[report.hook])
         for report in reports
-        if report.hook in _ARTEFACTS
+        if report.hook in ARTEFACTS
         for artefact in report.artefacts
     }
     return [

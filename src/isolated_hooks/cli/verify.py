@@ -1,0 +1,106 @@
+"""``isolated-hooks verify``: check the statements of a build against a file and a policy, offline."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+
+from ..errors import PolicyError, UntrustedResultError
+from ..files.documents import DocumentError, read_document
+from ..provenance.policies import stated_policy
+from ..provenance.spelling import Spelling
+from ..provenance.statements import Subject
+from ..provenance.terms import ENDING, MAX_STATEMENTS
+from ..provenance.verification import Statement, Verdict, Wanted, parsed_statements, verified
+from ..text import visible
+from . import messages
+from .options import add_policy_options, policy_of, spelled_out, typed_paths
+
+__all__ = ["main"]
+
+_BLOCK = 1 << 20
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_UNSIGNED = (
+    "the statements are not signed, so they prove nothing about who wrote them: anybody can write such a file. Trust "
+    "them as far as you trust the way by which they reached you"
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code: 0, verified; 1, not verified; 2, wrong usage or unreadable input."""
+    parser = _parser()
+    options = parser.parse_args(spelled_out(parser, arguments))
+    policy = policy_of(options)
+    spelling = Spelling(os.path.expanduser("~"), typed=typed_paths(options))
+    given = stated_policy(policy, spelling) if _gives_policy(options) else None
+    wanted = Wanted(_subject(options.file), policy, given)
+    verdict = _verdict(options.statements, wanted)
+    shown = visible(wanted.subject.name)
+    if verdict.problems:
+        for problem in verdict.problems:
+            messages.error(f"{shown} is not verified: {problem}")
+        messages.note(_UNSIGNED)
+        return 1
+    print(f"verified: {shown}, SHA-256 {wanted.subject.sha256}")
+    for fact in verdict.facts:
+        print(f"  {fact}")
+    print(f"  {_UNSIGNED}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="isolated-hooks verify",
+        allow_abbrev=False,
+        description="Check that statements of 'isolated-hooks build --provenance' are about a file, that every "
+        "protection that the policy requires was active, and, if a sandbox option is given, that the policy of the "
+        "build allowed no more than this one. Nothing is run, and no host is asked.",
+        epilog="Exit codes: 0, verified; 1, not verified; 2, wrong usage or unreadable input.",
+    )
+    parser.add_argument("file", metavar="WHEEL", help="the wheel or sdist")
+    parser.add_argument("statements", metavar="STATEMENT", nargs="+", help=f"a file with statements, *{ENDING}")
+    add_policy_options(parser)
+    return parser
+
+
+def _gives_policy(options: argparse.Namespace) -> bool:
+    return any(value is not None for name, value in vars(options).items() if name not in ("file", "statements"))
+
+
+def _subject(path: str) -> Subject:
+    """Return the name and the digest of a file.
+
+    :raises PolicyError: it is no regular file, or cannot be read
+    """
+    shown = visible(path, limit=300)
+    try:
+        with open(os.open(path, _FLAGS), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise PolicyError(f"{shown!r} is not a file (expected a wheel or an sdist)")
+            digest = hashlib.sha256()
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise PolicyError(f"{shown!r} cannot be read: {error.strerror}. Remedy: name a wheel or an sdist") from error
+    return Subject(os.path.basename(path), digest.hexdigest())
+
+
+def _verdict(paths: Sequence[str], wanted: Wanted) -> Verdict:
+    statements: list[Statement] = []
+    problems = []
+    for path in paths:
+        shown = visible(path, limit=300)
+        try:
+            statements += parsed_statements(read_document(path, limit=MAX_STATEMENTS), shown)
+        except OSError as error:
+            text = f"{shown!r} cannot be read: {error.strerror}. Remedy: name a file with statements, *{ENDING}"
+            raise PolicyError(text) from error
+        except DocumentError as problem:
+            problems.append(f"{shown}: {problem}")
+        except UntrustedResultError as problem:
+            text = f" ({visible(problem.text, limit=100)})" if problem.text else ""
+            problems.append(f"{problem.rule}{text}. Remedy: fetch it again, it may have been cut off or changed")
+    return Verdict(tuple(problems)) if problems else verified(statements, wanted)

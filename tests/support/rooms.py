@@ -25,6 +25,7 @@ FLOORS = {
     "selftest": 90,
     "launchers": 76,
     "observe": 92,
+    "provenance": 95,
     "network": 57,
     "run": 98,
     "results": 98,

@@ -20,8 +20,8 @@ _PATH = "(a path)"
 _MAX_TEXT = 2000
 _MAX_DEPTH = 16
 _MAX_DIGITS = 18
-# A path that begins after a space or a punctuation mark, up to a space or a quote.
-_ABSOLUTE = re.compile(r"(?<![\w.~/)-])/[^\s'\"`,;]+")
+# A path that begins after a space or a punctuation mark, up to a space, a quote or a colon.
+_ABSOLUTE = re.compile(r"(?<![\w.~/)-])/[^\s'\"`,;:]+")
 # Whom a keyring is asked for, in the reason of the network.
 _USER = re.compile(r"=keyring:[^,;]*")
 # Every host has these.
@@ -64,9 +64,17 @@ class Spelling:
         text = _USER.sub("=keyring", text)
         if holds_credentials(text):
             return WITHHELD
+        return visible(_ABSOLUTE.sub(_common, self._placed(text)), limit=_MAX_TEXT)
+
+    def _placed(self, text: str) -> str:
         for place, word in self._places:
-            text = re.sub(rf"(?<![\w.~-]){re.escape(place)}(?![\w.-])", lambda _, word=word: word, text)  # type: ignore[misc]
-        return visible(_ABSOLUTE.sub(_common, text), limit=_MAX_TEXT)
+            text = re.sub(rf"(?<![\w.~-]){re.escape(place)}(?![\w.-])", word, text)
+        return text
+
+    def subject(self, text: str) -> str:
+        """Return the same of a text that may be one path, with spaces in it."""
+        placed = self._placed(text)
+        return _PATH if placed.startswith("/") and not _is_common(placed) else self.text(text)
 
     def reason(self, reason: str) -> str:
         """Return the reason of a protection's state. Our own words name only directories that every host has."""
@@ -97,8 +105,10 @@ class Spelling:
 
 def _common(match: re.Match[str]) -> str:
     """Return a path that says nothing about the host, or a word in its place. What follows it stays."""
-    path = os.path.normpath(match[0].rstrip(".:)"))
-    end = match[0][len(match[0].rstrip(".:)")) :]
-    if path in _ENTRIES or any(is_within(path, common) for common in _COMMON):
-        return match[0]
-    return _PATH + end
+    path = match[0].rstrip(".)")
+    return match[0] if _is_common(path) else _PATH + match[0][len(path) :]
+
+
+def _is_common(path: str) -> bool:
+    real = os.path.normpath(path)
+    return real in _ENTRIES or any(is_within(real, common) for common in _COMMON)

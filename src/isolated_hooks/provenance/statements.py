@@ -176,7 +176,7 @@ def _call(call: Call, spelling: Spelling) -> dict[str, Any]:
         "denied": [
             {
                 "cause": visible(hint.cause, limit=_MAX_TEXT),
-                "what": spelling.text(hint.what),
+                "what": spelling.subject(hint.what),
                 "program": spelling.text(hint.program),
                 "count": hint.count,
             }

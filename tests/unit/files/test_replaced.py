@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from isolated_hooks.errors import PolicyError, UntrustedResultError
-from isolated_hooks.files.replaced import ReplacedFile
+from isolated_hooks.files.replaced import ReplacedFile, ReplacedFiles
 
 
 def test_it_is_written_as_a_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -85,3 +85,43 @@ def test_a_directory_that_moves_while_it_is_written_to_is_an_error(
         with pytest.raises(UntrustedResultError, match="must not move a directory"):
             file.write(b"new")
     assert (directory / "report.json").read_text() == "of the hook"
+
+
+def test_several_files_are_written_whole_under_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/b").symlink_to(tmp_path / "precious")
+    before = os.umask(0o007)
+    try:
+        with ReplacedFiles(os.fspath(tmp_path / "out"), "--provenance") as files:
+            files.write("a", b"1")
+            files.write("b", b"2")
+    finally:
+        os.umask(before)
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b"]
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert [(tmp_path / "out" / name).lstat().st_mode & 0o777 for name in "ab"] == [0o640, 0o640]
+
+
+@pytest.mark.parametrize("name", ["", "file", "file/sub", "tree", "tree/out", "tree/link", "tree/link/out", "near"])
+def test_no_files_can_be_written_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "near").symlink_to("tree")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyError, match=r"--provenance: .*Remedy: name a directory"):
+        ReplacedFiles(name, "--provenance", ["tree"])
+    assert os.listdir(tmp_path / "tree") == ["link"]
+    assert os.listdir(tmp_path / "outside") == []
+
+
+def test_a_directory_that_somebody_has_exchanged_gets_no_file(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with ReplacedFiles(os.fspath(tmp_path / "out"), "--provenance") as files:
+        (tmp_path / "out").rename(tmp_path / "moved")
+        (tmp_path / "out").mkdir()
+        with pytest.raises(UntrustedResultError, match="must not move"):
+            files.write("a", b"1")
+    assert os.listdir(tmp_path / "out") == os.listdir(tmp_path / "moved") == []

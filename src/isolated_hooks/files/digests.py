@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -57,15 +58,31 @@ def _digests(top: int, without: frozenset[bytes]) -> Iterator[tuple[bytes, str]]
     todo = [b""]
     while todo:
         here = todo.pop()
-        directory = os.open(here or b".", _DIRECTORY, dir_fd=top)
+        directory = _opened(top, here)
         try:
             for name in map(os.fsencode, os.listdir(directory)):
                 path = os.path.join(here, name)
                 if not here and name in without:
                     continue
-                if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-                    todo.append(path)
-                elif digest := file_digest(name, directory=directory):
-                    yield path, digest
+                with _naming(path):
+                    if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                        todo.append(path)
+                    elif digest := file_digest(name, directory=directory):
+                        yield path, digest
         finally:
             os.close(directory)
+
+
+def _opened(top: int, path: bytes) -> int:
+    with _naming(path or b"."):
+        return os.open(path or b".", _DIRECTORY, dir_fd=top)
+
+
+@contextlib.contextmanager
+def _naming(path: bytes) -> Iterator[None]:
+    """Have an error name a path from the top."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        raise

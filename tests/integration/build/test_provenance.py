@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.index import PASSWORD, Index, backend_sdist, write_wheel
+from support.lanes import first_fast
 from support.projects import SDIST, WHEEL, WITH_PYTHON, command, contents, facts, write_project
 from support.requirements import write_needy
 from support.together import commands, refused
@@ -110,6 +111,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     assert "expose allows more than the given policy (it has tools)" in wider.stderr
 
 
+@pytest.mark.slow
 def test_build_requirements_are_stated_by_digest(index: Index, tmp_path: Path) -> None:
     needed = write_wheel(index.project("needed"), "needed")
     backend_sdist(index.project("outer"), "outer")
@@ -135,6 +137,7 @@ def test_build_requirements_are_stated_by_digest(index: Index, tmp_path: Path) -
     assert project.exists()
 
 
+@pytest.mark.slow
 def test_an_sdist_that_is_given_is_what_the_wheel_was_built_from(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     build(project, "-s")
@@ -206,7 +209,7 @@ NAMED = "def build_wheel(d, *_, **__):\n    open(d + '/' + %r, 'w').close(); ret
 
 
 @pytest.mark.parametrize(
-    "name", ['example-1.0-"},{"-none-any.whl', "../stated/x-1.0-py3-none-any.whl", "x.intoto.jsonl"]
+    "name", first_fast(['example-1.0-"},{"-none-any.whl', "../stated/x-1.0-py3-none-any.whl", "x.intoto.jsonl"])
 )
 def test_a_name_that_is_none_leaves_no_statement(name: str, tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra=NAMED % (name, name))
@@ -230,12 +233,14 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize(
     "change",
-    [
-        "open('out/{wheel}', 'ab').write(b'x')",
-        "os.unlink('out/{wheel}')",
-        "os.rename('out/{wheel}', 'kept'); os.symlink('../kept', 'out/{wheel}')",
-        "os.rename('out', 'moved'); os.mkdir('out')",
-    ],
+    first_fast(
+        [
+            "open('out/{wheel}', 'ab').write(b'x')",
+            "os.unlink('out/{wheel}')",
+            "os.rename('out/{wheel}', 'kept'); os.symlink('../kept', 'out/{wheel}')",
+            "os.rename('out', 'moved'); os.mkdir('out')",
+        ]
+    ),
 )
 def test_a_wheel_that_changes_after_it_was_vetted_has_no_statement(change: str, tmp_path: Path) -> None:
     write_project(tmp_path / "project")
@@ -252,6 +257,7 @@ def test_a_wheel_that_changes_after_it_was_vetted_has_no_statement(change: str, 
 # What goes wrong.
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_has_no_statement(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project", extra="def build_wheel(*_, **__): raise ValueError('broken')")
     build(project, "-w", code=1)
@@ -346,6 +352,7 @@ def test_verify_says_what_is_wrong_and_with_which_exit_code(tmp_path: Path) -> N
             assert "prove nothing about who wrote them" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_build_replaces_what_an_earlier_one_has_stated(tmp_path: Path) -> None:
     project = write_project(tmp_path / "project")
     (tmp_path / "precious").write_text("precious")

@@ -201,7 +201,8 @@ def _source(path: str) -> Material:
             return Material(name="source tree", digest=digest, algorithm="dirHash", role="source tree, without .git")
         found = file_digest(os.path.realpath(path))
     except OSError as error:
-        named = visible(os.fsdecode(error.filename), limit=300) if error.filename else "a part of it"
+        within = os.fsdecode(error.filename) if os.path.isdir(path) and error.filename else ""
+        named = visible(os.path.join(path, within) if within else path, limit=300)
         raise PolicyError(
             f"{_LABEL}: the source cannot be read for its digest: {named!r}: {error.strerror}. Remedy: make it "
             "readable for you, or move it away"

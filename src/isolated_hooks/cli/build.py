@@ -55,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     start = functools.partial(build.run, theirs, policy, prog=_PROG, raw_output=options.raw_output, ready=ready)
     if options.explain_denials:
         start = functools.partial(start, observes=True)
+    if options.sign_key is not None and options.provenance is None:
+        raise PolicyError("--sign-key: nothing to sign (expected --provenance DIR, too)")
     with contextlib.ExitStack() as stack:
         statements = None
         if options.provenance is not None:
@@ -69,7 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         if statements is not None and code == 0:
             names = statements.write()
             if parsed.verbosity >= 0:
-                messages.note(f"Wrote statements, which are not signed, to {options.provenance}: {', '.join(names)}")
+                signed = "signed" if options.sign_key is not None else "unsigned"
+                messages.note(f"Wrote {signed} statements to {options.provenance}: {', '.join(names)}")
     return code
 
 
@@ -83,6 +86,7 @@ def _provenance(options: argparse.Namespace, parsed: argparse.Namespace, policy:
         version=__version__,
         typed=typed_paths(options),
         observed=options.explain_denials,
+        key=options.sign_key,
     )
 
 
@@ -140,6 +144,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--provenance",
         metavar="DIR",
         help="write statements into DIR for each wheel and sdist: how it was built, and what was enforced meanwhile",
+    )
+    parser.add_argument(
+        "--sign-key",
+        metavar="FILE",
+        help="sign the statements with the private Ed25519 key in FILE; needs isolated-hooks[sign]",
     )
     if not any("--report" in action.option_strings for action in parser._actions):  # build has it since 1.6
         parser.add_argument(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..errors import PolicyError, UntrustedResultError
 from ..files.documents import DocumentError, read_document
+from ..provenance.envelopes import Check, checker
 from ..provenance.policies import stated_policy
 from ..provenance.spelling import Spelling
 from ..provenance.statements import Subject
@@ -24,9 +25,12 @@ __all__ = ["main"]
 _BLOCK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _UNSIGNED = (
-    "the statements are not signed, so they prove nothing about who wrote them: anybody can write such a file. Trust "
-    "them as far as you trust the way by which they reached you"
+    "an unsigned statement, or one whose signature nobody has checked (--key), proves nothing about who wrote it: "
+    "anybody can write such a file. Trust it as far as you trust the way by which it reached you"
 )
+_SIGNED = "only a signature by the given key counts: trust it as far as you trust those who hold the private key"
+_KEY = "--key"
+_MAX_KEY = 1 << 16
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,17 +41,19 @@ def main(arguments: Sequence[str]) -> int:
     spelling = Spelling(os.path.expanduser("~"), typed=typed_paths(options))
     given = stated_policy(policy, spelling) if _gives_policy(options) else None
     wanted = Wanted(_subject(options.file), policy, given)
-    verdict = _verdict(options.statements, wanted)
+    check = None if options.key is None else _checker(options.key)
+    verdict = _verdict(options.statements, wanted, check)
+    trust = _UNSIGNED if check is None else _SIGNED
     shown = visible(wanted.subject.name)
     if verdict.problems:
         for problem in verdict.problems:
             messages.error(f"{shown} is not verified: {problem}")
-        messages.note(_UNSIGNED)
+        messages.note(trust)
         return 1
     print(f"verified: {shown}, SHA-256 {wanted.subject.sha256}")
     for fact in verdict.facts:
         print(f"  {fact}")
-    print(f"  {_UNSIGNED}")
+    print(f"  {trust}")
     return 0
 
 
@@ -62,12 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="WHEEL", help="the wheel or sdist")
     parser.add_argument("statements", metavar="STATEMENT", nargs="+", help=f"a file with statements, *{ENDING}")
+    parser.add_argument(
+        _KEY,
+        metavar="FILE",
+        help="accept only statements that are signed with the private key of this public Ed25519 key, in PEM; needs "
+        "isolated-hooks[sign]",
+    )
     add_policy_options(parser)
     return parser
 
 
 def _gives_policy(options: argparse.Namespace) -> bool:
-    return any(value is not None for name, value in vars(options).items() if name not in ("file", "statements"))
+    return any(value is not None for name, value in vars(options).items() if name not in ("file", "statements", "key"))
 
 
 def _subject(path: str) -> Subject:
@@ -88,13 +100,23 @@ def _subject(path: str) -> Subject:
     return Subject(os.path.basename(path), digest.hexdigest())
 
 
-def _verdict(paths: Sequence[str], wanted: Wanted) -> Verdict:
+def _checker(path: str) -> Check:
+    shown = visible(path, limit=300)
+    try:
+        return checker(read_document(path, limit=_MAX_KEY), _KEY)
+    except OSError as error:
+        raise PolicyError(f"{_KEY}: {shown!r} cannot be read: {error.strerror}") from error
+    except DocumentError as error:
+        raise PolicyError(f"{_KEY}: {shown!r} is no key: {error}") from error
+
+
+def _verdict(paths: Sequence[str], wanted: Wanted, check: Check | None) -> Verdict:
     statements: list[Statement] = []
     problems = []
     for path in paths:
         shown = visible(path, limit=300)
         try:
-            statements += parsed_statements(read_document(path, limit=MAX_STATEMENTS), shown)
+            statements += parsed_statements(read_document(path, limit=MAX_STATEMENTS), shown, check)
         except OSError as error:
             text = f"{shown!r} cannot be read: {error.strerror}. Remedy: name a file with statements, *{ENDING}"
             raise PolicyError(text) from error

@@ -9,6 +9,7 @@ from typing import Any
 from ..frozen import dataclass
 from ..report import HookReport
 from ..text import visible
+from .envelopes import Sign
 from .spelling import Spelling
 from .terms import BUILD_TYPE, BUILDER, ENFORCEMENT, PROVENANCE, STATEMENT
 
@@ -132,9 +133,14 @@ def enforcement(build: Build, subject: Subject, calls: Sequence[Call]) -> dict[s
     return _statement(subject, ENFORCEMENT, predicate)
 
 
-def encoded(statements: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return statements as JSON Lines in ASCII: each line is one."""
-    return b"".join(json.dumps(s, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n" for s in statements)
+def encoded(statements: Sequence[Mapping[str, Any]], sign: Sign | None = None) -> bytes:
+    """Return statements as JSON Lines in ASCII: each line is one, or with ``sign`` its envelope."""
+    lines = map(_encoded, statements)
+    return b"".join((line if sign is None else _encoded(sign(line))) + b"\n" for line in lines)
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _statement(subject: Subject, kind: str, predicate: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..results.strictjson import parse_object
 from ..text import visible
+from .envelopes import Check, EnvelopeError, payload_of
 from .policies import check_stated, weaknesses
 from .statements import Subject
 from .terms import BUILD_TYPE, BUILDER, ENFORCEMENT, MAX_STATEMENTS, PROVENANCE, STATEMENT
@@ -68,32 +69,38 @@ class _MalformedError(Exception):
     """A statement has another form than ours; the text says which."""
 
 
-def parsed_statements(data: bytes, name: str) -> list[Statement]:
-    """Return the statements of a file: JSON Lines, each line a Statement v1 of in-toto.
+def parsed_statements(data: bytes, name: str, check: Check | None = None) -> list[Statement]:
+    """Return the statements of a file: JSON Lines, each line a Statement v1 of in-toto, or one in an envelope.
 
     :param name: of the file, for messages
-    :raises UntrustedResultError: it is too large, or a line is anything else
+    :param check: checks the signatures of each envelope; without it, nobody does
+    :raises UntrustedResultError: it is too large, or a line is anything else, or not signed as it has to be
     """
     if len(data) > MAX_STATEMENTS:
         raise UntrustedResultError(f"{name} must not be larger than {MAX_STATEMENTS} bytes")
     lines = data.removesuffix(b"\n").split(b"\n") if data.strip() else []
     if not lines or len(lines) > _MOST_LINES:
         raise UntrustedResultError(f"{name} must have 1 to {_MOST_LINES} statements, one a line (got {len(lines)})")
-    return [_statement(line, f"{name}, line {number}") for number, line in enumerate(lines, 1)]
+    return [_statement(line, f"{name}, line {number}", check) for number, line in enumerate(lines, 1)]
 
 
-def _statement(line: bytes, place: str) -> Statement:
+def _statement(line: bytes, place: str, check: Check | None) -> Statement:
     document = parse_object(line, place)
     try:
-        if "payload" in document and "_type" not in document:
-            raise _MalformedError("it is an envelope (expected a statement itself: this version checks no signatures)")
+        if "payload" in document:
+            line = payload_of(document)
+            if check is not None and not check(document):
+                raise _MalformedError("no signature of it is by the given key")
+            document = parse_object(line, f"the payload of {place}")
+        elif check is not None:
+            raise _MalformedError("it is not signed (expected an envelope with a signature by the given key)")
         if document.get("_type") != STATEMENT:
             raise _MalformedError(f"it is no in-toto Statement v1 (expected the _type {STATEMENT})")
         subjects = tuple(_subject(entry) for entry in _list(document, "subject"))
         if not subjects:
             raise _MalformedError("it has no subject")
         return Statement(place, _text(document, "predicateType"), subjects, _object(document, "predicate"))
-    except _MalformedError as problem:
+    except (_MalformedError, EnvelopeError) as problem:
         raise UntrustedResultError(f"{place}: {problem}") from None
 
 

@@ -77,7 +77,7 @@ def test_each_artefact_has_its_statements_and_they_are_verified(tmp_path: Path) 
         done = verify(tmp_path, name=name)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"verified: {name}, SHA-256 ")
-        assert "not signed, so they prove nothing about who wrote them" in done.stdout
+        assert "proves nothing about who wrote it" in done.stdout
 
 
 def test_nothing_of_the_host_stands_in_a_statement(tmp_path: Path) -> None:
@@ -147,6 +147,37 @@ def test_an_sdist_that_is_given_is_what_the_wheel_was_built_from(tmp_path: Path)
         {"name": SDIST, "digest": {"sha256": digest}, "annotations": {"role": "sdist"}}
     ]
     assert wheel["buildDefinition"]["externalParameters"]["source"] == SDIST
+
+
+def test_statements_are_signed_with_a_key_that_no_hook_sees(tmp_path: Path) -> None:
+    pytest.importorskip("securesystemslib", reason="signatures need isolated-hooks[sign]")
+    asks = "def build_wheel(d, *_, **__):\n    tell(seen=os.path.exists(%r)); return _wheel(d, {})\n"
+    project = write_project(tmp_path / "project", extra=asks % os.fspath(tmp_path / "key.pem"))
+    (tmp_path / "tools").mkdir()
+    for place in (tmp_path, project, tmp_path / "tools"):
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", place / "key.pem"], check=True)
+    public = ["openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]
+    subprocess.run(public, cwd=tmp_path, check=True)
+    wrong = {
+        ("--provenance", "stated", "--sign-key", "project/key.pem"): "hooks could read",
+        ("--provenance", "stated", "--sign-key", "tools/key.pem", "--expose", "tools"): "hooks could read",
+        ("--provenance", "stated", "--sign-key", "missing.pem"): "cannot be read",
+        ("--provenance", "stated", "--sign-key", "public.pem"): "not a private Ed25519 key",
+        ("--sign-key", "key.pem"): "nothing to sign",
+    }
+    refused(wrong, commands([("build", "-n", *options, "project") for options in wrong], tmp_path, WITH_PYTHON))
+    assert facts(project) == []
+    build(project, "-w", "--sign-key", "key.pem")
+    assert [fact["seen"] for fact in facts(project) if "seen" in fact] == [False]
+    assert b"PRIVATE KEY" not in (tmp_path / "stated" / f"{WHEEL}{ENDING}").read_bytes()
+    done = verify(tmp_path, "--key", "public.pem")
+    assert done.returncode == 0, done.stderr
+    assert "only a signature by the given key counts" in done.stdout
+    assert "proves nothing about who wrote it" in verify(tmp_path).stdout
+    build(project, "-w")
+    done = verify(tmp_path, "--key", "public.pem")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it is not signed" in done.stderr
 
 
 # What a hook tries.
@@ -347,7 +378,7 @@ def test_verify_says_what_is_wrong_and_with_which_exit_code(tmp_path: Path) -> N
         assert "Traceback" not in done.stderr
         if code == 1:
             assert done.stdout == ""
-            assert "prove nothing about who wrote them" in done.stderr
+            assert "proves nothing about who wrote it" in done.stderr
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_a_wheel_is_verified_and_nothing_more_is_claimed(capsys: pytest.CaptureF
     assert main(["verify", SUBJECT.name, STATEMENT]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"verified: {SUBJECT.name}, SHA-256 {hashlib.sha256(b'a wheel').hexdigest()}\n")
-    assert "they prove nothing about who wrote them" in out
+    assert "proves nothing about who wrote it" in out
     assert err == ""
 
 
@@ -56,7 +56,7 @@ def test_a_changed_byte_is_found(directory: Path, capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert out == ""
     assert "is not its subject" in err
-    assert "they prove nothing about who wrote them" in err
+    assert "proves nothing about who wrote it" in err
 
 
 def test_a_protection_is_missed_unless_it_may_be_weaker(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,11 @@ import build
 
 from ...errors import IsolatedHooksError, PolicyError, UntrustedResultError
 from ...files.digests import directory_digest, file_digest
+from ...files.documents import DocumentError, read_document
 from ...files.replaced import ReplacedFiles
+from ...files.steered import Trees
 from ...policy import Policy
+from ...provenance.envelopes import Sign, signer
 from ...provenance.policies import stated_policy
 from ...provenance.spelling import Spelling
 from ...provenance.statements import Build, Call, Material, Subject, encoded, enforcement, provenance
@@ -36,6 +39,8 @@ from .reporting import ARTEFACTS, output_directory
 __all__ = ["Provenance"]
 
 _LABEL = "--provenance"
+_KEY = "--sign-key"
+_MAX_KEY = 1 << 16
 # Git changes it at every command, and hooks only read it.
 _LEFT_OUT = frozenset((b".git",))
 
@@ -49,6 +54,7 @@ class Provenance:
     :param version: of this package
     :param typed: how the caller has typed paths of the policy, by absolute path
     :param observed: whether the hooks are observed
+    :param key: a file with the private key that signs the statements
     :raises PolicyError: nothing can be written there, or the source cannot be read
     """
 
@@ -61,6 +67,7 @@ class Provenance:
         version: str,
         typed: Mapping[str, str],
         observed: bool = False,
+        key: str | None = None,
     ) -> None:
         self._options, self._policy, self._version = options, policy, version
         self._typed, self._observed = typed, observed
@@ -70,6 +77,7 @@ class Provenance:
                 f"{_LABEL}: nobody vets what {left[0]} builds without a sandbox. Remedy: name it in 'hooks' of "
                 "the policy"
             )
+        self._sign = None if key is None else _signer(key, options, policy)
         self._files = ReplacedFiles(directory, _LABEL, trees_of(options, policy))
         try:
             self._began = _now()
@@ -144,7 +152,7 @@ class Provenance:
         calls = [Call(report, at in required) for at, report in enumerate(reports[: number + 1])]
         materials = [self._source_of(number), *self._constraints, *self._recorded.used_for(number)]
         subject = Subject(artefact.name, artefact.sha256)
-        return encoded([provenance(built, subject, materials, calls), enforcement(built, subject, calls)])
+        return encoded([provenance(built, subject, materials, calls), enforcement(built, subject, calls)], self._sign)
 
     def _source_of(self, number: int) -> Material:
         """Return what an artefact was built from: without -s and -w, the wheel is built from the sdist."""
@@ -184,6 +192,26 @@ class Provenance:
         places = {os.getcwd(): "(the current directory)"}
         places |= {os.path.realpath(output_directory(self._options)): "(the output directory)"}
         return Spelling(os.path.expanduser("~"), {**places, **dict.fromkeys(trees, "(a source tree)")}, self._typed)
+
+
+def _signer(path: str, options: argparse.Namespace, policy: Policy) -> Sign:
+    """Return what signs with a key that no hook sees.
+
+    :raises PolicyError: a hook could see it or choose another one, or it is no key
+    """
+    shown = visible(path, limit=300)
+    seen = Trees((*trees_of(options, policy), *policy.expose), kept=())
+    if seen.steer(os.path.abspath(path)):
+        raise PolicyError(
+            f"{_KEY}: hooks could read {shown!r}. Remedy: keep it out of the source tree and what you expose"
+        )
+    try:
+        data = read_document(path, limit=_MAX_KEY)
+    except OSError as error:
+        raise PolicyError(f"{_KEY}: {shown!r} cannot be read: {error.strerror}") from error
+    except DocumentError as error:
+        raise PolicyError(f"{_KEY}: {shown!r} is no key: {error}") from error
+    return signer(data, _KEY)
 
 
 def _now() -> str:

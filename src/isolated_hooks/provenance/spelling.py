@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..files.paths import is_within
+from ..files.spelling import normal
 from ..plan.credentials import holds_credentials
 from ..plan.environ import looks_secret
 from ..protections import ROWS
@@ -110,5 +110,5 @@ def _common(match: re.Match[str]) -> str:
 
 
 def _is_common(path: str) -> bool:
-    real = os.path.normpath(path)
+    real = normal(path)
     return real in _ENTRIES or any(is_within(real, common) for common in _COMMON)

@@ -22,6 +22,7 @@ from ...errors import IsolatedHooksError, PolicyError, UntrustedResultError
 from ...files.digests import directory_digest, file_digest
 from ...files.documents import DocumentError, read_document
 from ...files.replaced import ReplacedFiles
+from ...files.spelling import absolute
 from ...files.steered import Trees
 from ...policy import Policy
 from ...provenance.envelopes import Sign, signer
@@ -201,7 +202,7 @@ def _signer(path: str, options: argparse.Namespace, policy: Policy) -> Sign:
     """
     shown = visible(path, limit=300)
     seen = Trees((*trees_of(options, policy), *policy.expose), kept=())
-    if seen.steer(os.path.abspath(path)):
+    if seen.steer(absolute(path)):
         raise PolicyError(
             f"{_KEY}: hooks could read {shown!r}. Remedy: keep it out of the source tree and what you expose"
         )

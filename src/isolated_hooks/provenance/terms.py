@@ -17,4 +17,4 @@ BUILDER = "urn:isolated-hooks:builder:v1"
 #: each line is an attestation.
 ENDING = ".intoto.jsonl"
 #: The most bytes of one file with statements.
-MAX_STATEMENTS = 16 << 20
+MAX_STATEMENTS = 8 << 20

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from support.index import PASSWORD, Index, backend_sdist, write_wheel
+from support.jsonschema import problems
 from support.lanes import first_fast
 from support.projects import SDIST, WHEEL, WITH_PYTHON, command, contents, facts, write_project
+from support.repository import ROOT
 from support.requirements import write_needy
 from support.together import commands, refused
 
@@ -25,6 +27,7 @@ from isolated_hooks.files.digests import directory_digest
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 ENDING = ".intoto.jsonl"
+SCHEMA = json.loads((ROOT / "docs/enforcement.schema.json").read_text(encoding="utf-8"))
 SECRET = "the-value-of-a-variable"
 
 
@@ -42,6 +45,7 @@ def stated(place: Path, name: str = WHEEL) -> tuple[dict[str, Any], dict[str, An
     text = (place / "stated" / f"{name}{ENDING}").read_text(encoding="ascii")
     first, second = map(json.loads, text.splitlines())
     digest = hashlib.sha256((place / "out" / name).read_bytes()).hexdigest()
+    assert problems(second["predicate"], SCHEMA) == []
     for statement in (first, second):
         assert statement["subject"] == [{"name": name, "digest": {"sha256": digest}}]
     return first["predicate"], second["predicate"]

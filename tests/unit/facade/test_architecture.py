@@ -247,6 +247,7 @@ AUDIT = """
         "from isolated_hooks.cli import main; assert main(['--version']) == 0",
         "import isolated_hooks.frontends.build, isolated_hooks.cli.build, isolated_hooks.cli.run",
         "import isolated_hooks.cli.explain, isolated_hooks.cli.doctor, isolated_hooks.cli.selftest",
+        "import isolated_hooks.cli.verify",
     ],
 )
 def test_importing_and_help_start_no_process_and_touch_no_file(code: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from support.jsonschema import problems
+from support.repository import ROOT
 from support.statements import CALLS, SUBJECT, a_build, bundle
 
 from isolated_hooks.observe.hints import Hint
@@ -15,6 +17,7 @@ from isolated_hooks.report import Connection, HookReport
 from isolated_hooks.results.artefacts import Artefact
 from isolated_hooks.results.strictjson import parse_object
 
+SCHEMA = json.loads((ROOT / "docs/enforcement.schema.json").read_text(encoding="utf-8"))
 INJECTION = 'x","digest":{"sha256":"0"}},{"name":"y\n{"_type":"forged"}\u2028\x1b[2J\u202e\udcff'
 
 
@@ -44,6 +47,14 @@ def test_the_provenance_has_what_slsa_requires() -> None:
     assert material == {"name": "a.whl", "digest": {"sha256": "a" * 64}, "annotations": {"role": "build requirement"}}
 
 
+def test_what_was_enforced_fits_its_schema() -> None:
+    predicate = parse_object(bundle().splitlines()[1])["predicate"]
+    assert problems(predicate, SCHEMA) == []
+    for key in predicate:
+        assert problems({name: value for name, value in predicate.items() if name != key}, SCHEMA) != []
+    assert problems({**predicate, "observed": "no"}, SCHEMA) != []
+
+
 def test_no_name_leaves_its_place() -> None:
     report = HookReport(
         INJECTION,
@@ -66,6 +77,8 @@ def test_no_name_leaves_its_place() -> None:
     for line in lines:
         statement = parse_object(line)
         assert [entry["digest"]["sha256"] for entry in statement["subject"]] == ["1" * 64]
+        if statement["predicateType"] == ENFORCEMENT:
+            assert problems(statement["predicate"], SCHEMA) == []
         text = json.dumps(statement, ensure_ascii=False)
         assert not {"\x1b", "\u202e", "\u2028", "\udcff", "\n"} & {*text}
     assert b"/srv/" not in b"".join(lines)

@@ -21,6 +21,7 @@ import build
 from ...errors import IsolatedHooksError, PolicyError, UntrustedResultError
 from ...files.digests import directory_digest, file_digest
 from ...files.documents import DocumentError, read_document
+from ...files.entries import NAME_MAX
 from ...files.replaced import ReplacedFiles
 from ...files.spelling import absolute
 from ...files.steered import Trees
@@ -107,7 +108,7 @@ class Provenance:
     def write(self) -> Sequence[str]:
         """Write the statements of each artefact that the build has left, and return the names of the files.
 
-        A problem with one artefact leaves all files unwritten.
+        If an artefact has changed, or has too long a name, no file is written.
 
         :raises UntrustedResultError: an artefact is not what was vetted
         :raises IsolatedHooksError: they could not be written
@@ -117,6 +118,8 @@ class Provenance:
             artefact.name + ENDING: self._statements(built, number, artefact) for number, artefact in self._artefacts()
         }
         for name, data in documents.items():
+            if len(os.fsencode(name)) > NAME_MAX:
+                raise IsolatedHooksError(f"{_LABEL}: {name} is too long for a file name (expected {NAME_MAX} bytes)")
             if len(data) > MAX_STATEMENTS:
                 raise IsolatedHooksError(f"{_LABEL}: {name} is too large (expected at most {MAX_STATEMENTS} bytes)")
         for name, data in documents.items():

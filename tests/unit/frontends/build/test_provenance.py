@@ -109,6 +109,16 @@ def test_what_is_in_its_place_is_an_error(place: Path) -> None:
             statements.write()
 
 
+def test_a_name_that_leaves_no_room_for_the_ending_leaves_all_unstated(place: Path) -> None:
+    name = f"example-{'1' * 220}-py3-none-any.whl"
+    (place / "out" / name).write_text(name)
+    with make() as statements:
+        statements.recorded([report("build_sdist", SDIST), report("build_wheel", name)])
+        with pytest.raises(IsolatedHooksError, match="too long for a file name"):
+            statements.write()
+    assert os.listdir(place / "stated") == []
+
+
 def test_what_the_caller_asked_for(place: Path) -> None:
     (place / "constraints.txt").write_text("a<2")
     settings = '{"mode": [1, 1.5], "token": "x", "deep": {"option": "--password=abc"}}'

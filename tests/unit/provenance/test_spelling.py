@@ -8,7 +8,7 @@ from isolated_hooks.protections import ROWS
 from isolated_hooks.provenance.spelling import WITHHELD, Spelling
 
 HERE = Spelling(
-    "/home/me", {"/work/tree": "(a source tree)", "/work": "(the current directory)"}, {"/work/x": "../work/x"}
+    "/home/me", {"/data/tree": "(a source tree)", "/data": "(the current directory)"}, {"/data/x": "../data/x"}
 )
 
 
@@ -16,9 +16,9 @@ HERE = Spelling(
     ("text", "spelled"),
     [
         ("it tried to read /home/me/.netrc, which", "it tried to read ~/.netrc, which"),
-        ("/work/tree/a", "(a source tree)/a"),
-        ("/work/other", "(the current directory)/other"),
-        ("/workshop/a", "(a path)"),
+        ("/data/tree/a", "(a source tree)/a"),
+        ("/data/other", "(the current directory)/other"),
+        ("/datashop/a", "(a path)"),
         ("/home/metoo", "(a path)"),
         ("(/srv/secret/place)", "((a path))"),
         ("see /proc/self and /tmp.", "see /proc/self and /tmp."),
@@ -57,7 +57,7 @@ def test_our_own_reasons_stay_as_they_are() -> None:
 
 
 def test_a_path_of_the_policy_is_as_it_was_typed() -> None:
-    assert HERE.paths(["/work/x", "/home/me/a", "/home/me", "/srv/a"]) == ["../work/x", "~/a", "~", "/srv/a"]
+    assert HERE.paths(["/data/x", "/home/me/a", "/home/me", "/srv/a"]) == ["../data/x", "~/a", "~", "/srv/a"]
 
 
 @pytest.mark.parametrize(

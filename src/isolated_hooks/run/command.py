@@ -27,9 +27,10 @@ __all__ = ["check_host", "run_command"]
 class _CommandRun(Run):
     """One run of any command, or a trial without a command."""
 
-    def __init__(self, argv: Sequence[str], cwd: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
-        super().__init__(argv[0] if argv else "", cwd, policy, done)
+    def __init__(self, argv: Sequence[str], tree: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
+        super().__init__(argv[0] if argv else "", tree, policy, done)
         self.argv = argv
+        self.cwd = tree
         self.stdin = "inherit"
         self.terminal = ""
         self.extra: Mapping[str, str] = {}
@@ -42,8 +43,9 @@ class _CommandRun(Run):
             "terminal": self.terminal,
             "python": self.python,
             "extra": self.extra,
+            "tree": self.source,
         }
-        return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
+        return plan_command(self.argv, self.cwd, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
         if self.starter is not None:
@@ -65,6 +67,7 @@ def run_command(
     python: str = "",
     extra_environ: Mapping[str, str] = MappingProxyType({}),
     set_aside: bool = True,
+    tree: str = "",
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
@@ -77,6 +80,7 @@ def run_command(
     :param extra_environ: variables that ``start`` passes, which override the inherited ones
     :param python: path of an interpreter that the command sees, with everything that it loads, or an empty string
     :param set_aside: whether to rename repositories of git that the command leaves
+    :param tree: path of the source tree, if ``cwd`` is a directory in it, or in a writable path
     :return: the report; its ``returncode`` is the command's, which raises no error
     :raises HookTimeoutError: the command reached a time limit
     :raises HookKilledError: the command exceeded another limit
@@ -85,7 +89,8 @@ def run_command(
     :raises PolicyError: the command or a path does not fit the policy
     """
     reports: list[HookReport] = []
-    run = _CommandRun(argv, cwd, policy, reports.append)
+    run = _CommandRun(argv, tree or cwd, policy, reports.append)
+    run.cwd = cwd
     run.starter, run.stdin, run.terminal = start, stdin, terminal
     run.python, run.extra = python, extra_environ
     run.sets_aside = set_aside

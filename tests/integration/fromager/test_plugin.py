@@ -41,9 +41,9 @@ def test_the_signatures_are_those_of_the_proposal() -> None:
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values() if p.name != "args")
 
 
-def test_a_command_gets_the_source_tree_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree, secret = tmp_path / "tree", tmp_path / "secret.txt"
-    tree.mkdir()
+def test_a_command_gets_its_unit_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, secret = tmp_path / "example-1.0" / "example-1.0", tmp_path / "secret.txt"
+    tree.mkdir(parents=True)
     secret.write_text("secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
     environ = {**os.environ, "GIVEN": "1"}

@@ -174,6 +174,7 @@ class _Planner:
         self._show_outside(python, extra)
         show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
+        self.guard.nested()
         self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)
         if not trial:

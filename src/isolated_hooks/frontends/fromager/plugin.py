@@ -107,7 +107,7 @@ def run_sandboxed(
     :raises SandboxUnavailableError, SandboxSetupError, PolicyError: as :class:`IsolatedRunner`
     """
     unit, extra = Unit.of(sdist_root_dir), _injected(env)
-    directory = unit.tree if cwd is None else unit.directory(os.fsdecode(cwd))
+    directory = unit.tree if cwd is None else unit.directory(cwd)
     policy = _policy(ctx, req, unit, directory, extra)
     if _is_exempt(policy):
         _logger.warning("%s: the policy takes this package out of the sandbox", req.name)
@@ -123,7 +123,7 @@ def run_sandboxed(
             check=False,
         )
     files = {"stdin": subprocess.DEVNULL if stdin is None else stdin, "stdout": stdout, "stderr": stderr}
-    call = _Call(args, unit, directory, {**files, "text": text}, os.environ if env is None else env, extra)
+    call = _Call(args, unit, cwd, {**files, "text": text}, os.environ if env is None else env, extra)
     if timeout is not None and timeout <= 0:
         raise subprocess.TimeoutExpired(args, timeout)
     return call.run(_timed(policy, timeout), null=stdin is None)
@@ -156,7 +156,7 @@ class _Call:
         self,
         args: Sequence[StrOrBytesPath],
         unit: Unit,
-        directory: str,
+        cwd: StrOrBytesPath | None,
         files: Mapping[str, Any],
         environ: Mapping[str, str],
         extra: Mapping[str, str],
@@ -167,7 +167,9 @@ class _Call:
         if any("\0" in part for part in self._command):
             raise ValueError("embedded null byte")
         self._unit = unit
-        self._directory = directory
+        self._directory = unit.tree if cwd is None else unit.directory(cwd)
+        # For hooks, because all that pyproject_hooks says about the tree is spelled as fromager spells it.
+        self._spelled = unit.tree if cwd is None else os.path.abspath(os.fsdecode(cwd))
         self._files = files
         self._environ = environ
         self._extra = extra
@@ -197,10 +199,10 @@ class _Call:
         return len(self._command) == 4 and self._command[2] in HOOKS
 
     def _run_hook(self, policy: Policy) -> int:
-        output = HookCall.parse(self._command, self._directory).output_directory
+        output = HookCall.parse(self._command, self._spelled).output_directory
         outputs = () if output is None else (os.path.realpath(output),)
         policy = self._unit.policy(policy, narrow=_narrow(policy), dist=False, outputs=outputs)
-        IsolatedRunner(policy, self._start)(self._command, cwd=self._directory, extra_environ=self._extra)
+        IsolatedRunner(policy, self._start)(self._command, cwd=self._spelled, extra_environ=self._extra)
         return 0
 
     def _run_other(self, policy: Policy, *, null: bool) -> int:

@@ -22,6 +22,7 @@ from ...files.trees import remove_tree
 from ...frozen import dataclass
 from ...policy import Policy
 from ...text import visible
+from .interface import StrOrBytesPath
 
 __all__ = ["DIST", "Unit", "Watch"]
 
@@ -43,10 +44,10 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit, by its real path.
+    """One unit.
 
-    :ivar path: the directory around the source tree
-    :ivar tree: the source tree
+    :ivar path: the real path of the directory around the source tree
+    :ivar tree: the source tree, as fromager spells it
     """
 
     path: str
@@ -60,9 +61,8 @@ class Unit:
         """
         given = os.path.abspath(sdist_root_dir)
         path = os.path.realpath(os.path.dirname(given))
-        tree = os.path.join(path, os.path.basename(given))
         try:
-            kind = os.lstat(tree).st_mode
+            kind = os.lstat(given).st_mode
         except OSError as error:
             raise PolicyError(
                 f"{_OWN}: cannot be used (expected a directory, got {visible(given)!r}: {error.strerror}). Remedy: "
@@ -79,22 +79,24 @@ class Unit:
                 f"{_OWN}: lies in a directory with more than one build (expected one of its own, got "
                 f"{visible(path)!r}, which contains the home directory). Remedy: unpack the source one directory deeper"
             )
-        return cls(path, tree)
+        return cls(path, given)
 
-    def directory(self, cwd: str) -> str:
+    def directory(self, cwd: StrOrBytesPath) -> str:
         """Return the real path of a current directory.
 
         :raises PolicyError: it is not in the unit
         :raises OSError: it is no directory, with the errors of :func:`subprocess.run`
         """
-        real = os.path.realpath(cwd)
+        spelled = os.fsdecode(cwd)
+        real = os.path.realpath(spelled)
         if not is_within(real, self.path):
             raise PolicyError(
                 f"cwd: outside of what the build may see (expected a directory in {visible(self.path)!r}, got "
-                f"{visible(cwd)!r}). Remedy: use the source tree or a directory beside it"
+                f"{visible(spelled)!r}). Remedy: use the source tree or a directory beside it"
             )
-        if not stat.S_ISDIR(os.stat(cwd).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), cwd)
+        if not os.path.isdir(real):
+            number = errno.ENOTDIR if os.path.exists(real) else errno.ENOENT
+            raise OSError(number, os.strerror(number), cwd)
         return real
 
     def environments(self) -> tuple[str, ...]:

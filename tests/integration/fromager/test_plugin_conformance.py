@@ -6,7 +6,7 @@ at of fromager's objects, and where fromager is installed, with its own ``WorkCo
 
 from __future__ import annotations
 
-import errno
+import importlib
 import inspect
 import io
 import os
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.documents import code_block
 from support.factory import Factory, plain_context
 from support.projects import FEW_FILES, INFO, SDIST, WHEEL, facts, nothing_left, outcome, running
 
@@ -80,7 +81,17 @@ def test_the_commands_take_a_part_of_what_subprocess_takes(name: str) -> None:
     assert optional == ["stdin", "stdout", "stderr", "cwd", "timeout", "text", "env"]
 
 
-def test_fromagers_setting_finds_each_function_by_its_name() -> None:
+def test_the_settings_of_the_document_name_each_function() -> None:
+    lines = code_block("frontends/fromager.rst", "yaml", "external_commands").splitlines()
+    assert lines[0] == "external_commands:"
+    names = dict(line.strip().split(": ") for line in lines[1:] if line.strip())
+    assert list(names) == ["setup_sandbox", "teardown_sandbox", "run_sandboxed", "run_unconfined"]
+    for name, where in names.items():
+        module, _, function = where.partition(":")
+        assert getattr(importlib.import_module(module), function) is getattr(fromager_plugin, name)
+
+
+def test_fromagers_own_type_for_settings_finds_each_function() -> None:
     pydantic = pytest.importorskip("pydantic", reason="fromager is not installed")
     for name in ("setup_sandbox", "teardown_sandbox", "run_sandboxed", "run_unconfined"):
         found = pydantic.TypeAdapter(pydantic.ImportString).validate_python(
@@ -345,6 +356,29 @@ def test_hooks_run_with_the_interpreter_of_the_environment(make: Make) -> None:
     assert facts(package.tree)[0]["prefix"] == str(environment)
 
 
+def test_an_environment_of_fromagers_own_builds_and_stays_as_it_is(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    environments = pytest.importorskip("fromager.build_environment", reason="fromager is not installed")
+    if not os.path.exists(f"{sys.prefix}/bin/uv"):
+        pytest.skip("uv is not installed beside fromager")
+    package = make(
+        extra="tell(prefix=sys.prefix)\ntry:\n    open(sys.prefix + '/evil.pth', 'w')\nexcept OSError:\n    pass\n"
+    )
+    if not isinstance(package.arguments["ctx"], sys.modules["fromager.context"].WorkContext):
+        pytest.skip("with fromager's own context only")
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin:{os.environ['PATH']}")
+    package.arguments["ctx"].network_isolation = False  # of uv, which has nothing to ask for
+    environment = environments.BuildEnvironment(**package.arguments)
+    before = sorted(os.listdir(environment.path))
+    with package.set_up():
+        assert package.wheel(python=environment.python) == WHEEL
+        script = "import sys; print(sys.prefix); open(sys.prefix + '/evil.pth', 'w')"
+        variables = {**os.environ, **environment.get_venv_environ()}
+        done = package.run("python3", "-c", script, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert os.fsdecode(done.stdout) == f"{environment.path}\n" and b"Read-only file system" in done.stderr
+    assert facts(package.tree)[0]["prefix"] == str(environment.path)
+    assert sorted(os.listdir(environment.path)) == before
+
+
 _FORGING = """
 def get_requires_for_build_wheel(config_settings=None):
     for name in os.listdir(".."):
@@ -366,9 +400,8 @@ def get_requires_for_build_wheel(config_settings=None):
 def test_a_hook_does_not_steer_the_control_files_of_its_call(make: Make) -> None:
     package = make(extra=_FORGING)
     assert package.hook("get_requires_for_build_wheel") == (0, ["packaging>=1"])
-    assert (
-        len([fact for fact in facts(package.tree) if "refused" in fact]) == 3
-    )  # its control directory, dist, the tree
+    refused = [fact for fact in facts(package.tree) if "refused" in fact]
+    assert len(refused) == 3  # its control directory, dist and the source tree
     assert sorted(os.listdir(package.unit)) == ["dist", package.tree.name]
 
 
@@ -437,6 +470,7 @@ def test_a_tear_down_needs_nothing(package: Factory, tmp_path: Path) -> None:
 _KILLED = """
 import os, pathlib, sys
 sys.path.insert(0, sys.argv[1])
+from support.documents import code_block
 from support.factory import Factory, plain_context
 from isolated_hooks.frontends import fromager_plugin
 package = Factory(fromager_plugin, plain_context(pathlib.Path(sys.argv[2])), "killed")
@@ -545,4 +579,3 @@ def test_an_error_of_the_set_up_is_no_exit_code(package: Factory, monkeypatch: p
     monkeypatch.setenv(SCRUB, "not a name")
     with pytest.raises(PolicyError, match=SCRUB):
         package.run("/bin/true")
-    assert errno.ENOENT  # errors of the command itself are in the table above

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 from support.documents import code_block
 from support.factory import Factory, plain_context
-from support.projects import FEW_FILES, INFO, SDIST, WHEEL, facts, nothing_left, outcome, running
+from support.projects import FEW_FILES, INFO, SDIST, WHEEL, facts, nothing_left, outcome, run_text, running
+from support.repository import NARROW
 
 from isolated_hooks import PolicyError, SandboxUnavailableError, UntrustedResultError
 from isolated_hooks.frontends import fromager_plugin
@@ -561,13 +562,50 @@ def test_a_host_without_a_sandbox_builds_what_the_policy_takes_out(
         pytest.fail("the build must not begin")
 
 
-def test_without_namespaces_a_command_gets_its_tree_and_dist_alone(
+_CONFINED = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from support.factory import Factory, plain_context
+from isolated_hooks.frontends import fromager_plugin
+package = Factory(fromager_plugin, plain_context(pathlib.Path(sys.argv[2])), "confined")
+environment = package.environment()
+with package.set_up():
+    package.shell(f"echo x > in; echo x > ../dist/made; echo x > ../made; echo x > {environment}/x.pth")
+    assert package.hook("get_requires_for_build_wheel", python=environment / "bin/python3") == (0, ["packaging>=1"])
+    package.wheel(python=environment / "bin/python3")
+print(*sorted(entry.relative_to(package.unit) for entry in package.unit.glob("*/*") if entry.name in sys.argv[3:]))
+print(*sorted(entry.name.partition("-3")[0] for entry in package.unit.iterdir()))
+"""
+
+
+def test_without_namespaces_a_command_writes_to_its_tree_and_dist_alone(
     package: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugin, "_narrow", lambda _: True)
-    package.shell("echo x > in; echo x > ../dist/made; echo x > ../made")
-    assert (package.tree / "in").exists() and (package.dist / "made").exists()
-    assert not (package.unit / "made").exists()
+    (tmp_path / "policy.toml").write_text('allow-degraded = ["no-namespaces"]\n')
+    monkeypatch.setenv(SWITCH, str(tmp_path / "policy.toml"))
+    tests = pathlib.Path(__file__).parents[2]
+    narrow = (sys.executable, NARROW, "unshare=EPERM", "--")
+    script = (sys.executable, "-W", "ignore", "-c", _CONFINED, tests, package.unit.parent)
+    done = run_text([*narrow, *script, "in", "made", "x.pth", WHEEL], environ=FEW_FILES)
+    assert done.stdout.splitlines() == [f"confined-1.0/in dist/{WHEEL} dist/made", "build confined-1.0 dist"], (
+        done.stderr
+    )
+
+
+def test_another_limit_than_time_is_a_code_and_a_word_in_the_log(
+    package: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "policy.toml").write_text('limits = { file-size = "64KiB" }\n')
+    monkeypatch.setenv(SWITCH, str(tmp_path / "policy.toml"))
+    done = package.run("/bin/dd", "if=/dev/zero", "of=large", "bs=128k", "count=1", stderr=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGXFSZ
+    assert "it exceeded the limit 'file_size'" in caplog.text
+
+
+def test_no_command_steers_how_the_next_one_is_started(package: Factory) -> None:
+    package.shell("mkdir lib && echo garbage > lib/libc.so.6")
+    variables = {**os.environ, "LD_LIBRARY_PATH": f"{package.tree}/lib"}
+    assert package.run("/bin/true", env=variables).returncode == 0
 
 
 def test_variables_that_fromager_scrubs_are_gone(package: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -515,6 +515,12 @@ def test_packages_in_parallel_do_not_disturb_each_other(make: Make, tmp_path: Pa
         assert (package.dist / "mine").read_text() == f"{number}\n"
 
 
+def test_commands_of_one_package_run_one_after_another(package: Factory) -> None:
+    script = "test ! -e ../busy && echo x > ../busy && sleep 0.3 && rm ../busy"
+    with ThreadPoolExecutor(3) as pool:
+        assert [done.returncode for done in pool.map(package.shell, [script] * 3)] == [0, 0, 0]
+
+
 # Policies.
 
 

@@ -91,7 +91,7 @@ def run_sandboxed(
 
     A hook call runs through :class:`IsolatedRunner`, which gives it its control directory and checks its results. Any
     other command may write its artefacts to ``dist`` beside the source tree. Both may write to the source tree, and
-    make new entries beside it.
+    make new entries beside it. The commands of one build run one after another, also in several threads.
 
     :param ctx: fromager's ``WorkContext``
     :param req: the requirement that fromager is building
@@ -126,7 +126,8 @@ def run_sandboxed(
     call = _Call(args, unit, cwd, {**files, "text": text}, os.environ if env is None else env, extra)
     if timeout is not None and timeout <= 0:
         raise subprocess.TimeoutExpired(args, timeout)
-    return call.run(_timed(policy, timeout), null=stdin is None)
+    with unit.alone():
+        return call.run(_timed(policy, timeout), null=stdin is None)
 
 
 def run_unconfined(

@@ -37,8 +37,20 @@ _MOST_MADE = 4096
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _State = tuple[int, int, int, str]
 
-# What commands have made at the top of each unit, until it is torn down.
-_made: dict[str, set[str]] = {}
+
+class _Known:
+    """What we know of a unit until it is torn down.
+
+    :ivar made: what commands have made at its top
+    :ivar busy: held while a command runs, which could otherwise change what fromager makes for another one meanwhile
+    """
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.busy = threading.Lock()
+
+
+_units: dict[str, _Known] = {}
 _lock = threading.Lock()
 
 
@@ -122,8 +134,7 @@ class Unit:
 
     def _kept(self) -> list[str]:
         """Return the names beside the tree that no command of the build has made, without links and special files."""
-        with _lock:
-            made = frozenset(_made.get(self.path, ()))
+        made = frozenset(self._known().made)
         with os.scandir(self.path) as entries:
             names = [
                 e.name for e in entries if e.name not in made and not e.is_symlink() and (e.is_dir() or e.is_file())
@@ -138,13 +149,20 @@ class Unit:
 
     def remember(self, names: Iterable[str]) -> None:
         """Note what a command has made at the top, to which later commands may write, too."""
+        self._known().made.update(names)
+
+    def alone(self) -> threading.Lock:
+        """Return the lock to hold while a command runs."""
+        return self._known().busy
+
+    def _known(self) -> _Known:
         with _lock:
-            _made.setdefault(self.path, set()).update(names)
+            return _units.setdefault(self.path, _Known())
 
     def forget(self) -> None:
         """Forget what commands have made here."""
         with _lock:
-            _made.pop(self.path, None)
+            _units.pop(self.path, None)
 
 
 class Watch:

@@ -190,6 +190,14 @@ class Guard:
             if is_within(real, tree):
                 self._view.pin(real, tree, writable=tree != self._real_source or self._policy.source != "read-only")
 
+    def nested(self) -> None:
+        """Keep a tree within another one in its place: a hook could move it away, and leave a link there."""
+        trees = (self._real_source, *self._writable())
+        for tree in trees:
+            if any(tree != other and is_within(tree, other) for other in trees):
+                self.pin(tree)
+                self._view.fix(tree)
+
     def environments(self, python: str, variables: Mapping[str, str], *, confined: bool) -> None:
         """Show build environments in a tree that the hook may write to read-only: later hooks run what is in them.
 

@@ -76,6 +76,7 @@ def plan_command(
     terminal: str,
     extra: Mapping[str, str] = MappingProxyType({}),
     python: str = "",
+    tree: str = "",
 ) -> Plan:
     """Return the plan of a command that is not a hook, with ``cwd`` as its source tree.
 
@@ -83,9 +84,10 @@ def plan_command(
     :param terminal: the device of the command's own pseudo-terminal, which becomes its controlling one, or empty
     :param extra: variables that the caller adds to the inherited ones
     :param python: an interpreter to show, with everything that it loads, or empty
+    :param tree: the source tree, if it is another directory than ``cwd``
     :raises PolicyError: the policy does not allow the command, or a path that it needs does not exist
     """
-    planner = _Planner(policy, situation, layout, extra, cwd, python)
+    planner = _Planner(policy, situation, layout, extra, tree or cwd, python)
     if terminal:
         # As bubblewrap does: ttyname(3) finds no name for a terminal unless some path of it can be opened.
         planner.view.add(Bind(terminal, "/dev/console", device=True))
@@ -172,6 +174,7 @@ class _Planner:
         self._show_outside(python, extra)
         show_limits(self.view, situation.cgroups, policy.limits.memory)
         self.guard = Guard(self.view, situation, policy, layout, source=source, real_source=self.real_source)
+        self.guard.nested()
         self.guard.enclosing(confined=self.confined)
         self.guard.trusted(confined=self.confined)
         if not trial:
@@ -239,9 +242,8 @@ class _Planner:
             self.view.stage(self.layout.control, self.layout.control, reason="the control directory", writable=True)
             return self.layout.control
         real = self.view.place(directory) or directory
-        if is_within(real, self.real_source):
-            # The frontend looks for the answer by this path, so the hook must not rename a part of it.
-            self.view.pin(real, self.real_source, writable=self.policy.source != "read-only")
+        # The frontend looks for the answer by this path, so the hook must not rename a part of it.
+        self.guard.pin(real)
         self.view.stage(self.layout.control, real, reason="the control directory", writable=True)
         return directory
 

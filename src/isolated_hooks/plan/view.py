@@ -91,6 +91,11 @@ class View:
                 self._bind(self._pin_of(parent, nearest, writable and allowed), "keeps what is beneath it in its place")
             self._pinned.add(parent)
 
+    def fix(self, path: str) -> None:
+        """Keep a directory that we show (a real path) a mount point, even if the one around it shows the same."""
+        if path in self._binds:
+            self._pinned.add(path)
+
     def _pin_of(self, path: str, above: Bind | None, writable: bool) -> Bind:
         """Return a mount of a directory on itself, as it is in the view."""
         if isinstance(above, (Overlay, Kept)):

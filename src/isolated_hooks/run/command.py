@@ -30,13 +30,14 @@ class _CommandRun(Run):
     def __init__(
         self,
         argv: Sequence[str],
-        cwd: str,
+        tree: str,
         policy: Policy,
         starter: Callable[[list[str]], None] = lambda _: None,
         done: Callable[[HookReport], None] = lambda _: None,
     ) -> None:
-        super().__init__(argv[0] if argv else "", cwd, policy, done)
+        super().__init__(argv[0] if argv else "", tree, policy, done)
         self.argv = argv
+        self.cwd = tree
         self.starter = starter
         self.stdin = "inherit"
         self.terminal = ""
@@ -49,8 +50,9 @@ class _CommandRun(Run):
             "terminal": self.terminal,
             "python": self.python,
             "extra": self.extra,
+            "tree": self.source,
         }
-        return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
+        return plan_command(self.argv, self.cwd, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
         with permitted(self.may_be_warm) as permission:
@@ -71,6 +73,7 @@ def run_command(
     python: str = "",
     extra_environ: Mapping[str, str] = MappingProxyType({}),
     set_aside: bool = True,
+    tree: str = "",
 ) -> HookReport:
     """Run any command in a sandbox, with ``cwd`` as its source tree, and return the report.
 
@@ -83,6 +86,7 @@ def run_command(
     :param extra_environ: variables that ``start`` passes, which override the inherited ones
     :param python: path of an interpreter that the command sees, with everything that it loads, or an empty string
     :param set_aside: whether to rename repositories of git that the command leaves
+    :param tree: path of the source tree, if ``cwd`` is a directory in it, or in a writable path
     :return: the report; its ``returncode`` is the command's, which raises no error
     :raises HookTimeoutError: the command reached a time limit
     :raises HookKilledError: the command exceeded another limit
@@ -91,7 +95,8 @@ def run_command(
     :raises PolicyError: the command or a path does not fit the policy
     """
     reports: list[HookReport] = []
-    run = _CommandRun(argv, cwd, policy, start, reports.append)
+    run = _CommandRun(argv, tree or cwd, policy, start, reports.append)
+    run.cwd = cwd
     run.stdin, run.terminal, run.python, run.extra = stdin, terminal, python, extra_environ
     run.sets_aside = set_aside
     try:

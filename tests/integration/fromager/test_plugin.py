@@ -41,9 +41,9 @@ def test_the_signatures_are_those_of_the_proposal() -> None:
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values() if p.name != "args")
 
 
-def test_a_command_gets_the_source_tree_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree, secret = tmp_path / "tree", tmp_path / "secret.txt"
-    tree.mkdir()
+def test_a_command_gets_its_unit_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, secret = tmp_path / "example-1.0" / "example-1.0", tmp_path / "secret.txt"
+    tree.mkdir(parents=True)
     secret.write_text("secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
     environ = {**os.environ, "GIVEN": "1"}
@@ -71,8 +71,10 @@ def test_a_command_gets_the_source_tree_and_nothing_else(tmp_path: Path, monkeyp
 
 
 def test_a_time_limit(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"  # the directory around it belongs to the build
+    tree.mkdir()
     with nothing_left(tmp_path), pytest.raises(subprocess.TimeoutExpired) as caught:
-        plugin.run_sandboxed(["/bin/sleep", "60"], **arguments(tmp_path), timeout=0.5)
+        plugin.run_sandboxed(["/bin/sleep", "60"], **arguments(tree), timeout=0.5)
     assert caught.value.timeout == 0.5
 
 
@@ -118,5 +120,6 @@ def test_it_is_refused_before_anything_is_built(tmp_path: Path, monkeypatch: pyt
         raise SandboxUnavailableError(["nothing"], "none")
 
     monkeypatch.setattr(plugin, "check_host", refuse)
+    (tmp_path / "tree").mkdir()
     with pytest.raises(SandboxUnavailableError):
-        plugin.setup_sandbox(**arguments(tmp_path))
+        plugin.setup_sandbox(**arguments(tmp_path / "tree"))

@@ -182,6 +182,21 @@ def test_a_source_tree_that_is_the_frontends_own_environment_is_refused() -> Non
         make_plan(host(venv_at(SOURCE, "/usr/bin/python3")), trusted=(SOURCE,))
 
 
+def test_a_tree_within_a_writable_one_stays_in_its_place() -> None:
+    above = os.path.dirname(SOURCE)
+    inside = look(call=hook_call("get_requires_for_build_wheel"), policy=Policy(writable=(above, f"{SOURCE}/dist")))
+    for path in (above, SOURCE, f"{SOURCE}/dist"):
+        assert mount(inside, path).writable  # else a hook could move it away, and put a link in its place
+
+
+def test_the_way_to_a_control_directory_in_a_writable_path_stays_in_its_place() -> None:
+    control = "/ws/calls/one/control"
+    files = host({control: DIR})
+    inside = look(files, call=hook_call(control_dir=control), policy=Policy(writable=("/ws",)))
+    for directory in (control, "/ws/calls/one", "/ws/calls"):
+        assert mount(inside, directory).writable
+
+
 def test_the_git_directory_of_a_worktree_cannot_be_changed() -> None:
     assert not look(host({f"{SOURCE}/.git": "gitdir: ../main/.git/worktrees/x"})).writable(f"{SOURCE}/.git")
 

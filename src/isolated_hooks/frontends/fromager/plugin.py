@@ -19,6 +19,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from ...errors import HookKilledError, HookProcessError, HookTimeoutError, PolicyError, SandboxSetupError
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...hookcall import HookCall
 from ...launchers.linker_variables import trusted_libraries
@@ -170,7 +171,7 @@ class _Call:
         self._unit = unit
         self._directory = unit.tree if cwd is None else unit.directory(cwd)
         # For hooks, because all that pyproject_hooks says about the tree is spelled as fromager spells it.
-        self._spelled = unit.tree if cwd is None else os.path.abspath(os.fsdecode(cwd))
+        self._spelled = unit.tree if cwd is None else absolute(os.fsdecode(cwd))
         self._files = files
         self._environ = environ
         self._extra = extra

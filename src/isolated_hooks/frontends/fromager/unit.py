@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from ...errors import PolicyError, UntrustedResultError
 from ...files.paths import is_within
+from ...files.spelling import absolute
 from ...files.trees import remove_tree
 from ...frozen import dataclass
 from ...policy import Policy
@@ -71,7 +72,7 @@ class Unit:
 
         :raises PolicyError: the tree is not a directory, or the directory around it holds more than one build
         """
-        given = os.path.abspath(sdist_root_dir)
+        given = absolute(sdist_root_dir)
         path = os.path.realpath(os.path.dirname(given))
         try:
             kind = os.lstat(given).st_mode

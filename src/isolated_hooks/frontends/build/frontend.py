@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -151,6 +151,7 @@ def run(
     ready: Callable[[], object] | None = None,
     detailed: list[HookReport] | None = None,
     observes: bool = False,
+    trees: Collection[str] = (),
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
@@ -160,6 +161,7 @@ def run(
     :param ready: ``run`` calls it after build's parser has accepted the arguments and before the build
     :param detailed: the list that gets the reports, which then have details, also if the build fails
     :param observes: as for :func:`swapped`
+    :param trees: further directories to which hooks of other processes may write at the same time
     :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
@@ -177,12 +179,12 @@ def run(
         watching(build.BuildException),
     ):
         try:
-            trees = Trees(trees_of(options, policy))
-            check_packages(trees, _PACKAGES)
-            guard.add(*trees.written)
+            steered = Trees([*trees_of(options, policy), *trees])
+            check_packages(steered, _PACKAGES)
+            guard.add(*steered.written)
             if ready is not None:
                 ready()
-            with Inputs(trees, guard.copies) as inputs, _holding(inputs):
+            with Inputs(steered, guard.copies) as inputs, _holding(inputs):
                 build.__main__.main(arguments, prog)
         except SystemExit as end:
             problem = own_error(end)

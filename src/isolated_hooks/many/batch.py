@@ -13,11 +13,12 @@ from ..policy import Policy
 from ..run.workspace import PrivateDirectory
 from ..text import visible
 from .cores import cores_here, share
-from .outcomes import BuildResult, Outcome
+from .outcomes import BuildResult, BuiltFile, Outcome
 from .output import Output, TakenError
 from .package import Order, build_package
 from .permit import Permit
 from .requests import BuildRequest, Task, check_requests
+from .resuming import Inputs
 
 __all__ = ["Batch", "build_many"]
 
@@ -72,7 +73,7 @@ class Batch:
 
     :param executor: runs them
     :param keep_going: as for :func:`build_many`
-    :param taken: file names that no package may make
+    :param standing: the wheels that earlier runs have left in the output directories, by their inputs
     :param begun: gets each task when its build seems to have begun
     :param ended: gets each task and its result
     :ivar interrupted: whether an interrupt has ended the batch
@@ -84,14 +85,14 @@ class Batch:
         executor: Executor,
         *,
         keep_going: bool = True,
-        taken: Iterable[str] = (),
+        standing: Mapping[Inputs, BuiltFile] | None = None,
         begun: Callable[[Task], object] = lambda _: None,
         ended: Callable[[Task, BuildResult], object] = lambda _, __: None,
     ) -> None:
         self._tasks = tasks
         self._executor = executor
         self._keep_going = keep_going
-        self._taken = frozenset(taken)
+        self._standing = standing or {}
         self._begun, self._ended = begun, ended
         self._outputs: Mapping[str, Output] = {}
         self._results: dict[int, BuildResult] = {}
@@ -112,7 +113,7 @@ class Batch:
             contextlib.ExitStack() as stack,
         ):
             outputs = dict.fromkeys(task.output for task in self._tasks)
-            self._outputs = {path: stack.enter_context(Output(path, set(self._taken))) for path in outputs}
+            self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
             with self._stopping(permit):
                 self._submit(private.path, permit, trees)
             while self._pending:
@@ -136,7 +137,8 @@ class Batch:
             os.mkdir(own, 0o700)
             staging = os.path.join(self._outputs[task.output].staging, str(number))
             try:
-                future = self._executor.submit(build_package, Order(task, permit.path, own, staging, trees))
+                order = Order(task, permit.path, own, staging, trees, self._standing)
+                future = self._executor.submit(build_package, order)
             except RuntimeError as problem:  # it is shut down, or broken
                 self._end(number, self._without(task, Outcome.FAILED, f"the executor takes no build: {problem}"))
                 continue
@@ -188,6 +190,9 @@ class Batch:
         output = self._outputs[task.output]
         failed = dataclasses.replace(result, outcome=Outcome.FAILED, wheel=None, sdist=None)
         try:
+            if result.outcome is Outcome.STANDS and result.wheel is not None:
+                output.keep(result.wheel)
+                return result
             wheel, sdist = output.publish(result.wheel, result.sdist)
             return dataclasses.replace(result, wheel=wheel, sdist=sdist)
         except TakenError as problem:

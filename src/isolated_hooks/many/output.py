@@ -22,14 +22,13 @@ class Output(contextlib.ExitStack):
     """An output directory, as a context manager that holds it open, with a hidden directory for staging in it.
 
     :param path: its real path
-    :param taken: file names that no package of the batch may make
     :ivar staging: the path of the hidden directory
     :raises PolicyError: we cannot write there
     """
 
-    def __init__(self, path: str, taken: set[str]) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self._taken = taken
+        self._taken: set[str] = set()
         try:
             self._held = self.enter_context(Pinned(path))
             sweep_aside(self._held.fd)
@@ -51,10 +50,21 @@ class Output(contextlib.ExitStack):
         :raises OSError: one of them cannot be moved
         """
         for file in files:
-            if file is not None and os.path.basename(file.path) in self._taken:
-                raise TakenError(os.path.basename(file.path))
+            self._refuse_taken(file)
         self._held.check()
         return [None if file is None else self._moved(file) for file in files]
+
+    def keep(self, file: BuiltFile) -> None:
+        """Leave a file of an earlier run in place.
+
+        :raises TakenError: another package has made a file of its name
+        """
+        self._refuse_taken(file)
+        self._taken.add(os.path.basename(file.path))
+
+    def _refuse_taken(self, file: BuiltFile | None) -> None:
+        if file is not None and os.path.basename(file.path) in self._taken:
+            raise TakenError(os.path.basename(file.path))
 
     def _moved(self, file: BuiltFile) -> BuiltFile:
         name = os.path.basename(file.path)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
-import stat
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +13,30 @@ from typing import Any
 from packaging.utils import parse_wheel_filename
 
 from .. import errors
-from ..errors import PolicyError, UntrustedResultError
-from ..files.steered import Trees
+from ..errors import IsolatedHooksError, PolicyError, UntrustedResultError
+from ..files.steered import record_trees, recorded_trees
+from ..frontends.copies import Copies
 from ..frontends.imports import python_flags, trusted_path
+from ..frontends.pip.records import public_name
+from ..frontends.surroundings import outside_environ
 from ..frozen import dataclass
 from ..report import HookReport
-from ..results.artefacts import Artefact, vet_sdist_name, vet_wheel_name
+from ..results.artefacts import vet_sdist_name, vet_wheel_name
 from ..text import visible
 from .cores import core_variables
 from .outcomes import BuildResult, BuiltFile, Outcome
 from .permit import Watch
+from .pinned import Pin
 from .requests import Task
+from .resuming import Inputs, digest_of, inputs_of, stands
 from .supervise import Ended, supervise
 
-__all__ = ["Order", "build_package", "digest_of"]
+__all__ = ["Order", "build_package"]
 
 #: The script that the trusted interpreter runs. This module does not import it.
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py")
 _MAX_ANSWER = 64 << 20
 _MAX_ERROR = 2000
-_BLOCK = 1 << 20
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Order:
     :ivar private: a directory for the order itself and the answer, which no hook sees
     :ivar staging: a new directory for the artefacts
     :ivar trees: all directories that hooks of the batch may write to
+    :ivar standing: the wheels that earlier runs have left, by their inputs
     """
 
     task: Task
@@ -54,81 +56,145 @@ class Order:
     private: str
     staging: str
     trees: Sequence[str]
+    standing: Mapping[Inputs, BuiltFile] = dataclasses.field(default_factory=dict)
 
 
 def build_package(order: Order) -> BuildResult:
     """Build one package in a process of its own. Its failure, of any kind, is the result."""
     began = time.monotonic()
+    record_trees(order.trees)
+    result = BuildResult(order.task.request, Outcome.FAILED)
     try:
         with Watch(order.permit) as watch:
-            result = _built(order, watch)
+            result = _Build(order, watch, result).run()
     except FileNotFoundError:
-        result = BuildResult(order.task.request, Outcome.STOPPED, error="it was not begun")
-    except (OSError, ValueError) as problem:
-        result = BuildResult(order.task.request, Outcome.FAILED, error=visible(str(problem), limit=_MAX_ERROR))
+        result = dataclasses.replace(result, outcome=Outcome.STOPPED, error="it was not begun")
     return dataclasses.replace(result, seconds=time.monotonic() - began)
 
 
-def _built(order: Order, watch: Watch) -> BuildResult:
-    task = order.task
-    result = BuildResult(task.request, Outcome.FAILED)
-    try:
-        if not task.is_tree:
-            result = dataclasses.replace(result, source_sha256=digest_of(task.source))
-        os.mkdir(order.staging)
-    except OSError as problem:
-        return dataclasses.replace(result, error=_cannot_use(problem))
-    answer = f"{order.private}/answer"
-    command = [sys.executable, *python_flags(Trees(order.trees)), _PROGRAM, _written(order, answer)]
-    ended = supervise(command, watch, {**os.environ, **core_variables(task.request.cores, os.environ)})
-    result = dataclasses.replace(result, log=ended.log)
-    if ended.stopped:
-        return dataclasses.replace(result, outcome=Outcome.STOPPED, error="it was interrupted")
-    return _judged(order, _answer(answer), ended, result)
+class _Build:
+    def __init__(self, order: Order, watch: Watch, result: BuildResult) -> None:
+        self._order = order
+        self._task = order.task
+        self._watch = watch
+        self._result = result
+
+    def run(self) -> BuildResult:
+        try:
+            if self._task.pin is None or self._fetch(self._task.pin):
+                self._build()
+        except IsolatedHooksError as problem:
+            self._fail(str(problem), public_name(type(problem)))
+        except OSError as problem:
+            self._fail(f"{os.fsdecode(problem.filename or '')!r} cannot be used: {problem.strerror}")
+        except ValueError as problem:
+            self._fail(str(problem))
+        return self._result
+
+    def _fetch(self, pin: Pin) -> bool:
+        """Fetch the sdist, and return whether to go on."""
+        from .fetching import fetch  # it imports pypa/build, and few batches need it
+
+        fetched = fetch(pin, self._order.private, self._task.policy, self._watch)
+        self._change(log=fetched.ended.log, hooks=fetched.hooks)
+        if fetched.ended.stopped:
+            self._change(outcome=Outcome.STOPPED, error="it was interrupted")
+        elif not fetched.path:
+            problem = fetched.problems[-1] if fetched.problems else None
+            text = problem.text if problem else f"exit code {fetched.ended.code}"
+            self._fail(f"pip did not fetch {pin.text}: {text}", public_name(problem.kind) if problem else "")
+        self._task = dataclasses.replace(self._task, source=fetched.path)
+        return bool(fetched.path)
+
+    def _build(self) -> None:
+        if not self._task.is_tree and self._stands():
+            return
+        os.mkdir(self._order.staging)
+        answer = f"{self._order.private}/answer"
+        with Copies(recorded_trees()) as copies:
+            environ = {**outside_environ(os.environ, copies), **self._variables()}
+            command = [sys.executable, *python_flags(recorded_trees()), _PROGRAM, self._written(answer)]
+            ended = supervise(command, self._watch, environ)
+        self._change(log=self._result.log + ended.log)
+        if ended.stopped:
+            self._change(outcome=Outcome.STOPPED, error="it was interrupted")
+        else:
+            self._judge(_answer(answer), ended)
+
+    def _stands(self) -> bool:
+        """Return whether there is nothing to build: an earlier run has built it, or the sdist is another one."""
+        digest = digest_of(self._task.source)
+        self._change(source_sha256=digest)
+        if self._task.pin is not None and (refusal := self._task.pin.refusal(digest)):
+            self._change(outcome=Outcome.REFUSED, error=refusal)
+            return True
+        wheel = self._order.standing.get(inputs_of(digest, self._task.policy, self._task.request.config_settings))
+        if wheel is None or not stands(wheel):
+            return False
+        self._change(outcome=Outcome.STANDS, wheel=wheel)
+        return True
+
+    def _variables(self) -> dict[str, str]:
+        temporary = f"{self._order.private}/tmp"
+        os.mkdir(temporary)
+        return {**core_variables(self._task.request.cores, os.environ), "TMPDIR": temporary}
+
+    def _written(self, answer: str) -> str:
+        """Write the order for the process that builds, and return its path."""
+        document = {
+            "parent": os.getpid(),
+            "path": [entry for entry in trusted_path(recorded_trees()) if os.path.isabs(entry)],
+            "prefix": (sys.prefix, sys.exec_prefix),
+            "arguments": _arguments(self._task, self._order.staging),
+            "policy": self._task.policy.to_dict(),
+            "trees": [*self._order.trees],
+            "answer": answer,
+        }
+        path = f"{self._order.private}/order"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        return path
+
+    def _judge(self, answer: Mapping[str, Any], ended: Ended) -> None:
+        hooks = tuple(HookReport.from_dict(report) for report in answer.get("hooks", ()))
+        self._change(hooks=(*self._result.hooks, *hooks))
+        if ended.code or answer.get("code") != 0:
+            error = str(answer.get("error", "")) or _last_error(hooks) or f"the build ended with code {ended.code}"
+            self._fail(error, str(answer.get("kind", "")))
+            return
+        request = self._task.request
+        wheel = self._artefact(hooks, "build_wheel", vet_wheel_name) if request.wheel else None
+        sdist = self._artefact(hooks, "build_sdist", vet_sdist_name) if request.sdist else None
+        self._change(outcome=Outcome.BUILT, wheel=wheel, sdist=sdist)
+
+    def _artefact(self, hooks: Sequence[HookReport], hook: str, vet: Callable[[str], str]) -> BuiltFile:
+        """Return the one artefact of a kind in the staging directory.
+
+        :param hook: makes this kind
+        :param vet: checks its name
+        :raises UntrustedResultError: there is no such artefact, or it is named after another project than the sdist
+        """
+        left = set(os.listdir(self._order.staging))
+        made = {a.name: a for report in hooks if report.hook == hook for a in report.artefacts if a.name in left}
+        if len(made) != 1:
+            raise UntrustedResultError(f"{hook} must leave one artefact", f"{len(made)}")
+        artefact = next(iter(made.values()))
+        _check_project(self._task, vet(artefact.name))
+        return BuiltFile(os.path.join(self._order.staging, artefact.name), artefact.size, artefact.sha256)
+
+    def _fail(self, error: str, kind: str = "") -> None:
+        self._change(outcome=_outcome_of(kind), error=visible(error, limit=_MAX_ERROR), kind=kind)
+
+    def _change(self, **changes: Any) -> None:
+        self._result = dataclasses.replace(self._result, **changes)
 
 
-def _cannot_use(problem: OSError) -> str:
-    name = visible(os.fsdecode(problem.filename or ""), limit=300)
-    return f"{name!r} cannot be used: {problem.strerror}"
-
-
-def digest_of(path: str) -> str:
-    """Return the hexadecimal SHA-256 of a regular file.
-
-    :raises OSError: it cannot be read, or is none
-    """
-    digest = hashlib.sha256()
-    with open(os.open(path, _OPEN), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "not a regular file", path)
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _written(order: Order, answer: str) -> str:
-    """Write the order for the process that builds, and return its path."""
-    document = {
-        "parent": os.getpid(),
-        "path": [entry for entry in trusted_path(Trees(order.trees)) if os.path.isabs(entry)],
-        "prefix": (sys.prefix, sys.exec_prefix),
-        "arguments": _arguments(order),
-        "policy": order.task.policy.to_dict(),
-        "trees": [*order.trees],
-        "answer": answer,
-    }
-    path = f"{order.private}/order"
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(document, file)
-    return path
-
-
-def _arguments(order: Order) -> list[str]:
+def _arguments(task: Task, staging: str) -> list[str]:
     """Return the arguments for build's command line."""
-    request = order.task.request
+    request = task.request
     kinds = {(True, False): ["--wheel"], (False, True): ["--sdist"]}.get((request.wheel, request.sdist), [])
     settings = ["--config-json", json.dumps(dict(request.config_settings))] if request.config_settings else []
-    return ["--outdir", order.staging, *kinds, *settings, "--", order.task.source]
+    return ["--outdir", staging, *kinds, *settings, "--", task.source]
 
 
 def _answer(path: str) -> Mapping[str, Any]:
@@ -138,24 +204,6 @@ def _answer(path: str) -> Mapping[str, Any]:
             return document
     except (OSError, ValueError):  # it was killed
         return {}
-
-
-def _judged(order: Order, answer: Mapping[str, Any], ended: Ended, result: BuildResult) -> BuildResult:
-    """Return the result that an answer amounts to."""
-    hooks = tuple(HookReport.from_dict(report) for report in answer.get("hooks", ()))
-    result = dataclasses.replace(result, hooks=hooks)
-    if ended.code or answer.get("code") != 0:
-        kind = str(answer.get("kind", ""))
-        error = str(answer.get("error", "")) or _last_error(hooks) or f"the build ended with exit code {ended.code}"
-        return dataclasses.replace(result, outcome=_outcome_of(kind), error=visible(error, limit=_MAX_ERROR), kind=kind)
-    try:
-        request = order.task.request
-        wheel = _artefact(order, hooks, "build_wheel", vet_wheel_name) if request.wheel else None
-        sdist = _artefact(order, hooks, "build_sdist", vet_sdist_name) if request.sdist else None
-        return dataclasses.replace(result, outcome=Outcome.BUILT, wheel=wheel, sdist=sdist)
-    except UntrustedResultError as problem:
-        error = visible(str(problem), limit=_MAX_ERROR)
-        return dataclasses.replace(result, outcome=Outcome.REFUSED, error=error, kind=type(problem).__name__)
 
 
 def _last_error(hooks: Sequence[HookReport]) -> str:
@@ -180,31 +228,14 @@ def _outcome_of(kind: str) -> Outcome:
     return Outcome.FAILED
 
 
-def _artefact(order: Order, hooks: Sequence[HookReport], hook: str, vet: Callable[[str], str]) -> BuiltFile:
-    """Return the one artefact of a kind in the staging directory.
-
-    :param hook: makes this kind
-    :param vet: checks its name
-    :raises UntrustedResultError: there is no such artefact or another one, or it is named after another project
-    """
-    left = set(os.listdir(order.staging))
-    made = {a.name: a for report in hooks if report.hook == hook for a in report.artefacts if a.name in left}
-    if len(made) != 1:
-        raise UntrustedResultError(f"{hook} must leave one artefact", f"{len(made)}")
-    artefact = next(iter(made.values()))
-    vet(artefact.name)
-    _check_project(order.task, artefact)
-    return BuiltFile(os.path.join(order.staging, artefact.name), artefact.size, artefact.sha256)
-
-
-def _check_project(task: Task, artefact: Artefact) -> None:
+def _check_project(task: Task, wheel: str) -> None:
     """Check that a wheel has the name and the version of its sdist: only so it can take no other wheel's place."""
     if task.project is None or task.policy.allow_other_names:
         return
-    name, version, *_ = parse_wheel_filename(artefact.name)
+    name, version, *_ = parse_wheel_filename(wheel)
     if (name, version) != task.project:
         raise UntrustedResultError(
             f"the wheel must have the name and version of its sdist (expected {task.project[0]} {task.project[1]}) "
             "unless the policy allows other names",
-            artefact.name,
+            wheel,
         )

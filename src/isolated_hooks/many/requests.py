@@ -17,8 +17,9 @@ from ..results.artefacts import vet_sdist_name
 from ..results.names import Project
 from ..results.projects import declared_name
 from ..text import visible
+from .pinned import Pin
 
-__all__ = ["BuildRequest", "Task", "check_requests"]
+__all__ = ["BuildRequest", "Task", "check_requests", "check_tasks", "checked", "pinned"]
 
 _MAX_CORES = 1 << 16
 
@@ -57,6 +58,7 @@ class Task:
     :ivar output: the real path of the output directory
     :ivar project: the name and version in the name of the sdist; ``None`` for a source tree
     :ivar policy: the policy for its hooks
+    :ivar pin: the package to fetch, which has no source yet
     """
 
     request: BuildRequest
@@ -65,6 +67,7 @@ class Task:
     output: str
     project: Project | None
     policy: Policy
+    pin: Pin | None = None
 
     @property
     def label(self) -> str:
@@ -87,19 +90,45 @@ def check_requests(requests: Iterable[BuildRequest], policy: Policy | None) -> l
     """
     if policy is not None and not isinstance(policy, Policy):
         raise PolicyError(f"policy: expected a Policy, got {type(policy).__name__}")
-    tasks = [_checked(f"requests[{number}]", request, policy or Policy()) for number, request in enumerate(requests)]
-    _check_trees(tasks)
-    trees = Trees([tree for task in tasks for tree in task.written])
-    for number, task in enumerate(tasks):
-        if trees.steer(os.path.abspath(task.request.output)):
-            raise PolicyError(
-                f"requests[{number}]: output: {_shown(task.request.output)} lies in a source tree or another directory "
-                "that hooks may write to, or a link there leads to it. Remedy: choose a directory outside of it"
-            )
+    tasks = [checked(f"requests[{number}]", request, policy or Policy()) for number, request in enumerate(requests)]
+    check_tasks(tasks, [f"requests[{number}]" for number in range(len(tasks))])
     return tasks
 
 
-def _checked(label: str, request: object, policy: Policy) -> Task:
+def check_tasks(tasks: Sequence[Task], labels: Sequence[str]) -> None:
+    """Check that no hook of some tasks can write to a source or an output of another one.
+
+    :param labels: begin the error texts
+    :raises PolicyError: one can
+    """
+    _check_trees(tasks, labels)
+    trees = Trees([tree for task in tasks for tree in task.written])
+    for task, label in zip(tasks, labels, strict=True):
+        if trees.steer(os.path.abspath(task.request.output)):
+            raise PolicyError(
+                f"{label}: output: {_shown(task.request.output)} lies in a source tree or another directory that hooks "
+                "may write to, or a link there leads to it. Remedy: choose a directory outside of it"
+            )
+        if not task.is_tree and task.source and trees.steer(task.source):
+            raise PolicyError(
+                f"{label}: source: {_shown(task.source)} lies in a source tree or another directory that hooks may "
+                "write to. Remedy: move the sdist out of it"
+            )
+
+
+def pinned(pin: Pin, output: str, policy: Policy, cores: int | None = None) -> Task:
+    """Return the task to fetch a package, and to build it in a directory for artefacts."""
+    request = BuildRequest(pin.text, output, cores=cores)
+    return Task(request, "", False, os.path.realpath(output), pin.project, policy, pin)
+
+
+def checked(label: str, request: object, policy: Policy) -> Task:
+    """Check a request by itself.
+
+    :param label: begins the error texts
+    :param policy: if it has none of its own
+    :raises PolicyError: it cannot be carried out
+    """
     if not isinstance(request, BuildRequest):
         raise PolicyError(f"{label}: expected a BuildRequest, got {type(request).__name__}")
     for name in ("wheel", "sdist"):
@@ -165,8 +194,8 @@ def _check_settings(label: str, settings: object) -> None:
     raise PolicyError(f"{label}: expected a mapping from names to values that JSON has, got {_shown(repr(settings))}")
 
 
-def _check_trees(tasks: Sequence[Task]) -> None:
-    """Check that no source tree is, or lies in, that of another request: their hooks would write to each other's."""
+def _check_trees(tasks: Sequence[Task], labels: Sequence[str]) -> None:
+    """Check that no source tree is, or lies in, that of another task: their hooks would write to each other's."""
     trees = {os.path.realpath(task.source): number for number, task in reversed([*enumerate(tasks)]) if task.is_tree}
     for number, task in enumerate(tasks):
         if not task.is_tree:
@@ -175,8 +204,8 @@ def _check_trees(tasks: Sequence[Task]) -> None:
             other = trees.get(above, number)
             if other != number:
                 raise PolicyError(
-                    f"requests[{number}]: source: {_shown(task.source)} is or lies in the source tree of "
-                    f"requests[{other}], whose hooks may write there. Remedy: build them one after the other"
+                    f"{labels[number]}: source: {_shown(task.source)} is or lies in the source tree of "
+                    f"{labels[other]}, whose hooks may write there. Remedy: build them one after the other"
                 )
 
 

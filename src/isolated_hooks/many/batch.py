@@ -13,6 +13,7 @@ from ..policy import Policy
 from ..run.workspace import PrivateDirectory
 from ..text import visible
 from .cores import cores_here, share
+from .interrupts import interrupts
 from .outcomes import BuildResult, BuiltFile, Outcome
 from .output import Output, TakenError
 from .package import Order, build_package
@@ -114,22 +115,24 @@ class Batch:
         ):
             outputs = dict.fromkeys(task.output for task in self._tasks)
             self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
-            with self._stopping(permit):
+            with interrupts(lambda: self._press(permit)):
                 self._submit(private.path, permit, trees)
-            while self._pending:
-                with self._stopping(permit):
-                    self._take(permit)
+                while self._pending:
+                    with self._pressing(permit):
+                        self._take(permit)
         return tuple(self._results[number] for number in range(len(self._tasks)))
 
+    def _press(self, permit: Permit) -> None:
+        self.interrupted = True
+        permit.press()
+
     @contextlib.contextmanager
-    def _stopping(self, permit: Permit) -> Iterator[None]:
-        """Take an interrupt for the order to end the builds."""
+    def _pressing(self, permit: Permit) -> Iterator[None]:
+        """Take an exception for an interrupt, too, where another handler than ours raises it."""
         try:
             yield
         except KeyboardInterrupt:
-            self.interrupted = True
-            permit.press()
-            self._begin_none(permit, "it was interrupted before it began")
+            self._press(permit)
 
     def _submit(self, private: str, permit: Permit, trees: Sequence[str]) -> None:
         for number, task in enumerate(self._tasks):
@@ -146,6 +149,8 @@ class Batch:
 
     def _take(self, permit: Permit) -> None:
         """Wait for a while, and take the results that there are."""
+        if self.interrupted:
+            self._begin_none(permit, "it was interrupted before it began")
         done, _ = wait(self._pending, _PERIOD, FIRST_COMPLETED)
         for future, number in self._pending.items():
             if number not in self._told and (future.running() or future.done()):
@@ -169,9 +174,6 @@ class Batch:
             if future.cancel():
                 del self._pending[future]
                 self._end(number, self._without(self._tasks[number], Outcome.STOPPED, why))
-        for number, task in enumerate(self._tasks):  # an interrupt has kept these from the executor
-            if number not in self._results and number not in self._pending.values():
-                self._end(number, self._without(task, Outcome.STOPPED, why))
 
     def _result_of(self, future: Future[BuildResult], task: Task) -> BuildResult:
         problem = future.exception()

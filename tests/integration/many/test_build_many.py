@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,8 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
             yield threads
     else:
         with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as processes:
+            # It forks now, before the test has threads.
+            concurrent.futures.wait([processes.submit(time.sleep, 0.2) for _ in range(2)])
             yield processes
 
 

@@ -230,6 +230,13 @@ class Broken(Executor):
         return future
 
 
+@pytest.mark.slow
+def test_the_processes_of_a_pool_may_be_new_interpreters(tmp_path: Path, sdists: Callable[..., str]) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        (result,) = build_many([BuildRequest(sdists("demo"), tmp_path / "out")], executor=pool)
+    assert result.outcome is Outcome.BUILT, result.error
+
+
 def test_the_failure_of_an_executor_is_the_result_of_its_packages(tmp_path: Path, sdists: Callable[..., str]) -> None:
     requests = [BuildRequest(sdists(f"demo{number}"), tmp_path / "out") for number in range(4)]
     results = build_many(requests, executor=Broken())

@@ -25,6 +25,8 @@ def main(order: Mapping[str, Any]) -> int:
     reports: list[HookReport] = []
     code, error, kind = 1, "", ""
     try:
+        if order["sdist"]:
+            build.check_takes_sdists()
         code, _ = build.run(
             order["arguments"], Policy(**order["policy"]), prog=_PROG, detailed=reports, trees=order["trees"]
         )

@@ -145,6 +145,7 @@ class _Build:
             "parent": os.getpid(),
             "path": [entry for entry in trusted_path(recorded_trees()) if os.path.isabs(entry)],
             "prefix": (sys.prefix, sys.exec_prefix),
+            "sdist": not self._task.is_tree,
             "arguments": _arguments(self._task, self._order.staging),
             "policy": self._task.policy.to_dict(),
             "trees": [*self._order.trees],
@@ -159,7 +160,7 @@ class _Build:
         hooks = tuple(HookReport.from_dict(report) for report in answer.get("hooks", ()))
         self._change(hooks=(*self._result.hooks, *hooks))
         if ended.code or answer.get("code") != 0:
-            error = str(answer.get("error", "")) or _last_error(hooks) or f"the build ended with code {ended.code}"
+            error = str(answer.get("error", "")) or _last_error(hooks) or _last_line(ended)
             self._fail(error, str(answer.get("kind", "")))
             return
         request = self._task.request
@@ -212,6 +213,12 @@ def _last_error(hooks: Sequence[HookReport]) -> str:
         return ""
     # The error of a runner has the whole command, which says nothing to anybody.
     return f"{failed.hook}: " + (f"exit code {failed.returncode}" if failed.returncode else failed.error)
+
+
+def _last_line(ended: Ended) -> str:
+    """Return the last error that build has printed, or the exit code."""
+    errors = (line.removeprefix("ERROR ") for line in reversed(ended.log.splitlines()) if line.startswith("ERROR "))
+    return next(errors, f"the build ended with exit code {ended.code}")
 
 
 def _outcome_of(kind: str) -> Outcome:

@@ -14,7 +14,7 @@ import build._builder
 import build.env
 import build.util
 
-from ...errors import IsolatedHooksError
+from ...errors import IsolatedHooksError, PolicyError
 from ...files.steered import Trees
 from ...files.trees import remove_path
 from ...launchers.warm import expect
@@ -32,7 +32,7 @@ from .given import check_given
 from .inputs import Inputs, extracting, trees_of
 from .reading import PyprojectReader
 
-__all__ = ["environments", "own_error", "parser", "run", "swapped"]
+__all__ = ["check_takes_sdists", "environments", "own_error", "parser", "run", "swapped"]
 
 # What runs outside the sandbox after the first hook.
 _PACKAGES = ("build", "installer", "packaging", "pyproject_hooks")
@@ -43,6 +43,18 @@ def parser(prog: str) -> argparse.ArgumentParser:
     build_parser: argparse.ArgumentParser = build.__main__.main_parser()
     build_parser.prog = prog
     return build_parser
+
+
+def check_takes_sdists() -> None:
+    """Check that this version of build builds sdists, and not only source trees.
+
+    :raises PolicyError: it does not
+    """
+    if not hasattr(build.__main__, "_extract_sdist"):
+        raise PolicyError(
+            f"build {build.__version__} builds no sdists (expected 1.6 or newer). Remedy: install a newer build in the "
+            "same environment as isolated-hooks, or unpack the sdist and name the directory"
+        )
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def test_build_requirements_come_from_the_index_and_their_hooks_are_in_the_packa
 
 def until_a_call_has_begun(temporary: Path) -> None:
     """Wait until a hook is called, or the host tried for one."""
-    until(lambda: any(temporary.rglob("isolated-hooks-*")))
+    assert until(lambda: any(temporary.rglob("isolated-hooks-*")))
 
 
 def interrupted(requests: list[BuildRequest], temporary: Path, **options: Any) -> None:
@@ -261,7 +261,7 @@ def test_a_killed_worker_loses_its_package_and_ends_its_hook(
         until_a_call_has_begun(temporary)
         os.kill(worker, signal.SIGKILL)
         thread.join()
-    until(lambda: not running(temporary))
+    assert until(lambda: not running(temporary))
     assert [result.outcome for result in results] == [Outcome.FAILED] * 2
     assert "has lost the build: BrokenProcessPool" in results[0].error
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -243,14 +244,13 @@ class Run:
             text=True,
             start_new_session=True,
         )
-        until(lambda: (place / "out" / f"{ONE}.json").exists())
-        until(lambda: any(self.temporary.rglob("many-*/1/tmp/isolated-hooks-*")))
+        assert until(lambda: (place / "out" / f"{ONE}.json").exists())
+        assert until(lambda: any(self.temporary.rglob("many-*/1/tmp/isolated-hooks-*")))
 
     def end(self) -> tuple[int, str, str]:
         """Return the exit code and the output."""
         out, err = self.process.communicate(timeout=100)
-        until(lambda: not running(self.temporary))
-        assert running(self.temporary) == []
+        assert until(lambda: not running(self.temporary))
         return self.process.returncode, out, err
 
 
@@ -263,6 +263,19 @@ def test_one_interrupt_ends_what_runs_and_prints_the_summary(place: Path) -> Non
     assert err.endswith("ERROR interrupted\n")
     assert "Traceback" not in err
     assert (wheels(place / "out"), os.listdir(run.temporary)) == ([ONE], [])
+
+
+def test_a_second_interrupt_ends_everything_at_once(place: Path) -> None:
+    run = Run(place)
+    os.kill(run.process.pid, signal.SIGINT)
+    time.sleep(0.1)  # of two that are pending, only one arrives
+    os.kill(run.process.pid, signal.SIGINT)
+    code, out, err = run.end()
+    assert code in (130, -signal.SIGINT)
+    assert [row.split()[2] for row in out.splitlines()[1:-1]] == ["built", "stopped", "stopped"]
+    assert "Traceback" not in err
+    assert (wheels(place / "out"), os.listdir(run.temporary)) == ([ONE], [])
+    assert len(os.listdir(place / "out")) == 2
 
 
 @pytest.mark.parametrize("number", first_fast([signal.SIGKILL, signal.SIGTERM]))

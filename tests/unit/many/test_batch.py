@@ -125,6 +125,24 @@ def test_a_wheel_that_stands_keeps_its_place_against_another_package(
     assert (out / "p0-1.0-py3-none-any.whl").read_bytes() == b"stands"
 
 
+def test_no_interrupt_raises_an_exception_while_a_batch_runs(requests: list[BuildRequest]) -> None:
+    """It could leave a lock of concurrent.futures held."""
+    handlers = []
+
+    def build(order: Order) -> BuildResult:
+        handlers.append(signal.getsignal(signal.SIGINT))
+        return failed(order)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        build_many(requests, executor=Inline(build))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(handlers) == 3
+    assert signal.default_int_handler not in handlers
+
+
 @pytest.mark.parametrize("own_handler", [False, True])
 def test_an_interrupt_stops_what_has_not_begun_and_passes_through(
     requests: list[BuildRequest], own_handler: bool

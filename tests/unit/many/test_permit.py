@@ -55,7 +55,7 @@ def test_the_end_of_the_maker_ends_them_although_a_fork_of_it_lives(tmp_path: Pa
             assert watch.asked() == 0
             maker.kill()
             maker.wait()
-            until(lambda: watch.asked() == END)
+            assert until(lambda: watch.asked() == END)
         os.killpg(maker.pid, signal.SIGKILL)  # the fork
 
 
@@ -71,6 +71,12 @@ def test_a_command_runs_to_its_end_and_its_last_output_is_kept(tmp_path: Path) -
         code, log, _ = shell("head -c 300000 /dev/zero | tr '\\0' x; echo end", watch)
         assert (code, len(log), log[-5:]) == (0, MAX_LOG, "xend\n")
         assert shell("exec >&- 2>&-; sleep 0.3; exit 4", watch)[0] == 4, "it closes its output and goes on"
+
+
+def test_an_interrupt_of_the_terminal_does_not_reach_a_command_by_itself(tmp_path: Path) -> None:
+    asks = "import os; print(os.getsid(0) == os.getpid())"
+    with Permit(os.fspath(tmp_path)) as permit, Watch(permit.path) as watch:
+        assert supervise([sys.executable, "-c", asks], watch, dict(os.environ)).log == "True\n"
 
 
 def test_a_process_that_keeps_the_output_open_does_not_hold_the_build(tmp_path: Path) -> None:

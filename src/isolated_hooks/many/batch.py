@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+import queue
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from ..errors import PolicyError, UntrustedResultError
 from ..policy import Policy
@@ -98,7 +100,9 @@ class Batch:
         self._outputs: Mapping[str, Output] = {}
         self._results: dict[int, BuildResult] = {}
         self._pending: dict[Future[BuildResult], int] = {}
-        self._told: set[int] = set()
+        self._waiting: collections.deque[Future[BuildResult]] = collections.deque()
+        # concurrent.futures.wait() would look at each of them each time.
+        self._done: queue.SimpleQueue[Future[BuildResult]] = queue.SimpleQueue()
         self.interrupted = False
 
     def run(self) -> tuple[BuildResult, ...]:
@@ -117,22 +121,21 @@ class Batch:
             self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
             with interrupts(lambda: self._press(permit)):
                 self._submit(private.path, permit, trees)
-                while self._pending:
-                    with self._pressing(permit):
-                        self._take(permit)
+                self._take_all(permit)
         return tuple(self._results[number] for number in range(len(self._tasks)))
 
     def _press(self, permit: Permit) -> None:
         self.interrupted = True
         permit.press()
 
-    @contextlib.contextmanager
-    def _pressing(self, permit: Permit) -> Iterator[None]:
-        """Take an exception for an interrupt, too, where another handler than ours raises it."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._press(permit)
+    def _take_all(self, permit: Permit) -> None:
+        """Take all results. An exception is an interrupt, too, where another handler than ours raises it."""
+        while self._pending:
+            try:
+                while self._pending:
+                    self._take(permit)
+            except KeyboardInterrupt:
+                self._press(permit)
 
     def _submit(self, private: str, permit: Permit, trees: Sequence[str]) -> None:
         for number, task in enumerate(self._tasks):
@@ -146,23 +149,37 @@ class Batch:
                 self._end(number, self._without(task, Outcome.FAILED, f"the executor takes no build: {problem}"))
                 continue
             self._pending[future] = number
+            self._waiting.append(future)
+            future.add_done_callback(self._done.put)
 
     def _take(self, permit: Permit) -> None:
-        """Wait for a while, and take the results that there are."""
+        """Wait for a while, and take the result of the next build that has ended."""
         if self.interrupted:
             self._begin_none(permit, "it was interrupted before it began")
-        done, _ = wait(self._pending, _PERIOD, FIRST_COMPLETED)
-        for future, number in self._pending.items():
-            if number not in self._told and (future.running() or future.done()):
-                self._told.add(number)
-                self._begun(self._tasks[number])
-        for future in sorted(done, key=self._pending.__getitem__):
-            number = self._pending[future]
-            result = self._published(self._tasks[number], self._result_of(future, self._tasks[number]))
-            del self._pending[future]
-            self._end(number, result)
-            if not (result.ok or self._keep_going):
-                self._begin_none(permit, "another package has failed before it began")
+        self._tell_begun()
+        try:
+            future = self._done.get(timeout=_PERIOD)
+        except queue.Empty:
+            for future in self._pending:
+                if future.done():  # an exception may have come between its arrival and its result
+                    self._done.put(future)
+            return
+        self._tell_begun()
+        number = self._pending.get(future)
+        if number is None:
+            return  # it was cancelled
+        result = self._published(self._tasks[number], self._result_of(future, self._tasks[number]))
+        del self._pending[future]
+        self._end(number, result)
+        if not (result.ok or self._keep_going):
+            self._begin_none(permit, "another package has failed before it began")
+
+    def _tell_begun(self) -> None:
+        """Tell of those that have begun since the last time. Executors begin them in the order of submission."""
+        while self._waiting and (self._waiting[0].running() or self._waiting[0].done()):
+            future = self._waiting.popleft()
+            if future in self._pending:
+                self._begun(self._tasks[self._pending[future]])
 
     def _end(self, number: int, result: BuildResult) -> None:
         self._results[number] = result

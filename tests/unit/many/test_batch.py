@@ -166,6 +166,21 @@ def test_an_interrupt_stops_what_has_not_begun_and_passes_through(
         signal.signal(signal.SIGINT, before)
 
 
+def test_an_exception_at_an_odd_moment_loses_no_result(requests: list[BuildRequest]) -> None:
+    class Interrupted(Batch):
+        raised = 0
+
+        def _published(self, task: Task, result: BuildResult) -> BuildResult:
+            self.raised += 1
+            if self.raised == 1:
+                raise KeyboardInterrupt
+            return super()._published(task, result)
+
+    batch = Interrupted(check_requests(requests, None), Inline(built))
+    assert [result.outcome for result in batch.run()] == [Outcome.BUILT] * 3
+    assert batch.interrupted
+
+
 def test_one_interrupt_asks_builds_to_end_and_a_second_one_ends_them(requests: list[BuildRequest]) -> None:
     seen: list[list[int]] = []
 

@@ -119,6 +119,33 @@ def test_two_packages_that_make_the_same_file_are_an_error_of_the_second(
     assert second.wheel is None
 
 
+#: A hook that looks for the order and the answer of its own build, and for those of others, and writes answers.
+FORGES = """
+import glob
+private = os.path.dirname(os.path.dirname(sys.prefix))
+print("private", os.path.basename(os.path.dirname(private)).partition("-")[0], flush=True)
+for place in (private, os.path.dirname(private), os.path.join(os.path.dirname(private), "1")):
+    try:
+        print("seen", [name for name in os.listdir(place) if name in ("answer", "order", "permit")], flush=True)
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, "answer"), "w") as file:
+            file.write('{"code": 0, "error": "", "kind": "", "hooks": []}')
+    except OSError as error:
+        print("refused", error, flush=True)
+os._exit(1)
+"""
+
+
+def test_a_hook_finds_neither_the_order_nor_the_answer_of_a_build(tmp_path: Path, sdists: Callable[..., str]) -> None:
+    requests = [BuildRequest(sdists("forging", extra=f"import sys{FORGES}"), tmp_path / "out")]
+    requests += [BuildRequest(sdists("other", extra=FAILS), tmp_path / "out")]
+    forging, other = build_many(requests)
+    assert forging.outcome is other.outcome is Outcome.FAILED
+    assert "private many" in forging.log, forging.log
+    assert "'answer'" not in forging.log and "'order'" not in forging.log and "'permit'" not in forging.log
+    assert len(forging.hooks) == 1
+
+
 def test_the_policy_of_one_package_is_not_that_of_another(tmp_path: Path, sdists: Callable[..., str]) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from .errors import PolicyError
+from .files.spelling import absolute
 from .frozen import dataclass
 from .policy import HOOKS
 from .text import visible
@@ -67,20 +68,20 @@ class HookCall:
         python, script, hook, control_dir = cmd
         if hook not in HOOKS:
             raise PolicyError(f"unknown hook {visible(hook, limit=80)!r}; known hooks: {', '.join(sorted(HOOKS))}")
-        source_dir = os.path.abspath(cwd or os.getcwd())
+        source_dir = absolute(cwd or os.getcwd())
         if not os.path.isdir(source_dir):
             raise PolicyError(f"the source tree {visible(source_dir)!r} is not a directory")
         if not os.path.isfile(script):
             raise PolicyError(f"the hook script {visible(script)!r} does not exist")
         kwargs = _read_kwargs(control_dir)
         _check_directories(hook, kwargs)
-        return cls(python, os.path.abspath(script), hook, os.path.abspath(control_dir), source_dir, kwargs)
+        return cls(python, absolute(script), hook, absolute(control_dir), source_dir, kwargs)
 
     @property
     def output_directory(self) -> str | None:
         """Path of the directory that the hook writes its result into, or ``None`` if the hook writes none."""
         name = OUTPUTS.get(self.hook)
-        return None if name is None else os.path.abspath(self.kwargs[name])
+        return None if name is None else absolute(self.kwargs[name])
 
     @property
     def metadata_directory(self) -> str | None:
@@ -88,7 +89,7 @@ class HookCall:
         if self.hook not in ("build_wheel", "build_editable"):
             return None
         directory = self.kwargs.get("metadata_directory")
-        return None if directory is None else os.path.abspath(directory)
+        return None if directory is None else absolute(directory)
 
     def with_output_directory(self, directory: str) -> Mapping[str, Any]:
         """Return the hook's arguments with its output directory replaced."""

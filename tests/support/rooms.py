@@ -17,7 +17,7 @@ import coverage
 
 #: The least that each room has as root, rounded down. ``.ci/run`` measures the unit tests, the attacks on results,
 #: and some tests of real calls, and no others; ``nox -s full`` measures every test, so it reaches more. Raise a number
-#: once it is higher. The goal is 95 for the last five.
+#: once it is higher. The last five have to stay above 95.
 FLOORS = {
     "facade": 90,
     "cli": 70,
@@ -27,11 +27,11 @@ FLOORS = {
     "launchers": 76,
     "observe": 92,
     "network": 57,
-    "run": 88,
+    "run": 98,
     "results": 98,
     "policy": 99,
     "plan": 96,
-    "files": 93,
+    "files": 98,
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pyproject_hooks
 
 from ..errors import PolicyError
+from ..files.spelling import absolute
 from ..hookcall import OUTPUTS, HookCall
 from ..plan import Discarded, Layout
 from ..plan.identities import choose_identity
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     add_policy_options(parser)
     options = parser.parse_args(spelled_out(parser, arguments))
-    source = os.path.abspath(options.srcdir)
+    source = absolute(options.srcdir)
     if not os.path.isdir(source):
         raise PolicyError(f"the source tree {visible(source)!r} is not a directory")
     policy = policy_of(options)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from ..errors import HookProcessError, IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError
 from ..files.paths import is_within
 from ..files.replaced import ReplacedFile
+from ..files.spelling import absolute
 from ..observe.candidates import Allowances, Judge, policy_with
 from ..observe.learning import Learned, Outcome, document, learn
 from ..policy import Policy
@@ -110,7 +111,7 @@ def _allowances(options: argparse.Namespace) -> Allowances:
         hosts=tuple(str(parse_host("--allow-host", host)) for host in options.allow_host),
         home=homes,
         write=tuple(map(os.path.realpath, options.allow_write)),
-        credentials=tuple(os.path.abspath(c) if "/" in c else c for c in options.allow_credentials),
+        credentials=tuple(absolute(c) if "/" in c else c for c in options.allow_credentials),
     )
 
 

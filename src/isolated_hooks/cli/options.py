@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PolicyError
+from ..files.spelling import absolute
 from ..policy import Policy, load_policy
 from ..policy.hosts import ALL
 from ..policy.keys import KEYS
@@ -161,7 +161,7 @@ def _network(policy: Policy, flag: str, values: Sequence[str]) -> bool | tuple[s
 def _absolute(flag: str, path: str) -> str:
     if not path:
         raise PolicyError(f"{flag}: expected a path, got an empty text; write '.' for the current directory")
-    return os.path.abspath(path)
+    return absolute(path)
 
 
 def _limits(options: argparse.Namespace) -> dict[str, Any]:

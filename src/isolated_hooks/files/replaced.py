@@ -13,6 +13,7 @@ from ..text import visible
 from .aside import aside, sweep_aside
 from .paths import RealFilesystem, is_within, resolve
 from .pinned import Pinned
+from .spelling import absolute
 
 __all__ = ["ReplacedFile"]
 
@@ -33,7 +34,7 @@ class ReplacedFile:
 
     def __init__(self, path: str, label: str, trees: Iterable[str] = ()) -> None:
         self._path, self._label = path, label
-        parent, name = os.path.split(os.path.abspath(path))
+        parent, name = os.path.split(absolute(path))
         if not path or path.endswith("/") or name in ("", ".", ".."):
             raise self._refusal("expected the path of a file in an existing directory")
         self._name = os.fsencode(name)

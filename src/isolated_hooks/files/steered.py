@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from .paths import is_within
+from .paths import above, is_within
 
 __all__ = ["Trees", "record_trees", "recorded_trees", "trusted_directories"]
 
@@ -56,7 +56,7 @@ class Trees:
 
     def hold(self, real: str) -> bool:
         """Return whether a real path is that of a tree, or beneath one."""
-        return bool(self._real) and any(path in self._real for path in _and_above(real))
+        return bool(self._real) and any(path in self._real for path in above(real))
 
     def steer(self, path: str) -> bool:
         """Return whether a hook can choose the file that an absolute path names.
@@ -95,14 +95,7 @@ class Trees:
     def _contain(self, real: str) -> bool:
         if any(is_within(real, kept) for kept in self._kept):
             return False
-        return self.hold(real) or any(_inode(path) in self._inodes for path in _and_above(real))
-
-
-def _and_above(real: str) -> Iterator[str]:
-    while real != "/":
-        yield real
-        real = os.path.dirname(real)
-    yield "/"
+        return self.hold(real) or any(_inode(path) in self._inodes for path in above(real))
 
 
 def _inode(path: str) -> tuple[int, int] | None:

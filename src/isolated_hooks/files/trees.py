@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 
 from .entries import temporary_name
+from .spelling import absolute
 
 __all__ = ["open_own_directory", "remove_path", "remove_tree"]
 
@@ -50,7 +51,7 @@ def remove_path(path: str | os.PathLike[str], ignore_errors: bool = False, *, on
     :param onexc: if it is not ``None``, we ignore errors too; we never call it
     :raises OSError: we could not remove some entry, and do not ignore errors
     """
-    parent, name = os.path.split(os.path.abspath(path))
+    parent, name = os.path.split(absolute(path))
     try:
         fd = os.open(parent, _READ_FLAGS & ~os.O_NOFOLLOW)
         try:

@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ..files.spelling import absolute
 from ..files.steered import Trees, recorded_trees
 from .restore import Restoring
 
@@ -38,13 +39,13 @@ class Imports(Restoring):
         if len(kept) != len(sys.path):
             _dropped.update(sys.path)
             self.attribute(sys, "path", kept)
-        if sys.pycache_prefix and trees.steer(os.path.abspath(sys.pycache_prefix)):
+        if sys.pycache_prefix and trees.steer(absolute(sys.pycache_prefix)):
             self.attribute(sys, "pycache_prefix", None)
 
 
 def trusted_path(trees: Trees) -> list[str]:
     """Return the entries of ``sys.path`` that do not lead into a tree. An empty one means the current directory."""
-    return [entry for entry in sys.path if not trees.steer(os.path.abspath(entry))]
+    return [entry for entry in sys.path if not trees.steer(absolute(entry))]
 
 
 def python_flags(trees: Trees) -> list[str]:
@@ -55,7 +56,7 @@ def python_flags(trees: Trees) -> list[str]:
     that ``.pth`` and ``.start`` files name, from the tree.
     """
     paths = (*_dropped, *sys.path, *_origins())
-    return ["-I", "-S"] if any(trees.steer(os.path.abspath(path)) for path in paths) else ["-I"]
+    return ["-I", "-S"] if any(trees.steer(absolute(path)) for path in paths) else ["-I"]
 
 
 def _origins() -> list[str]:
@@ -85,4 +86,4 @@ class _Guard:
 
 def _is_steered(spec: ModuleSpec, trees: Trees) -> bool:
     origins = [spec.origin] if spec.has_location and spec.origin else []
-    return any(trees.steer(os.path.abspath(path)) for path in (*origins, *(spec.submodule_search_locations or ())))
+    return any(trees.steer(absolute(path)) for path in (*origins, *(spec.submodule_search_locations or ())))

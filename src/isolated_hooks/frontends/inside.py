@@ -13,6 +13,7 @@ from typing import Any
 from ..launchers.child import child_environ
 from ..policy import Policy
 from ..run.command import run_command
+from ..run.runners import captured
 from ..text import visible
 
 __all__ = ["run_script"]
@@ -43,15 +44,7 @@ def run_script(
     errors: list[bytes] = []
 
     def start(command: list[str]) -> None:
-        process = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=child_environ(),
-            cwd="/",
-        )
-        errors.append(process.stderr)
+        errors.append(captured(command, cwd="/", env=child_environ(), stdin=subprocess.DEVNULL)[1])
 
     report = run_command(argv, directory, inside, start, stdin="null", python=sys.executable, set_aside=set_aside)
     return visible(errors[0].decode(errors="replace").strip(), limit=2000) if report.returncode else None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..files.paths import RealFilesystem, resolve
+from ..files.spelling import absolute
 from ..files.steered import Trees, recorded_trees
 from ..text import visible
 from .restore import Restoring
@@ -50,7 +51,7 @@ def refusal(trees: Trees, path: object, flags: int) -> str | None:
     """
     if flags & _CAREFUL or not isinstance(path, (str, bytes)):
         return None
-    name = os.path.abspath(os.fsdecode(path))
+    name = absolute(os.fsdecode(path))
     if flags & _WRITING:
         text = _refusal_of_write(trees, name)
         if text is not None:
@@ -72,7 +73,7 @@ def refusal_of_change(trees: Trees, event: str, args: tuple[Any, ...]) -> str | 
         # Our own code and tarfile's filters start at a descriptor; -1 means the current directory.
         if not isinstance(path, (str, bytes, os.PathLike)) or (start < len(args) and args[start] not in (-1, None)):
             continue
-        name = os.path.abspath(os.fsdecode(path))
+        name = absolute(os.fsdecode(path))
         text = _refusal_of_write(trees, name if follows else os.path.dirname(name))
         if text is not None:
             return text

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 
 from ..errors import PolicyError, UntrustedResultError
+from ..files.spelling import absolute
 from ..files.steered import Trees, record_trees
 from ..launchers.linker_variables import trusted_libraries
 from ..plan.environtables import ALWAYS_KEEP, BUILD_VARIABLES, NETWORK_VARIABLES
@@ -103,9 +104,9 @@ def _fitted(name: str, value: str, copies: Copies) -> str:
     if name in _REQUIREMENTS:
         return " ".join(_copied(name, word, copies, lists=True) for word in value.split())
     if name in _LINKS:
-        return " ".join(os.path.abspath(word) if os.path.exists(word) else word for word in value.split())
+        return " ".join(absolute(word) if os.path.exists(word) else word for word in value.split())
     if (name in _PATHS and value[:1] not in ("", "~")) or (name in _PROGRAMS and "/" in value):
-        value = os.path.abspath(value)
+        value = absolute(value)
     if not value.startswith("/"):
         steered = any(word.startswith("/") and trees.steer(word) for word in _WORDS.split(value))
         return "" if steered else value
@@ -121,10 +122,10 @@ def _fitted(name: str, value: str, copies: Copies) -> str:
 def _copied(name: str, path: str, copies: Copies, *, lists: bool) -> str:
     if "://" in path:
         return path
-    if not copies.trees.steer(os.path.abspath(path)):
-        return os.path.abspath(path)  # the program may start in another directory
+    if not copies.trees.steer(absolute(path)):
+        return absolute(path)  # the program may start in another directory
     try:
-        return (copies.requirements if lists else copies.plain)(os.path.abspath(path))
+        return (copies.requirements if lists else copies.plain)(absolute(path))
     except OSError as error:
         raise UntrustedResultError(
             f"{name} names a file in the source tree that cannot be read ({error.strerror})", visible(path, limit=300)
@@ -172,7 +173,7 @@ class Guarded(Restoring):
                 del os.environ[name]
             elif environ[name] != value:
                 self.item(os.environ, name, environ[name])
-        if trees.steer(os.path.abspath(tempfile.gettempdir())):
+        if trees.steer(absolute(tempfile.gettempdir())):
             self.attribute(tempfile, "tempdir", workspace_parent(trees.written))
         self._imports.drop(trees)
 
@@ -184,7 +185,7 @@ def check_packages(trees: Trees, names: Collection[str]) -> None:
     """
     for name in names:
         origin = _origin(name)
-        if origin is not None and trees.steer(os.path.abspath(origin)):
+        if origin is not None and trees.steer(absolute(origin)):
             raise PolicyError(
                 f"{visible(origin)!r}, which runs outside of the sandbox, lies in a source tree, where a hook could "
                 "change it. Remedy: install it, or move it out of the source tree"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import IsolatedHooksError, PolicyError, SandboxUnavailableError
+from ..files.spelling import absolute
 from ..files.steered import recorded_trees
 from ..plan import Identity, Plan
 from ..protections import Protection, ProtectionStatus
@@ -86,7 +87,7 @@ class _Foreign:
         places = [str(entry.dist.locate_file("")) for entry in entries if entry.dist]
         if entries[0].module.partition(".")[0] not in sys.modules:
             places += sys.path
-        for place in map(os.path.abspath, places):
+        for place in map(absolute, places):
             if recorded_trees().steer(place):
                 raise self._error(f"Python would search {visible(place, limit=300)!r}, where hooks may write, for it")
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import array
+import atexit
 import contextlib
 import os
 import select
@@ -18,7 +20,7 @@ from ..frozen import dataclass
 from .child import child_environ
 from .surroundings import Surroundings, is_beside, surroundings
 
-__all__ = ["KEEPER", "SECONDS", "Server"]
+__all__ = ["KEEPER", "SECONDS", "Server", "received"]
 
 #: Seconds in which the process has to answer. It does nothing but fork.
 SECONDS = 10.0
@@ -90,6 +92,9 @@ class _Keeper:
                 self.tries += 1
                 try:
                     self.server = serve(entry)
+                    # It ends with this process anyway, and this way before it: whoever waits for this process may
+                    # count on that. Threads that are still in a hook are daemons, whose launchers end with us too.
+                    atexit.register(self.end, kill=True)
                 except (OSError, ValueError) as error:
                     self.problem = str(error)
             return self.server
@@ -114,26 +119,52 @@ class _Keeper:
         """Forget the server in a child of this process, which has a copy of the channel."""
         self.lock = threading.Lock()
         self.tries = 0
+        for one in _starting:  # in a thread that the child does not have
+            one.close()
+        _starting.clear()
         self._lose()
 
-    def end(self) -> None:
-        """End the server, if there is one, and wait for its end."""
+    def end(self, *, kill: bool = False) -> None:
+        """End the server, if there is one, and wait for its end.
+
+        :param kill: end its launches with it
+        """
         server = self.server
         if server is None:
+            return
+        if not server.is_ours():
+            # Somebody has closed our descriptors, and so ended it. Their numbers may mean other files by now.
+            self.forget(server)
             return
         poll = select.poll()
         pidfd = os.dup(server.pidfd)
         try:
             poll.register(pidfd, select.POLLIN)
-            self.forget(server)
+            self.forget(server, kill=kill)
             poll.poll(SECONDS * 1000)
         finally:
             os.close(pidfd)
         self.tries = 0
 
 
+# Both ends of the channel of a process that a thread is starting.
+_starting: set[socket.socket] = set()
 KEEPER = _Keeper()
 os.register_at_fork(after_in_child=KEEPER.forked)
+
+
+def received(one: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next message, and the descriptor that comes with it, if one does.
+
+    ``socket.recv_fds`` takes no flag, and so every program that the frontend starts would inherit the descriptor.
+
+    :raises OSError: there is none, or not in time
+    """
+    number = array.array("i")
+    data, rights, _, _ = one.recvmsg(32, socket.CMSG_LEN(number.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for *_, part in rights:
+        number.frombytes(part[: len(part) - len(part) % number.itemsize])
+    return data, number.tolist()
 
 
 def serve(entry: str) -> Server:
@@ -143,6 +174,7 @@ def serve(entry: str) -> Server:
     :raises ValueError: it answers something else
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _starting.update((ours, theirs))
     with theirs:
         try:
             inherited = surroundings()
@@ -162,12 +194,31 @@ def serve(entry: str) -> Server:
             with child:
                 ours.settimeout(SECONDS)
                 try:
-                    answer, pidfds, _, _ = socket.recv_fds(ours, 32, 1)
+                    answer, pidfds = received(ours)
                     pid, (pidfd,) = int(answer), pidfds
                 except BaseException:
                     child.kill()
                     raise
+            _refuse_child(pid, pidfd)
             return Server(ours, os.fstat(ours.fileno()).st_ino, pid, pidfd, inherited)
         except BaseException:
             ours.close()
             raise
+        finally:
+            _starting.difference_update((ours, theirs))
+
+
+def _refuse_child(pid: int, pidfd: int) -> None:
+    """End the process if it is a child of ours: a frontend that waits until it has none would wait for ever.
+
+    That is so in pid 1 of a container, and in a process that adopts orphans, PR_SET_CHILD_SUBREAPER(2const).
+
+    :raises OSError: it is one
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        parent = file.read().rpartition(b")")[2].split()[1]
+    if parent == os.fsencode(os.readlink("/proc/self")):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+        raise OSError("this process adopts orphans, so a process that stays ready would be a child of it")

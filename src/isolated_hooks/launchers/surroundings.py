@@ -25,8 +25,11 @@ _OWN = frozenset(
     b"SigQ SigPnd ShdPnd SigCgt voluntary_ctxt_switches nonvoluntary_ctxt_switches x86_Thread_features".split()
 )
 # Not every kernel has all of these.
-_FILES = ("limits", "cgroup", "personality", "oom_score_adj", "attr/current", "../../coredump_filter")
-_LINKS = ("root", *(f"ns/{n}" for n in ("cgroup", "ipc", "mnt", "net", "pid_for_children", "time_for_children", "uts")))
+_FILES = (
+    *("limits", "cgroup", "personality", "oom_score_adj", "loginuid", "sessionid", "../../coredump_filter"),
+    *("attr/current", "attr/exec", "attr/fscreate", "attr/keycreate", "attr/sockcreate", "attr/apparmor/exec"),
+)
+_LINKS = tuple(f"ns/{n}" for n in "cgroup ipc mnt net pid_for_children time_for_children uts".split())
 _USER = "ns/user"
 # prctl(2): securebits, timer slack, and the bits of "memory deny write execute", since Linux 6.3.
 _PRCTL = (27, 30, 66)
@@ -38,9 +41,11 @@ def surroundings() -> Surroundings:
     :raises OSError: /proc does not tell
     """
     here = "/proc/thread-self"
+    root = _root()
     status = _read(f"{here}/status")
     lines = (line for line in status.splitlines() if line.partition(b":")[0] not in _OWN)
     return (
+        root,
         *lines,
         *(_if_there(_read, f"{here}/{name}") for name in _FILES),
         *(_if_there(os.readlink, f"{here}/{name}") for name in (*_LINKS, _USER)),
@@ -59,6 +64,17 @@ def is_beside(pid: int) -> bool:
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/{_USER}") == os.readlink(f"/proc/thread-self/{_USER}")
     return False
+
+
+def _root() -> tuple[int, int, bytes]:
+    """Return what tells the root directory from any other, chroot(2). Its path is ``/``, as seen from itself."""
+    fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        lines = _read(f"/proc/thread-self/fdinfo/{fd}").splitlines()
+    finally:
+        os.close(fd)
+    return status.st_dev, status.st_ino, b" ".join(line for line in lines if line.startswith(b"mnt_id:"))
 
 
 def _read(path: str) -> bytes:

@@ -202,7 +202,7 @@ def _start(
 
 
 class _NoAnswerError(Exception):
-    """The server has ended, or was stopped."""
+    """The server was stopped."""
 
 
 def _ask(
@@ -216,12 +216,17 @@ def _ask(
     """Ask for a launch.
 
     :raises _NoAnswerError: the server does not answer
-    :raises OSError: the directory or a stream cannot be opened
+    :raises OSError: the directory or a stream cannot be opened, nothing can be sent, or the server cannot fork. It may
+        have launches that run, of other threads, so it stays: a hook can bring such a shortage about
+    :raises ValueError: no process can have such arguments or variables
     """
+    # The server decodes them in another locale.
+    words = [os.fsencode(word) for word in arguments]
     variables = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    _check(words, variables)
     request = _closing(stack, os.memfd_create("isolated-hooks", os.MFD_CLOEXEC))
     with open(os.dup(request), "wb") as file:
-        marshal.dump((list(arguments), variables), file)
+        marshal.dump((words, variables), file)
     directory = _closing(stack, os.open(cwd, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     failed = stack.enter_context(contextlib.ExitStack())
     given, reading = _opened(streams, stack)
@@ -233,20 +238,31 @@ def _ask(
     with theirs:
         try:
             socket.send_fds(server.channel, [b"launch"], [request, theirs.fileno(), directory, *given])
-        except OSError as error:
+        except TimeoutError as error:
             raise _NoAnswerError from error
+        except (BrokenPipeError, ConnectionResetError):
+            KEEPER.forget(server)  # it has ended
+            raise
     ours.settimeout(ready.SECONDS)
     try:
-        _, rights, _, _ = socket.recv_fds(ours, 16, 1)
-    except OSError as error:
+        _, rights = ready.received(ours)
+    except TimeoutError as error:
         raise _NoAnswerError from error
     if not rights:
-        raise _NoAnswerError
+        raise OSError("the process that stays ready could not fork")
     failed.pop_all()
     started = Started(list(arguments), server, ours, rights[0], stdout)
     with contextlib.suppress(OSError):  # it has ended, which wait() tells
         ours.send(b"g")
     return started
+
+
+def _check(words: Sequence[bytes], variables: Mapping[bytes, bytes]) -> None:
+    """Leave to a new process what setenv(3) refuses and execve(2) does not, such as a variable without a name."""
+    if not all(variables) or any(b"=" in name for name in variables):
+        raise ValueError("setenv(3) takes no such name")
+    if any(b"\0" in text for text in (*words, *variables, *variables.values())):
+        raise ValueError("embedded null byte")
 
 
 def _closing(stack: contextlib.ExitStack, fd: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from packaging.utils import parse_sdist_filename
 
 from ..errors import PolicyError, UntrustedResultError
+from ..files.spelling import absolute
 from ..files.steered import Trees
 from ..frozen import dataclass
 from ..policy import Policy
@@ -104,7 +105,7 @@ def check_tasks(tasks: Sequence[Task], labels: Sequence[str]) -> None:
     _check_trees(tasks, labels)
     trees = Trees([tree for task in tasks for tree in task.written])
     for task, label in zip(tasks, labels, strict=True):
-        if trees.steer(os.path.abspath(task.request.output)):
+        if trees.steer(absolute(os.fspath(task.request.output))):
             raise PolicyError(
                 f"{label}: output: {_shown(task.request.output)} lies in a source tree or another directory that hooks "
                 "may write to, or a link there leads to it. Remedy: choose a directory outside of it"
@@ -158,7 +159,7 @@ def _path(label: str, value: object) -> str:
     path = os.fspath(value)
     if not isinstance(path, str) or not path or "\0" in path:
         raise PolicyError(f"{label}: expected a path as a text, got {visible(repr(path), limit=300)}")
-    return os.path.abspath(path)
+    return absolute(path)
 
 
 def _project(label: str, path: str) -> Project:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import PolicyError
+from ..files.spelling import absolute
 from ..files.steered import recorded_trees
 from ..policy.hostauth import KEYRING, HostAuth
 from ..text import visible
@@ -54,7 +55,7 @@ class _Netrc:
 
     def __init__(self, environ: Mapping[str, str], sees: Callable[[str], bool]) -> None:
         # requests, pip and curl read NETRC as well.
-        self._path = os.path.abspath(os.path.expanduser(environ.get("NETRC") or "~/.netrc"))
+        self._path = absolute(os.path.expanduser(environ.get("NETRC") or "~/.netrc"))
         self._sees = sees
         self._entries: Mapping[str, tuple[str, str]] | None = None
 
@@ -153,16 +154,16 @@ def _check_origin(auth: HostAuth) -> None:
             f"network_auth: {auth}: the library keyring is not installed beside isolated-hooks (expected it for "
             "HOST:PORT=keyring): pip install 'isolated-hooks[keyring]', or use netrc"
         )
-    if recorded_trees().steer(os.path.abspath(spec.origin)):
+    if recorded_trees().steer(absolute(spec.origin)):
         raise PolicyError(
             f"network_auth: {auth}: the library keyring lies at {visible(spec.origin, limit=300)!r}, where hooks may "
             "write (expected it beside isolated-hooks): take that directory out of PYTHONPATH"
         )
     # The library imports others, by their names alone.
-    steered = [entry for entry in sys.path if recorded_trees().steer(os.path.abspath(entry))]
+    steered = [entry for entry in sys.path if recorded_trees().steer(absolute(entry))]
     if steered:
         raise PolicyError(
-            f"network_auth: {auth}: Python would search {visible(os.path.abspath(steered[0]), limit=300)!r}, where "
+            f"network_auth: {auth}: Python would search {visible(absolute(steered[0]), limit=300)!r}, where "
             "hooks may write, for what the library keyring imports (expected directories of no source tree): take that "
             "directory out of PYTHONPATH, or start the frontend in another one"
         )

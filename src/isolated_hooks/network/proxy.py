@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import PolicyError, SandboxSetupError, SandboxUnavailableError
+from ..files.spelling import absolute
 from ..launchers.child import child_environ
 from ..policy.hostauth import HostAuth
 from ..policy.hosts import PRIVATE, Host
@@ -174,4 +175,4 @@ def _order(
 
 def _absolute(paths: str) -> str:
     # SSL_CERT_DIR is a list, and the proxy has another working directory.
-    return ":".join(os.path.abspath(path) for path in paths.split(":"))
+    return ":".join(absolute(path) for path in paths.split(":"))

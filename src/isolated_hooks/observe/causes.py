@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..files.paths import is_within
+from ..files.spelling import normal
 from ..plan.credentials import holds_credentials
 from ..plan.environ import looks_secret
 from ..policy.limits import LIMITS, Unit
@@ -189,11 +190,11 @@ def _named(evidence: Evidence, pattern: re.Pattern[str]) -> Iterator[str]:
     for line in reversed(evidence.lines):
         if pattern.search(line):
             for match in _QUOTED.finditer(line):
-                yield os.path.normpath(match[1] or match[2])
+                yield normal(match[1] or match[2])
             for match in _ABSOLUTE.finditer(line):
-                yield os.path.normpath(match[0].rstrip(".!"))
+                yield normal(match[0].rstrip(".!"))
             for match in _ABOVE.finditer(line):
-                yield os.path.normpath(os.path.join(evidence.outside.source, match[0].rstrip(".!")))
+                yield normal(os.path.join(evidence.outside.source, match[0].rstrip(".!")))
 
 
 def _missing(evidence: Evidence, path: str) -> Iterator[Finding]:
@@ -265,7 +266,7 @@ def _source(evidence: Evidence) -> Iterator[Finding]:
     outside, refusing = evidence.outside, (line for line in reversed(evidence.lines) if _REFUSED.search(line))
     if evidence.read_only:
         for word in _some(match[1] for line in refusing for match in _RELATIVE.finditer(line)):
-            path = os.path.normpath(os.path.join(outside.source, word))
+            path = normal(os.path.join(outside.source, word))
             existing = outside.existing(path)
             if existing is not None and is_within(existing, outside.source):
                 yield from _write(evidence, path, existing)
@@ -278,7 +279,7 @@ def _modes(evidence: Evidence) -> Iterator[Finding]:
     if not evidence.bound or evidence.read_only:
         return
     for word in _some(match[0] for line in denied for match in _WORD.finditer(line)):
-        path = os.path.normpath(os.path.join(outside.source, word))
+        path = normal(os.path.join(outside.source, word))
         existing = outside.existing(path)
         if existing is not None and is_within(existing, outside.source) and outside.bars_its_owner(existing):
             yield Finding(cause=Cause.MODE, what=path)

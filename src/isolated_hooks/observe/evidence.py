@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..files.spelling import normal
 from ..frozen import dataclass
 from ..plan import Plan
 from ..plan.toolchains import CREDENTIAL_NAMES, SHARED_NAMES
@@ -63,14 +64,14 @@ class Outside:
         if not path.startswith("/") or "\0" in path or self.is_private(path):
             return None
         try:
-            real = resolve(self.filesystem, os.path.normpath(path))[0]
+            real = resolve(self.filesystem, normal(path))[0]
         except (OSError, ValueError):
             return None
         return None if real is None or self.is_private(real) else real
 
     def existing(self, path: str) -> str | None:
         """Return the real path of a path, or of the nearest directory above it that exists; ``None`` for ``/``."""
-        path = os.path.normpath(path)
+        path = normal(path)
         for _ in range(_MOST_LEVELS):
             if path in ("/", "."):
                 return None
@@ -201,7 +202,7 @@ def evidence_of(
     filesystem, home, environ = outside
     policy = plan.policy
     return Evidence(
-        outside=Outside(filesystem, os.path.normpath(home), plan.source, environ, tuple(_shown(plan))),
+        outside=Outside(filesystem, normal(home), plan.source, environ, tuple(_shown(plan))),
         lines=last_lines(output),
         dropped=tuple(dropped),
         network=policy.whole_network,

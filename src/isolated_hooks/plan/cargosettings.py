@@ -13,6 +13,7 @@ from typing import Any
 
 from ..files.documents import loads_toml
 from ..files.paths import Filesystem, is_within, resolve
+from ..files.spelling import normal
 from .credentials import holds_credentials
 from .environ import looks_secret
 
@@ -54,7 +55,7 @@ def directories(document: Mapping[str, Any], home: str) -> Iterator[str]:
         for key in ("directory", "local-registry"):
             path = source.get(key) if isinstance(source, dict) else None
             if isinstance(path, str) and os.path.isabs(path):
-                path = os.path.normpath(path)
+                path = normal(path)
                 if not (is_within(path, home) and path[len(home) :].startswith("/.") and "/.cargo/" not in path):
                     yield path
 

@@ -124,4 +124,6 @@ SECRET_PARTS = _words(
 )
 
 #: The same goes for a name with one of these as a whole word. PAT is a personal access token, but also a part of PATH.
-SECRET_WORDS = frozenset(_words("KEY KEYS PAT PASS PWD PW CREDS CRED JWT SIG SIGNATURE DSN"))
+SECRET_WORDS = frozenset(
+    _words("KEY KEYS PAT PASS SSHPASS PWD PW PSW CREDS CRED OTP TOTP MNEMONIC JWT SIG SIGNATURE DSN")
+)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..files.spelling import normal
 from .credentials import UNREADABLE_CONFIG, without_credentials
 
 __all__ = [
@@ -55,20 +56,20 @@ def worktree_of(filesystem: Filesystem, directory: str) -> str | None:
     """Return the working tree that a repository names as its own, ``core.worktree``, as submodules have it."""
     named = [_WORKTREE.search(filesystem.text(f"{directory}/{name}")) for name in reversed(_CONFIGURATIONS)]
     found = next(filter(None, named), None)
-    return None if found is None else os.path.normpath(os.path.join(directory, found[1].rstrip().strip('"')))
+    return None if found is None else normal(os.path.join(directory, found[1].rstrip().strip('"')))
 
 
 def obeyed_paths(filesystem: Filesystem, directory: str) -> Iterator[str]:
     """Yield the paths beside a repository that git obeys: its common directory, hooks, included configuration."""
     common = filesystem.text(f"{directory}/commondir").strip()
     if common:
-        yield os.path.normpath(os.path.join(directory, common))
+        yield normal(os.path.join(directory, common))
     for name in _CONFIGURATIONS:
         for match in _LEADS.finditer(filesystem.text(f"{directory}/{name}")):
             path = match[1].rstrip().strip('"')
             # git reads core.hooksPath from the top of the working tree, and include.path from the configuration.
-            yield os.path.normpath(os.path.join(directory, path))
-            yield os.path.normpath(os.path.join(os.path.dirname(directory), path))
+            yield normal(os.path.join(directory, path))
+            yield normal(os.path.join(os.path.dirname(directory), path))
 
 
 def submodules(filesystem: Filesystem, directory: str) -> Iterator[tuple[str, str]]:

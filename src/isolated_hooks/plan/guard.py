@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import is_within, resolve
+from ..files.spelling import normal
 from ..policy import Policy
 from ..protections import Protection, ProtectionState
 from ..text import visible
@@ -277,7 +278,7 @@ class Guard:
         """
         for path in self._policy.hide:
             real = self._real(path)
-            if confined and self._view.covers(real or os.path.normpath(path)):
+            if confined and self._view.covers(real or normal(path)):
                 raise PolicyError(
                     f"policy: hide: {visible(path)!r} is in a directory that hooks see, and only user namespaces can "
                     "hide a part of it: expose less, or allow user namespaces on this host"

@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..files.spelling import normal
 
 __all__ = ["PREFIX_ENTRIES", "environments_of", "interpreter_paths", "named_bases", "prefix_entries"]
 
@@ -95,7 +96,7 @@ def _links_of(filesystem: Filesystem, python: str) -> list[str]:
         directory, _ = resolve(filesystem, os.path.dirname(hops[-1]))
         if directory is None:
             break
-        hops.append(os.path.normpath(os.path.join(directory, filesystem.readlink(hops[-1]))))
+        hops.append(normal(os.path.join(directory, filesystem.readlink(hops[-1]))))
     real, _ = resolve(filesystem, python)
     return [*dict.fromkeys([*hops, *([real] if real else [])])]
 
@@ -110,5 +111,5 @@ def _base(configuration: str) -> str | None:
     for line in configuration.splitlines():
         key, equals, value = line.partition("=")
         if equals and key.strip().lower() == "home" and os.path.isabs(value.strip()):
-            return os.path.dirname(os.path.normpath(value.strip()))
+            return os.path.dirname(normal(value.strip()))
     return None

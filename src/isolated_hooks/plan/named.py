@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ..files.paths import Filesystem, resolve
+from ..files.spelling import normal
 from ..text import visible
 from .environ import EnvironRules
 
@@ -43,7 +44,7 @@ def hidden_paths(filesystem: Filesystem, rules: EnvironRules, *, shows: Callable
 def paths_in(value: str) -> Iterator[str]:
     """Yield the first absolute paths in the value of a variable."""
     for match in itertools.islice(_PATH.finditer(value[:_LONGEST]), _MOST):
-        yield os.path.normpath(match[0])
+        yield normal(match[0])
 
 
 def parent_documents(filesystem: Filesystem, source: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, resolve
+from ..files.spelling import normal
 from ..text import visible
 from .interpreter import interpreter_paths, prefix_entries
 
@@ -21,8 +22,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 
 def search_path(text: str) -> list[str]:
     """Return the absolute directories of a variable such as ``PATH``; the others depend on the current directory."""
-    # normpath() keeps two leading slashes, to which POSIX allows another meaning. Linux gives them none.
-    return ["/" + os.path.normpath(entry).lstrip("/") for entry in text.split(":") if os.path.isabs(entry)]
+    return [normal(entry) for entry in text.split(":") if os.path.isabs(entry)]
 
 
 def absolute_python(filesystem: Filesystem, python: str, path: str) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..files.paths import Filesystem, is_within, resolve
+from ..files.spelling import normal
 
 __all__ = [
     "CREDENTIAL_NAMES",
@@ -92,7 +93,7 @@ def named_paths(value: str) -> Iterator[str]:
     for number, match in enumerate(_IN_VALUE.finditer(value)):
         if number >= _MOST_PATHS:
             return
-        yield os.path.normpath(match[0])
+        yield normal(match[0])
 
 
 def linked_paths(filesystem: Filesystem) -> Iterator[tuple[str, str]]:
@@ -117,4 +118,4 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         path = line.split("#")[0].strip()
         if path.startswith(f"{OPT}/"):
-            yield os.path.normpath(path)
+            yield normal(path)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import PolicyError
 from ..files.paths import Filesystem, above, is_within, resolve
+from ..files.spelling import normal
 from ..sandbox.landlock import DEVICE, LIST, OF_SOCKETS, READ, WRITE
 from ..sandbox.operations import Bind, Cover, Hold, Kept, Masked, Operation, Overlay, Scratch, Symlink
 from ..text import visible
@@ -327,7 +328,7 @@ class View:
             link = next((name for name in links if is_within(path, name)), None)
             if link is None:
                 break
-            path = os.path.normpath(os.path.join(os.path.dirname(link), links[link])) + path[len(link) :]
+            path = normal(os.path.join(os.path.dirname(link), links[link])) + path[len(link) :]
         return path
 
     def _redundant(self, bind: Bind) -> bool:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import HookKilledError, HookProcessError, HookTimeoutError
+from ..launchers.warm import permitted
 from ..plan import Layout, Plan, Situation
 from ..plan.holds import with_degradations
 from ..plan.planner import plan_command
@@ -26,14 +27,21 @@ __all__ = ["check_host", "run_command"]
 class _CommandRun(Run):
     """One run of any command, or a trial without a command."""
 
-    def __init__(self, argv: Sequence[str], cwd: str, policy: Policy, done: Callable[[HookReport], None]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        policy: Policy,
+        starter: Callable[[list[str]], None] = lambda _: None,
+        done: Callable[[HookReport], None] = lambda _: None,
+    ) -> None:
         super().__init__(argv[0] if argv else "", cwd, policy, done)
         self.argv = argv
+        self.starter = starter
         self.stdin = "inherit"
         self.terminal = ""
         self.extra: Mapping[str, str] = {}
         self.python = ""
-        self.starter: Callable[[list[str]], None] | None = None
 
     def make_plan(self, situation: Situation, layout: Layout) -> Plan:
         options: dict[str, Any] = {
@@ -45,8 +53,11 @@ class _CommandRun(Run):
         return plan_command(self.argv, self.source, self.policy, situation, layout, **options)
 
     def start(self, command: list[str]) -> None:
-        if self.starter is not None:
-            self.starter(command)
+        with permitted(self.may_be_warm) as permission:
+            try:
+                self.starter(command)
+            finally:
+                self.warm = permission.used
 
 
 def run_command(
@@ -80,9 +91,8 @@ def run_command(
     :raises PolicyError: the command or a path does not fit the policy
     """
     reports: list[HookReport] = []
-    run = _CommandRun(argv, cwd, policy, reports.append)
-    run.starter, run.stdin, run.terminal = start, stdin, terminal
-    run.python, run.extra = python, extra_environ
+    run = _CommandRun(argv, cwd, policy, start, reports.append)
+    run.stdin, run.terminal, run.python, run.extra = stdin, terminal, python, extra_environ
     run.sets_aside = set_aside
     try:
         run.execute()
@@ -110,7 +120,7 @@ def check_host(policy: Policy, *, observes: bool = False) -> tuple[ProtectionSta
     ):
         # The empty tree is in a workspace too, so a later sweep removes it if this process is killed.
         source = tree.layout.staging
-        run = _CommandRun((), source, policy, lambda _: None)
+        run = _CommandRun((), source, policy)
         run.stdin = "null"  # as for hooks
         run.observes = observes
         plan = run.tried_plan(workspace)

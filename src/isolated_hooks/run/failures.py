@@ -47,7 +47,7 @@ def failure_of(
     if state is None:
         return _without_report(status, problem, command)
     if state == "failed":
-        return refusal(status)
+        return refusal(status, processes=limits.processes)
     if status.get("limit") in _LOST:
         stage, reason = _LOST[status["limit"]]
         return SandboxSetupError(stage, reason=reason())

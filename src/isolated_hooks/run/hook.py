@@ -135,11 +135,10 @@ def _in_copy(extra: Mapping[str, str], source: str, plan: Plan) -> Mapping[str, 
     """
     if plan.discarded is None:
         return extra
-
     moved = dict(extra)
     for tree in dict.fromkeys((source, plan.source)):
-        for spelled in (str, _in_json):  # pyproject_hooks writes lists with os.pathsep or as JSON
-            pattern = re.compile(rf"(?<![^:\"]){re.escape(spelled(tree))}(?![^/:\"])")
+        for spelled, before, after in _SPELLED:
+            pattern = re.compile(before + re.escape(spelled(tree)) + after)
             new = spelled(plan.changed).replace("\\", r"\\")
             moved = {name: pattern.sub(new, value) for name, value in moved.items()}
     return moved
@@ -147,3 +146,7 @@ def _in_copy(extra: Mapping[str, str], source: str, plan: Plan) -> Mapping[str, 
 
 def _in_json(text: str) -> str:
     return json.dumps(text)[1:-1]
+
+
+# How pyproject_hooks writes a path, in a list with os.pathsep or in JSON, and the patterns of what is around it.
+_SPELLED = ((str, r"(?<![^:])", r"(?![^/:])"), (_in_json, r"(?<=\")", r"(?=[/\"])"))

@@ -47,8 +47,11 @@ def is_load(syscall: str, number: int) -> bool:
     return number in _SCARCE
 
 
-def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailableError:
-    """Return the error for a set-up that failed: the host's fault where only the host can be at fault."""
+def refusal(status: Mapping[str, Any], *, processes: int | None = None) -> SandboxSetupError | SandboxUnavailableError:
+    """Return the error for a set-up that failed: the host's fault where only the host can be at fault.
+
+    :param processes: how many processes the policy allows a sandbox, if it has such a limit
+    """
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
@@ -56,7 +59,7 @@ def refusal(status: Mapping[str, Any]) -> SandboxSetupError | SandboxUnavailable
     reason = (
         said
         or visible(str(status.get("reason", "")), limit=400)
-        or shortage_of(syscall, number, stage=stage)
+        or shortage_of(syscall, number, stage=stage, processes=processes)
         or _shortage(number)
     )
     error = SandboxSetupError(stage or "starting the launcher", syscall=syscall, path=path, errno=number, reason=reason)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..hookcall import SubprocessRunner
 from ..launchers.warm import popen
 
-__all__ = ["warm_runner"]
+__all__ = ["captured", "warm_runner"]
 
 
 def warm_runner(inner: SubprocessRunner) -> SubprocessRunner:
@@ -32,8 +32,20 @@ def _default(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[
 
 
 def _quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:
-    environ = {**os.environ, **(extra_environ or {})}
-    with popen(cmd, cwd=cwd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    code, output = captured(cmd, cwd=cwd, env={**os.environ, **(extra_environ or {})})
+    if code:
+        raise subprocess.CalledProcessError(code, cmd, output=output)
+
+
+def captured(
+    cmd: Sequence[str], *, cwd: str | None, env: Mapping[str, str], stdin: int | None = None
+) -> tuple[int, bytes]:
+    """Run a command, and return its exit code and the output of both its streams.
+
+    :param stdin: as for :func:`..launchers.warm.popen`
+    """
+    streams = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with popen(cmd, cwd=cwd, env=env, **streams) as process:
         assert process.stdout is not None
         try:
             output = process.stdout.read()
@@ -41,5 +53,4 @@ def _quiet(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[st
         except BaseException:
             process.kill()
             raise
-    if code:
-        raise subprocess.CalledProcessError(code, cmd, output=output)
+    return code, output

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import WritablePathWarning
 from ..files.paths import RealFilesystem, is_within, resolve
+from ..files.spelling import normal
 from ..text import visible
 
 __all__ = ["warn_of_search_paths"]
@@ -50,7 +51,7 @@ def _working_directory() -> str:
 
 
 def _settings() -> tuple[tuple[str, str], ...]:
-    lists = ((name, os.environ[name]) for name in _EFFECTS if name != "TMPDIR" and os.environ.get(name))
+    lists = [(name, os.environ[name]) for name in _EFFECTS if name != "TMPDIR" and os.environ.get(name)]
     try:
         return *lists, ("TMPDIR", tempfile.gettempdir())
     except OSError:
@@ -76,6 +77,6 @@ def _writable(
 
 def _on_the_way(path: str) -> Iterator[str]:
     """Yield a path, its real path, and the links on the way: a hook that may write to one of them decides."""
-    yield os.path.normpath(path)
+    yield normal(path)
     yield os.path.realpath(path)
     yield from resolve(RealFilesystem(), path)[1]

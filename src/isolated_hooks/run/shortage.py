@@ -11,19 +11,22 @@ from ..sandbox.identity import FIRST_UID, LAST_UID
 __all__ = ["shortage_of"]
 
 
-def shortage_of(syscall: str, number: int, *, stage: str = "", root: str = "/") -> str:
+def shortage_of(syscall: str, number: int, *, stage: str = "", processes: int | None = None, root: str = "/") -> str:
     """Return the reason, in words, for a shortage that has the error EAGAIN; an empty text for anything else.
 
     :param stage: the step of the set-up that failed
+    :param processes: how many processes the policy allows a sandbox, if it has such a limit
     :param root: the directory in which /proc and /sys lie
     """
+    root = root.rstrip("/")
     if (stage, syscall, number) == ("identity", "", errno.EAGAIN):
         count = LAST_UID - FIRST_UID + 1
         return f"all {count} throw-away uids are in use, {FIRST_UID} to {LAST_UID}: run fewer hooks at once"
     if (syscall, number) != ("fork", errno.EAGAIN):
         return ""
     soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    known = [] if soft == resource.RLIM_INFINITY else [f"this user may have {soft} processes (ulimit -u)"]
+    known = [] if processes is None else [f"the sandbox may have {processes} processes (limits: processes)"]
+    known += [] if soft == resource.RLIM_INFINITY else [f"this user may have {soft} processes (ulimit -u)"]
     known += _of_cgroups(root)
     text = _read(f"{root}/proc/sys/kernel/threads-max")
     known += [f"the host may have {text} threads (kernel.threads-max)"] if text else []

@@ -14,6 +14,7 @@ from ..files.cgroups import own_limits
 from ..files.ownership import Owners, survey
 from ..files.paths import RealFilesystem
 from ..files.repositories import find
+from ..files.spelling import normal
 from ..launchers import find_launcher
 from ..plan import Identity, Situation
 from ..plan.enclosing import NONE, Enclosing, enclosing_repository
@@ -102,7 +103,7 @@ def _names() -> tuple[str, str]:
 def _home() -> str:
     home = os.path.expanduser("~")
     if os.path.isabs(home):
-        return os.path.normpath(home)
+        return normal(home)
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

@@ -13,8 +13,9 @@ from errno import EOPNOTSUPP, EPERM
 
 from . import bubblewrap_guard, identity, privileges, seccomp, syscalls
 from .bubblewrap_inside import QUEUES
+from .ending import die_with_parent, end_children
 from .guard import leave_guard
-from .init import Init, die_with_parent, end_children
+from .init import Init
 from .landlock import OF_SOCKETS
 from .launch import Launch, launch
 from .operations import (

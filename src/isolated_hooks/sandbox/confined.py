@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from . import identity, landlock, pipes, privileges, syscalls
+from .ending import end_children, end_scoped
 from .guard import leave_guard
-from .init import Init, end_children, end_scoped
+from .init import Init
 
 # The devices that every hook sees. They and the descriptors of a hook take no other requests than those for terminals.
 _DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom", b"/dev/tty", b"/dev/console")

@@ -12,8 +12,9 @@ import os
 import select
 
 from . import inherited, syscalls
+from .ending import die_with_parent
 from .forking import fork
-from .init import FORWARDED, die_with_parent
+from .init import FORWARDED
 
 if False:
     from collections.abc import Callable

@@ -7,9 +7,10 @@ import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import attempts, environ, identity, landlock, mounts, namespaces, pids, pipes, privileges, syscalls
+from . import attempts, environ, identity, landlock, mounts, namespaces, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
+from .ending import children, die_with_parent
 from .forking import fork
 from .listener import Handover
 from .root import Root
@@ -285,22 +286,6 @@ class Init:
         privileges.forbid_hook(handover, observed=self.observer is not None)
 
 
-def die_with_parent(leash: int) -> None:
-    """Arm the parent-death signal. End at once if the parent has ended before that, prctl(2)."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    if not is_held(leash):
-        os._exit(1)
-
-
-def is_held(fd: int) -> bool:
-    """Return whether a process holds the other end of a pipe. Nobody writes to that pipe."""
-    os.set_blocking(fd, False)
-    try:
-        return os.read(fd, 1) != b""
-    except BlockingIOError:
-        return True
-
-
 def _take_terminal() -> None:
     # tty_ioctl(2): TIOCSCTTY. This is the pseudo-terminal of `isolated-hooks run`, never the caller's own terminal.
     fcntl.ioctl(0, 0x540E, 0)
@@ -311,44 +296,10 @@ def _forward(number: int, _frame: object) -> None:
         if os.getpid() == 1:
             os.kill(-1, number)  # every process of the namespace except pid 1, kill(2)
         else:
-            for pid in _children():
+            for pid in children():
                 os.kill(pid, number)
     except ProcessLookupError:
         pass  # the hook has just ended
-
-
-def _children() -> list[int]:
-    with open("/proc/thread-self/children", "rb") as file:
-        return pids.from_proc(map(int, file.read().split()))
-
-
-def end_scoped() -> None:
-    """Kill every process that this process may signal, except itself, in one step that no fork can outrun, kill(2).
-
-    Call it only if Landlock lets this process signal nothing beyond the sandbox, for want of a PID namespace. The
-    parent is beyond it: if we may signal that, we do nothing, because we would end the caller's processes too.
-    """
-    try:
-        os.kill(os.getppid(), 0)
-    except PermissionError:
-        pass
-    else:
-        return
-    try:
-        os.kill(-1, _signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # no process is left
-
-
-def end_children() -> None:
-    """Kill and reap children until none is left. This process is a subreaper, so it inherits every orphaned process."""
-    while True:
-        for pid in _children():
-            os.kill(pid, _signal.SIGKILL)
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
 
 
 def _reap(hook: int) -> int:

@@ -13,8 +13,9 @@ import os
 from errno import EAGAIN
 
 from . import cgroup, identity, landlock, mounts, privileges, syscalls
+from .ending import end_children, end_scoped, is_held
 from .forking import fork
-from .init import FORWARDED, Init, end_children, end_scoped, is_held
+from .init import FORWARDED, Init
 from .operations import Limits, from_wire
 from .status import StatusFile, start_time
 from .streams import Streams, Target, targets

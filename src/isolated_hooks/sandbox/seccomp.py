@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from .bpf import JEQ, JGE, Assembler
 from .numbers import KNOWN, MACHINES, NUMBERS
-from .seccomprules import ACTIONS, ALLOW, ENOSYS, KILL, OBSERVED, OF_HOOK, OF_HOOK_ALONE, Row, Rule, rules, shared_rules
+from .seccomprules import OBSERVED, OF_HOOK, OF_HOOK_ALONE, rules, shared_rules
+from .seccompterms import ACTIONS, ALLOW, ENOSYS, KILL, Row, Rule
 
 # Offsets in struct seccomp_data, linux/seccomp.h, of the number of the call and of AUDIT_ARCH_*, linux/audit.h.
 _NR, _ARCH = 0, 4

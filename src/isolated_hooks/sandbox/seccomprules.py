@@ -6,54 +6,23 @@ numbers: it cannot read the data behind a pointer.
 
 from __future__ import annotations
 
-from .bpf import WORD, Condition
-
-# Conditions that must all hold, the action to take then, and the words for it (none if the action allows the call).
-Row = tuple[tuple[Condition, ...], int, str]
-# System calls, rows, and the reason. The first row that applies decides; if none applies, the call is allowed.
-Rule = tuple[str, tuple[Row, ...], str]
-
-# Actions. The error numbers are the same on both machines (asm-generic/errno.h).
-ALLOW = 0x7FFF0000
-KILL = 0x80000000
-_ERRNO = 0x00050000
-PRETEND = _ERRNO
-EPERM = _ERRNO | 1
-EMFILE = _ERRNO | 24
-ENOTTY = _ERRNO | 25
-ENOSYS = _ERRNO | 38
-EOPNOTSUPP = _ERRNO | 95
-EAFNOSUPPORT = _ERRNO | 97
-NOTIFY = 0x7FC00000
-ACTIONS = {
-    NOTIFY: "pid 1 makes the call",
-    KILL: "the process is killed",
-    PRETEND: "success without effect",
-    EPERM: "EPERM",
-    EMFILE: "EMFILE",
-    ENOTTY: "ENOTTY",
-    ENOSYS: "ENOSYS",
-    EOPNOTSUPP: "EOPNOTSUPP",
-    EAFNOSUPPORT: "EAFNOSUPPORT",
-}
-
-# The offset of the six 64-bit arguments in struct seccomp_data, linux/seccomp.h. Both machines are little-endian.
-_ARGUMENTS = 16
-
-
-def _is(argument: int, *values: int, mask: int = WORD) -> Condition:
-    return _ARGUMENTS + 8 * argument, mask, values
-
-
-def _bits(argument: int, bits: int) -> Condition:
-    return _ARGUMENTS + 8 * argument, bits, ()
-
-
-def _null(argument: int) -> tuple[Condition, Condition]:
-    """Return the conditions for a null pointer: both halves of its 64 bits are zero."""
-    offset = _ARGUMENTS + 8 * argument
-    return (offset, WORD, (0,)), (offset + 4, WORD, (0,))
-
+from .bpf import WORD
+from .seccompterms import (
+    ALLOW,
+    EAFNOSUPPORT,
+    EMFILE,
+    ENOSYS,
+    ENOTTY,
+    EOPNOTSUPP,
+    EPERM,
+    NOTIFY,
+    PRETEND,
+    Row,
+    Rule,
+    equals,
+    has_any,
+    null,
+)
 
 _REFUSED: tuple[Row, ...] = (((), EPERM, ""),)
 _MISSING: tuple[Row, ...] = (((), ENOSYS, ""),)
@@ -91,29 +60,29 @@ _PERSONALITY_QUERY, _PERSONALITIES = 0xFFFFFFFF, 0x8 | 0x40000
 
 def _set_id(mode: int) -> tuple[Row, ...]:
     """Return the rows for a call that gives a file the mode in argument ``mode``, a umode_t (16 bits in the kernel)."""
-    return (((_bits(mode, _SET_ID),), EPERM, "with a set-user-ID or set-group-ID bit"),)
+    return (((has_any(mode, _SET_ID),), EPERM, "with a set-user-ID or set-group-ID bit"),)
 
 
 def _set_id_if_created(flags: int) -> tuple[Row, ...]:
     """Return the rows for open(2). Without a flag that creates, the kernel ignores the mode, so it may be anything."""
-    created = _bits(flags, _O_CREAT | _O_TMPFILE_ALONE)
-    return (((created, _bits(flags + 1, _SET_ID)), EPERM, "if it creates with a set-user-ID or set-group-ID bit"),)
+    created = has_any(flags, _O_CREAT | _O_TMPFILE_ALONE)
+    return (((created, has_any(flags + 1, _SET_ID)), EPERM, "if it creates with a set-user-ID or set-group-ID bit"),)
 
 
 def _device(mode: int) -> tuple[Row, ...]:
-    return (((_is(mode, _S_IFCHR, _S_IFBLK, mask=_S_IFMT),), EPERM, "for a device"),)
+    return (((equals(mode, _S_IFCHR, _S_IFBLK, mask=_S_IFMT),), EPERM, "for a device"),)
 
 
-_CONNECTED_UNIX = (_is(0, _AF_UNIX), _is(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK))
-_UNCONNECTED_UNIX: Row = ((_is(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected")
+_CONNECTED_UNIX = (equals(0, _AF_UNIX), equals(1, _SOCK_STREAM, _SOCK_SEQPACKET, mask=_SOCK_TYPE_MASK))
+_UNCONNECTED_UNIX: Row = ((equals(0, _AF_UNIX),), EPERM, "for a unix socket that can send without being connected")
 _SOCKETS: tuple[Row, ...] = (
     (_CONNECTED_UNIX, ALLOW, ""),
     # Neither this filter nor pid 1 can see the address of sendmsg(2) before the kernel uses it.
     _UNCONNECTED_UNIX,
     # The kernel turns AF_INET with SOCK_PACKET (10) into AF_PACKET, so we list the types we allow.
-    ((_is(0, _AF_INET, _AF_INET6), _is(1, _SOCK_STREAM, _SOCK_DGRAM, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
-    ((_is(0, _AF_INET, _AF_INET6),), EPERM, "for an internet socket that is neither stream nor datagram"),
-    ((_is(0, _AF_NETLINK), _is(2, _NETLINK_ROUTE)), ALLOW, ""),
+    ((equals(0, _AF_INET, _AF_INET6), equals(1, _SOCK_STREAM, _SOCK_DGRAM, mask=_SOCK_TYPE_MASK)), ALLOW, ""),
+    ((equals(0, _AF_INET, _AF_INET6),), EPERM, "for an internet socket that is neither stream nor datagram"),
+    ((equals(0, _AF_NETLINK), equals(2, _NETLINK_ROUTE)), ALLOW, ""),
     ((), EAFNOSUPPORT, "for any family except unix, internet and NETLINK_ROUTE"),
 )
 _OTHER_PROCESS = "without a PID namespace it would reach the caller's processes"
@@ -146,23 +115,23 @@ RULES: tuple[Rule, ...] = (
         "the hook's view of the filesystem is fixed before it starts",
     ),
     ("unshare setns", _REFUSED, "in a new user namespace the hook would have every capability again"),
-    ("clone", (((_bits(0, _CLONE_NEW),), EPERM, "with a flag for a new namespace"),), "as unshare"),
+    ("clone", (((has_any(0, _CLONE_NEW),), EPERM, "with a flag for a new namespace"),), "as unshare"),
     ("clone3", _MISSING, "its flags lie behind a pointer; callers fall back to clone"),
     ("openat2", _MISSING, "its mode lies behind a pointer; callers fall back to openat"),
     ("open_by_handle_at name_to_handle_at", _REFUSED, "a file handle leads out of the hook's view of the filesystem"),
-    ("migrate_pages move_pages", (((_bits(0, WORD),), EPERM, "for a process given by number"),), _OTHER_PROCESS),
+    ("migrate_pages move_pages", (((has_any(0, WORD),), EPERM, "for a process given by number"),), _OTHER_PROCESS),
     (
         "prlimit64",
         (
-            (_null(2), ALLOW, ""),
-            ((_bits(0, WORD),), EPERM, "for setting a limit of a process given by number"),
-            ((_is(1, _RLIMIT_CORE), *_null(3)), PRETEND, "for setting RLIMIT_CORE"),
+            (null(2), ALLOW, ""),
+            ((has_any(0, WORD),), EPERM, "for setting a limit of a process given by number"),
+            ((equals(1, _RLIMIT_CORE), *null(3)), PRETEND, "for setting RLIMIT_CORE"),
             # A filter cannot fill in the old limit, and success would claim that the call had done so.
-            ((_is(1, _RLIMIT_CORE),), EPERM, "for setting RLIMIT_CORE and asking for the old one at once"),
+            ((equals(1, _RLIMIT_CORE),), EPERM, "for setting RLIMIT_CORE and asking for the old one at once"),
         ),
         f"{_OTHER_PROCESS}; and RLIMIT_CORE is 1, which keeps a crash from starting the host's handler, core(5)",
     ),
-    ("setrlimit", (((_is(0, _RLIMIT_CORE),), PRETEND, "for RLIMIT_CORE"),), "as prlimit64"),
+    ("setrlimit", (((equals(0, _RLIMIT_CORE),), PRETEND, "for RLIMIT_CORE"),), "as prlimit64"),
     (
         "quotactl quotactl_fd swapon swapoff reboot kexec_load kexec_file_load init_module finit_module delete_module"
         " acct syslog vhangup iopl ioperm fanotify_init lookup_dcookie nfsservctl uselib",
@@ -186,8 +155,8 @@ RULES: tuple[Rule, ...] = (
     (
         "personality",
         (
-            ((_is(0, _PERSONALITY_QUERY),), ALLOW, ""),
-            ((_bits(0, WORD & ~_PERSONALITIES),), EPERM, "except for PER_LINUX, PER_LINUX32 and ADDR_NO_RANDOMIZE"),
+            ((equals(0, _PERSONALITY_QUERY),), ALLOW, ""),
+            ((has_any(0, WORD & ~_PERSONALITIES),), EPERM, "except for PER_LINUX, PER_LINUX32 and ADDR_NO_RANDOMIZE"),
         ),
         "the others switch hardening off or old code on",
     ),
@@ -203,7 +172,7 @@ RULES: tuple[Rule, ...] = (
     ),
     (
         "ioctl",
-        (((_is(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),), EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),),
+        (((equals(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),), EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),),
         "they type into a terminal shared with the caller, or load a line discipline into the kernel",
     ),
     # A program that copies a file together with such a bit (cp -p, tar -p, install) gets EPERM too.
@@ -216,7 +185,7 @@ RULES: tuple[Rule, ...] = (
 
 # A filter cannot tell a directory from a file, so either pid 1 looks, modes.py, or no directory gets such a bit.
 _CHANGED_MODES: tuple[Rule, ...] = tuple(
-    (names, (((_bits(mode, _SET_ID),), NOTIFY, "with a set-ID bit, if it is for a directory"),), _SET_ID_REASON)
+    (names, (((has_any(mode, _SET_ID),), NOTIFY, "with a set-ID bit, if it is for a directory"),), _SET_ID_REASON)
     for names, mode in (("chmod fchmod", 1), ("fchmodat fchmodat2", 2))
 )
 _REFUSED_MODES: tuple[Rule, ...] = (
@@ -250,15 +219,15 @@ OBSERVED: tuple[Rule, ...] = (
         _LOOKED_AT,
         "observed",
     ),
-    ("newfstatat", (((_bits(3, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
-    ("statx", (((_bits(2, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
+    ("newfstatat", (((has_any(3, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
+    ("statx", (((has_any(2, _AT_EMPTY_PATH),), ALLOW, ""), *_LOOKED_AT), _OF_AN_OPEN_FILE),
 )
 # Where the host keeps pid 1 from doing so.
 OF_HOOK_ALONE: tuple[Rule, ...] = (
     _OTHERS_MEMORY,
     (
         "socket",
-        (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"),),
+        (((equals(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"),),
         "a filter cannot read the address of connect(2)",
     ),
     *_REFUSED_MODES,
@@ -267,41 +236,41 @@ OF_HOOK_ALONE: tuple[Rule, ...] = (
 
 def _truncating(flags: int) -> tuple[Row, ...]:
     """Return the rows for open(2). With O_TRUNC, even opening a file just for reading empties it."""
-    reading = _is(flags, _O_RDONLY, mask=_O_ACCMODE)
-    return (((reading, _bits(flags, _O_TRUNC)), EPERM, "if it empties a file that it opens for reading"),)
+    reading = equals(flags, _O_RDONLY, mask=_O_ACCMODE)
+    return (((reading, has_any(flags, _O_TRUNC)), EPERM, "if it empties a file that it opens for reading"),)
 
 
-_TYPING = (_is(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),)
+_TYPING = (equals(1, _TIOCSTI, _TIOCLINUX, _TIOCSETD),)
 _REQUESTS_REASON = (
     "Landlock confines requests to devices alone: where the hook may only read, its owner could change a file's flags"
 )
 _REQUESTS: tuple[Row, ...] = (
     (_TYPING, EPERM, "for TIOCSTI, TIOCLINUX and TIOCSETD"),
-    ((_is(1, *_HARMLESS_REQUESTS),), ALLOW, ""),
+    ((equals(1, *_HARMLESS_REQUESTS),), ALLOW, ""),
 )
 # If the policy exposes a device, its requests may have any other type.
 REQUESTS: Rule = (
     "ioctl",
     (
         *_REQUESTS,
-        ((_is(1, _TERMINALS, _SOCKET_REQUESTS, mask=_TYPE),), ALLOW, ""),
+        ((equals(1, _TERMINALS, _SOCKET_REQUESTS, mask=_TYPE),), ALLOW, ""),
         ((), ENOTTY, "for any request that is not for terminals, sockets or pipes, and may change a file"),
     ),
     _REQUESTS_REASON,
 )
 REQUESTS_OF_DEVICES: Rule = (
     "ioctl",
-    (*_REQUESTS, ((_is(1, *_FILESYSTEM_TYPES, mask=_TYPE),), ENOTTY, "for a request that may change a file")),
+    (*_REQUESTS, ((equals(1, *_FILESYSTEM_TYPES, mask=_TYPE),), ENOTTY, "for a request that may change a file")),
     _REQUESTS_REASON,
 )
-_OF_ANOTHER: tuple[Row, ...] = (((_bits(0, WORD),), EPERM, "for a process given by number"),)
+_OF_ANOTHER: tuple[Row, ...] = (((has_any(0, WORD),), EPERM, "for a process given by number"),)
 
 
 def _priority(of_user: int) -> tuple[Row, ...]:
     """Return the rows for a call whose first argument says what kind of number the second one is."""
     return (
-        ((_is(0, of_user),), EPERM, "for all processes of a user"),
-        ((_bits(1, WORD),), EPERM, "for a process given by number"),
+        ((equals(0, of_user),), EPERM, "for all processes of a user"),
+        ((has_any(1, WORD),), EPERM, "for a process given by number"),
     )
 
 
@@ -315,7 +284,7 @@ WITHOUT_NAMESPACES: tuple[Rule, ...] = (
     ("mq_open mq_unlink", _REFUSED, "it would reach the host's POSIX message queues"),
     (
         "ptrace",
-        (((_is(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
+        (((equals(0, _PTRACE_ATTACH, _PTRACE_SEIZE),), EPERM, "for attaching to a process that did not ask for it"),),
         _OTHER_PROCESS,
     ),
     # The same error as on a filesystem without extended attributes, which cp, tar and install expect.
@@ -355,14 +324,14 @@ WITHOUT_NETWORK: tuple[Rule, ...] = (
     ("listen", _REFUSED, "as connect: only a process outside could connect to it"),
     # Also one socket of a pair can be bound. Landlock's scope is about connecting to abstract names, not taking them.
     ("bind", _REFUSED, "it would take an abstract name of the host, or leave a socket file in the tree"),
-    ("sendto", ((_null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
+    ("sendto", ((null(4), ALLOW, ""), ((), EPERM, "with an address")), "as connect"),
 )
 # If the policy allows the caller's network, we cannot refuse connect(2). So we allow a unix socket only as one of a
 # pair, whose connection cannot be changed.
 WITH_NETWORK: tuple[Rule, ...] = (
     (
         "socket",
-        (((_is(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"), *_SOCKETS[1:]),
+        (((equals(0, _AF_UNIX),), EPERM, "for a unix socket outside a pair"), *_SOCKETS[1:]),
         "as socketpair; and each family exposes more of the kernel",
     ),
 )

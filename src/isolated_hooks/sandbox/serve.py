@@ -99,19 +99,26 @@ class Server:
             self.poll.unregister(self.channel.fileno())
 
     def _launch(self, received: list[int]) -> None:
+        """Fork a launch. Without it, the frontend sees its socket close, and starts a launcher itself."""
         try:
-            pid = fork()
-        except syscalls.SyscallError:
-            return  # the frontend sees its socket close, and starts a launcher itself
+            answers = _socket.socket(fileno=os.dup(received[1]))
+        except OSError:
+            return  # no descriptor is left
+        try:
+            # Once: while we waited for a process to end, other launches would wait for us.
+            pid = os.fork()
+        except OSError:
+            answers.close()
+            return
         if pid == 0:
             self._become(received)
-        pidfd = os.pidfd_open(pid)
-        answers = _socket.socket(fileno=os.dup(received[1]))
-        os.set_inheritable(answers.fileno(), False)
-        try:
-            answers.sendmsg([b"started"], [_right(pidfd)])
-        except OSError:
-            pass  # the frontend has closed its end, so the launch ends too
+        pidfd = _told(pid, answers)
+        if pidfd < 0:
+            # It has not begun, because it waits for the frontend's word.
+            os.kill(pid, _signal.SIGKILL)
+            os.waitpid(pid, 0)
+            answers.close()
+            return
         self.launches[pidfd] = pid, answers
         self.poll.register(pidfd, select.POLLIN)
         self.poll.register(answers.fileno(), 0)  # for POLLHUP, which poll(2) always reports
@@ -136,6 +143,8 @@ class Server:
         code = 1
         try:
             request, answers, directory, *streams = received
+            # Whoever has started a launch ends it: its parent's end, until it looks for that itself.
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
             # Before the frontend has our pidfd, it could not end us.
             if _socket.socket(fileno=answers).recv(1) == b"g" and os.getppid() == self.pid:
                 arguments, variables = marshal.loads(os.pread(request, os.fstat(request).st_size, 0))
@@ -146,7 +155,7 @@ class Server:
                     _signal.signal(number, _signal.SIG_IGN if handler == _signal.SIG_IGN else _signal.SIG_DFL)
                 _set_environment(variables)
                 self._drop()
-                code = launch.main(arguments)
+                code = launch.main([os.fsdecode(word) for word in arguments])
         except BaseException:
             sys.excepthook(*sys.exc_info())  # as the interpreter does at its end
         finally:
@@ -163,6 +172,22 @@ class Server:
 def _right(fd: int) -> tuple[int, int, bytes]:
     """Return the message that carries a descriptor, unix(7)."""
     return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_INT, sys.byteorder)
+
+
+def _told(pid: int, answers: _socket.socket) -> int:
+    """Give the frontend a descriptor of a launch, and return ours, or -1 if there is nobody or nothing to give.
+
+    Besides descriptors, a host may be short of those that are under way between processes of one user, unix(7).
+    """
+    pidfd = -1
+    try:
+        pidfd = os.pidfd_open(pid)
+        answers.sendmsg([b"started"], [_right(pidfd)])
+    except OSError:
+        if pidfd >= 0:
+            os.close(pidfd)
+        return -1
+    return pidfd
 
 
 def _set_environment(variables: dict[bytes, bytes]) -> None:

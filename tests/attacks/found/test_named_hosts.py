@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 import pytest
 from support.webserver import Served, in_sandbox, serving
@@ -244,3 +246,55 @@ for request in {requests}:
         in_sandbox(code, tmp_path, "named.example:80")
     line = "POST http://named.example/{} HTTP/1.1"
     assert sorted(asked) == [f"{line.format('length')} body", line.format("none")]
+
+
+@contextlib.contextmanager
+def telling_proxy() -> Iterator[tuple[int, list[str]]]:
+    """Serve as an operator's proxy that answers TRACE itself, and whose pages about errors show the whole request."""
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        timeout = 10
+
+        def handle(self) -> None:
+            lines = []
+            while line := self.rfile.readline(65536).strip():
+                lines.append(line)
+            if not lines:  # somebody looked whether we are there
+                return
+            asked.append(b"\n".join(lines).decode())
+            page = b"<a href='mailto:proxy@named.example?body=" + quote_from_bytes(b"\n".join(lines)).encode() + b"'>"
+            body = page if b"/error" in lines[0] else b"\n".join(lines) if b"/echo" in lines[0] else b"a page"
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1], asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_operators_proxy_shows_no_hook_its_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = base64.b64encode(b"operator:secret-word").decode()
+    with telling_proxy() as (port, asked):
+        monkeypatch.setenv("http_proxy", f"http://operator:secret-word@127.0.0.1:{port}")
+        code = """
+requests = ["TRACE {}echo", "TRACK {}echo", "DEBUG {}echo", "GET {}echo", "GET {}error", "OPTIONS {}error", "GET {}x"]
+for request in requests:
+    head = request.format("http://named.example/") + " HTTP/1.1\\r\\nMax-Forwards: 0\\r\\n\\r\\n"
+    print(ask(head.encode()), "|")
+"""
+        printed, report = in_sandbox(code, tmp_path, "named.example:80")
+    assert len(asked) == 4
+    assert all(f"Proxy-Authorization: Basic {word}" in head for head in asked)  # it was there to be shown
+    assert not any("Max-Forwards" in head for head in asked)
+    assert "secret-word" not in printed
+    assert word[:10] not in printed
+    assert printed.count("gets no request with this method") == 3
+    assert printed.split("|")[-2].endswith("a page ")
+    assert word[:10] not in json.dumps(report.to_dict())
+    shown = [c.count for c in report.connections if "shows its own credential" in c.problem]
+    assert shown == [3]

@@ -17,10 +17,13 @@ from support.projects import clean_environ
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 _FRONTEND = """
-import sys
+import contextlib, sys
+from build import BuildException
 from isolated_hooks.frontends.build import SandboxedEnv
 
 with SandboxedEnv() as environment:
+    with contextlib.suppress(BuildException):
+        environment.install(["nothing-of-this-name"])
     print(environment.path, flush=True)
     sys.stdin.read()
 """
@@ -31,9 +34,10 @@ _OLD = not hasattr(build.env.DefaultIsolatedEnv(), "_requested_path")
 
 @pytest.mark.parametrize("number", first_fast([signal.SIGTERM, signal.SIGKILL]))
 def test_a_killed_frontend_leaves_nothing_to_the_next_call(tmp_path: Path, number: int) -> None:
-    environ = clean_environ(TMPDIR=os.fspath(tmp_path))
+    environ = clean_environ(TMPDIR=os.fspath(tmp_path), PIP_NO_INDEX="1")
     command = [sys.executable, "-c", _FRONTEND]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ) as frontend:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **streams, text=True, env=environ) as frontend:
         assert frontend.stdout is not None
         path = frontend.stdout.readline().strip()
         assert os.path.dirname(path) == os.fspath(tmp_path)
@@ -48,7 +52,7 @@ def test_a_killed_frontend_leaves_nothing_to_the_next_call(tmp_path: Path, numbe
 
 
 def test_a_frontend_that_ends_leaves_nothing(tmp_path: Path) -> None:
-    environ = clean_environ(TMPDIR=os.fspath(tmp_path))
+    environ = clean_environ(TMPDIR=os.fspath(tmp_path), PIP_NO_INDEX="1")
     command = [sys.executable, "-c", _FRONTEND]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environ, check=True)
     assert "build-env-" in done.stdout

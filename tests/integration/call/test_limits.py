@@ -438,6 +438,17 @@ def test_limits_on_the_command_line(option: str, tmp_path: Path) -> None:
     assert name in done.stderr
 
 
+@pytest.mark.slow
+def test_a_limit_with_no_room_for_the_hook_is_named(tmp_path: Path) -> None:
+    """In a frontend that watches which files it opens, so that the search for the reason is watched too."""
+    project = write_project(tmp_path / "project")
+    done = command("build", "-n", "-w", "--limit", "processes=1", project, cwd=tmp_path)
+    if os.geteuid() == 0:  # as an ordinary user it counts the user's other processes as well, and gives them room
+        assert done.returncode == 3
+        assert "the sandbox may have 1 processes (limits: processes)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unknown_limit_is_a_usage_error(tmp_path: Path) -> None:
     done = command("run", "--limit", "walltime=5", "--", "true", cwd=tmp_path)
     assert done.returncode == 2

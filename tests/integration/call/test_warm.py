@@ -528,6 +528,24 @@ def test_it_ends_with_the_frontend(tree: Path, end: str) -> None:
     assert _ended(int(done.stdout))
 
 
+@pytest.mark.parametrize("state", ["", "os.kill(KEEPER.server.pid, signal.SIGSTOP)"], ids=["as it was", "stopped"])
+def test_it_has_ended_when_the_frontend_has(tree: Path, state: str) -> None:
+    """Whoever waits for a command may remove what the command was given."""
+    code = f"""
+        import os, pyproject_hooks, signal, sys
+        from isolated_hooks import IsolatedHookCaller
+        from isolated_hooks.launchers.ready import KEEPER
+        hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], pyproject_hooks.quiet_subprocess_runner)
+        hooks.get_requires_for_build_wheel()
+        {state}
+        print(KEEPER.server.pid, flush=True)
+    """
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), tree], stdout=subprocess.PIPE, check=True)
+        with contextlib.suppress(FileNotFoundError):
+            assert Path(f"/proc/{int(done.stdout)}/cmdline").read_bytes() == b""
+
+
 def test_it_ends_with_the_frontend_although_another_process_has_its_channel(tree: Path) -> None:
     """A fork that Python knows nothing of has a copy of each descriptor."""
     code = """
@@ -627,11 +645,18 @@ def test_a_launch_has_nothing_of_what_the_process_holds(tree: Path) -> None:
             time.sleep(0.01)
         # The launcher, the watching process, and pid 1.
         here = _beneath(server)
-        links = [os.readlink(path) for pid in here for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+        links = [link for pid in here for link in _links(pid)]
     finally:
         thread.join()
     assert len(here) >= 2
     assert channel not in links
+
+
+def _links(pid: int) -> list[str]:
+    try:
+        return [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    except PermissionError:  # an ordinary user may not look into pid 1
+        return []
 
 
 def _beneath(pid: int) -> list[int]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from isolated_hooks.sandbox import seccomprules
-from isolated_hooks.sandbox.seccomprules import ALLOW, Rule
+from isolated_hooks.sandbox.seccompterms import ALLOW, Rule
 from support.repository import ROOT
 
 __all__ = ["PARTS", "PLAN_KEY", "Mutant", "every", "landlock", "operations", "results", "seccomp", "steps"]
@@ -207,8 +207,8 @@ _STEPS = (
     ("init", "        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)\n", ""),
     ("mounts", "syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)", "pass"),
     ("mounts", '        syscalls.umount(b".")\n', ""),
-    ("operations", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
-    ("operations", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
+    ("binds", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
+    ("binds", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
     (
         "operations",
         "            self._show_old(root)\n            return\n"

@@ -438,6 +438,32 @@ def test_on_another_platform_nothing_is_left_behind(tmp_path: pathlib.Path) -> N
 
 # The public names.
 
+
+def test_paths_are_spelled_in_one_way() -> None:
+    """Two slashes at the start stay with os.path. A path so spelled compares as another one, and has no end upwards."""
+    elsewhere = {
+        "caller",  # pyproject_hooks compares the same two
+        "files.spelling",
+        "frontends.build.unpacking",  # a script that imports nothing of ours
+    }
+    found = {
+        name
+        for name in modules()
+        if not name.startswith(("sandbox.", "selftest."))
+        for node in ast.walk(tree_of(name))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.path.abspath", "os.path.normpath")
+        if name not in elsewhere and not _of_a_module(name, node)
+    }
+    assert found == set()
+
+
+def _of_a_module(name: str, function: ast.AST) -> bool:
+    """Return whether a call asks where a module lies: the import system spells that."""
+    calls = (node for node in ast.walk(tree_of(name)) if isinstance(node, ast.Call) and node.func is function)
+    places = ("__file__", "unpacking.__file__", "_installer.origin", "file or ''")
+    return any(ast.unparse(call.args[0]) in places for call in calls)
+
+
 #: The names that the documentation promises.
 PROMISED = """IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Policy Protection ProtectionState IsolatedHooksError
     PolicyError SandboxUnavailableError SandboxSetupError HookProcessError HookTimeoutError HookKilledError

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,3 +128,24 @@ def test_only_the_first_names_of_a_directory_are_looked_at(parent: int, monkeypa
     monkeypatch.setattr(os, "scandir", scandir)
     sweep_aside(parent)
     assert len(yielded) == 20_000
+
+
+@pytest.mark.parametrize("failing", ["open", "stat"])
+def test_a_directory_that_cannot_be_held_is_not_left_behind(
+    failing: str, parent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where this process has no descriptor left, or the disk does not answer."""
+    real = getattr(os, failing)
+
+    def fail(name: object, *arguments: Any, **options: Any) -> Any:
+        if isinstance(name, bytes) and name.startswith(b".isolated-hooks-"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(name, *arguments, **options)
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, fail)
+        with pytest.raises(OSError, match="Input/output error"), aside(parent):
+            pytest.fail("nobody holds it")
+    assert os.listdir(tmp_path) == []
+    assert os.listdir("/proc/self/fd") == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,51 @@ def test_a_link_on_the_way_is_not_followed(tmp_path: Path) -> None:
     found = changes_over(Listing({}, frozenset([b""]), ""), listed(upper), fd)
     os.close(fd)
     assert (found.new, found.changed) == (("to/", "to/file"), ())
+
+
+def test_a_directory_that_cannot_be_read_is_named_and_what_is_beneath_it_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook may take its rights away, or another process may remove it."""
+    for name in ("closed/inner", "open"):
+        (tmp_path / name).mkdir(parents=True)
+    whole = listed(tmp_path)
+    real = os.open
+
+    def refuse(name: str | bytes, *arguments: Any, **options: Any) -> int:
+        if name == b"closed":
+            raise PermissionError(13, "Permission denied")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    found = listed(tmp_path)
+    assert found.cut == "a directory cannot be read: closed"
+    assert set(found.entries) == {b"closed", b"open"}
+    assert changes_between(whole, found) == TreeChanges(cut=found.cut)
+
+
+def test_a_directory_that_hides_the_one_beneath_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """overlayfs(5): a hook has removed it and made another one of its name, which has an extended attribute then."""
+    upper, lower = tmp_path / "upper", tmp_path / "lower"
+    for name in ("same", "replaced", "earlier"):
+        (upper / name).mkdir(parents=True)
+        (lower / name).mkdir(parents=True)
+    opaque = {"earlier"}
+
+    def getxattr(fd: int, name: bytes) -> bytes:
+        assert name == b"user.overlay.opaque"
+        if os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) in opaque:
+            return b"y"
+        raise OSError(61, "No data available")
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    before = listed(upper)
+    opaque.add("replaced")
+    fd = os.open(lower, os.O_RDONLY)
+    try:
+        found = changes_over(before, listed(upper), fd)
+        first = changes_over(Listing({}, frozenset([b""]), ""), listed(upper), fd)
+    finally:
+        os.close(fd)
+    assert found == TreeChanges(changed=("replaced/",), counts=(0, 1, 0))
+    assert first.changed == ("earlier/", "replaced/")

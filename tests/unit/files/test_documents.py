@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -125,3 +127,16 @@ def test_nesting_is_an_error_of_the_document() -> None:
 def test_what_is_no_toml_is_an_error_of_the_document(data: bytes) -> None:
     with pytest.raises(ValueError):
         parse_toml(data)
+
+
+def test_an_interpreter_without_a_parser_says_so_only_when_it_has_to_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frontend that runs under an old Python needs none, so the package has to load there."""
+    for name in ("tomllib", "tomli"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = importlib.util.spec_from_file_location("isolated_hooks.files.documents_of_old_python", documents.__file__)
+    assert found is not None and found.loader is not None
+    old = importlib.util.module_from_spec(found)
+    found.loader.exec_module(old)
+    assert old.read_document("/dev/null", limit=1) == b""
+    with pytest.raises(ImportError, match="tomli"):
+        old.parse_toml(b"a = 1")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import resource
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -138,6 +140,82 @@ def test_a_directory_that_we_cannot_look_into_is_named(tmp_path: pathlib.Path) -
     finally:
         os.chmod(tmp_path / "t/closed", 0o700)
     assert found == Owners(ME, f"{tmp_path}/t/.../closed")
+
+
+@pytest.mark.parametrize("name", ["", "closed"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_directory_that_is_refused_may_have_other_owners(
+    name: str, number: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "t/closed/file", "t/file")
+    refuse_to_open(monkeypatch, name or f"{tmp_path}/t", number)
+    with no_leak():
+        assert survey((str(tmp_path / "t"),)) == Owners(ME, f"{tmp_path}/t/.../closed" if name else f"{tmp_path}/t")
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTDIR, errno.ELOOP])
+def test_a_directory_that_another_process_replaces_has_no_owner_any_more(
+    number: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "t/closed/file", "t/file")
+    refuse_to_open(monkeypatch, "closed", number)
+    with no_leak():
+        assert survey((str(tmp_path / "t"),)) == Owners(ME)
+
+
+@pytest.mark.parametrize("name", ["", "closed"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO])
+def test_load_says_nothing_about_the_owners(
+    name: str, number: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "t/closed/file", "t/file")
+    with monkeypatch.context() as patch, no_leak(), pytest.raises(OSError) as caught:
+        refuse_to_open(patch, name or f"{tmp_path}/t", number)
+        survey((str(tmp_path / "t"),))
+    assert caught.value.errno == number
+    assert survey((str(tmp_path / "t"),)) == Owners(ME), "it was remembered"
+
+
+def refuse_to_open(monkeypatch: pytest.MonkeyPatch, refused: str, number: int) -> None:
+    """Let the opening of one name fail with an error: modes do not bind root."""
+    real = os.open
+
+    def opened(name: Any, *arguments: Any, **options: Any) -> int:
+        if name == refused:
+            raise OSError(number, os.strerror(number))
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+
+
+def test_a_file_that_is_gone_when_we_look_at_it_has_no_owner(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "t/a", "t/b", "t/c/")
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(fd: int) -> Iterator[list[os.DirEntry[str]]]:
+        with real(fd) as entries:
+            found = list(entries)
+        for name in ("a", "c"):
+            remove_tree(fd, name)
+        monkeypatch.setattr(os, "scandir", real)
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert survey((str(tmp_path / "t"),)) == Owners(ME)
+    assert os.listdir(tmp_path / "t") == ["b"]
+
+
+def test_only_the_last_trees_are_remembered(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may build thousands of packages."""
+    monkeypatch.setattr(ownership, "_known", {})
+    monkeypatch.setattr(ownership, "_KNOWN_TREES", 2)
+    for name in ("a", "b", "c"):
+        make(tmp_path, f"{name}/")
+        assert survey((str(tmp_path / name),)) == Owners(ME)
+    assert [os.path.basename(top) for top, *_ in ownership._known] == ["b", "c"]
 
 
 def test_a_missing_tree_is_named(tmp_path: pathlib.Path) -> None:

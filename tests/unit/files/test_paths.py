@@ -176,3 +176,31 @@ def test_above_yields_what_a_path_is_within_the_nearest_first(path: str) -> None
     assert found == sorted(found, key=len, reverse=True)
     assert all(is_within(path, directory) for directory in found)
     assert {d for d in ("/", "/a", "/a/b", "/a/b/c", "/ab") if is_within(path, d)} <= set(found)
+
+
+def test_what_is_not_there_has_nothing_in_it(tmp_path: pathlib.Path) -> None:
+    """Between two questions of a plan, another process may remove the path."""
+    filesystem, path = RealFilesystem(), str(tmp_path / "gone")
+    assert filesystem.links(path) == filesystem.private_near(path, 10) == filesystem.needs_of_programs(path, 10) == ()
+    assert filesystem.named_near(path, frozenset(("file",)), 10) == filesystem.private(path) == ()
+    assert not filesystem.is_private(path)
+
+
+def test_what_others_may_not_read_is_found_unless_the_top_says_that_already(tmp_path: pathlib.Path) -> None:
+    top = tmp_path / "top"
+    (top / "sub/closed").mkdir(parents=True)
+    for name, mode in (("key", 0o600), ("sub/key", 0o640), ("sub/open", 0o644), (".netrc", 0o644)):
+        (top / name).touch()
+        (top / name).chmod(mode)
+    (top / "sub/closed").chmod(0o700)
+    private, names = [f"{top}/key", f"{top}/sub/closed", f"{top}/sub/key"], frozenset((".netrc",))
+    filesystem = RealFilesystem()
+    assert sorted(filesystem.private_near(str(top), 100)) == sorted(filesystem.private(str(top))) == private
+    assert sorted(filesystem.named_near(str(top), names, 100)) == [f"{top}/.netrc", *private]
+    assert (filesystem.is_private(str(top)), filesystem.is_private(f"{top}/key")) == (False, True)
+    # The modes beneath a directory that is closed were not chosen to keep others out; a name says what it did.
+    closed = tmp_path / "closed"
+    top.rename(closed)
+    closed.chmod(0o700)
+    assert filesystem.private_near(str(closed), 100) == ()
+    assert filesystem.named_near(str(closed), names, 100) == (f"{closed}/.netrc",)

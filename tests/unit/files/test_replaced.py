@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,3 +63,25 @@ def test_a_directory_that_a_hook_has_moved_is_not_written_to(tmp_path: Path) -> 
         with pytest.raises(UntrustedResultError, match="must not move a directory"):
             file.write(b"new")
     assert os.listdir(directory) == os.listdir(tmp_path / "moved") == []
+
+
+def test_a_directory_that_moves_while_it_is_written_to_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the check, and before the file has its name: the report is nowhere that the operator would look."""
+    directory = tmp_path / "build"
+    directory.mkdir()
+    real = os.rename
+
+    def rename(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        directory.rename(tmp_path / "moved")
+        directory.mkdir()
+        (directory / "report.json").write_text("of the hook")
+        real(*arguments, **options)
+
+    with ReplacedFile(os.fspath(directory / "report.json"), "--report") as file:
+        monkeypatch.setattr(os, "rename", rename)
+        with pytest.raises(UntrustedResultError, match="must not move a directory"):
+            file.write(b"new")
+    assert (directory / "report.json").read_text() == "of the hook"

@@ -138,3 +138,45 @@ def test_one_that_cannot_be_renamed_is_an_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(UntrustedResultError, match="cannot be renamed"):
         set_aside(before)
+
+
+def test_a_directory_that_cannot_be_listed_still_has_a_repository_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook takes away its own right to read it, and git needs none to enter ``.git``."""
+    _bare(tmp_path / "a/.git")
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if path == f"{tmp_path}/a":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = find(str(tmp_path))
+    assert found.paths == (f"{tmp_path}/a/.git",)
+    assert not found.complete
+
+
+def test_repositories_in_one_another_without_end_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that loses its HEAD shows those in it."""
+    monkeypatch.setattr(repositories, "_MOST_NESTED", 3)
+    (tmp_path / "few").mkdir()
+    (tmp_path / "many").mkdir()
+    few, many = find(str(tmp_path / "few")), find(str(tmp_path / "many"))
+    for name in ("few/1", "few/1/2", "many/1", "many/1/2", "many/1/2/3"):
+        _bare(tmp_path / name)
+    assert set_aside(few) == (f"{tmp_path}/few/1/2/HEAD", f"{tmp_path}/few/1/HEAD")
+    with pytest.raises(UntrustedResultError, match="in one another"):
+        set_aside(many)
+
+
+def test_what_is_known_of_directories_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repositories, "_known", {})
+    monkeypatch.setattr(repositories, "_KNOWN_DIRECTORIES", 10)
+    for number in range(30):
+        (tmp_path / f"{number:02}").mkdir()
+    _bare(tmp_path / "29/.git")
+    for _ in range(2):
+        assert find(str(tmp_path)).paths == (f"{tmp_path}/29/.git",)
+        assert len(repositories._known) <= 10

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from isolated_hooks.files.spelling import absolute, normal
 from isolated_hooks.files.steered import Trees
 from isolated_hooks.launchers.linker_variables import trusted_libraries
 
@@ -44,6 +45,19 @@ def test_paths_that_a_hook_can_steer(tree: Path, path: str) -> None:
 @pytest.mark.parametrize("path", ["other", "other/bin", "tree2", "tree/../other", "none/bin", "../tree-not"])
 def test_paths_that_no_hook_can_steer(tree: Path, path: str) -> None:
     assert not Trees((str(tree),), ()).steer(f"{tree.parent}/{path}")
+
+
+@pytest.mark.parametrize("path", ["/", "", "/etc", "//", "//etc", "///etc/./x/..", "/nothing//of/this/name"])
+def test_two_slashes_at_the_start_are_one(tree: Path, path: str) -> None:
+    """Tried on Linux: path_resolution(7) knows no other place for them. And no question about them takes for ever."""
+    trees = Trees([str(tree)])
+    for text in (normal(path or "."), absolute(path)):
+        assert not text.startswith("//")
+        assert not trees.hold(text)
+    assert not trees.hold(path)
+    assert not trees.steer(absolute(path))
+    assert trees.hold(absolute(f"/{tree}/sub"))
+    assert trees.steer(f"/{tree}/sub")
 
 
 def test_the_tree_may_be_named_by_a_link(tree: Path) -> None:

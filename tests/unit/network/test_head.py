@@ -65,7 +65,7 @@ def test_the_server_gets_a_head_of_ours() -> None:
     )
     sent = Head(lines, b"").for_server()
     assert sent == (
-        b"GET /a?b HTTP/1.1\r\nHost: Example.org:8080\r\nContent-Length: 3\r\nAuthorization: kept\r\n"
+        b"GET /a?b HTTP/1.1\r\nHost: example.org:8080\r\nContent-Length: 3\r\nAuthorization: kept\r\n"
         b"Connection: close\r\n\r\n"
     )
     assert (
@@ -73,6 +73,20 @@ def test_the_server_gets_a_head_of_ours() -> None:
         .for_server(proxy_headers=b"Proxy-Authorization: ours\r\n")
         .endswith(b"Connection: close\r\nProxy-Authorization: ours\r\n\r\n")
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("Example.org:0120", "example.org:120"),
+        ("[2001:DB8:0::7]:0080", "[2001:db8::7]:80"),
+        ("example.org", "example.org"),
+    ],
+)
+def test_another_proxy_gets_the_place_that_we_have_understood(written: str, place: str) -> None:
+    """A reader that takes 0120 for a number to the base of eight would go to port 80."""
+    sent = Head(f"GET http://{written}/ HTTP/1.1\r\nMax-Forwards: 0".encode(), b"").for_server(proxy_headers=b"")
+    assert sent == f"GET http://{place}/ HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize(("data", "reason"), [(b"G" * 20000, "longer than"), (b"GET http://", "did not come within")])

@@ -276,7 +276,21 @@ def test_proxies_and_certificates_are_kept_only_with_the_network() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["X_TOKEN", "tokenX", "A_PASSWORD_B", "GH_PAT", "PAT", "x.key", "MY-KEY", "ApiKey", "OAUTH", "DB_PASS", "db_pwd"],
+    [
+        "X_TOKEN",
+        "tokenX",
+        "A_PASSWORD_B",
+        "GH_PAT",
+        "PAT",
+        "x.key",
+        "MY-KEY",
+        "ApiKey",
+        "OAUTH",
+        "DB_PASS",
+        "db_pwd",
+        "INDEX_PSW",
+        "SSHPASS",
+    ],
 )
 def test_names_that_look_secret(name: str) -> None:
     assert looks_secret(name)

@@ -10,7 +10,7 @@ import pytest
 
 from isolated_hooks import SandboxSetupError, SandboxUnavailableError
 from isolated_hooks.run import remedies
-from isolated_hooks.sandbox import attempts
+from isolated_hooks.sandbox import attempts, bubblewrap_guard
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +115,31 @@ def test_bubblewrap_that_does_not_work_is_the_hosts_fault() -> None:
     assert isinstance(error, SandboxUnavailableError)
     assert "the launcher bubblewrap does not work here: odd" in str(error)
     assert error.remedy == "use the launcher native, which works in more places"
+
+
+def test_no_namespace_left_is_load_unless_the_host_allows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """unshare(2) fails with ENOSPC for both, and hooks may use up all that there are."""
+    failed = {"stage": "identity", "syscall": "unshare", "errno": errno.ENOSPC}
+    _says(monkeypatch, max_user_namespaces="15000", max_net_namespaces="15000")
+    assert remedies.is_load("unshare", errno.ENOSPC)
+    assert isinstance(remedies.refusal(failed), SandboxSetupError)
+    _says(monkeypatch, max_user_namespaces="15000", max_net_namespaces="0")
+    assert not remedies.is_load("unshare", errno.ENOSPC)
+    assert isinstance(remedies.refusal(failed), SandboxUnavailableError)
+    assert remedies.is_load("mount", errno.ENOSPC)
+
+
+def test_a_bubblewrap_that_follows_links_names_the_version_to_install() -> None:
+    error = remedies.refusal({"stage": "bubblewrap", "syscall": bubblewrap_guard.CVE, "errno": errno.EPERM})
+    assert isinstance(error, SandboxUnavailableError)
+    assert bubblewrap_guard.UNGUARDED in error.missing[0]
+    assert error.remedy.startswith("install bubblewrap 0.12 or newer; or ")
+
+
+def test_a_kernel_without_landlock_has_a_remedy_of_its_own_unless_it_is_load() -> None:
+    failed = {"stage": "filesystem", "syscall": "landlock_create_ruleset", "errno": errno.ENOSYS}
+    error = remedies.refusal(failed)
+    assert isinstance(error, SandboxUnavailableError)
+    assert error.missing == ("filesystem: landlock_create_ruleset fails with Function not implemented",)
+    assert "use Linux 5.19 or newer, with landlock" in error.remedy
+    assert isinstance(remedies.refusal({**failed, "errno": errno.ENOMEM}), SandboxSetupError)

@@ -79,6 +79,21 @@ def test_a_path_that_the_policy_makes_writable_counts(tree: pathlib.Path, monkey
     assert len(texts(tree, tree, tree.parent / "outside")) == 2  # TMPDIR too
 
 
+def test_without_a_current_or_a_temporary_directory_the_other_entries_are_still_named(
+    tree: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in []")
+
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setenv("PATH", f"relative:{tree}/bin")
+    # The relative entry leads into the tree once a runner starts a program there.
+    assert [text.partition(",")[0] for text in texts(tree)] == ["PATH names 'relative'", f"PATH names '{tree}/bin'"]
+
+
 _BACKEND = "def get_requires_for_build_wheel(config_settings=None):\n    return []\n"
 
 

@@ -62,6 +62,9 @@ def test_the_limits_are_named_with_their_values(tmp_path: Path) -> None:
     text = shortage_of("fork", errno.EAGAIN, root=os.fspath(tmp_path))
     assert "its cgroup /user/job may have 20 and has 19 (pids.max)" in text
     assert "cgroup /user may" not in text
+    assert "the sandbox may have" not in text
+    text = shortage_of("fork", errno.EAGAIN, processes=1, root=os.fspath(tmp_path))
+    assert "the sandbox may have 1 processes (limits: processes)" in text
 
 
 def test_other_failures_keep_their_words() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import errno
 import fcntl
 import marshal
 import os
@@ -24,6 +26,7 @@ from isolated_hooks.files.trees import remove_path, remove_tree
 from isolated_hooks.run import workspace as workspace_module
 from isolated_hooks.run.leftovers import sweep
 from isolated_hooks.run.workspace import PrivateDirectory, Workspace
+from isolated_hooks.sandbox import identity
 from isolated_hooks.sandbox.status import start_time
 
 UID = 61500
@@ -275,6 +278,50 @@ def test_a_workspace_that_fails_half_way_leaves_nothing(
             assert number > 0, "no call was made to fail"
         break
     assert os.listdir(place) == []
+
+
+def test_an_interrupt_while_a_workspace_is_made_leaves_nothing_and_stays_what_it_is(
+    place: pathlib.Path, records: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = descriptors()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "mkfifo", interrupt)
+        Workspace()
+    assert os.listdir(place) == []
+    assert not records.exists()
+    assert descriptors() == before
+
+
+def test_calls_that_take_each_place_one_after_the_other_are_an_error_in_the_end(
+    place: pathlib.Path, records: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time that a directory is made, another call has just taken the one above it as a tree."""
+    parents = [place, place.parent / "run"]
+    monkeypatch.setattr(workspace_module, "workspace_parent", lambda _: str(parents[0]))
+    monkeypatch.setattr(Registration, "others", lambda _: [register.Record(path="/other", trees=(str(place),))])
+    with no_hang(), pytest.raises(SandboxSetupError) as caught:
+        Workspace()
+    assert (caught.value.stage, caught.value.errno) == ("making the workspace", errno.EAGAIN)
+    assert os.listdir(place) == []
+    assert not records.exists()
+
+
+def test_a_plan_that_cannot_be_written_names_the_file(place: pathlib.Path) -> None:
+    with Workspace() as workspace:
+        os.mkdir(f"{workspace.path}/plan")
+        with pytest.raises(SandboxSetupError) as caught:
+            workspace.write_plan(make_plan())
+        assert (caught.value.stage, caught.value.path) == ("writing the plan", f"{workspace.path}/plan")
+        os.rmdir(f"{workspace.path}/plan")
+        os.rmdir(workspace.layout.scratch + "/home")
+        pathlib.Path(workspace.layout.scratch, "home").touch()
+        plan = dataclasses.replace(make_plan(), files={".config/file": "text"})
+        with pytest.raises(SandboxSetupError) as caught:
+            workspace.write_plan(plan)
+        assert caught.value.path == f"{workspace.path}/scratch/home/.config/file"
 
 
 def test_a_workspace_of_a_frontend_that_was_killed_is_removed(place: pathlib.Path) -> None:
@@ -585,6 +632,37 @@ def test_whatever_a_killed_frontend_left_is_removed(
         monkeypatch.setattr(register.Registration, "write", without)
     abandon(place, tmp_path / "none" if state == "no source" else tmp_path / "source", **status)
     sweep()
+    assert os.listdir(place) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's hooks get a uid of their own")
+def test_processes_that_only_their_uid_identifies_are_ended_before_their_files_are_given_back(
+    place: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A launcher was killed where there are no namespaces. A process that lives on would make more files."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "new").touch()
+    uid, lock = identity.take_uid()
+    try:
+        os.chown(source / "new", uid, uid)
+        command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/bin/cat"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(b"x")  # it is cat, under the uid, once that comes back
+            process.stdin.flush()
+            assert process.stdout.read(1) == b"x"
+            # The launcher said how it ended: it had ended the processes itself, and these are of somebody else.
+            abandon(place, source, files_of=uid, confined=True, state="exited")
+            sweep()
+            assert process.poll() is None
+            abandon(place, source, files_of=uid, confined=True)
+            with no_hang():
+                sweep()
+                assert process.wait() == -signal.SIGKILL
+    finally:
+        os.close(lock)
+    assert os.stat(source / "new").st_uid == 0
     assert os.listdir(place) == []
 
 

@@ -8,7 +8,7 @@ from support.bpfinterpreter import Interpreter
 from isolated_hooks.sandbox import seccomp
 from isolated_hooks.sandbox.bpf import Assembler
 from isolated_hooks.sandbox.numbers import NEWEST
-from isolated_hooks.sandbox.seccomprules import ALLOW, ENOSYS
+from isolated_hooks.sandbox.seccompterms import ALLOW, ENOSYS
 
 # The upper half of an argument, which the program does not load.
 HIGH = 0xDEADBEEF << 32

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
 from typing import Any
@@ -15,11 +14,13 @@ from packaging.requirements import Requirement
 
 from ...errors import IsolatedHooksError, SandboxSetupError, SandboxUnavailableError
 from ...files.pinned import Pinned
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...policy import Policy
 from ...report import HookReport
 from ...run.workspace import PrivateDirectory
 from ...text import visible
+from .downloads import Downloads
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
 from .inventory import installed_in, is_met, parsed
@@ -53,6 +54,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self._policy = Policy() if policy is None else policy
         self.reports: list[HookReport] = []
         self.observes = False
+        self._downloads: Downloads | None = None  # what environments share, if they share anything
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -74,7 +76,8 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             fetch = _FETCHERS.get(self.installer or "pip")  # None up to 1.5, where nothing was asked for
             if fetch is None or sum(hasattr(theirs, name) for name in _ENTRIES) != 1:
                 raise unknown_build()
-            self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports)
+            downloads = self._downloads
+            self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports, downloads)
             self._env_backend.observes = self.observes
         except BaseException as problem:
             self.__exit__(type(problem), problem, problem.__traceback__)
@@ -110,7 +113,7 @@ def _check_place(path: str | None) -> None:
     :raises build.BuildException: a link has
     """
     trees = recorded_trees()
-    if path is None or not trees.steer(os.path.abspath(path)):
+    if path is None or not trees.steer(absolute(path)):
         return
     real = os.path.realpath(path)
     if not trees.hold(real):
@@ -131,7 +134,15 @@ def unknown_build() -> SandboxUnavailableError:
 class _Backend:
     """Takes the place of build's own environment backend, and keeps no part of it that could install anything."""
 
-    def __init__(self, theirs: Any, held: Pinned, fetch: _Fetch, policy: Policy, reports: list[HookReport]) -> None:
+    def __init__(
+        self,
+        theirs: Any,
+        held: Pinned,
+        fetch: _Fetch,
+        policy: Policy,
+        reports: list[HookReport],
+        downloads: Downloads | None,
+    ) -> None:
         self.python_executable: str = theirs.python_executable
         self.scripts_dir: str = theirs.scripts_dir
         self.purelib: str = scheme_of(held.path)["purelib"]
@@ -142,14 +153,14 @@ class _Backend:
         self._policy = policy
         self._reports = reports
         self.observes = False
-        self._private = PrivateDirectory(prefix="build-requirements-")
-        self._downloads = self._private.path
+        self._downloads = downloads or Downloads()
+        self._shares = downloads is not None
         self._links: list[str] = []
 
     def close(self) -> None:
-        """Remove the downloads."""
-        with contextlib.suppress(OSError):
-            self._private.close()
+        """Remove the downloads that are its own."""
+        if not self._shares:
+            self._downloads.close()
 
     def install_requirements(self, requirements: Collection[str]) -> None:
         """Install the requirements that are missing. Build up to 1.4 calls this method."""
@@ -194,9 +205,8 @@ class _Backend:
             raise RequirementsError(f"cannot obtain these build requirements: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
-        directory = tempfile.mkdtemp(dir=self._downloads)
-        links = tuple(self._links)
-        self._fetch(Request(wanted, constraints, directory, links, self._policy, self._reports, self.observes))
+        request = Request(wanted, constraints, tuple(self._links), self._policy, self._reports, self.observes)
+        directory = self._downloads.get(self._fetch, request)
         self._links.append(directory)
         return directory
 

@@ -8,6 +8,7 @@ sdists. uv offers no means to replace its hook caller, so this module tells uv t
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 from build import _ctx
 
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...frozen import dataclass
 from ...policy import Policy
@@ -42,20 +44,24 @@ class Request:
 
     :ivar requirements: the requirements that apply to this interpreter, without markers
     :ivar constraints: the contents of constraints files
-    :ivar directory: an empty directory for the results, in the form that :func:`.installation.install` expects
     :ivar links: directories with the wheels of earlier requests
     :ivar policy: the policy for the hooks of requirements that exist only as sdists
     :ivar reports: the list to which the fetcher appends one report for each of these hooks
     :ivar observes: these reports say what the hooks asked for and did not get
+    :ivar directory: an empty directory for the results, in the form that :func:`.installation.install` expects
     """
 
     requirements: Sequence[str]
     constraints: Sequence[str]
-    directory: str
     links: Sequence[str]
     policy: Policy
     reports: list[HookReport]
     observes: bool = False
+    directory: str = ""
+
+    def into(self, directory: str) -> Request:
+        """Return the same order with a directory."""
+        return dataclasses.replace(self, directory=directory)
 
 
 class FetchError(Exception):
@@ -184,7 +190,7 @@ def _uv() -> str:
         program = shutil.which(os.environ.get("UV") or "uv")
     if program is None:
         raise RequirementsError("uv executable not found: install uv, or use --installer pip")
-    program = os.path.abspath(program)
+    program = absolute(program)
     if recorded_trees().steer(program):
         raise RequirementsError(
             f"uv executable {visible(program)!r} lies in a source tree, where a hook may have written it. Remedy: "

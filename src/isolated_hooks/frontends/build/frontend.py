@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from ..filtering import FilteringRunner, text_filtered
 from ..opening import watching
 from ..restore import Restoring
 from ..surroundings import Guarded, check_packages
+from .downloads import Downloads
 from .ends import bounded
 from .environment import SandboxedEnv, unknown_build
 from .given import check_given
@@ -106,8 +107,9 @@ def environments(policy: Policy, reports: list[HookReport] | None = None, *, obs
             super().__init__(policy=policy, **options)
             self.reports = [] if reports is None else reports
             self.observes = observes
+            self._downloads = downloads
 
-    with Restoring() as changes:
+    with closing(Downloads()) as downloads, Restoring() as changes:
         for module in modules:
             changes.attribute(module, "DefaultIsolatedEnv", Env)
         guarded = _guarded(vars(build.ProjectBuilder)["from_isolated_env"])

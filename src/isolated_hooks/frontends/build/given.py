@@ -9,6 +9,7 @@ import stat
 import tarfile
 
 from ...errors import IsolatedHooksError, PolicyError, UntrustedResultError
+from ...files.spelling import absolute
 from ...policy import Policy
 from ...results.archives.deepcheck import check_members, check_weight
 from ...text import visible
@@ -76,7 +77,7 @@ def _check_report(path: str | None) -> None:
         return
     try:
         kind = os.lstat(path).st_mode if os.path.lexists(path) else stat.S_IFREG
-        parent = os.stat(os.path.dirname(os.path.abspath(path))).st_mode
+        parent = os.stat(os.path.dirname(absolute(path))).st_mode
     except OSError as error:
         raise PolicyError(f"--report: {visible(path, limit=300)!r} cannot be written: {error.strerror}") from error
     # build renames its report into place, which would replace a device, too.

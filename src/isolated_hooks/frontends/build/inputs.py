@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from ...errors import PolicyError, UntrustedResultError
 from ...files.pinned import Pinned
 from ...files.reading import read_file
+from ...files.spelling import absolute
 from ...files.steered import Trees
 from ...files.trees import remove_tree
 from ...policy import Policy
@@ -36,7 +37,7 @@ _TOP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def trees_of(arguments: argparse.Namespace, policy: Policy) -> list[str]:
     """Return the trees that the hooks of a build can write to."""
     named = (arguments.srcdir, getattr(arguments, "sdist_extract_dir", None))
-    return [*(os.path.abspath(path) for path in named if path and not os.path.isfile(path)), *policy.writable]
+    return [*(absolute(path) for path in named if path and not os.path.isfile(path)), *policy.writable]
 
 
 class Inputs(contextlib.ExitStack):
@@ -66,16 +67,16 @@ class Inputs(contextlib.ExitStack):
 
     def _hold(self, arguments: argparse.Namespace) -> None:
         constraints = getattr(arguments, "dependency_constraints_txt", None)
-        if constraints is not None and self._trees.steer(os.path.abspath(constraints)):
+        if constraints is not None and self._trees.steer(absolute(constraints)):
             with contextlib.suppress(OSError):  # build prints it
-                arguments.dependency_constraints_txt = self._copies.plain(os.path.abspath(constraints))
+                arguments.dependency_constraints_txt = self._copies.plain(absolute(constraints))
         report = getattr(arguments, "report", None)
-        if report is not None and self._trees.steer(os.path.abspath(report)):
-            directory, name = os.path.split(os.path.abspath(report))
+        if report is not None and self._trees.steer(absolute(report)):
+            directory, name = os.path.split(absolute(report))
             arguments.report = os.path.join(self._pinned(directory).here, name)
         extract = getattr(arguments, "sdist_extract_dir", None)
         if extract is not None:
-            self.extract = self._pinned(os.path.abspath(extract))
+            self.extract = self._pinned(absolute(extract))
 
     def _pinned(self, path: str) -> Pinned:
         try:

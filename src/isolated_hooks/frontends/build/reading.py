@@ -14,6 +14,7 @@ from build import BuildException
 from ...errors import UntrustedResultError
 from ...files.documents import DocumentError, parse_toml
 from ...files.reading import read_file
+from ...files.spelling import absolute
 from ...files.steered import Trees
 from ...policy import Policy
 from ...results.boundedtoml import MAX_PYPROJECT
@@ -39,7 +40,7 @@ class PyprojectReader:
 
         :raises build.BuildException: build must not use the file
         """
-        name = os.path.abspath(path)
+        name = absolute(path)
         try:
             document = parse_toml(read_file(name, Trees((os.path.dirname(name),)), limit=MAX_PYPROJECT))
         except DocumentError as problem:

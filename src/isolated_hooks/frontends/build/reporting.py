@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...files.changes import MAX_NAMES, TreeChanges
+from ...files.spelling import absolute
 from ...observe.hints import Hint
 from ...policy import Policy
 from ...report import HookReport
@@ -57,7 +58,7 @@ def _output_directory(options: argparse.Namespace) -> str:
     if options.outdir is not None:
         return str(options.outdir)
     if os.path.isfile(options.srcdir):
-        return os.path.dirname(os.path.abspath(str(options.srcdir)))
+        return os.path.dirname(absolute(str(options.srcdir)))
     return os.path.join(str(options.srcdir), "dist")
 
 

@@ -29,6 +29,7 @@ from typing import Any
 
 from ...errors import PolicyError, UntrustedResultError
 from ...files.reading import read_file
+from ...files.spelling import absolute
 from ...files.steered import Trees
 from ...hookcall import SubprocessRunner
 from ...policy import HOOKS, Policy
@@ -196,7 +197,7 @@ def _reader(original: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[s
 
     @functools.wraps(original)
     def get_pyproject_contents(sdist_root_dir: Any) -> dict[str, Any]:
-        directory = os.path.abspath(sdist_root_dir)
+        directory = absolute(sdist_root_dir)
         try:
             return parse_toml(
                 read_file(os.path.join(directory, "pyproject.toml"), Trees((directory,)), limit=MAX_PYPROJECT)
@@ -253,7 +254,7 @@ def _work_directory(arguments: Sequence[str]) -> str:
         name = {"-O": "--output-dir", "-t": "--work-dir"}.get(name, name)
         if name in chosen:
             chosen[name] = after if equals else value
-    return os.path.abspath(chosen["--work-dir"] or os.path.join(chosen["--output-dir"], "work-dir"))
+    return absolute(chosen["--work-dir"] or os.path.join(chosen["--output-dir"], "work-dir"))
 
 
 def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int, list[HookReport]]:

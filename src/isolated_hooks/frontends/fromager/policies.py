@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...errors import PolicyError
+from ...files.spelling import absolute
 from ...plan.environtables import ALWAYS_KEEP
 from ...policy import Policy, load_policy
 from ...sandbox.environ import matches
@@ -77,8 +78,8 @@ def policy_of_build(
     tree: dict[str, Any] = {}
     if os.path.realpath(build_dir) != os.path.realpath(sdist_root_dir):
         key = "writable" if policy.source == "read-write" else "expose"
-        tree = {key: (*getattr(policy, key), os.path.abspath(sdist_root_dir))}
-        git = os.path.join(os.path.abspath(sdist_root_dir), ".git")
+        tree = {key: (*getattr(policy, key), absolute(sdist_root_dir))}
+        git = os.path.join(absolute(sdist_root_dir), ".git")
         if key == "writable" and os.path.isdir(git) and not os.path.islink(git):
             # Read-only, as in every source tree, because the user's next git command obeys the files in it.
             tree["expose"] = (*policy.expose, git)

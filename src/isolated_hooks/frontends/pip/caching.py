@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 
 __all__ = ["caching_seams"]
@@ -30,7 +30,7 @@ def caching_seams() -> Iterator[tuple[Any, str, Any]]:
 
 
 def _is_steered(directory: object) -> bool:
-    return isinstance(directory, str) and recorded_trees().steer(os.path.abspath(directory))
+    return isinstance(directory, str) and recorded_trees().steer(absolute(directory))
 
 
 def _missing(get: Callable[..., Any]) -> Callable[..., Any]:

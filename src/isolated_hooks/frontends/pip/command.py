@@ -11,6 +11,7 @@ from importlib.machinery import PathFinder
 from typing import Any
 
 from ...errors import PolicyError
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...frozen import dataclass
 from ...policy import Policy
@@ -122,7 +123,7 @@ def embedded(policy: Policy) -> Iterator[list[HookReport]]:
 def _state(policy: Policy, pip: str | None, records: Records | None, raw_output: bool) -> dict[str, Any]:
     loaded = [name for name in _PACKAGES if name in sys.modules]
     packages = {name: _above(sys.modules[name].__file__) for name in loaded}
-    packages["pip"] = _pip_here() if pip is None else _pip_in(os.path.abspath(pip))
+    packages["pip"] = _pip_here() if pip is None else _pip_in(absolute(pip))
     path = records.path if records else None
     return {"policy": policy.to_dict(), "packages": packages, "records": path, "raw_output": raw_output}
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from ...files.spelling import absolute
 from ...files.steered import recorded_trees
 from ...text import visible
 from ..copies import Copies
@@ -54,7 +55,7 @@ def named_files(arguments: Sequence[str]) -> list[tuple[str, bool]]:
             named.append((after if equals else value, name in _LISTS))
         elif option.startswith("-c") and option != "-c" and not option.startswith("--"):
             named.append((option[2:], True))
-    return [(os.path.abspath(os.path.expanduser(path)), lists) for path, lists in named if path and "://" not in path]
+    return [(absolute(os.path.expanduser(path)), lists) for path, lists in named if path and "://" not in path]
 
 
 def by_our_rules(call: Callable[..., Any], runnable: str, copies: Copies) -> Callable[..., Any]:
@@ -87,7 +88,7 @@ def _with_copies(arguments: Sequence[Any], copies: Copies) -> list[Any]:
     fitted = []
     for before, argument in zip([None, *arguments], arguments, strict=False):
         if before in _LISTS | _FILES and "://" not in argument:
-            path = os.path.abspath(argument)
+            path = absolute(argument)
             argument = copies.made.get(path, argument)
             if argument not in copies.made.values() and recorded_trees().steer(path):
                 raise installation_error(

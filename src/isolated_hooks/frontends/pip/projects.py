@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import UntrustedResultError
 from ...files.reading import read_file
+from ...files.spelling import absolute
 from ...files.steered import Trees
 from ...policy import Policy
 from ...results.boundedtoml import MAX_PYPROJECT, parse_toml
@@ -30,7 +31,7 @@ def checking(load: Callable[..., Any], policy: Policy) -> Callable[..., Any]:
 
     @functools.wraps(load)
     def load_pyproject_toml(*args: Any, **kwargs: Any) -> Any:
-        path = os.path.abspath(signature.bind(*args, **kwargs).arguments["pyproject_toml"])
+        path = absolute(signature.bind(*args, **kwargs).arguments["pyproject_toml"])
         try:
             _check(path, policy)
         except UntrustedResultError as problem:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from ...files.spelling import absolute
 from ...text import visible
 
 __all__ = ["SavingShutil"]
@@ -37,7 +38,7 @@ class SavingShutil:
         pip resolved the links in the directory's path at its start, so any link there now is newer.
         """
         target = os.path.join(destination, os.path.basename(source)) if self._into else destination
-        directory = os.path.dirname(os.path.abspath(target))
+        directory = os.path.dirname(absolute(target))
         if os.path.realpath(directory) != directory:
             raise self._refused(
                 f"{visible(directory)!r} was replaced by a link while hooks were run, so pip does not write there. "

@@ -11,7 +11,7 @@ import re
 import socket
 import time
 
-__all__ = ["Head", "MalformedError", "read_head", "read_until"]
+__all__ = ["METHODS", "Head", "MalformedError", "read_head", "read_until"]
 
 _MOST_BYTES = 16384
 _MOST_LINES = 100
@@ -29,8 +29,11 @@ _READING = frozenset(
     b"accept accept-encoding accept-language cache-control if-match if-modified-since if-none-match if-range "
     b"if-unmodified-since pragma range user-agent".split()
 )
-# Those of this connection, RFC 9110, 7.6.1; and Host, which follows from the request line.
-_OURS = frozenset(b"connection host keep-alive proxy-authorization proxy-connection te upgrade".split())
+#: What the operator's own proxy gets, RFC 9110, 9.3, and RFC 5789.
+METHODS = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+# Those of this connection, RFC 9110, 7.6.1; Host, which follows from the request line; and Max-Forwards, by which the
+# operator's proxy would answer itself.
+_OURS = frozenset(b"connection host keep-alive max-forwards proxy-authorization proxy-connection te upgrade".split())
 
 
 class MalformedError(Exception):
@@ -59,7 +62,9 @@ class Head:
         if found is None or (self.tunnel and found[2] is None):
             raise MalformedError("expected CONNECT HOST:PORT, or a URL that begins with http:// and has no user name")
         self.name, self.port = _name(found[1]), int(found[2] or 80)
-        self._authority = found[0] if self.tunnel else found[0].partition("//")[2].partition("/")[0].partition("?")[0]
+        place = f"[{self.name}]" if ":" in self.name else self.name
+        # Another reader may take 0120 for a number to the base of eight.
+        self._authority = place if found[2] is None else f"{place}:{self.port}"
         path = "" if self.tunnel else found[3] or "/"
         self._path = path if path.startswith("/") else f"/{path}"
         self._headers = [_header(line) for line in lines[1:]]

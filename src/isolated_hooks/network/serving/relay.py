@@ -6,6 +6,8 @@ import select
 import socket
 from collections.abc import Callable
 
+from .withheld import ShownError
+
 __all__ = ["relay"]
 
 _BLOCK = 65536
@@ -21,9 +23,15 @@ class _Way:
     """
 
     def __init__(
-        self, source: socket.socket, to: socket.socket, count: Callable[[int], None], most: int | None = None
+        self,
+        source: socket.socket,
+        to: socket.socket,
+        count: Callable[[int], None],
+        *,
+        most: int | None = None,
+        passed: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        self.source, self.to, self.count, self.left = source, to, count, most
+        self.source, self.to, self.count, self.left, self.passed = source, to, count, most, passed
         self.data = b""
         self.ended = False
         self.closed = False
@@ -34,7 +42,7 @@ class _Way:
         except BlockingIOError:
             return
         self.ended = not data
-        self.data = data[: self.left]
+        self.data = self.passed(data[: self.left])
         if self.left is not None:
             self.left -= len(self.data)
 
@@ -58,14 +66,17 @@ def relay(
     sent: Callable[[int], None],
     received: Callable[[int], None],
     most: int | None = None,
+    passed: Callable[[bytes], bytes] = bytes,
 ) -> None:
     """Copy until both ends have ended, one has failed, or neither has said anything for ten minutes.
 
     :param sent: gets the number of bytes of each piece that goes to the server
     :param received: gets the same for those that come from it
     :param most: how many bytes go to the server at most; we take in and drop what the client sends after them
+    :param passed: returns what goes to the client of each piece from the server; a ``ShownError`` ends the copy
+    :raises ShownError: ``passed`` has raised it
     """
-    ways = (_Way(client, server, sent, most), _Way(server, client, received))
+    ways = (_Way(client, server, sent, most=most), _Way(server, client, received, passed=passed))
     for one in (client, server):
         one.setblocking(False)
     try:
@@ -89,5 +100,7 @@ def relay(
                 elif not way.data and not way.ended and way.source.fileno() in ready:
                     way.read()
                 way.close()
+    except ShownError:
+        raise
     except OSError:
         return  # one of them is gone

@@ -12,11 +12,13 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from . import addresses, authorized, head, upstream
 from .addresses import RefusedError, Resolver, Target
 from .ledger import Entry, Ledger
 from .relay import relay
+from .withheld import ShownError, Withheld
 
 __all__ = ["main"]
 
@@ -175,7 +177,11 @@ class Server:
             return
         with server:
             entry = self.ledger.entry(target.name, target.port)
-            self._pass(client, server, pieces, entry)
+            passed = Withheld("" if request.tunnel else upstream.credential(target)).pass_on
+            try:
+                self._pass(client, server, pieces, entry, passed)
+            except ShownError:
+                self.ledger.entry(target.name, target.port, "the operator's proxy shows its own credential")
 
     def _read_for(self, client: socket.socket, request: head.Head, target: Target) -> None:
         """Read something from a host with the credential that the operator has given for it."""
@@ -209,6 +215,9 @@ class Server:
             server, rest = upstream.tunnel(proxy, target)
             return server, (request.rest, _established() + rest, None)
         if proxy is not None:
+            if request.method not in head.METHODS:
+                # A proxy may answer TRACE, and what is like it, with what it got of us.
+                raise RefusedError("the operator's proxy gets no request with this method")
             try:
                 most = request.body()
             except head.MalformedError as problem:
@@ -220,14 +229,22 @@ class Server:
             return server, (request.rest, _established(), None)
         return server, (request.for_server() + request.rest, b"", None)
 
-    def _pass(self, client: socket.socket, server: socket.socket, pieces: _Pieces, entry: Entry) -> None:
+    def _pass(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        pieces: _Pieces,
+        entry: Entry,
+        passed: Callable[[bytes], bytes],
+    ) -> None:
         first, answer, most = pieces
         client.settimeout(60)
         server.settimeout(60)
         client.sendall(answer)
         server.sendall(first)
         entry.add(sent=len(first))
-        relay(client, server, lambda size: entry.add(sent=size), lambda size: entry.add(received=size), most)
+        sent, received = (lambda size: entry.add(sent=size)), (lambda size: entry.add(received=size))
+        relay(client, server, sent, received, most, passed)
 
 
 def _listener(channel: socket.socket) -> socket.socket | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from . import addresses, head
 from .addresses import RefusedError, Target
 
-__all__ = ["headers", "reach", "tunnel", "unreachable"]
+__all__ = ["credential", "headers", "reach", "tunnel", "unreachable"]
 
 _Proxy = Mapping[str, "Any"]
 if False:
@@ -43,6 +43,11 @@ def reach(proxy: _Proxy) -> socket.socket:
         return addresses.connect(dict.fromkeys(str(answer[4][0]) for answer in found), proxy["port"])
     except RefusedError as problem:
         raise RefusedError(f"the operator's proxy: {problem}") from problem
+
+
+def credential(target: Target) -> str:
+    """Return the credential that goes with a plain request to a target, or an empty text."""
+    return str(target.proxies.get("plain", {}).get("authorization", ""))
 
 
 def headers(proxy: _Proxy) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import installer
 import pytest
 
+from isolated_hooks.frontends.build import unpacking
 from isolated_hooks.frontends.build.installation import scheme_of
 from isolated_hooks.frontends.build.unpacking import main
 
@@ -45,6 +47,11 @@ def wheel(directory: Path, name: str, files: dict[str, str], version: str = "1.0
         archive.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))
 
 
+def bytecode(directory: Path) -> list[str]:
+    """Return the names of the modules whose bytecode is there."""
+    return sorted(path.name.partition(".")[0] for path in (directory / "__pycache__").glob("*"))
+
+
 def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         "one/__init__.py": "",
@@ -64,6 +71,82 @@ def test_a_wheel(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (site(environment) / "one-1.0.dist-info" / "INSTALLER").read_text() == "isolated-hooks\n"
 
 
+def test_modules_are_compiled_as_an_import_would(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most are: without bytecode an import compiles them, and the hook can write none."""
+    files = {
+        "one/__init__.py": "VALUE = '\\w'",  # a warning must not fail it
+        "one/broken.py": "def (",
+        "one/deep.py": "(" * 100_000,
+        "one/data.txt": "",
+        "one-1.0.data/scripts/tool.py": "#!python\n",
+    }
+    wheel(tmp_path, "one", files)
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    package = site(environment) / "one"
+    assert bytecode(package) == ["__init__"]
+    assert not (environment / "bin" / "__pycache__").exists()
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import one; print(one.__cached__, one.VALUE)"
+    done = subprocess.run([sys.executable, "-vBc", code, site(environment)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{package}/__pycache__/__init__.{sys.implementation.cache_tag}.pyc \\w\n"
+    assert "code object from" in done.stderr
+    assert f"matches {package}/__init__.py" in done.stderr
+
+
+def test_a_file_that_holds_up_the_compiler_holds_up_nobody_else(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process has so much time, and what other processes compile is there. Nothing of it is left half-written."""
+    monkeypatch.setattr(unpacking, "_SECONDS", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    slow = "class C:\n" + "".join(f" def f{n}(self):\n  return {n}\n" for n in range(150_000))
+    wheel(tmp_path, "one", {"one/a.py": slow, "one/b.py": "", "one/c.py": ""})
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking, "_MOST_SOURCE", 1 << 30)
+        assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert (site(environment) / "one" / "c.py").exists()
+    assert bytecode(site(environment) / "one") == ["b"]
+
+
+def test_a_list_of_files_that_is_malformed_fails_nothing(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "tree" / site(environment).relative_to(environment)
+    for name, record in (("bad", 'a.py,,,,\n"\0'), ("good", "good.py,,\n")):
+        (inside / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (inside / f"{name}-1.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+        (inside / f"{name}-1.0.dist-info" / "RECORD").write_text(record)
+        (inside / f"{name}.py").write_text("")
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert bytecode(site(environment)) == ["good"]
+
+
+def test_large_distributions_are_not_compiled(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "_MOST_SOURCE", 1000)
+    for name, size in (("a", 600), ("b", 300), ("c", 500)):
+        wheel(tmp_path, name, {f"{name}.py": "#" * size})
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert bytecode(site(environment)) == ["b", "c"]
+
+
+def test_without_further_processes_nothing_is_compiled(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    wheel(tmp_path, "one", {"one.py": ""})
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert (site(environment) / "one.py").exists()
+    assert bytecode(site(environment)) == []
+
+
 def test_two_wheels_with_one_file_in_common(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         wheel(tmp_path, name, {"shared/__init__.py": name})
@@ -79,7 +162,8 @@ def test_another_version_takes_the_place(environment: Path, tmp_path: Path, monk
     # It is unpacked before, and the old version of the other is not to take its file away.
     wheel(tmp_path / "second", "A", {"one/moved.py": "of a"})
     assert unpack(environment, monkeypatch, tmp_path / "second") == 0
-    assert sorted(os.listdir(site(environment) / "one")) == ["kept.py", "moved.py", "new.py"]
+    assert sorted(os.listdir(site(environment) / "one")) == ["__pycache__", "kept.py", "moved.py", "new.py"]
+    assert bytecode(site(environment) / "one") == ["kept", "new"]
     assert (site(environment) / "one" / "moved.py").read_text() == "of a"
     infos = {name for name in os.listdir(site(environment)) if name.endswith("info")}
     assert infos == {"A-1.0.dist-info", "One_two-2.0.dist-info", "other-1.0.dist-info"}

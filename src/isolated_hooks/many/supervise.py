@@ -76,6 +76,14 @@ class _Supervised:
         os.set_blocking(self._fd, False)
         self._poll.register(self._fd, select.POLLIN)
         self._poll.register(self._watch.fd, select.POLLIN)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a filter may refuse it; then we look from time to time
+                ended = os.pidfd_open(self._process.pid)
+                stack.callback(os.close, ended)
+                self._poll.register(ended, select.POLLIN)
+            return self._run()
+
+    def _run(self) -> Ended:
         while self._process.poll() is None:
             try:
                 self._wait()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UntrustedResultError,
         WritablePathWarning,
     )
+    from .many import BuildRequest, BuildResult, BuiltFile, Outcome, build_many
     from .policy import Limits, Policy, load_policy
     from .protections import Protection, ProtectionState, ProtectionStatus
     from .report import HookReport
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "BuiltFile",
     "HookKilledError",
     "HookProcessError",
     "HookReport",
@@ -44,6 +48,7 @@ __all__ = [
     "IsolatedRunner",
     "IsolationDegradedWarning",
     "Limits",
+    "Outcome",
     "Policy",
     "PolicyError",
     "Protection",
@@ -55,6 +60,7 @@ __all__ = [
     "SwapError",
     "UntrustedResultError",
     "WritablePathWarning",
+    "build_many",
     "load_policy",
     "swap",
 ]
@@ -64,6 +70,7 @@ _MODULES = {
     "caller": "IsolatedHookCaller IsolatedHooksMixin",
     "errors": "HookKilledError HookProcessError HookTimeoutError IsolatedHooksError IsolationDegradedWarning "
     "PolicyError SandboxSetupError SandboxUnavailableError SwapError UntrustedResultError WritablePathWarning",
+    "many": "BuildRequest BuildResult BuiltFile Outcome build_many",
     "policy": "Limits Policy load_policy",
     "protections": "Protection ProtectionState ProtectionStatus",
     "report": "HookReport",

@@ -148,14 +148,15 @@ def write_sdist(directory: Path, name: str, files: Mapping[str, str], version: s
 
 
 def backend_sdist(
-    directory: Path, name: str, *, extra: str = "", requires: Sequence[str] = (), version: str = "1.0"
+    directory: Path, name: str, *, extra: str = "", requires: Sequence[str] = (), version: str = "1.0", after: str = ""
 ) -> Path:
     """Write an sdist with a backend of its own.
 
     :param extra: code that the backend runs when it is imported
     :param requires: its build requirements
+    :param after: code for the end of the backend, where it can wrap the hook
     """
     distribution = name.replace("-", "_")
-    backend = _BACKEND.format(name=name, distribution=distribution, version=version, extra=extra)
+    backend = _BACKEND.format(name=name, distribution=distribution, version=version, extra=extra) + after
     pyproject = f'[build-system]\nrequires = {[*requires]!r}\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     return write_sdist(directory, name, {"pyproject.toml": pyproject, "backend.py": backend}, version)

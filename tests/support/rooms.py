@@ -22,6 +22,7 @@ FLOORS = {
     "facade": 90,
     "cli": 70,
     "frontends": 59,
+    "many": 84,
     "selftest": 90,
     "launchers": 76,
     "observe": 92,

@@ -29,6 +29,7 @@ TRACEBACKS = "ISOLATED_HOOKS_TRACEBACK"
 _COMMANDS = {
     "build": "do the same as 'python -m build', with every hook in a sandbox",
     "learn": "build in a discarded copy, observed, and print the smallest policy under which a project builds",
+    "wheelhouse": "build a wheel of each of many packages, each in sandboxes of its own",
     "fromager": "run fromager, with every hook in a sandbox",
     "pip": "run pip, with every hook in a sandbox, including the hooks of build requirements",
     "run": "run any command under the same policy, for instance a shell",

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 from .. import __version__
@@ -16,8 +15,8 @@ from ..files.replaced import ReplacedFile
 from ..policy import Policy
 from ..report import HookReport
 from ..run.command import check_host
-from ..text import visible
 from . import messages
+from .missing import without_build
 from .options import add_output_options, add_policy_options, policy_of, spelled_out, typed_paths
 
 __all__ = ["build", "main"]
@@ -27,10 +26,7 @@ try:
     from ..frontends.build.provenance import Provenance
     from ..frontends.build.reporting import document
 except ImportError as problem:
-    raise PolicyError(
-        f"cannot import build into {visible(sys.executable)}: {visible(str(problem))}. Remedy: install build 1.3 or "
-        "newer in the same environment as isolated-hooks"
-    ) from problem
+    raise without_build(problem) from problem
 
 _PROG = "isolated-hooks build"
 _Start = Callable[..., tuple[int, list[HookReport]]]

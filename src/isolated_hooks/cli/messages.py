@@ -15,7 +15,7 @@ from ..protections import ProtectionState
 from ..report import HookReport
 from ..text import visible
 
-__all__ = ["denials", "error", "explanation", "note", "summary"]
+__all__ = ["denials", "error", "explanation", "note", "quoted", "summary"]
 
 _MOST_REFUSED = 10
 _MOST_DENIED = 40
@@ -49,6 +49,11 @@ def error(message: str) -> None:
 def note(message: str) -> None:
     """Print a line of progress, escaped."""
     _print(f"{_styled('*', 'bold')} {visible(message, keep=chr(10))}")
+
+
+def quoted(line: str) -> None:
+    """Print a line of the output of a build, escaped, as a quotation."""
+    _print(f"  {_styled('|', 'dim')} {visible(line)}")
 
 
 def explanation(problem: IsolatedHooksError) -> None:

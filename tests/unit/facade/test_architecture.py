@@ -41,6 +41,7 @@ LAYERS = (
     "caller",
     "swapping",
     "frontends selftest",
+    "many",
     "cli",
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

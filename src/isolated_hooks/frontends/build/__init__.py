@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .environment import SandboxedEnv
-from .frontend import environments, own_error, parser, run, swapped
+from .frontend import check_takes_sdists, environments, own_error, parser, run, swapped
 
-__all__ = ["SandboxedEnv", "environments", "own_error", "parser", "run", "swapped"]
+__all__ = ["SandboxedEnv", "check_takes_sdists", "environments", "own_error", "parser", "run", "swapped"]

@@ -35,7 +35,7 @@ from ..tether import tied
 from .installation import RequirementsError
 from .unpacking import INTERPRETER, TREE
 
-__all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv"]
+__all__ = ["FetchError", "Request", "fetch_with_pip", "fetch_with_uv", "pip_environ"]
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def fetch_with_pip(request: Request) -> None:
             # On the command line, because in a requirements file pip expands ${NAME} to the values of environment
             # variables, credentials for instance.
             with _outside() as copies:
-                environ = _pip_environ(program, state, copies)
-                environ[pip_program.STATE] = _started_here(environ[pip_program.STATE], directory)
+                environ = pip_environ(state, copies, directory)
+                environ = {**install_settings(program, environ), **environ}
                 environ["TMPDIR"] = _temporary(directory)
                 if request.observes:
                     # A wheel in pip's cache would take the place of hooks that somebody wants to see. And one that was
@@ -161,12 +161,18 @@ def _started_here(state: str, directory: str) -> str:
     """Return the state for a pip that ends with this process, and works outside of trees that hooks have written to."""
     # git obeys the configuration that it finds in the current directory.
     cwd = {"cwd": directory} if recorded_trees().steer(os.getcwd()) else {}
-    return json.dumps({**json.loads(state), "parent": os.getpid(), **cwd})
+    return json.dumps({**json.loads(state.removeprefix(pip_program.OPTION)), "parent": os.getpid(), **cwd})
 
 
-def _pip_environ(program: Sequence[str], state: str, copies: Copies) -> dict[str, str]:
+def pip_environ(state: str, copies: Copies, directory: str) -> dict[str, str]:
+    """Return the environment for a pip that ends with the thread that starts it.
+
+    :param state: the last argument of :func:`..pip.pip_command`, which moves to a variable
+    :param copies: the copies of files in trees that hooks write to
+    :param directory: outside of these trees
+    """
     # In a variable, because build prints the command if it fails.
-    environ = {**outside_environ(os.environ, copies), pip_program.STATE: state.removeprefix(pip_program.OPTION)}
+    environ = {**outside_environ(os.environ, copies), pip_program.STATE: _started_here(state, directory)}
     # As build does: pip uses the keyring program only if this variable tells it to.
     if "PIP_KEYRING_PROVIDER" not in environ and shutil.which("keyring", path=environ.get("PATH")):
         environ["PIP_KEYRING_PROVIDER"] = "subprocess"
@@ -174,7 +180,7 @@ def _pip_environ(program: Sequence[str], state: str, copies: Copies) -> dict[str
     # a sandbox.
     environ.pop("PIP_PYTHON", None)
     environ["PIP_REQUIRE_VIRTUALENV"] = "0"
-    return {**install_settings(program, environ), **environ}
+    return environ
 
 
 def _uv() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +14,7 @@ import build._builder
 import build.env
 import build.util
 
-from ...errors import IsolatedHooksError
+from ...errors import IsolatedHooksError, PolicyError
 from ...files.steered import Trees
 from ...files.trees import remove_path
 from ...launchers.warm import expect
@@ -34,7 +34,7 @@ from .inputs import Inputs, extracting, trees_of
 from .reading import PyprojectReader
 from .recording import Recorded
 
-__all__ = ["environments", "own_error", "parser", "run", "swapped"]
+__all__ = ["check_takes_sdists", "environments", "own_error", "parser", "run", "swapped"]
 
 # What runs outside the sandbox after the first hook.
 _PACKAGES = ("build", "installer", "packaging", "pyproject_hooks")
@@ -45,6 +45,18 @@ def parser(prog: str) -> argparse.ArgumentParser:
     build_parser: argparse.ArgumentParser = build.__main__.main_parser()
     build_parser.prog = prog
     return build_parser
+
+
+def check_takes_sdists() -> None:
+    """Check that this version of build builds sdists, and not only source trees.
+
+    :raises PolicyError: it does not
+    """
+    if not hasattr(build.__main__, "_extract_sdist"):
+        raise PolicyError(
+            f"build {build.__version__} builds no sdists (expected 1.6 or newer). Remedy: install a newer build in the "
+            "same environment as isolated-hooks, or unpack the sdist and name the directory"
+        )
 
 
 @contextmanager
@@ -163,6 +175,7 @@ def run(
     detailed: list[HookReport] | None = None,
     observes: bool = False,
     recorded: Callable[[list[HookReport]], Recorded] | None = None,
+    trees: Collection[str] = (),
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
@@ -173,6 +186,7 @@ def run(
     :param detailed: the list that gets the reports, which then have details, also if the build fails
     :param observes: as for :func:`swapped`
     :param recorded: takes the list of reports, and returns what gets what each environment installs
+    :param trees: further directories to which hooks of other processes may write at the same time
     :raises IsolatedHooksError: an error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
@@ -190,12 +204,12 @@ def run(
         watching(build.BuildException),
     ):
         try:
-            trees = Trees(trees_of(options, policy))
-            check_packages(trees, _PACKAGES)
-            guard.add(*trees.written)
+            steered = Trees([*trees_of(options, policy), *trees])
+            check_packages(steered, _PACKAGES)
+            guard.add(*steered.written)
             if ready is not None:
                 ready()
-            with Inputs(trees, guard.copies) as inputs, _holding(inputs):
+            with Inputs(steered, guard.copies) as inputs, _holding(inputs):
                 build.__main__.main(arguments, prog)
         except SystemExit as end:
             problem = own_error(end)

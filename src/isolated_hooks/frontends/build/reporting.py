@@ -19,7 +19,7 @@ from ...report import HookReport
 from ...results.exported import exported_in
 from ...text import visible
 
-__all__ = ["ARTEFACTS", "SCHEMA", "document", "output_directory"]
+__all__ = ["ARTEFACTS", "SCHEMA", "document", "hook_document", "output_directory"]
 
 #: The version of what is under our key: a change that breaks readers changes the first number.
 SCHEMA = "1.2"
@@ -49,7 +49,7 @@ def document(
             "error": _text(error),
             "source": policy.source,
             "network": policy.network if isinstance(policy.network, bool) else list(policy.network),
-            "hooks": [_hook(report) for report in reports],
+            "hooks": [hook_document(report) for report in reports],
         },
     }
 
@@ -86,7 +86,8 @@ def _artefacts(reports: Sequence[HookReport], directory: str) -> list[dict[str, 
     ]
 
 
-def _hook(report: HookReport) -> dict[str, Any]:
+def hook_document(report: HookReport) -> dict[str, Any]:
+    """Return what the report says of one hook, as JSON values."""
     details = report.details
     return {
         "hook": _text(report.hook),

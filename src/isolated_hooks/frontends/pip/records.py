@@ -18,7 +18,7 @@ from ...errors import IsolatedHooksError
 from ...frozen import dataclass
 from ...report import HookReport
 
-__all__ = ["Problem", "Record", "Records", "add_record"]
+__all__ = ["Problem", "Record", "Records", "add_record", "public_name"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def add_record(
     """Add the record of one pip to the file at ``path``."""
     record = {
         "reports": [report.to_dict() for report in reports],
-        "problems": [(str(problem), _public(type(problem))) for problem in problems],
+        "problems": [(str(problem), public_name(type(problem))) for problem in problems],
         "quiet": quiet,
     }
     # A single write in append mode, so the records of two processes do not mix.
@@ -97,5 +97,6 @@ def add_record(
         file.write(json.dumps(record).encode() + b"\n")
 
 
-def _public(kind: type[IsolatedHooksError]) -> str:
+def public_name(kind: type[IsolatedHooksError]) -> str:
+    """Return the name of the public class that an error of this package has."""
     return next(base.__name__ for base in kind.__mro__ if base.__name__ in errors.__all__)

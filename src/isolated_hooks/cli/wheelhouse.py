@@ -1,0 +1,203 @@
+"""``isolated-hooks wheelhouse``: a wheel of each of many packages, each built in sandboxes of its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from .. import __version__
+from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError
+from ..files.replaced import ReplacedFile
+from ..many.batch import Batch
+from ..many.cores import cores_here, share
+from ..many.outcomes import BuildResult, Outcome
+from ..many.pinned import read_pins
+from ..many.requests import BuildRequest, Task, check_tasks, checked, pinned
+from ..many.resuming import inputs_of, read_records, write_record
+from ..policy import Policy
+from ..results.projects import declared_name
+from ..run.command import check_host
+from ..text import visible
+from . import messages
+from .missing import without_build
+from .options import add_policy_options, policies_of, spelled_out
+
+try:
+    from ..many import fetching, reporting
+except ImportError as problem:
+    raise without_build(problem) from problem
+
+#: A thread imports it late, where only requirements are pinned. So it is imported here, before any hook runs.
+_FETCHING = fetching
+_PROG = "isolated-hooks wheelhouse"
+_MOST_JOBS = 1024
+_DESCRIPTION = """\
+Build a wheel of each package, each in a process and in sandboxes of its own. Exit codes: 0, all wheels are there; 1,
+some are not; 2, wrong usage, and nothing was built; 3, the sandbox is unavailable; 130, interrupted."""
+
+
+_HELP = {
+    "--requirement": "build the sdists of the packages that FILE pins with lines NAME==VERSION, which pip fetches; may "
+    "be repeated",
+    "--wheel-dir": "the directory for the wheels, outside of every source tree",
+    "--jobs": "build at most N packages at a time (default: the number of processor cores, which they share)",
+    "--resume": "do not build a wheel again that an earlier run has built from the same sdist, under the same policy "
+    "and with the same Python",
+    "--report": "write a report in JSON: each package, its result and its hooks",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(spelled_out(parser, arguments))
+    if options.package is not None:
+        raise PolicyError("--package: each package has its own table in --config; omit it")
+    if not options.sdist and not options.requirement:
+        raise PolicyError("expected an SDIST or -r FILE, got neither. Remedy: name at least one package")
+    tasks = _tasks(options, policies_of(options))
+    with contextlib.ExitStack() as stack:
+        file = None
+        if options.report is not None:
+            trees = [tree for task in tasks for tree in task.written]
+            file = stack.enter_context(ReplacedFile(options.report, "--report", trees))
+        _check_hosts(dict.fromkeys(task.policy for task in tasks))
+        run = _Run(tasks, options)
+        results = run.results()
+        if file is not None:
+            values = reporting.document(tasks, results, version=__version__)
+            file.write(json.dumps(values, indent=2).encode("ascii") + b"\n")
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return _code(results)
+
+
+def _tasks(options: argparse.Namespace, policies: Callable[[str | None], Policy]) -> list[Task]:
+    """Return a checked task for each package.
+
+    :raises PolicyError: there is one that cannot be built
+    """
+    pins = [(path, pin) for path in options.requirement for pin in read_pins(path)]
+    cores = share(cores_here(), min(options.jobs, len(pins) + len(options.sdist)))
+    tasks = [pinned(pin, options.wheel_dir, policies(pin.project[0]), cores) for _, pin in pins]
+    labels = [f"{visible(path, limit=300)}: {pin.text}" for path, pin in pins]
+    for path in options.sdist:
+        task = checked("SDIST", BuildRequest(path, options.wheel_dir, cores=cores), policies(None))
+        name = task.project[0] if task.project else declared_name(task.source)
+        tasks.append(dataclasses.replace(task, policy=policies(name)))
+        labels.append(f"SDIST {visible(path, limit=300)}")
+    check_tasks(tasks, labels)
+    return tasks
+
+
+def _check_hosts(policies: Iterable[Policy]) -> None:
+    """Check that this host gives the sandbox of at least one package. What it refuses to one is that one's result.
+
+    :raises IsolatedHooksError: it gives none
+    """
+    problem: IsolatedHooksError | None = None
+    for policy in policies:
+        try:
+            check_host(policy)
+            return
+        except (SandboxUnavailableError, SandboxSetupError) as error:
+            problem = problem or error
+    if problem is not None:
+        raise problem
+
+
+class _Run:
+    """Builds the packages, and says what happens."""
+
+    def __init__(self, tasks: Sequence[Task], options: argparse.Namespace) -> None:
+        self._tasks = tasks
+        self._options = options
+        self._ended = 0
+        self.interrupted = False
+
+    def results(self) -> Sequence[BuildResult]:
+        """Build, and print the summary, also after an interrupt."""
+        directory = os.path.realpath(self._options.wheel_dir)
+        with ThreadPoolExecutor(self._options.jobs) as executor:
+            batch = Batch(
+                self._tasks,
+                executor,
+                keep_going=self._options.keep_going,
+                standing=read_records(directory) if self._options.resume else None,
+                begun=lambda task: messages.note(f"Building {task.label}"),
+                ended=self._tell,
+            )
+            results = batch.run()
+        self.interrupted = batch.interrupted
+        messages.summary([report for result in results for report in result.hooks])
+        for line in reporting.table(self._tasks, results):
+            print(line)
+        print(reporting.totals(results))
+        return results
+
+    def _tell(self, task: Task, result: BuildResult) -> None:
+        self._ended += 1
+        count = f"({self._ended} of {len(self._tasks)})"
+        if result.outcome is Outcome.STANDS:
+            messages.note(f"{task.label} stands {count}")
+        elif result.ok:
+            messages.note(f"Built {task.label} in {result.seconds:.1f} s {count}")
+            self._record(task, result)
+        elif result.outcome is Outcome.STOPPED:
+            messages.note(f"{task.label}: {result.error} {count}")
+        else:
+            messages.error(f"{task.label}: {result.outcome.value}: {result.error} {count}")
+            for line in reporting.log_end(result):
+                messages.quoted(line)
+
+    def _record(self, task: Task, result: BuildResult) -> None:
+        if result.wheel is None or not result.source_sha256:
+            return
+        inputs = inputs_of(result.source_sha256, task.policy, task.request.config_settings)
+        try:
+            write_record(result.wheel, inputs)
+        except (OSError, IsolatedHooksError) as problem:
+            messages.note(f"{task.label}: no record for --resume was written: {problem}")
+
+
+def _code(results: Sequence[BuildResult]) -> int:
+    if all(result.ok for result in results):
+        return 0
+    return 3 if all(result.outcome is Outcome.UNAVAILABLE for result in results) else 1
+
+
+def _jobs(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MOST_JOBS}, got {text!r}")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_PROG, description=_DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("sdist", metavar="SDIST", nargs="*", help="an sdist NAME-VERSION.tar.gz, or a source tree")
+    for flags, settings in (
+        (("-r", "--requirement"), {"metavar": "FILE", "action": "append", "default": []}),
+        (("-w", "--wheel-dir"), {"metavar": "DIR", "required": True}),
+        (("-j", "--jobs"), {"metavar": "N", "type": _jobs, "default": cores_here()}),
+        (("--resume",), {"action": "store_true"}),
+        (("--report",), {"metavar": "FILE"}),
+    ):
+        parser.add_argument(*flags, help=_HELP[flags[-1]], **settings)
+    goes_on = parser.add_mutually_exclusive_group()
+    goes_on.add_argument(
+        "--keep-going",
+        action="store_true",
+        default=True,
+        help="begin further builds after one has failed, which is the default",
+    )
+    goes_on.add_argument(
+        "--fail-fast", dest="keep_going", action="store_false", help="begin no further build after one has failed"
+    )
+    add_policy_options(parser)
+    return parser

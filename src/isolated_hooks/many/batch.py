@@ -1,0 +1,226 @@
+"""Builds many packages with any executor, and puts their artefacts into place in its own thread."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+import queue
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+from ..errors import PolicyError, UntrustedResultError
+from ..policy import Policy
+from ..run.workspace import PrivateDirectory
+from ..text import visible
+from .cores import cores_here, share
+from .interrupts import interrupts
+from .outcomes import BuildResult, BuiltFile, Outcome
+from .output import Output, TakenError
+from .package import Order, build_package
+from .permit import Permit
+from .requests import BuildRequest, Task, check_requests
+from .resuming import Inputs
+
+__all__ = ["Batch", "build_many"]
+
+_PERIOD = 0.2
+
+
+def build_many(
+    requests: Iterable[BuildRequest],
+    *,
+    executor: Executor | None = None,
+    policy: Policy | None = None,
+    keep_going: bool = True,
+) -> tuple[BuildResult, ...]:
+    """Build many packages, each in a process of its own, with its hooks in sandboxes of their own.
+
+    The failure of a package is its result, and so is a limit or a refusal. An interrupt ends the builds that run, and
+    then passes through.
+
+    :param requests: the packages
+    :param executor: runs the builds, on this machine; it stays open. Defaults to one thread for each processor core,
+        which share the cores for requests that name no number of their own.
+    :param policy: what hooks may do, for each request without a policy of its own. Defaults to ``Policy()``.
+    :param keep_going: whether to begin further builds after one has failed; those that run go on in any case
+    :return: a result for each request, in the order of the requests
+    :raises PolicyError: a request cannot be carried out, so nothing was run
+    """
+    tasks = check_requests(requests, policy)
+    if executor is not None and not isinstance(executor, Executor):
+        raise PolicyError(f"executor: expected a concurrent.futures.Executor, got {type(executor).__name__}")
+    if not tasks:
+        return ()
+    with contextlib.ExitStack() as stack:
+        if executor is None:
+            workers = min(cores_here(), len(tasks))
+            executor = stack.enter_context(ThreadPoolExecutor(workers))
+            tasks = [_sharing(task, share(cores_here(), workers)) for task in tasks]
+        batch = Batch(tasks, executor, keep_going=keep_going)
+        results = batch.run()
+    if batch.interrupted:
+        raise KeyboardInterrupt
+    return results
+
+
+def _sharing(task: Task, cores: int) -> Task:
+    if task.request.cores is not None:
+        return task
+    return dataclasses.replace(task, request=dataclasses.replace(task.request, cores=cores))
+
+
+class Batch:
+    """The builds of some tasks.
+
+    :param executor: runs them
+    :param keep_going: as for :func:`build_many`
+    :param standing: the wheels that earlier runs have left in the output directories, by their inputs
+    :param begun: gets each task when its build seems to have begun
+    :param ended: gets each task and its result
+    :ivar interrupted: whether an interrupt has ended the batch
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        executor: Executor,
+        *,
+        keep_going: bool = True,
+        standing: Mapping[Inputs, BuiltFile] | None = None,
+        begun: Callable[[Task], object] = lambda _: None,
+        ended: Callable[[Task, BuildResult], object] = lambda _, __: None,
+    ) -> None:
+        self._tasks = tasks
+        self._executor = executor
+        self._keep_going = keep_going
+        self._standing = standing or {}
+        self._begun, self._ended = begun, ended
+        self._outputs: Mapping[str, Output] = {}
+        self._results: dict[int, BuildResult] = {}
+        self._pending: dict[Future[BuildResult], int] = {}
+        self._waiting: collections.deque[Future[BuildResult]] = collections.deque()
+        # concurrent.futures.wait() would look at each of them each time.
+        self._done: queue.SimpleQueue[Future[BuildResult]] = queue.SimpleQueue()
+        self.interrupted = False
+
+    def run(self) -> tuple[BuildResult, ...]:
+        """Build all, and return their results in the order of the tasks.
+
+        :raises PolicyError: an output directory cannot be used
+        :raises SandboxSetupError: there is no place for temporary files
+        """
+        trees = [*dict.fromkeys(tree for task in self._tasks for tree in task.written)]
+        with (
+            PrivateDirectory(trees, prefix="many-") as private,
+            Permit(private.path) as permit,
+            contextlib.ExitStack() as stack,
+        ):
+            outputs = dict.fromkeys(task.output for task in self._tasks)
+            self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
+            with interrupts(lambda: self._press(permit)):
+                self._submit(private.path, permit, trees)
+                self._take_all(permit)
+        return tuple(self._results[number] for number in range(len(self._tasks)))
+
+    def _press(self, permit: Permit) -> None:
+        self.interrupted = True
+        permit.press()
+
+    def _take_all(self, permit: Permit) -> None:
+        """Take all results. An exception is an interrupt, too, where another handler than ours raises it."""
+        while self._pending:
+            try:
+                while self._pending:
+                    self._take(permit)
+            except KeyboardInterrupt:
+                self._press(permit)
+
+    def _submit(self, private: str, permit: Permit, trees: Sequence[str]) -> None:
+        for number, task in enumerate(self._tasks):
+            own = os.path.join(private, str(number))
+            os.mkdir(own, 0o700)
+            staging = os.path.join(self._outputs[task.output].staging, str(number))
+            try:
+                order = Order(task, permit.path, own, staging, trees, self._standing)
+                future = self._executor.submit(build_package, order)
+            except RuntimeError as problem:  # it is shut down, or broken
+                self._end(number, self._without(task, Outcome.FAILED, f"the executor takes no build: {problem}"))
+                continue
+            self._pending[future] = number
+            self._waiting.append(future)
+            future.add_done_callback(self._done.put)
+
+    def _take(self, permit: Permit) -> None:
+        """Wait for a while, and take the result of the next build that has ended."""
+        if self.interrupted:
+            self._begin_none(permit, "it was interrupted before it began")
+        self._tell_begun()
+        try:
+            future = self._done.get(timeout=_PERIOD)
+        except queue.Empty:
+            for future in self._pending:
+                if future.done():  # an exception may have come between its arrival and its result
+                    self._done.put(future)
+            return
+        self._tell_begun()
+        number = self._pending.get(future)
+        if number is None:
+            return  # it was cancelled
+        result = self._published(self._tasks[number], self._result_of(future, self._tasks[number]))
+        del self._pending[future]
+        self._end(number, result)
+        if not (result.ok or self._keep_going):
+            self._begin_none(permit, "another package has failed before it began")
+
+    def _tell_begun(self) -> None:
+        """Tell of those that have begun since the last time. Executors begin them in the order of submission."""
+        while self._waiting and (self._waiting[0].running() or self._waiting[0].done()):
+            future = self._waiting.popleft()
+            if future in self._pending:
+                self._begun(self._tasks[self._pending[future]])
+
+    def _end(self, number: int, result: BuildResult) -> None:
+        self._results[number] = result
+        self._ended(self._tasks[number], result)
+
+    def _begin_none(self, permit: Permit, why: str) -> None:
+        permit.let_none_begin()
+        for future, number in [*self._pending.items()]:
+            if future.cancel():
+                del self._pending[future]
+                self._end(number, self._without(self._tasks[number], Outcome.STOPPED, why))
+
+    def _result_of(self, future: Future[BuildResult], task: Task) -> BuildResult:
+        problem = future.exception()
+        if problem is None:
+            return future.result()
+        text = f"the executor has lost the build: {type(problem).__name__}: {problem}"
+        return self._without(task, Outcome.FAILED, text)
+
+    def _without(self, task: Task, outcome: Outcome, error: str) -> BuildResult:
+        return BuildResult(task.request, outcome, error=visible(error, limit=500))
+
+    def _published(self, task: Task, result: BuildResult) -> BuildResult:
+        """Put the artefacts of a package into place."""
+        if not result.ok:
+            return result
+        output = self._outputs[task.output]
+        failed = dataclasses.replace(result, outcome=Outcome.FAILED, wheel=None, sdist=None)
+        try:
+            if result.outcome is Outcome.STANDS and result.wheel is not None:
+                output.keep(result.wheel)
+                return result
+            wheel, sdist = output.publish(result.wheel, result.sdist)
+            return dataclasses.replace(result, wheel=wheel, sdist=sdist)
+        except TakenError as problem:
+            error = f"another package of this run has made {visible(str(problem), limit=300)!r}, which stays"
+            return dataclasses.replace(failed, error=error)
+        except UntrustedResultError as problem:
+            error = visible(str(problem), limit=500)
+            return dataclasses.replace(failed, outcome=Outcome.REFUSED, error=error, kind=type(problem).__name__)
+        except OSError as problem:
+            return dataclasses.replace(
+                failed, error=f"{visible(task.output, limit=300)!r} takes no artefact: {problem.strerror}"
+            )

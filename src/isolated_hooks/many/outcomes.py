@@ -1,0 +1,75 @@
+"""The result of the build of one package."""
+
+from __future__ import annotations
+
+import enum
+
+from ..frozen import dataclass
+from ..report import HookReport
+from .requests import BuildRequest
+
+__all__ = ["BuildResult", "BuiltFile", "Outcome"]
+
+
+class Outcome(enum.Enum):
+    """How the build of a package ended."""
+
+    BUILT = "built"
+    #: An earlier run has built it from the same inputs.
+    STANDS = "stands"
+    FAILED = "failed"
+    #: A hook was ended because of a limit of the policy.
+    LIMIT = "limit"
+    #: What a hook left was refused, or the policy does not fit.
+    REFUSED = "refused"
+    #: The sandbox is unavailable on this host or could not be set up.
+    UNAVAILABLE = "no sandbox"
+    #: It did not run, or not to its end, because of an interrupt or the failure of another package.
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class BuiltFile:
+    """An artefact in its place.
+
+    :ivar path: its path
+    :ivar size: its size in bytes
+    :ivar sha256: the hexadecimal digest of its content
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """The result of one request. It can be pickled.
+
+    :ivar request: the request
+    :ivar outcome: how the build ended
+    :ivar wheel: the wheel, if it was asked for and built
+    :ivar sdist: the sdist, if it was asked for and built
+    :ivar error: why it was not built, escaped; otherwise empty
+    :ivar kind: the name of the class of that error, if it is one of this package's, such as ``HookTimeoutError``
+    :ivar seconds: the wall time of the build, in seconds
+    :ivar hooks: one report for each hook, also of those of build requirements
+    :ivar log: the end of the output of the build, filtered as that of ``isolated-hooks build``
+    :ivar source_sha256: the hexadecimal digest of the sdist; empty for a source tree
+    """
+
+    request: BuildRequest
+    outcome: Outcome
+    wheel: BuiltFile | None = None
+    sdist: BuiltFile | None = None
+    error: str = ""
+    kind: str = ""
+    seconds: float = 0.0
+    hooks: tuple[HookReport, ...] = ()
+    log: str = ""
+    source_sha256: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether its artefacts are there."""
+        return self.outcome in (Outcome.BUILT, Outcome.STANDS)

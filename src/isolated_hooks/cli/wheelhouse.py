@@ -131,6 +131,7 @@ class _Run:
                 standing=read_records(directory) if self._options.resume else None,
                 begun=lambda task: messages.note(f"Building {task.label}"),
                 ended=self._tell,
+                summed_up=True,
             )
             results = batch.run()
         self.interrupted = batch.interrupted

@@ -79,6 +79,7 @@ class Batch:
     :param standing: the wheels that earlier runs have left in the output directories, by their inputs
     :param begun: gets each task when its build seems to have begun
     :param ended: gets each task and its result
+    :param summed_up: after an interrupt, ignore further ones, because a command sums up and ends
     :ivar interrupted: whether an interrupt has ended the batch
     """
 
@@ -91,12 +92,14 @@ class Batch:
         standing: Mapping[Inputs, BuiltFile] | None = None,
         begun: Callable[[Task], object] = lambda _: None,
         ended: Callable[[Task, BuildResult], object] = lambda _, __: None,
+        summed_up: bool = False,
     ) -> None:
         self._tasks = tasks
         self._executor = executor
         self._keep_going = keep_going
         self._standing = standing or {}
         self._begun, self._ended = begun, ended
+        self._summed_up = summed_up
         self._outputs: Mapping[str, Output] = {}
         self._results: dict[int, BuildResult] = {}
         self._pending: dict[Future[BuildResult], int] = {}
@@ -119,7 +122,7 @@ class Batch:
         ):
             outputs = dict.fromkeys(task.output for task in self._tasks)
             self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
-            with interrupts(lambda: self._press(permit)):
+            with interrupts(lambda: self._press(permit), deaf=lambda: self.interrupted and self._summed_up):
                 self._submit(private.path, permit, trees)
                 self._take_all(permit)
         return tuple(self._results[number] for number in range(len(self._tasks)))

@@ -11,11 +11,13 @@ __all__ = ["interrupts"]
 
 
 @contextlib.contextmanager
-def interrupts(pressed: Callable[[], object]) -> Iterator[None]:
+def interrupts(pressed: Callable[[], object], *, deaf: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Call a function within the context when SIGINT comes, where it would otherwise raise KeyboardInterrupt.
 
     The exception could leave a lock of :mod:`concurrent.futures` held, or an artefact in its place without its result.
     A program with a handler of its own keeps it, and so does one that calls us in another thread.
+
+    :param deaf: whether to ignore SIGINT from the end of the context on
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,4 +29,4 @@ def interrupts(pressed: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if deaf() else signal.default_int_handler)

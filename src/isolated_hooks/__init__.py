@@ -8,7 +8,7 @@
 from typing import TYPE_CHECKING
 
 from . import startup  # noqa: F401  # isort: skip  # must run before any other import
-from .lazily import as_at_the_start
+from .lazily import as_at_the_start, steered_entry
 
 if TYPE_CHECKING:
     from .caller import IsolatedHookCaller, IsolatedHooksMixin
@@ -87,6 +87,14 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    entry = steered_entry()
+    if entry is not None:
+        from .errors import PolicyError  # it is there since the hook
+
+        raise PolicyError(
+            f"isolated_hooks.{name}: not imported, because sys.path names {entry!r}, where a hook may have put a "
+            "module. Remedy: import the name before the first hook, or remove the entry"
+        )
     with as_at_the_start():
         loaded = importlib.import_module(f".{module}", __name__)
     found = loaded if name in _MODULES else getattr(loaded, name)

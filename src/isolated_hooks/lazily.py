@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-__all__ = ["as_at_the_start"]
+__all__ = ["as_at_the_start", "steered_entry"]
 
 
 def _working_directory() -> str | None:
@@ -43,6 +43,15 @@ def as_at_the_start() -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+def steered_entry() -> str | None:
+    """Return an entry of ``sys.path`` in which a hook of this process may have put a module, or ``None``."""
+    steered = sys.modules.get("isolated_hooks.files.steered")  # otherwise there was no hook
+    if steered is None:
+        return None
+    trees = steered.recorded_trees()
+    return next((entry for entry in sys.path if trees.steer(os.path.abspath(entry))), None)
 
 
 class _Finder:

@@ -86,8 +86,13 @@ CALLS = {
     ),
     "a hook without a sandbox": ("caller(hooks=('build_sdist',)).build_wheel('out')", ""),
     "every public name": (
-        "from isolated_hooks import *\nfor name in __import__('isolated_hooks').__all__: eval(name)",
+        "import isolated_hooks\nmany = isolated_hooks._MODULES['many'].split()\n"
+        "for name in {*isolated_hooks.__all__} - {*many}: getattr(isolated_hooks, name)",
         "",
+    ),
+    "a name of many packages, where a hook may have put a module": (
+        "sys.path.append(sys.argv[1])\nfailing(lambda: __import__('isolated_hooks').build_many)",
+        "FAILED PolicyError",
     ),
     "a policy file": (
         "open('policy.toml', 'w').write('[tool.isolated-hooks]\\nnetwork = [\"10.0.0.5:443\"]\\n')\n"

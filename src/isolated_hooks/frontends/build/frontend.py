@@ -13,6 +13,7 @@ import build.__main__
 import build._builder
 import build.env
 import build.util
+import pyproject_hooks
 
 from ...errors import IsolatedHooksError, PolicyError
 from ...files.steered import Trees
@@ -20,6 +21,7 @@ from ...files.trees import remove_path
 from ...launchers.warm import expect
 from ...policy import Policy
 from ...report import HookReport
+from ...run.runners import warm_runner
 from ...runner import IsolatedRunner
 from ...swapping import swap
 from ..filtering import FilteringRunner, text_filtered
@@ -137,11 +139,16 @@ def _removing_all() -> Iterator[None]:
 
 
 def _guarded(original: Any) -> Any:
-    """Refuse every environment that is not ours. build passes it to a builder before it installs anything in it."""
+    """Refuse every environment that is not ours. build passes it to a builder before it installs anything in it.
+
+    The builder gets a runner that does the same as the default one, and whose launches may be warm.
+    """
 
     def from_isolated_env(cls: Any, env: Any, *args: Any, **options: Any) -> Any:
         if not isinstance(env, SandboxedEnv):
             raise unknown_build()
+        if len(args) < 2:
+            options["runner"] = warm_runner(options.get("runner", pyproject_hooks.default_subprocess_runner))
         return original.__func__(cls, env, *args, **options)
 
     return classmethod(from_isolated_env)

@@ -13,7 +13,7 @@ from ..plan.environ import looks_secret
 from ..protections import ROWS
 from ..text import visible
 
-__all__ = ["WITHHELD", "Spelling"]
+__all__ = ["WITHHELD", "Spelling", "is_exact"]
 
 WITHHELD = "(withheld)"
 _PATH = "(a path)"
@@ -50,7 +50,9 @@ class Spelling:
     def path(self, path: str) -> str:
         """Return a path of the policy as the caller has typed it; one in the home directory begins with ``~``."""
         if path in self._typed:
-            return self.typed(self._typed[path])
+            text = self._typed[path]
+            # No option expands a tilde: a caller who has typed one has named a directory of this name.
+            return self.typed(f"./{text}" if text.startswith("~") else text)
         if len(self._home) > 1 and is_within(path, self._home):
             path = f"~{path[len(self._home) :]}"
         return self.typed(path)
@@ -101,6 +103,14 @@ class Spelling:
         if isinstance(value, float) or (isinstance(value, int) and len(str(abs(value))) > _MAX_DIGITS):
             return visible(str(value), limit=_MAX_TEXT)
         return value
+
+
+def is_exact(path: str) -> bool:
+    """Return whether a spelling stands for one path only.
+
+    Several paths share one spelling if it is withheld or cut, or if it has a backslash: an escape, or the character.
+    """
+    return path != WITHHELD and len(path) <= _MAX_TEXT and "\\" not in path
 
 
 def _common(match: re.Match[str]) -> str:

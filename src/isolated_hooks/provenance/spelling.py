@@ -20,8 +20,12 @@ _PATH = "(a path)"
 _MAX_TEXT = 2000
 _MAX_DEPTH = 16
 _MAX_DIGITS = 18
-# A path that begins after a space or a punctuation mark, up to a space, a quote or a colon.
-_ABSOLUTE = re.compile(r"(?<![\w.~/)-])/[^\s'\"`,;:]+")
+_REST = r"[^\s'\"`,;:]"
+# A path that begins after a space, a punctuation mark or an option such as -I, up to a space, a quote or a colon.
+_OPTION = r"(?<=-[BFIL])"
+_ABSOLUTE = re.compile(rf"(?:(?<![\w.~/)-])|{_OPTION})/{_REST}+")
+# The end of a directory in a path that does not leave it again.
+_STAYS = rf"(?![\w.-]|{_REST}*/\.\.(?![^/\s'\"`,;:]))"
 # Whom a keyring is asked for, in the reason of the network.
 _USER = re.compile(r"=keyring:[^,;]*")
 # Every host has these.
@@ -70,7 +74,7 @@ class Spelling:
 
     def _placed(self, text: str) -> str:
         for place, word in self._places:
-            text = re.sub(rf"(?<![\w.~-]){re.escape(place)}(?![\w.-])", word, text)
+            text = re.sub(rf"(?:(?<![\w.~-])|{_OPTION}){re.escape(place)}{_STAYS}", word, text)
         return text
 
     def subject(self, text: str) -> str:

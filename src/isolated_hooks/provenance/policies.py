@@ -7,7 +7,7 @@ The keys are those of a policy file. No value of a variable and no user name sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import PolicyError
@@ -18,7 +18,7 @@ from ..policy.hostauth import KEYRING
 from ..policy.keys import KEYS
 from ..policy.limits import LIMITS
 from ..text import visible
-from .spelling import Spelling
+from .spelling import Spelling, is_exact
 
 __all__ = ["check_stated", "stated_policy", "weaknesses"]
 
@@ -59,13 +59,12 @@ def check_stated(values: object) -> dict[str, Any]:
         named = f" ({visible(wrong[0], limit=100)!r} is unknown or missing)" if found and wrong else ""
         raise PolicyError(f"the stated policy does not have the keys that this version knows{named}")
     for name in _PATHS:
-        if not isinstance(values[name], list) or not all(isinstance(path, str) for path in values[name]):
-            raise PolicyError(f"the stated policy: {name}: expected a list of paths")
+        _check_texts(name, values[name], "paths")
     plain = {names[name]: value for name, value in values.items() if name not in _PATHS}
     plain["limits"] = _limits(values["limits"])
     # A pair of a credential and its host is the business of the policy that was in force.
     auths = plain.pop("network_auth")
-    _check_texts("network-auth", auths)
+    _check_texts("network-auth", auths, "texts")
     made = stated_policy(Policy(**plain), Spelling())
     for name in {*values} - _PATHS - {"network-auth"}:
         # The constructor adds what a policy always requires, so a list without it is no policy.
@@ -74,9 +73,10 @@ def check_stated(values: object) -> dict[str, Any]:
     return values
 
 
-def _check_texts(name: str, values: object) -> None:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise PolicyError(f"the stated policy: {name}: expected a list of texts")
+def _check_texts(name: str, values: object, kind: str) -> None:
+    # An empty path would be above each absolute one.
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise PolicyError(f"the stated policy: {name}: expected a list of {kind}, none of them empty")
 
 
 def _limits(values: object) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def weaknesses(stated: Values, given: Values) -> Iterator[str]:
 
 
 def _subset(stated: list[str], given: list[str]) -> str:
-    return _expected(", ".join(sorted({*stated} - {*given})))
+    return _expected(sorted({*stated} - {*given}))
 
 
 def _superset(stated: list[str], given: list[str]) -> str:
@@ -120,8 +120,8 @@ def _superset(stated: list[str], given: list[str]) -> str:
     return f"without {missing}" if missing else ""
 
 
-def _expected(extra: str) -> str:
-    return f"it has {extra}" if extra else ""
+def _expected(extra: Sequence[str]) -> str:
+    return f"it has {', '.join(extra)}" if extra else ""
 
 
 def _network(stated: bool | list[str], given: bool | list[str]) -> str:
@@ -134,7 +134,7 @@ def _network(stated: bool | list[str], given: bool | list[str]) -> str:
 
 def _within(stated: list[str], given: list[str]) -> str:
     """A path that is given covers what is beneath it."""
-    return _expected(", ".join(path for path in stated if not any(_is_beneath(path, other) for other in given)))
+    return _expected([path for path in stated if not any(_is_beneath(path, other) for other in given)])
 
 
 def _hidden(stated: list[str], given: list[str]) -> str:
@@ -143,11 +143,13 @@ def _hidden(stated: list[str], given: list[str]) -> str:
 
 
 def _is_beneath(path: str, other: str) -> bool:
+    if not is_exact(path) or not is_exact(other):
+        return False
     return path == other or (".." not in path.split("/") and is_within(path, other))
 
 
 def _kept(stated: list[str], given: list[str]) -> str:
-    return _expected(", ".join(p for p in stated if not any(_covers(other, p) for other in given)))
+    return _expected([p for p in stated if not any(_covers(other, p) for other in given)])
 
 
 def _deleted(stated: list[str], given: list[str]) -> str:

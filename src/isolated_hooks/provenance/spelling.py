@@ -13,15 +13,19 @@ from ..plan.environ import looks_secret
 from ..protections import ROWS
 from ..text import visible
 
-__all__ = ["WITHHELD", "Spelling"]
+__all__ = ["WITHHELD", "Spelling", "is_exact"]
 
 WITHHELD = "(withheld)"
 _PATH = "(a path)"
 _MAX_TEXT = 2000
 _MAX_DEPTH = 16
 _MAX_DIGITS = 18
-# A path that begins after a space or a punctuation mark, up to a space, a quote or a colon.
-_ABSOLUTE = re.compile(r"(?<![\w.~/)-])/[^\s'\"`,;:]+")
+_REST = r"[^\s'\"`,;:]"
+# A path that begins after a space, a punctuation mark or an option such as -I, up to a space, a quote or a colon.
+_OPTION = r"(?<=-[BFIL])"
+_ABSOLUTE = re.compile(rf"(?:(?<![\w.~/)-])|{_OPTION})/{_REST}+")
+# The end of a directory in a path that does not leave it again.
+_STAYS = rf"(?![\w.-]|{_REST}*/\.\.(?![^/\s'\"`,;:]))"
 # Whom a keyring is asked for, in the reason of the network.
 _USER = re.compile(r"=keyring:[^,;]*")
 # Every host has these.
@@ -50,7 +54,9 @@ class Spelling:
     def path(self, path: str) -> str:
         """Return a path of the policy as the caller has typed it; one in the home directory begins with ``~``."""
         if path in self._typed:
-            return self.typed(self._typed[path])
+            text = self._typed[path]
+            # No option expands a tilde: a caller who has typed one has named a directory of this name.
+            return self.typed(f"./{text}" if text.startswith("~") else text)
         if len(self._home) > 1 and is_within(path, self._home):
             path = f"~{path[len(self._home) :]}"
         return self.typed(path)
@@ -68,7 +74,7 @@ class Spelling:
 
     def _placed(self, text: str) -> str:
         for place, word in self._places:
-            text = re.sub(rf"(?<![\w.~-]){re.escape(place)}(?![\w.-])", word, text)
+            text = re.sub(rf"(?:(?<![\w.~-])|{_OPTION}){re.escape(place)}{_STAYS}", word, text)
         return text
 
     def subject(self, text: str) -> str:
@@ -101,6 +107,14 @@ class Spelling:
         if isinstance(value, float) or (isinstance(value, int) and len(str(abs(value))) > _MAX_DIGITS):
             return visible(str(value), limit=_MAX_TEXT)
         return value
+
+
+def is_exact(path: str) -> bool:
+    """Return whether a spelling stands for one path only.
+
+    Several paths share one spelling if it is withheld or cut, or if it has a backslash: an escape, or the character.
+    """
+    return path != WITHHELD and len(path) <= _MAX_TEXT and "\\" not in path
 
 
 def _common(match: re.Match[str]) -> str:

@@ -177,8 +177,9 @@ def _enforcement(predicate: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
             yield f"the stated policy: {sentence}"
     hooks = [*map(_hook, _list(predicate, "hooks"))]
     for number, hook in enumerate(hooks, 1):
+        name = visible(_text(hook, "hook"), limit=100)
         for problem in _protections(hook, wanted.policy):
-            yield f"hook {number}, {visible(_text(hook, 'hook'), limit=100)}: {problem}"
+            yield f"hook {number}, {name}: {problem}"
     if not any(_has_made(hook, wanted.subject) for hook in hooks):
         yield "no hook that succeeded is stated to have made this file"
 
@@ -198,6 +199,9 @@ def _has_made(hook: Mapping[str, Any], subject: Subject) -> bool:
 def _protections(hook: Mapping[str, Any], policy: Policy) -> Iterator[str]:
     """Yield a sentence for each protection that the policy requires and the hook did not have."""
     stated = _object(hook, "protections")
+    unknown = sorted({*stated} - {protection.value for protection in Protection})
+    if unknown:
+        raise _MalformedError(f"the protection {visible(unknown[0], limit=100)!r} is unknown to this version")
     for protection in Protection:
         if protection.value not in stated:
             yield f"nothing is stated about the protection {protection.value}"

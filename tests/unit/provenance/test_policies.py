@@ -137,3 +137,31 @@ def test_what_is_no_policy_is_refused() -> None:
     for values in (*wrong, {**stated(), "limits": {**stated()["limits"], "memory": -1}}):
         with pytest.raises(PolicyError):
             check_stated(values)
+
+
+TOKEN = "/srv/ghp_" + "a" * 36
+LONG = "/srv" + "/directory" * 300
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [(TOKEN, TOKEN.replace("a", "b")), (LONG, LONG[:-1]), ("/srv/a\\x0a", "/srv/a\n")],
+    ids=["withheld", "cut", "escaped"],
+)
+@pytest.mark.parametrize("name", ["expose", "writable", "hide"])
+def test_two_paths_that_share_a_spelling_are_not_taken_for_one(name: str, path: str, other: str) -> None:
+    built, given = stated(**{name: [path]}), stated(**{name: [other]})
+    assert built[name] == given[name]
+    (sentence,) = weaknesses(check_stated(built), given)
+    assert sentence.startswith(f"{name} allows more")
+
+
+@pytest.mark.parametrize("name", ["expose", "writable", "hide", "network-auth"])
+def test_an_empty_text_is_no_part_of_a_policy(name: str) -> None:
+    with pytest.raises(PolicyError, match=f"{name}: .*none of them empty"):
+        check_stated({**stated(), name: [""]})
+
+
+def test_a_typed_tilde_is_not_the_home() -> None:
+    spelling = Spelling("/home/me", typed={"/work/~/tools": "~/tools"})
+    assert spelling.paths(["/work/~/tools", "/home/me/tools"]) == ["./~/tools", "~/tools"]

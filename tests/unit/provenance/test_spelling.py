@@ -80,3 +80,18 @@ def test_a_setting_is_not_deeper_than_a_reader_takes() -> None:
     for _ in range(200):
         value = [value]
     assert WITHHELD in str(HERE.setting("", value))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cc -I/home/me/inc -L/srv/secret", "cc -I~/inc -L(a path)"),
+        ("-I/work/tree/x", "-I(a source tree)/x"),
+        ("/home/me/../somebody/x", "(a path)"),
+        ("/home/me/a/../../somebody", "(a path)"),
+        ("/home/me/..", "(a path).."),
+        ("/home/me/..x", "~/..x"),
+    ],
+)
+def test_no_option_and_no_dots_bring_a_path_of_the_host_along(text: str, expected: str) -> None:
+    assert Spelling("/home/me", {"/work/tree": "(a source tree)"}).text(text) == expected

@@ -110,6 +110,11 @@ CHANGES: dict[str, tuple[Callable[[Any, Any], object], str]] = {
         lambda p, e: e["predicate"]["hooks"][0]["protections"]["ipc"].update(state="fine"),
         "unknown state",
     ),
+    "unknown protection": (
+        lambda p, e: e["predicate"]["hooks"][0]["protections"].update(other=5),
+        "the protection 'other' is unknown",
+    ),
+    "no name of a hook": (lambda p, e: e["predicate"]["hooks"][0].pop("hook"), "hook is no text"),
     "failed": (lambda p, e: e["predicate"]["hooks"][1].update(failed=True), "no hook that succeeded"),
     "of a requirement": (lambda p, e: e["predicate"]["hooks"][1].update(of="requirement"), "no hook that succeeded"),
     "other artefact": (

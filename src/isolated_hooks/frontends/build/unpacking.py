@@ -9,6 +9,7 @@ anew, setuptools in a third of a second.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib.machinery
 import importlib.metadata
@@ -46,10 +47,12 @@ def main(text: str) -> int:
         order: Mapping[str, Any] = json.loads(text)
         sys.path.insert(0, order["library"])
         installed = _replace(order["directory"], order["scheme"])
-        _compile_in_children(_modules(installed, order["scheme"]))
     except Exception as problem:  # a malformed wheel can cause any exception
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
         return 1
+    # Bytecode is only faster: nothing that a wheel holds may fail the installation here.
+    with contextlib.suppress(Exception):
+        _compile_in_children(_modules(installed, order["scheme"]))
     return 0
 
 
@@ -175,9 +178,18 @@ def _modules(names: Collection[str], scheme: Mapping[str, str]) -> list[str]:
 
 
 def _sources(distribution: importlib.metadata.Distribution, scheme: Mapping[str, str]) -> dict[str, int]:
-    """Return the source files of a distribution with their sizes."""
-    located = (os.path.normpath(str(distribution.locate_file(file))) for file in distribution.files or ())
-    return {path: os.path.getsize(path) for path in located if path.endswith(".py") and _is_within(path, scheme)}
+    """Return the source files of a distribution with their sizes, and remove bytecode that it has not brought.
+
+    An earlier distribution may have had a file in the same place: of the same size and in the same second, an
+    interpreter would take its bytecode for that of the new one.
+    """
+    located = {os.path.normpath(str(distribution.locate_file(file))) for file in distribution.files or ()}
+    sources = [path for path in located if path.endswith(".py") and _is_within(path, scheme)]
+    for path in sources:
+        if _bytecode_of(path) not in located:
+            with contextlib.suppress(OSError):  # mostly there is none
+                os.unlink(_bytecode_of(path))
+    return {path: os.path.getsize(path) for path in sources}
 
 
 def _is_within(path: str, scheme: Mapping[str, str]) -> bool:
@@ -211,7 +223,8 @@ def _compile(paths: Sequence[str]) -> NoReturn:
             resource.setrlimit(limit, (lower, lower))
         warnings.simplefilter("ignore")
         for path in paths:
-            _compile_file(path)
+            with contextlib.suppress(Exception):  # a file in the place of __pycache__, or too long a name
+                _compile_file(path)
     finally:
         os._exit(0)
 

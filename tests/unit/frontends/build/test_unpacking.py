@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import installer
@@ -122,6 +123,55 @@ def test_a_list_of_files_that_is_malformed_fails_nothing(
         (inside / f"{name}.py").write_text("")
     assert unpack(environment, monkeypatch, tmp_path) == 0
     assert bytecode(site(environment)) == ["good"]
+
+
+@pytest.mark.parametrize("most", [0, 1 << 20], ids=["uncompiled", "compiled"])
+def test_a_file_of_an_earlier_distribution_leaves_no_bytecode(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Both files have one size and one time, so an interpreter could not tell whose bytecode it is."""
+    wheel(tmp_path / "first", "one", {"shared.py": "VALUE = 1"})
+    wheel(tmp_path / "second", "two", {"shared.py": "VALUE = 2"})
+    assert unpack(environment, monkeypatch, tmp_path / "first") == 0
+    assert bytecode(site(environment)) == ["shared"]
+    time = (site(environment) / "shared.py").stat().st_mtime_ns
+    replace = unpacking._replace
+
+    def replace_at_once(directory: str, scheme: Mapping[str, str]) -> set[str]:
+        names = replace(directory, scheme)
+        os.utime(site(environment) / "shared.py", ns=(time, time))
+        return names
+
+    monkeypatch.setattr(unpacking, "_replace", replace_at_once)
+    monkeypatch.setattr(unpacking, "_MOST_SOURCE", most)
+    assert unpack(environment, monkeypatch, tmp_path / "second") == 0
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import shared; print(shared.VALUE)"
+    done = subprocess.run([sys.executable, "-Bc", code, site(environment)], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+
+
+def test_bytecode_that_cannot_be_written_keeps_no_other_from_its_place(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    wheel(tmp_path, "one", {"a/__pycache__": "", "a/a.py": "", "b.py": "", f"{'c' * 240}.py": "", "d.py": ""})
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert bytecode(site(environment)) == ["b", "d"]
+
+
+def test_a_distribution_that_cannot_be_read_back_is_installed(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(tmp_path, "one", {"one.py": "", "one-1.0.data/purelib/bad-1.0.dist-info/METADATA": ""})
+    install = unpacking._install
+
+    def install_badly(path: str, scheme: Mapping[str, str]) -> None:
+        install(path, scheme)
+        (site(environment) / "bad-1.0.dist-info" / "METADATA").write_bytes(b"Name: bad\nAuthor: \xff\n")
+
+    monkeypatch.setattr(unpacking, "_install", install_badly)
+    assert unpack(environment, monkeypatch, tmp_path) == 0
+    assert (site(environment) / "one.py").exists()
 
 
 def test_large_distributions_are_not_compiled(

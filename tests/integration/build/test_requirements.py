@@ -107,7 +107,8 @@ def started(trace: str, directory: str) -> tuple[int, list[str]]:
         if made:
             parents[made[2] or made[1]] = pid
         if call.startswith("exec"):
-            if "/sandbox/__main__.py" in call or '/launcher", "launch"' in call:
+            # A launcher may be a fork of the process that stays ready, which does nothing else than fork them.
+            if "/sandbox/__main__.py" in call or re.search(r'/launcher", "(?:launch|serve)"', call):
                 launchers.add(pid)
             elif call.startswith(f'execve("{directory}/'):
                 starts.append((pid, line))

@@ -19,6 +19,8 @@ __all__ = ["MAX_LOG", "Ended", "supervise"]
 MAX_LOG = 64 << 10
 # How long a command may take to end after an interrupt: it ends its hook, and gives files back to their owner.
 _SECONDS = 30.0
+# After so long it gets another one: Python drops an exception that a signal raises while it destroys an object, say.
+_AGAIN = 5.0
 _PERIOD = 0.2
 _BLOCK = 1 << 16
 
@@ -70,7 +72,7 @@ class _Supervised:
         self._open = True
         self._log = b""
         self._pressed = 0
-        self._deadline = float("inf")
+        self._deadline = self._again = float("inf")
 
     def run(self) -> Ended:
         os.set_blocking(self._fd, False)
@@ -117,4 +119,10 @@ class _Supervised:
             self._pressed = STOP
             self._poll.unregister(self._watch.fd)  # it stays readable
             self._deadline = time.monotonic() + _SECONDS
-            self._process.send_signal(signal.SIGINT)
+            self._interrupt()
+        elif time.monotonic() > self._again:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._again = time.monotonic() + _AGAIN
+        self._process.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from isolated_hooks.many import supervise as supervise_module
 from isolated_hooks.many.permit import END, STOP, Permit, Watch
 from isolated_hooks.many.supervise import MAX_LOG, supervise
 from isolated_hooks.selftest.world.processes import until
@@ -106,3 +107,16 @@ def test_a_command_is_interrupted_and_then_killed(tmp_path: Path) -> None:
         threads[1].join()
         assert ended[deaf][0] in (-signal.SIGKILL, -signal.SIGINT)
         assert ended[deaf][2]
+
+
+def test_a_command_that_has_lost_an_interrupt_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise_module, "_AGAIN", 0.1)
+    loses = f"trap 'trap \"exit 7\" INT' INT; touch {tmp_path}/ready; while :; do sleep 0.1; done"
+    with Permit(os.fspath(tmp_path)) as permit, Watch(permit.path) as watch:
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(shell(loses, watch)[0]))
+        thread.start()
+        assert until((tmp_path / "ready").exists)
+        permit.press()
+        thread.join()
+    assert codes == [7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 from support.repository import TESTS
@@ -58,3 +59,30 @@ def test_the_committed_table_has_every_row(table: ModuleType) -> None:
     committed = json.loads(table.TABLE.read_text())
     assert [row["name"] for row in committed["rows"]] == [row.name for row in table.ROWS]
     assert [row["goal"] for row in committed["rows"]] == [row.goal for row in table.ROWS]
+
+
+def test_the_page_on_cost_is_what_the_command_makes_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TESTS.parent / "benchmarks"))
+    import chart
+
+    monkeypatch.delitem(sys.modules, "chart")
+    table = json.loads(chart.TABLE.read_text(encoding="utf-8"))
+    assert chart.PAGE.read_text(encoding="utf-8") == chart.page_of(table), "run: python benchmarks/chart.py"
+    assert chart.CHART.read_text(encoding="utf-8") == chart.chart_of(table), "run: python benchmarks/chart.py"
+    shown = [element.text for element in ElementTree.fromstring(chart.CHART.read_text(encoding="utf-8")).iter()]
+    for row in table["rows"]:
+        assert (row["name"] in shown) == (row["value"] is not None)
+
+
+def test_a_row_that_was_not_measured_has_its_reason_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TESTS.parent / "benchmarks"))
+    import chart
+
+    monkeypatch.delitem(sys.modules, "chart")
+    row = {"name": "a < b", "unit": "x", "goal": 1, "value": None, "reason": "no bwrap"}
+    far = {"name": "c & d", "unit": "ms", "goal": 3, "value": -4.5}
+    machine = {"processor": "one", "kernel": "6.1", "python": "3.11", "user": "root"}
+    table = {"date": "2026-01-01", "machine": machine, "rows": [row, far]}
+    assert "   * - a < b\n     - not measured: no bwrap\n     - x1\n" in chart.page_of(table)
+    assert "     - -4.5 ms\n     - 3 ms\n" in chart.page_of(table)
+    assert "c & d" in [element.text for element in ElementTree.fromstring(chart.chart_of(table)).iter()]

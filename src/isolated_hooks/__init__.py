@@ -97,9 +97,9 @@ def __getattr__(name: str) -> object:
         )
     with as_at_the_start():
         loaded = importlib.import_module(f".{module}", __name__)
-    found = loaded if name in _MODULES else getattr(loaded, name)
-    globals()[name] = found
-    return found
+    value = loaded if name in _MODULES else getattr(loaded, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

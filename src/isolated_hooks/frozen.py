@@ -28,14 +28,14 @@ else:
         def decorate(cls: type[_T]) -> type[_T]:
             # Without a docstring, the standard decorator would compose one from the signature, which takes long.
             cls.__doc__ = cls.__doc__ or ""
-            made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
-            methods = {**_METHODS, **({"__init__": _constructor(made), "__signature__": _Signature()} if init else {})}
-            compared = [field.name for field in dataclasses.fields(made) if field.compare]
-            made._compared = operator.attrgetter(*compared) if compared else type
+            kind: Any = dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
+            methods = {**_METHODS, **({"__init__": _constructor(kind), "__signature__": _Signature()} if init else {})}
+            compared = [field.name for field in dataclasses.fields(kind) if field.compare]
+            kind._compared = operator.attrgetter(*compared) if compared else type
             for name, method in methods.items():
                 if name not in vars(cls):
                     setattr(cls, name, method)
-            return made
+            return kind
 
         return decorate
 
@@ -56,10 +56,10 @@ def _constructor(cls: Any) -> Callable[..., None]:
                     f"{cls.__name__}.__init__() takes {len(positional)} positional arguments but {len(arguments)} were "
                     "given"
                 )
-            given = dict(zip(positional, arguments, strict=False))
-            for name in given.keys() & values.keys():
+            by_place = dict(zip(positional, arguments, strict=False))
+            for name in by_place.keys() & values.keys():
                 raise TypeError(f"{cls.__name__}.__init__() got multiple values for argument {name!r}")
-            values.update(given)
+            values.update(by_place)
         if values.keys() != known:
             _complete(cls, known, values, defaults, factories)
         self.__dict__.update(values)

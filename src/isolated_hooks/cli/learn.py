@@ -97,15 +97,15 @@ def _policy(options: argparse.Namespace) -> Policy:
 def _allowances(options: argparse.Namespace) -> Allowances:
     home = os.path.realpath(os.path.expanduser("~"))
     homes = tuple(os.path.realpath(path) for path in options.allow_home)
-    for given, path in zip(options.allow_home, homes, strict=True):
-        if not given or not is_within(path, home):
+    for entry, path in zip(options.allow_home, homes, strict=True):
+        if not entry or not is_within(path, home):
             raise PolicyError(
-                f"--allow-home: {visible(given, limit=300)!r} is not in your home (expected a path in "
+                f"--allow-home: {visible(entry, limit=300)!r} is not in your home (expected a path in "
                 f"{visible(home, limit=300)!r}). Remedy: other paths need no such flag"
             )
-    for given in options.allow_write:
-        if not os.path.exists(given):
-            raise PolicyError(f"--allow-write: {visible(given, limit=300)!r} does not exist (expected a directory)")
+    for entry in options.allow_write:
+        if not os.path.exists(entry):
+            raise PolicyError(f"--allow-write: {visible(entry, limit=300)!r} does not exist (expected a directory)")
     return Allowances(
         network=options.allow_network,
         hosts=tuple(str(parse_host("--allow-host", host)) for host in options.allow_host),

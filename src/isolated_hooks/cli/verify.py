@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(spelled_out(parser, arguments))
     policy = policy_of(options)
     spelling = Spelling(os.path.expanduser("~"), typed=typed_paths(options))
-    given = stated_policy(policy, spelling) if _gives_policy(options) else None
-    wanted = Wanted(_subject(options.file), policy, given)
+    expected = stated_policy(policy, spelling) if _gives_policy(options) else None
+    wanted = Wanted(_subject(options.file), policy, expected)
     check = None if options.key is None else _checker(options.key)
     verdict = _verdict(options.statements, wanted, check)
     trust = _UNSIGNED if check is None else _SIGNED

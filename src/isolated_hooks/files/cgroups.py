@@ -60,8 +60,8 @@ def own_limits() -> tuple[Hierarchy, ...]:
             text = file.read()
     except OSError:
         return ()
-    found = (_limits_of(*place) for place in _places(text))
-    return tuple(own for own in found if own.files or "cpuacct" in own.target)
+    limits = (_limits_of(*place) for place in _places(text))
+    return tuple(own for own in limits if own.files or "cpuacct" in own.target)
 
 
 @functools.lru_cache(maxsize=4)
@@ -108,8 +108,8 @@ def _limits_of(version: int, target: str, source: str) -> Hierarchy:
 def _quota(version: int, levels: list[str]) -> dict[str, str]:
     """Return the files with the smallest share of processor time."""
     names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if version == 1 else ("cpu.max",)
-    found = [[_text(f"{level}/{name}") or "" for name in names] for level in levels]
-    complete = [texts for texts in found if all(texts)]
+    values = [[_text(f"{level}/{name}") or "" for name in names] for level in levels]
+    complete = [texts for texts in values if all(texts)]
     return dict(zip(names, min(complete, key=lambda texts: _share("".join(texts))), strict=True)) if complete else {}
 
 

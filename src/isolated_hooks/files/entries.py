@@ -77,7 +77,7 @@ def entry_name(name: str) -> bytes:
         or otherwise invisible character, is longer than 255 bytes, or begins like our own temporary names
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
-        raise UntrustedResultError("a file name must be one plain path component", name[:NAME_MAX] or "(empty)")
+        raise UntrustedResultError("a file name has to be a single plain path component", name[:NAME_MAX] or "(empty)")
     if not is_visible(name):
         raise UntrustedResultError("a file name must not contain control or invisible characters", name[:NAME_MAX])
     encoded = name.encode()

@@ -73,7 +73,7 @@ def _begins_at(data: bytes, at: int) -> bool:
 
 def _named_compressed(data: bytes, wanted: dict[str, bytes]) -> set[str]:
     """Return the paths that an index of version 4 names: each entry holds what differs from the path before it."""
-    found: set[str] = set()
+    names: set[str] = set()
     at, path = _HEADER, b""
     for _ in range(int.from_bytes(data[8:12], "big")):
         flags = int.from_bytes(data[at + _FLAGS_AT : at + _PATH_AT], "big")
@@ -84,8 +84,8 @@ def _named_compressed(data: bytes, wanted: dict[str, bytes]) -> set[str]:
             break
         path = path[: len(path) - removed] + data[at:end]
         at = end + 1
-        found |= {p for p, name in wanted.items() if path == name or path.startswith(name + b"/")}
-    return found
+        names |= {p for p, name in wanted.items() if path == name or path.startswith(name + b"/")}
+    return names
 
 
 def _offset(data: bytes, at: int) -> tuple[int, int]:

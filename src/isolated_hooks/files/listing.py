@@ -90,9 +90,9 @@ def private_entries(
 @functools.lru_cache(maxsize=64)
 def links_of(path: str, *_state: int) -> tuple[tuple[str, str], ...]:
     """Return the links of a directory in one state: a new link changes its times."""
-    found = []
+    paths = []
     with contextlib.suppress(OSError), os.scandir(path) as entries:
         for entry in entries:
             if entry.is_symlink():
-                found.append((entry.name, os.readlink(entry.path)))
-    return tuple(sorted(found))
+                paths.append((entry.name, os.readlink(entry.path)))
+    return tuple(sorted(paths))

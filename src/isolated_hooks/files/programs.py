@@ -43,12 +43,12 @@ def needs_of_programs(directory: str, limit: int) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _needs(directory: str, limit: int, *_state: int) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+    needs: dict[str, None] = {}
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in itertools.islice(entries, limit):
             with contextlib.suppress(OSError, ValueError, struct.error):
-                found.update(dict.fromkeys(os.fsdecode(path) for path in _needs_of(entry.path)))
-    return tuple(path for path in found if path.startswith("/"))
+                needs.update(dict.fromkeys(os.fsdecode(path) for path in _needs_of(entry.path)))
+    return tuple(path for path in needs if path.startswith("/"))
 
 
 def _needs_of(path: str) -> Iterator[bytes]:

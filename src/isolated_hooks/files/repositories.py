@@ -55,7 +55,7 @@ def find(tree: str, limit: int = MOST_DIRECTORIES) -> Repositories:
     :param tree: a real path
     :param limit: the number of directories to look into
     """
-    found: list[tuple[str, str]] = []
+    entries: list[tuple[str, str]] = []
     complete = True
     todo = collections.deque([tree])
     while todo and limit > 0:
@@ -63,10 +63,10 @@ def find(tree: str, limit: int = MOST_DIRECTORIES) -> Repositories:
         here = todo.popleft()
         listing = _list(here)
         if listing is not None:
-            found += listing.entries
+            entries += listing.entries
             complete = complete and listing.complete
             todo += listing.directories
-    return Repositories(tree, frozenset(found), complete and not todo)
+    return Repositories(tree, frozenset(entries), complete and not todo)
 
 
 def _list(path: str) -> _Listing | None:

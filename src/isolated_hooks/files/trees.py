@@ -31,7 +31,7 @@ def remove_tree(parent_fd: int, name: str | bytes) -> None:
     """
     target = os.fsencode(name)
     if target in (b"", b".", b"..") or b"/" in target or b"\0" in target:
-        raise ValueError(f"the name {name!r} must be one path component")
+        raise ValueError(f"the name {name!r} is not a single path component")
     try:
         if _remove_if_simple(parent_fd, target):
             return

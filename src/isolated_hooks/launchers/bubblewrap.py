@@ -122,11 +122,11 @@ def _try_version(program: str) -> tuple[Availability, tuple[int, int]]:
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         return Availability(False, f"{program} cannot be run: {error}", _INSTALL), none
-    found = re.fullmatch(r"(bubblewrap ([0-9]{1,4})\.([0-9]{1,4})(?:\.[0-9]{1,4})*)\n?", completed.stdout)
-    if found is None:
+    match = re.fullmatch(r"(bubblewrap ([0-9]{1,4})\.([0-9]{1,4})(?:\.[0-9]{1,4})*)\n?", completed.stdout)
+    if match is None:
         return Availability(False, f"{program} does not say which version it is", _INSTALL), none
-    version = (int(found[2]), int(found[3]))
+    version = (int(match[2]), int(match[3]))
     if version < _MINIMUM:
-        return Availability(False, f"{program} is {found[1]}, which has no --disable-userns", _INSTALL), none
+        return Availability(False, f"{program} is {match[1]}, which has no --disable-userns", _INSTALL), none
     follows = "" if version >= _FEATURES["beneath"] else f"; {_FOLLOWS_LINKS}"
-    return Availability(True, f"{program}, {found[1]}{follows}"), version
+    return Availability(True, f"{program}, {match[1]}{follows}"), version

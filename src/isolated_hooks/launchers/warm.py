@@ -272,17 +272,17 @@ def _closing(stack: contextlib.ExitStack, fd: int) -> int:
 
 def _opened(streams: tuple[int | None, ...], stack: contextlib.ExitStack) -> tuple[list[int], int | None]:
     """Return descriptors for the three streams, and the end to read the output from, if that is a pipe."""
-    given: list[int] = []
+    descriptors: list[int] = []
     reading = None
     for number, wanted in enumerate(streams):
         if wanted == subprocess.DEVNULL:
-            given.append(_closing(stack, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)))
+            descriptors.append(_closing(stack, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)))
         elif wanted == subprocess.STDOUT:
-            given.append(given[1])
+            descriptors.append(descriptors[1])
         elif wanted == subprocess.PIPE:
             reading, write = os.pipe()
-            given.append(_closing(stack, write))
+            descriptors.append(_closing(stack, write))
         else:
             os.fstat(number)  # a daemon may have closed it
-            given.append(number)
-    return given, reading
+            descriptors.append(number)
+    return descriptors, reading

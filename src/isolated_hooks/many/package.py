@@ -176,10 +176,10 @@ class _Build:
         :raises UntrustedResultError: there is no such artefact, or it is named after another project than the sdist
         """
         left = set(os.listdir(self._order.staging))
-        made = {a.name: a for report in hooks if report.hook == hook for a in report.artefacts if a.name in left}
-        if len(made) != 1:
-            raise UntrustedResultError(f"{hook} must leave one artefact", f"{len(made)}")
-        artefact = next(iter(made.values()))
+        artefacts = {a.name: a for report in hooks if report.hook == hook for a in report.artefacts if a.name in left}
+        if len(artefacts) != 1:
+            raise UntrustedResultError(f"{hook} must leave one artefact", f"{len(artefacts)}")
+        artefact = next(iter(artefacts.values()))
         _check_project(self._task, vet(artefact.name))
         return BuiltFile(os.path.join(self._order.staging, artefact.name), artefact.size, artefact.sha256)
 

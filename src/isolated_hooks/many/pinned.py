@@ -66,7 +66,7 @@ def read_pins(path: str) -> list[Pin]:
     except (DocumentError, UnicodeDecodeError) as error:
         raise PolicyError(f"{shown}: not a requirements file: {visible(str(error), limit=200)}") from error
     pins: dict[str, int] = {}
-    found = []
+    checked = []
     for number, line in _lines(text):
         pin = _pin(f"{shown}: line {number}", line)
         if pin is None:
@@ -74,8 +74,8 @@ def read_pins(path: str) -> list[Pin]:
         first = pins.setdefault(pin.project[0], number)
         if first != number:
             raise PolicyError(f"{shown}: line {number}: {pin.project[0]} is in line {first}, too (expected it once)")
-        found.append(pin)
-    return found
+        checked.append(pin)
+    return checked
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

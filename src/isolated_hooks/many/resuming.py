@@ -56,14 +56,14 @@ def _digest(document: object) -> str:
 
 def read_records(directory: str) -> dict[Inputs, BuiltFile]:
     """Return the wheels that the records in a directory name, by their inputs."""
-    found: dict[Inputs, BuiltFile] = {}
+    standing: dict[Inputs, BuiltFile] = {}
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         names = (entry.name for entry in entries if entry.name.endswith(f".whl{_ENDING}"))
         for name in itertools.islice(names, _MAX_RECORDS):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 inputs, wheel = _read(directory, name)
-                found[inputs] = wheel
-    return found
+                standing[inputs] = wheel
+    return standing
 
 
 def _read(directory: str, name: str) -> tuple[Inputs, BuiltFile]:

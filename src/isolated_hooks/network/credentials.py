@@ -37,7 +37,7 @@ def authorizations(
     :raises PolicyError: a credential cannot be had
     """
     known = _Netrc(environ, sees)
-    found = {}
+    stores = {}
     for auth in auths:
         user, password = _of_keyring(auth) if auth.source == KEYRING else known.of(auth)
         if ":" in user or not (user or password):
@@ -46,8 +46,8 @@ def authorizations(
                 f"{'' if user else ' nor password'} (expected a user name without a colon, and a password): correct it"
             )
         words = base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape"))
-        found[auth.host.name, auth.host.port] = f"Basic {words.decode('ascii')}"
-    return found
+        stores[auth.host.name, auth.host.port] = f"Basic {words.decode('ascii')}"
+    return stores
 
 
 class _Netrc:
@@ -119,14 +119,14 @@ def _of_keyring(auth: HostAuth) -> tuple[str, str]:
         import keyring
 
         if auth.user:
-            found = auth.user, keyring.get_password(auth.authority, auth.user)
+            login = auth.user, keyring.get_password(auth.authority, auth.user)
         else:
             credential = keyring.get_credential(auth.authority, None)
-            found = (credential.username, credential.password) if credential else ("", None)
+            login = (credential.username, credential.password) if credential else ("", None)
     except Exception as error:  # a backend raises what it likes, and its text may be anything
         problem = type(error).__name__
     else:
-        return _present(auth, *found)
+        return _present(auth, *login)
     raise PolicyError(
         f"network_auth: {auth}: the keyring cannot be read ({visible(problem, limit=100)}); expected that "
         f"'keyring get {auth.authority} {auth.user or 'USER'}' prints the password: unlock or configure it"

@@ -24,8 +24,8 @@ def proxies_of(host: Host, environ: Mapping[str, str]) -> dict[str, dict[str, An
     """
     if _is_direct(host, environ):
         return {}
-    found = {kind: _first(environ, *names) for kind, names in _VARIABLES.items()}
-    return {kind: _parsed(name, environ[name]) for kind, name in found.items() if name}
+    proxies = {kind: _first(environ, *names) for kind, names in _VARIABLES.items()}
+    return {kind: _parsed(name, environ[name]) for kind, name in proxies.items() if name}
 
 
 def _first(environ: Mapping[str, str], *names: str) -> str:
@@ -44,15 +44,15 @@ def _is_direct(host: Host, environ: Mapping[str, str]) -> bool:
 
 
 def _parsed(variable: str, url: str) -> dict[str, Any]:
-    found = _URL.fullmatch(url)
-    if found is None or not 0 < int(found[3]) < 65536:
+    match = _URL.fullmatch(url)
+    if match is None or not 0 < int(match[3]) < 65536:
         raise PolicyError(
             f"network: the variable {variable} names no proxy that isolated-hooks can go through (expected "
             "http://HOST:PORT, perhaps with a user name and a password): unset it, or add the hosts to no_proxy"
         )
     from urllib.parse import unquote  # only where there is such a proxy
 
-    words = unquote(found[1] or "")
+    words = unquote(match[1] or "")
     authorization = f"Basic {base64.b64encode(words.encode()).decode()}" if words else ""
-    host = found[2].strip("[]")
-    return {"variable": variable, "host": host, "port": int(found[3]), "authorization": authorization}
+    host = match[2].strip("[]")
+    return {"variable": variable, "host": host, "port": int(match[3]), "authorization": authorization}

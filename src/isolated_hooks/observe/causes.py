@@ -140,8 +140,8 @@ def _network(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _signals(evidence: Evidence) -> Iterator[Finding]:
-    said = any("SIGSYS" in line or "Bad system call" in line for line in evidence.lines)
-    if said or evidence.code in (-_SIGSYS, 128 + _SIGSYS):
+    printed = any("SIGSYS" in line or "Bad system call" in line for line in evidence.lines)
+    if printed or evidence.code in (-_SIGSYS, 128 + _SIGSYS):
         yield Finding(cause=Cause.SIGNAL)
 
 
@@ -327,12 +327,12 @@ def _said(evidence: Evidence) -> Iterator[Finding]:
 
 def _some(values: Iterator[str]) -> list[str]:
     """Return the first of some values, each once."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for value in values:
-        found[value] = None
-        if len(found) >= _MOST:
+        names[value] = None
+        if len(names) >= _MOST:
             break
-    return list(found)
+    return list(names)
 
 
 _FINDERS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (

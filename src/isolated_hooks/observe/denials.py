@@ -38,12 +38,12 @@ _WRITABLE = 2  # Outside.access
 
 def denied_findings(records: Sequence[Record], evidence: Evidence) -> tuple[Finding, ...]:
     """Return a finding for each record of something that exists outside, or that the sandbox refuses."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for kind, what, who, count in records:
         finder = _FINDERS.get(kind)
         for finding in () if finder is None else finder(evidence, what):
-            found.append(dataclasses.replace(finding, program=os.fsdecode(who), count=int(count)))
-    return tuple(_narrowest(found))
+            findings.append(dataclasses.replace(finding, program=os.fsdecode(who), count=int(count)))
+    return tuple(_narrowest(findings))
 
 
 def left_out(records: Sequence[Record]) -> int:
@@ -106,12 +106,12 @@ def _destination(evidence: Evidence, what: bytes) -> Iterator[Finding]:
 
 def _narrowest(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Leave out directories on the way to something else that was asked for: programs look at each part of a path."""
-    found = [*findings]
-    reads = [f.value for f in found if f.cause in (Cause.READ, Cause.PROGRAM)]
+    left = [*findings]
+    reads = [f.value for f in left if f.cause in (Cause.READ, Cause.PROGRAM)]
     ways = {os.path.dirname(value) for value in reads}
     while above := {os.path.dirname(way) for way in ways} - ways:
         ways |= above
-    for finding in found:
+    for finding in left:
         if finding.cause not in (Cause.READ, Cause.WIDE) or finding.value not in ways:
             yield finding
 

@@ -100,9 +100,9 @@ def _new(
 ) -> list[Line]:
     """Return the lines to try next. Note those that need a flag. The hook that failed goes first."""
     for asked in (outcome.failed, outcome.others):
-        found = [line for hook, hint in asked if (line := judge.line(hook, hint)) is not None]
-        refused.update((line.place, line) for line in found if line.flag and line.place not in refused)
-        new = [line for line in found if not line.flag and lines.get(line.place) != line]
+        candidates = [line for hook, hint in asked if (line := judge.line(hook, hint)) is not None]
+        refused.update((line.place, line) for line in candidates if line.flag and line.place not in refused)
+        new = [line for line in candidates if not line.flag and lines.get(line.place) != line]
         if new:
             return new
     return []

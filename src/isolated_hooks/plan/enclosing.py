@@ -73,11 +73,11 @@ def enclosing_repository(filesystem: Filesystem, source: str, *, home: str) -> E
         return NONE
     common = _common(filesystem, directory)
     outside = tuple(dict.fromkeys(path for path in (common, directory) if path and not is_within(path, source)))
-    found = Enclosing("" if top == source else top, outside, f"{directory}/index")
+    enclosing = Enclosing("" if top == source else top, outside, f"{directory}/index")
     problem = _problem(filesystem, source, top, directory, common, home)
-    if problem is None or not (found.top or found.directories):
-        return found  # what lies in the tree is visible anyway
-    return dataclasses.replace(found, why_not=_sentence(problem, found))
+    if problem is None or not (enclosing.top or enclosing.directories):
+        return enclosing  # what lies in the tree is visible anyway
+    return dataclasses.replace(enclosing, why_not=_sentence(problem, enclosing))
 
 
 def _problem(

@@ -55,8 +55,8 @@ def top_of(filesystem: Filesystem, path: str) -> str | None:
 def worktree_of(filesystem: Filesystem, directory: str) -> str | None:
     """Return the working tree that a repository names as its own, ``core.worktree``, as submodules have it."""
     named = [_WORKTREE.search(filesystem.text(f"{directory}/{name}")) for name in reversed(_CONFIGURATIONS)]
-    found = next(filter(None, named), None)
-    return None if found is None else normal(os.path.join(directory, found[1].rstrip().strip('"')))
+    match = next(filter(None, named), None)
+    return None if match is None else normal(os.path.join(directory, match[1].rstrip().strip('"')))
 
 
 def obeyed_paths(filesystem: Filesystem, directory: str) -> Iterator[str]:

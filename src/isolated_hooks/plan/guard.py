@@ -95,10 +95,10 @@ class Guard:
 
     def repositories(self) -> None:
         """Keep what git obeys as it is, in every repository that we know, and show no credential of it."""
-        found = [path for known in self._situation.repositories for path in known.paths]
-        found += [f"{tree}/.git" for tree in (self._real_source, *self._writable())]
+        repositories = [path for known in self._situation.repositories for path in known.paths]
+        repositories += [f"{tree}/.git" for tree in (self._real_source, *self._writable())]
         exposed = [f"{real}/.git" for path in self._policy.expose if (real := self._real(path)) is not None]
-        for dot_git in dict.fromkeys(found):
+        for dot_git in dict.fromkeys(repositories):
             if (kind := self._filesystem.kind(dot_git)) is not None:
                 if kind == "link":
                     self._hold(dot_git)
@@ -132,8 +132,8 @@ class Guard:
         yield from repository_notes(self._filesystem, self._real_source, self._enclosing, shows=self._view.covers)
 
     def _cover_secrets(self, top: str, index: str) -> None:
-        found = self._filesystem.named_near(top, _SECRET_NAMES, _MOST_SECRETS)
-        beside = [path for path in found if not is_within(path, self._real_source) and path != f"{top}/.git"]
+        secrets = self._filesystem.named_near(top, _SECRET_NAMES, _MOST_SECRETS)
+        beside = [path for path in secrets if not is_within(path, self._real_source) and path != f"{top}/.git"]
         kept = self._filesystem.tracked(index, tuple(os.path.relpath(path, top) for path in beside)) if beside else ()
         for path in beside:
             if os.path.basename(path) == ".git":

@@ -232,10 +232,10 @@ class View:
             real, _ = resolve(self.filesystem, top)
             if real is None:
                 continue
-            found = [f"{real}/{name}" for name in self.filesystem.names(real) if name in _CREDENTIAL_NAMES]
-            found += [f"{real}/etc/{name}" for name in self.filesystem.names(f"{real}/etc") if name in CREDENTIAL_NAMES]
-            found += [path for name in CREDENTIAL_PATHS if self.filesystem.kind(path := f"{real}/{name}") is not None]
-            for path in found:
+            paths = [f"{real}/{name}" for name in self.filesystem.names(real) if name in _CREDENTIAL_NAMES]
+            paths += [f"{real}/etc/{name}" for name in self.filesystem.names(f"{real}/etc") if name in CREDENTIAL_NAMES]
+            paths += [path for name in CREDENTIAL_PATHS if self.filesystem.kind(path := f"{real}/{name}") is not None]
+            for path in paths:
                 if self.covers(path):
                     self._masked.add(path)
                     self.cover(path, empty=empty, nothing=nothing)

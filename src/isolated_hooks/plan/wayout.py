@@ -68,13 +68,13 @@ def indexes(auths: Collection[HostAuth], environ: Mapping[str, str]) -> dict[str
     if not auths:
         return {}
     places = {(a.host.name, a.host.port, "http" if a.plain else "https"): a.place for a in auths}
-    found = {}
+    routes = {}
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
         led = [led for url in environ.get(name, "").split() if (led := _led(url, places))]
         if led:
-            found[name] = " ".join(led)
-    used = [place for place in places.values() if any(f"http://{place}/" in value for value in found.values())]
-    return {**found, "PIP_TRUSTED_HOST": " ".join(used)} if found else {}
+            routes[name] = " ".join(led)
+    used = [place for place in places.values() if any(f"http://{place}/" in value for value in routes.values())]
+    return {**routes, "PIP_TRUSTED_HOST": " ".join(used)} if routes else {}
 
 
 def _led(url: str, places: Mapping[tuple[str, int, str], str]) -> str:

@@ -173,11 +173,11 @@ def _path(label: str, value: object) -> str:
 
 def patterns(label: str, value: object) -> tuple[str, ...]:
     """Check an iterable of ``NAME``, ``PREFIX_*`` or ``*``. Return them without repetition."""
-    found = items(label, value, "names of variables, as NAME or PREFIX_*")
-    for item in found:
+    names = items(label, value, "names of variables, as NAME or PREFIX_*")
+    for item in names:
         if not isinstance(item, str) or not _PATTERN.fullmatch(item):
             raise wrong(label, item, "the name of a variable as NAME or PREFIX_*, with '*' only at the end")
-    return tuple(dict.fromkeys(map(str, found)))
+    return tuple(dict.fromkeys(map(str, names)))
 
 
 def keep_patterns(label: str, value: object) -> tuple[str, ...]:

@@ -54,11 +54,11 @@ class HostAuth:
 
 def network_auth(label: str, value: object) -> tuple[str, ...]:
     """Check the key ``network_auth``: an iterable of entries, returned in their normal form."""
-    found = [parse_auth(label, entry) for entry in checks.items(label, value, "HOST:PORT=netrc or HOST:PORT=keyring")]
-    for number, auth in enumerate(found):
-        if any(auth.host == other.host and auth != other for other in found[:number]):
+    entries = [parse_auth(label, entry) for entry in checks.items(label, value, "HOST:PORT=netrc or HOST:PORT=keyring")]
+    for number, auth in enumerate(entries):
+        if any(auth.host == other.host and auth != other for other in entries[:number]):
             raise PolicyError(f"{label}: {auth.place} has two entries (expected one): remove one of them")
-    return tuple(dict.fromkeys(map(str, found)))
+    return tuple(dict.fromkeys(map(str, entries)))
 
 
 def parse_auth(label: str, value: object) -> HostAuth:

@@ -48,8 +48,8 @@ def signer(pem: bytes, label: str) -> Sign:
     def sign(payload: bytes) -> Mapping[str, Any]:
         envelope = dsse.Envelope(payload, PAYLOAD_TYPE, {})
         envelope.sign(by_key)
-        made: Mapping[str, Any] = envelope.to_dict()
-        return made
+        document: Mapping[str, Any] = envelope.to_dict()
+        return document
 
     sign(b"{}")  # which imports the rest of the library
     return sign

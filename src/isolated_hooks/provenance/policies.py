@@ -54,9 +54,9 @@ def check_stated(values: object) -> dict[str, Any]:
     """
     names = {hyphened(name): name for name in KEYS}
     if not isinstance(values, dict) or {*values} != {*names}:
-        found: set[str] = {*values} if isinstance(values, dict) else set()
-        wrong = sorted(found ^ {*names})
-        named = f" ({visible(wrong[0], limit=100)!r} is unknown or missing)" if found and wrong else ""
+        keys: set[str] = {*values} if isinstance(values, dict) else set()
+        wrong = sorted(keys ^ {*names})
+        named = f" ({visible(wrong[0], limit=100)!r} is unknown or missing)" if keys and wrong else ""
         raise PolicyError(f"the stated policy does not have the keys that this version knows{named}")
     for name in _PATHS:
         _check_texts(name, values[name], "paths")
@@ -65,10 +65,10 @@ def check_stated(values: object) -> dict[str, Any]:
     # A pair of a credential and its host is the business of the policy that was in force.
     auths = plain.pop("network_auth")
     _check_texts("network-auth", auths, "texts")
-    made = stated_policy(Policy(**plain), Spelling())
+    stated = stated_policy(Policy(**plain), Spelling())
     for name in {*values} - _PATHS - {"network-auth"}:
         # The constructor adds what a policy always requires, so a list without it is no policy.
-        if made[name] != values[name] and _sorted(made[name]) != _sorted(values[name]):
+        if stated[name] != values[name] and _sorted(stated[name]) != _sorted(values[name]):
             raise PolicyError(f"the stated policy: {name}: not in its normal form")
     return values
 

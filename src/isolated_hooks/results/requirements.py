@@ -69,7 +69,7 @@ def vet_requirement(text: str, *, schemes: Collection[str] = ()) -> str:
     try:
         requirement = Requirement(text)
     except (InvalidRequirement, ValueError, RecursionError):
-        raise UntrustedResultError("a requirement must be one dependency specifier (PEP 508)", text) from None
+        raise UntrustedResultError("a requirement has to be a single dependency specifier (PEP 508)", text) from None
     vet_marker(requirement)
     if requirement.url is not None:
         _vet_url(requirement.url, text, schemes)

@@ -84,8 +84,8 @@ def explained(
         return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))), notes=notes)
     seen = {finding.cause for finding in denied}
     # The words of the output say less of a look-up than the query did.
-    said = [f for f in findings_of(evidence) if f.cause is not Cause.LOOKUP or f.cause not in seen]
-    hints = hints_of((*denied, *said))
+    findings = [f for f in findings_of(evidence) if f.cause is not Cause.LOOKUP or f.cause not in seen]
+    hints = hints_of((*denied, *findings))
     block = rendered(visible(name or "the command"), hints, read=output is not None)
     logging.getLogger(LOGGER).info("%s", block)
     return Explanation(hints, block, hints if plan.observed else (), notes)
@@ -100,8 +100,8 @@ def limit_of(failure: BaseException | None) -> tuple[str, Any] | None:
 
 def output_of(problem: BaseException) -> str | None:
     """Return the end of the output that a runner's exception holds, or ``None`` if it holds none."""
-    found = [_text(getattr(problem, name, None)) for name in _OUTPUTS]
-    texts = [text for text in found if text is not None]
+    outputs = [_text(getattr(problem, name, None)) for name in _OUTPUTS]
+    texts = [text for text in outputs if text is not None]
     return "\n".join(texts) if texts else None
 
 

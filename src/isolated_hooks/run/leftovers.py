@@ -81,11 +81,11 @@ def _sweep(record: Record) -> bool:
     with contextlib.ExitStack() as stack:
         try:
             above = stack.enter_context(opened(parent))
-            found = _stat_directory(above, name)
+            inode = _stat_directory(above, name)
         except (FileNotFoundError, NotADirectoryError):
             return True  # it is gone, or was never made
         # A directory has no inode in the record if its process died at once. Its name is a secret, so it is ours.
-        if record.inode not in (None, found):
+        if record.inode not in (None, inode):
             return True
         status = read_status(record.path + "/status") if record.sandbox and record.inode else {}
         if record.boot == this_boot() and not _end(status):

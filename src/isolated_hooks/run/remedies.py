@@ -55,9 +55,9 @@ def refusal(status: Mapping[str, Any], *, processes: int | None = None) -> Sandb
     stage, syscall = str(status.get("stage", "")), str(status.get("syscall", ""))
     path = os.fsdecode(status.get("path", b"")) or None
     number = int(status.get("errno", 0))
-    said = "" if number else visible(str(status.get("said", "")), limit=200)
+    words = "" if number else visible(str(status.get("said", "")), limit=200)
     reason = (
-        said
+        words
         or visible(str(status.get("reason", "")), limit=400)
         or shortage_of(syscall, number, stage=stage, processes=processes)
         or _shortage(number)
@@ -70,7 +70,7 @@ def refusal(status: Mapping[str, Any], *, processes: int | None = None) -> Sandb
         return SandboxUnavailableError([f"{stage}: the host lets pid 1 of the sandbox listen to none"], _UNOBSERVED)
     if stage in BUILT_IN:
         # The program that this launcher starts is not ours, and it states the reason only in a message for people.
-        missing = f"the launcher {stage} does not work here: {said or error}"
+        missing = f"the launcher {stage} does not work here: {words or error}"
         return SandboxUnavailableError([missing], "use the launcher native, which works in more places")
     missing = f"{stage}: {syscall or 'it'} fails with {error.strerror}"
     load = is_load(syscall, number)

@@ -64,15 +64,15 @@ def _writable(
 ) -> tuple[tuple[str, str], ...]:
     """Return the variables and entries that lead into a tree. A link outside of the trees stays what it is."""
     kept = tuple(map(os.path.realpath, kept))
-    found = []
+    entries = []
     for variable, value in settings:
         for entry in dict.fromkeys([value] if variable == "TMPDIR" else value.split(":")):
             # A frontend's runner may start programs in the source tree, so there an empty entry means the tree.
             places = {os.path.join(directory, entry) for directory in (cwd, source)}
             leads = [path for place in places for path in _on_the_way(place)]
             if any(is_within(p, tree) for p in leads for tree in trees if not any(is_within(p, k) for k in kept)):
-                found.append((variable, entry))
-    return tuple(found)
+                entries.append((variable, entry))
+    return tuple(entries)
 
 
 def _on_the_way(path: str) -> Iterator[str]:

@@ -36,17 +36,17 @@ def shortage_of(syscall: str, number: int, *, stage: str = "", processes: int | 
 def _of_cgroups(root: str) -> list[str]:
     """Return the limits of this process's cgroup and of those above it, cgroups(7), version 2."""
     line = next((line for line in _read(f"{root}/proc/self/cgroup").splitlines() if line.startswith("0::")), "")
-    group, found = line[3:], []
+    group, limits = line[3:], []
     while group.startswith("/"):
         directory = f"{root}/sys/fs/cgroup{group}".rstrip("/")
         limit = _read(f"{directory}/pids.max")
         if limit.isdigit():
             used = _read(f"{directory}/pids.current")
-            found.append(f"its cgroup {group} may have {limit} and has {used or 'an unknown number'} (pids.max)")
+            limits.append(f"its cgroup {group} may have {limit} and has {used or 'an unknown number'} (pids.max)")
         if group == "/":
             break
         group = os.path.dirname(group)
-    return found
+    return limits
 
 
 def _read(path: str) -> str:

@@ -138,8 +138,8 @@ def facts() -> Mapping[str, tuple[int, str]]:
     done = subprocess.run(
         child_command("probe"), stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/", env=child_environ()
     )
-    found: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
-    return found
+    problems: dict[str, tuple[int, str]] = marshal.loads(done.stdout)
+    return problems
 
 
 def _key(plan: Plan, paths: Iterable[str]) -> tuple[Identity, tuple[int, ...], bool, str]:
@@ -171,12 +171,12 @@ def _try(plan: Plan, workspace: Workspace, launcher: Launcher) -> dict[str, Any]
     command = launcher.command(plan, workspace.path, ())
     try:
         with warm.permitted(warm.is_expected() and may_be_warm(plan, launcher)):
-            code, said = _run(command)
+            code, output = _run(command)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=str(error)) from error
     status = workspace.take_status()
     workspace.clear()
-    last = said.decode(errors="replace").strip().rpartition("\n")[2]
+    last = output.decode(errors="replace").strip().rpartition("\n")[2]
     if not status:
         raise SandboxSetupError("starting the launcher", path=command[0], reason=last or f"exit {code}")
     return {**status, "said": last}
@@ -197,8 +197,8 @@ def _run(command: Sequence[str]) -> tuple[int, bytes]:
     ) as process:
         assert process.stdout is not None
         try:
-            said = _read(process.stdout.fileno(), command)
-            return process.wait(), said
+            output = _read(process.stdout.fileno(), command)
+            return process.wait(), output
         except BaseException:
             process.kill()
             raise

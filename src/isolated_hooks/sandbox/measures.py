@@ -116,10 +116,10 @@ def _uses_more(pid: int, limit: int) -> bool:
     The resident size counts a shared page once for each process. That is too much, but cheap to read. Only if it
     exceeds the limit do we add up the proportional shares.
     """
-    found = list(members(pid))
-    if sum(_resident(member)[0] for member in found) <= limit:
+    pids = list(members(pid))
+    if sum(_resident(member)[0] for member in pids) <= limit:
         return False
-    return sum(map(_proportional, found)) > limit
+    return sum(map(_proportional, pids)) > limit
 
 
 def _resident(pid: int) -> tuple[int, int]:

@@ -26,11 +26,11 @@ def usual_programs(machine: str) -> tuple[tuple[tuple[str, str, bool], bytes], .
     """Return the programs for :data:`MADE`: those of a hook with namespaces. There are none for an unknown machine."""
     if machine not in MACHINES:
         return ()
-    found = []
+    rows = []
     for on in (False, True):
-        found.append((("shared", machine, on), shared_program(machine, watches=on)))
-        found.append((("hook", machine, on), hook_program(machine, brokered=on)))
-    return tuple(found)
+        rows.append((("shared", machine, on), shared_program(machine, watches=on)))
+        rows.append((("hook", machine, on), hook_program(machine, brokered=on)))
+    return tuple(rows)
 
 
 def filter_program(

@@ -81,13 +81,13 @@ class Target:
 
 def targets() -> list[Target]:
     """Return the caller's stdout and stderr, as far as they are open."""
-    found = []
+    streams = []
     for fd in (1, 2):
         try:
-            found.append(Target(fd))
+            streams.append(Target(fd))
         except OSError:
             continue  # closed: there is no open file to protect
-    return found
+    return streams
 
 
 class Streams:

@@ -122,13 +122,13 @@ def _watch(measures: dict[str, Callable[[int], bool]], members: Callable[[int], 
     :param measures: say whether the hook exceeds a limit, for the id of pid 1, by the name of the limit
     :param members: yields a process and its descendants
     """
-    told = _thread.allocate_lock()
-    told.acquire()
+    lock = _thread.allocate_lock()
+    lock.acquire()
     pid = 0
 
     def measured(name: str) -> None:
         try:
-            with told:
+            with lock:
                 pass
             _repeat(name, measures[name], pid)
         except BaseException:
@@ -145,7 +145,7 @@ def _watch(measures: dict[str, Callable[[int], bool]], members: Callable[[int], 
     if not order:
         return
     pid = pids.in_proc(int(order), members)
-    told.release()
+    lock.release()
     poll = select.poll()
     poll.register(0, 0)  # only POLLHUP, which poll(2) always reports
     poll.poll()

@@ -87,7 +87,10 @@ def test_a_daemon_would_be_seen(place: Place) -> None:
 def test_what_the_script_counts_would_be_seen(soak: ModuleType, place: Place) -> None:
     before = soak.used(place.tmp)
     held = open(place.tmp / "file", "w")  # noqa: SIM115
-    with subprocess.Popen([sys.executable, "-c", "input()", str(place.tmp)], stdin=subprocess.PIPE):
+    command = [sys.executable, "-c", "print(flush=True); input()", str(place.tmp)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # exec(2) closes descriptors before it shows the command line
         after = soak.used(place.tmp)
     held.close()
     assert set(soak.differences(before, after)) == {"children", "descriptors", "files", "processes"}

@@ -214,7 +214,7 @@ def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) 
                 "def build_wheel(d, c=None, m=None):\n    return '../x.whl'\n",
                 (),
                 1,
-                "one plain path component: ../x.whl",
+                "single plain path component: ../x.whl",
             ),
             (
                 "def build_wheel(d, c=None, m=None):\n    time.sleep(60)\n",

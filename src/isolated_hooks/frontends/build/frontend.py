@@ -160,10 +160,10 @@ def _holding(inputs: Inputs) -> Iterator[None]:
     make_parser = build.__main__.main_parser
 
     def main_parser() -> argparse.ArgumentParser:
-        made: Any = make_parser()
-        parse = made.parse_args
-        made.parse_args = lambda *args, **kwargs: inputs.hold(parse(*args, **kwargs))
-        return cast(argparse.ArgumentParser, made)
+        build_parser: Any = make_parser()
+        parse = build_parser.parse_args
+        build_parser.parse_args = lambda *args, **kwargs: inputs.hold(parse(*args, **kwargs))
+        return cast(argparse.ArgumentParser, build_parser)
 
     with Restoring() as changes:
         changes.attribute(build.__main__, "main_parser", main_parser)

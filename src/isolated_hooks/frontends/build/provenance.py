@@ -134,12 +134,12 @@ class Provenance:
 
         :raises UntrustedResultError: the output directory has something else in the place of one
         """
-        made = {}
+        artefacts = {}
         for number, report in enumerate(self._recorded.reports):
             if report.hook in ARTEFACTS and number not in self._recorded.required:
-                made.update({artefact.name: (number, artefact) for artefact in report.artefacts})
+                artefacts.update({artefact.name: (number, artefact) for artefact in report.artefacts})
         directory = os.path.realpath(output_directory(self._options))
-        for _, artefact in made.values():
+        for _, artefact in artefacts.values():
             try:
                 same = file_digest(os.path.join(directory, artefact.name)) == artefact.sha256
             except OSError:
@@ -149,7 +149,7 @@ class Provenance:
                     "no statement is made about an artefact that has changed after it was vetted: build it again",
                     artefact.name,
                 )
-        return [*made.values()]
+        return [*artefacts.values()]
 
     def _statements(self, built: Build, number: int, artefact: Artefact) -> bytes:
         reports, required = self._recorded.reports, self._recorded.required
@@ -231,7 +231,7 @@ def _source(path: str) -> Material:
         if os.path.isdir(path):
             digest = directory_digest(path, without=_LEFT_OUT)
             return Material(name="source tree", digest=digest, algorithm="dirHash", role="source tree, without .git")
-        found = file_digest(os.path.realpath(path))
+        actual = file_digest(os.path.realpath(path))
     except OSError as error:
         within = os.fsdecode(error.filename) if os.path.isdir(path) and error.filename else ""
         named = visible(os.path.join(path, within) if within else path, limit=300)
@@ -239,9 +239,9 @@ def _source(path: str) -> Material:
             f"{_LABEL}: the source cannot be read for its digest: {named!r}: {error.strerror}. Remedy: make it "
             "readable for you, or move it away"
         ) from error
-    if found is None:
+    if actual is None:
         raise PolicyError(f"{_LABEL}: {visible(path, limit=300)!r} is neither a directory nor a file")
-    return Material(name=os.path.basename(path), digest=found, role="sdist")
+    return Material(name=os.path.basename(path), digest=actual, role="sdist")
 
 
 def _constraints(path: str | None) -> Sequence[Material]:

@@ -67,7 +67,7 @@ def _artefacts(reports: Sequence[HookReport], directory: str) -> list[dict[str, 
     """Return the artefacts of this build that are in the output directory: hooks of requirements have others."""
     real = os.path.realpath(directory)
     names = {os.path.basename(path) for path in exported_in((real,)) if os.path.dirname(path) == real}
-    made = {
+    artefacts = {
         artefact.name: (artefact, ARTEFACTS[report.hook])
         for report in reports
         if report.hook in ARTEFACTS
@@ -81,7 +81,7 @@ def _artefacts(reports: Sequence[HookReport], directory: str) -> list[dict[str, 
             "size": artefact.size,
             "hashes": {"sha256": artefact.sha256},
         }
-        for name, (artefact, kind) in made.items()
+        for name, (artefact, kind) in artefacts.items()
         if name in names
     ]
 

@@ -72,19 +72,19 @@ class Unit:
 
         :raises PolicyError: the tree is not a directory, or the directory around it holds more than one build
         """
-        given = absolute(sdist_root_dir)
-        path = os.path.realpath(os.path.dirname(given))
+        spelled = absolute(sdist_root_dir)
+        path = os.path.realpath(os.path.dirname(spelled))
         try:
-            kind = os.lstat(given).st_mode
+            kind = os.lstat(spelled).st_mode
         except OSError as error:
             raise PolicyError(
-                f"{_OWN}: cannot be used (expected a directory, got {visible(given)!r}: {error.strerror}). Remedy: "
+                f"{_OWN}: cannot be used (expected a directory, got {visible(spelled)!r}: {error.strerror}). Remedy: "
                 "unpack the source first"
             ) from error
         if not stat.S_ISDIR(kind):
             raise PolicyError(
-                f"{_OWN}: not a directory (expected the source tree itself, got {visible(given)!r}). Remedy: name the "
-                "directory, and no link to it"
+                f"{_OWN}: not a directory (expected the source tree itself, got {visible(spelled)!r}). Remedy: name "
+                "the directory, and no link to it"
             )
         home = os.path.realpath(os.path.expanduser("~"))
         if is_within(home, path):
@@ -92,7 +92,7 @@ class Unit:
                 f"{_OWN}: lies in a directory with more than one build (expected one of its own, got "
                 f"{visible(path)!r}, which contains the home directory). Remedy: unpack the source one directory deeper"
             )
-        return cls(path, given)
+        return cls(path, spelled)
 
     def directory(self, cwd: StrOrBytesPath) -> str:
         """Return the real path of a current directory.
@@ -114,8 +114,8 @@ class Unit:
 
     def environments(self) -> tuple[str, ...]:
         """Return the interpreters of the virtual environments beside the tree."""
-        found = (f"{self.path}/{name}" for name in self._kept())
-        return tuple(f"{path}/bin/python" for path in found if os.path.isfile(f"{path}/pyvenv.cfg"))
+        paths = (f"{self.path}/{name}" for name in self._kept())
+        return tuple(f"{path}/bin/python" for path in paths if os.path.isfile(f"{path}/pyvenv.cfg"))
 
     def policy(self, policy: Policy, *, narrow: bool, dist: bool, outputs: tuple[str, ...] = ()) -> Policy:
         """Return the policy for one command.
@@ -135,10 +135,10 @@ class Unit:
 
     def _kept(self) -> list[str]:
         """Return the names beside the tree that no command of the build has made, without links and special files."""
-        made = frozenset(self._known().made)
+        known = frozenset(self._known().made)
         with os.scandir(self.path) as entries:
             names = [
-                e.name for e in entries if e.name not in made and not e.is_symlink() and (e.is_dir() or e.is_file())
+                e.name for e in entries if e.name not in known and not e.is_symlink() and (e.is_dir() or e.is_file())
             ]
         names = [name for name in names if name != os.path.basename(self.tree)]
         if len(names) > _MOST_KEPT:

@@ -157,8 +157,8 @@ def _of_files(find: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(find)
     def wrapper(link: Any, download_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        given = [link.file_path] if link.is_file else []
-        for path in (*given, *([os.path.join(download_dir, link.filename)] if download_dir else [])):
+        files = [link.file_path] if link.is_file else []
+        for path in (*files, *([os.path.join(download_dir, link.filename)] if download_dir else [])):
             if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
                 raise installation_error(
                     f"{visible(path, limit=300)!r} is not a package (expected a regular file or a directory, got a "

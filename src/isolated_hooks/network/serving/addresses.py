@@ -70,11 +70,11 @@ class Target:
         """Return why an address of the name is refused, or an empty text."""
         if self.literal:
             return "" if address == self.name else "it is another address"
-        found = ipaddress.ip_address(address)
-        kind = kind_of(found)
-        if self.plain and kind == GLOBAL and not is_of_this_machine(found):
+        parsed = ipaddress.ip_address(address)
+        kind = kind_of(parsed)
+        if self.plain and kind == GLOBAL and not is_of_this_machine(parsed):
             return "it is a public address, to which no credential goes without TLS"
-        if kind == GLOBAL and is_of_this_machine(found):
+        if kind == GLOBAL and is_of_this_machine(parsed):
             return "" if self.private else "it is an address of this machine"
         if kind == GLOBAL or (kind == PRIVATE and self.private):
             return ""
@@ -117,11 +117,11 @@ class Resolver:
         """
         if target.literal:
             return (target.name,)
-        found = self._resolve(target.name)
-        reasons = {address: target.permits(address) for address in found}
-        permitted = tuple(address for address in found if not reasons[address])
+        addresses = self._resolve(target.name)
+        reasons = {address: target.permits(address) for address in addresses}
+        permitted = tuple(address for address in addresses if not reasons[address])
         if not permitted:
-            address = found[0]
+            address = addresses[0]
             raise RefusedError(f"{target.name} resolves to {address}: {reasons[address]}")
         return permitted
 
@@ -134,9 +134,9 @@ class Resolver:
         except (OSError, UnicodeError) as error:
             raise UnresolvedError(f"{name} cannot be resolved: {getattr(error, 'strerror', None) or error}") from error
         # A zone, as in fe80::1%eth0, belongs to a link-local address.
-        found = tuple(dict.fromkeys(str(answer[4][0]).partition("%")[0] for answer in answers))
-        self._answers[name] = time.monotonic() + _REMEMBERED, found
-        return found
+        addresses = tuple(dict.fromkeys(str(answer[4][0]).partition("%")[0] for answer in answers))
+        self._answers[name] = time.monotonic() + _REMEMBERED, addresses
+        return addresses
 
     def look_ahead(self, targets: Iterable[Target], seconds: float) -> dict[str, str]:
         """Resolve the names of some targets, for a bounded time. Return why names are refused, by name.

@@ -41,9 +41,9 @@ def context() -> ssl.SSLContext:
     """Return what checks certificates: OpenSSL's default, and what SSL_CERT_FILE and SSL_CERT_DIR name."""
     import ssl  # only for a policy with a credential
 
-    found = ssl.create_default_context()
-    found.set_alpn_protocols(["http/1.1"])
-    return found
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def authority_of(target: Target) -> str:
@@ -123,8 +123,8 @@ def answer_of(server: socket.socket, target: Target, request: bytes) -> tuple[by
 
 
 def _written(status: re.Match[bytes], lines: list[bytes], target: Target) -> bytes:
-    found = [field for field in map(_FIELD.fullmatch, lines) if field is not None]
-    passed = [(field[1], field[2]) for field in found if field[1].lower() in _PASSED]
+    headers = [field for field in map(_FIELD.fullmatch, lines) if field is not None]
+    passed = [(field[1], field[2]) for field in headers if field[1].lower() in _PASSED]
     fields = [name + b": " + _led_back(name, value, target) for name, value in passed]
     return b"\r\n".join((b"HTTP/1.1 %b %b" % (status[1], status[2] or b""), *fields, b"Connection: close", b"", b""))
 

@@ -58,14 +58,14 @@ class Head:
         self.method, target = request[1], request[2].decode("ascii")
         self.rest = rest
         self.tunnel = self.method == b"CONNECT"
-        found = (_CONNECT if self.tunnel else _ABSOLUTE).fullmatch(target)
-        if found is None or (self.tunnel and found[2] is None):
+        match = (_CONNECT if self.tunnel else _ABSOLUTE).fullmatch(target)
+        if match is None or (self.tunnel and match[2] is None):
             raise MalformedError("expected CONNECT HOST:PORT, or a URL that begins with http:// and has no user name")
-        self.name, self.port = _name(found[1]), int(found[2] or 80)
+        self.name, self.port = _name(match[1]), int(match[2] or 80)
         place = f"[{self.name}]" if ":" in self.name else self.name
         # Another reader may take 0120 for a number to the base of eight.
-        self._authority = place if found[2] is None else f"{place}:{self.port}"
-        path = "" if self.tunnel else found[3] or "/"
+        self._authority = place if match[2] is None else f"{place}:{self.port}"
+        path = "" if self.tunnel else match[3] or "/"
         self._path = path if path.startswith("/") else f"/{path}"
         self._headers = [_header(line) for line in lines[1:]]
 
@@ -124,10 +124,10 @@ def _name(text: str) -> str:
 
 
 def _header(line: bytes) -> tuple[bytes, bytes]:
-    found = _HEADER.fullmatch(line)
-    if found is None:
+    match = _HEADER.fullmatch(line)
+    if match is None:
         raise MalformedError("a header is not valid")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def read_head(one: socket.socket) -> Head:

@@ -105,10 +105,10 @@ class Server:
                     os.unlink(name)
                     os.chdir("/")
             elif channel.fileno() in ready:
-                given = _listener(channel)
-                if given is None:
+                inner = _listener(channel)
+                if inner is None:
                     break  # the launcher has ended, and the hook before it
-                listener = given
+                listener = inner
             if listener is not None and listener.fileno() in ready:
                 self._accept(listener)
         self._end()

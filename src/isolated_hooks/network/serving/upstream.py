@@ -36,11 +36,11 @@ def reach(proxy: _Proxy) -> socket.socket:
     :raises RefusedError: it cannot be reached
     """
     try:
-        found = socket.getaddrinfo(proxy["host"], None, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(proxy["host"], None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise RefusedError("the operator's proxy: its name cannot be resolved") from error
     try:
-        return addresses.connect(dict.fromkeys(str(answer[4][0]) for answer in found), proxy["port"])
+        return addresses.connect(dict.fromkeys(str(answer[4][0]) for answer in answers), proxy["port"])
     except RefusedError as problem:
         raise RefusedError(f"the operator's proxy: {problem}") from problem
 

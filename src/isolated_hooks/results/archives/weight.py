@@ -43,7 +43,7 @@ def check_weight(fd: int, name: str) -> None:
     :param name: its file name
     :raises UntrustedResultError: it would take more
     """
-    found = 0
+    weight = 0
     for entry in _entries(fd):
         if entry.document is None:
             continue
@@ -51,8 +51,8 @@ def check_weight(fd: int, name: str) -> None:
             rule = f"a file that readers of a wheel read as a whole must not be larger than {MAX_DOCUMENT} bytes"
             raise UntrustedResultError(rule, entry.document)
         if entry.document.endswith("/METADATA"):
-            found += 1
-            if found > MAX_METADATA:
+            weight += 1
+            if weight > MAX_METADATA:
                 raise UntrustedResultError(f"a wheel must not have more than {MAX_METADATA} files METADATA", name)
             vet_metadata(_content(fd, entry), entry.document)
 

@@ -132,7 +132,9 @@ class ZipArchive:
         if signature != b"PK\5\6" or comment:
             raise UntrustedResultError("a ZIP file must end with its only end record, without a comment")
         if disk or first or here != count or count >= MAX_MEMBERS or _FULL in (size, begin):
-            raise UntrustedResultError("a ZIP file must be one volume, and small enough to need no ZIP64 end record")
+            raise UntrustedResultError(
+                "a ZIP file has to be a single volume, and small enough to need no ZIP64 end record"
+            )
         if begin + size != place:
             raise UntrustedResultError("a ZIP file's central directory must lie right before its end record")
         if size > _MAX_DIRECTORY:

@@ -75,7 +75,7 @@ def test_an_entry_of_another_kind_is_refused(refused: Refused, values: dict[str,
     "values", [{"disk": 1}, {"first": 1}, {"here": 3}, {"size": 0xFFFFFFFF}, {"begin": 0xFFFFFFFF}]
 )
 def test_a_second_volume_is_refused(refused: Refused, values: dict[str, int]) -> None:
-    assert "one volume" in refused(with_end(make_wheel(), **values))
+    assert "single volume" in refused(with_end(make_wheel(), **values))
 
 
 @pytest.mark.parametrize("values", [{"flags": 8}, {"size": 4}])

@@ -223,7 +223,7 @@ def test_an_install_that_keeps_later_imports_out(project: Path, tmp_path: Path) 
                 "ended after 1 second",
             ),
             ("def build_wheel(d, c=None, m=None):\n    raise ValueError('no')\n", (), 1, "Failed building wheel"),
-            ("def prepare_metadata_for_build_wheel(d, c=None):\n    return '..'\n", (), 1, "name must"),
+            ("def prepare_metadata_for_build_wheel(d, c=None):\n    return '..'\n", (), 1, "name has to"),
             (
                 "",
                 (

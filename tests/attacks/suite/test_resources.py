@@ -82,6 +82,12 @@ def _kernel_counts(tier: str) -> bool:
     return tier in ("namespaces", "no-namespaces")
 
 
+# Where the limit counts this user's other processes, it holds exactly only if none of them ends meanwhile.
+_ALONE = [pytest.param(tier, marks=pytest.mark.host_global if tier == "no-namespaces" else ()) for tier in _REFUSED]
+_FIRST_FAST = [_ALONE[0], *(pytest.param(*p.values, marks=(*p.marks, pytest.mark.slow)) for p in _ALONE[1:])]
+
+
+@pytest.mark.parametrize("tier", _FIRST_FAST, indirect=True)
 def test_j01_processes(place: Place, tier: str) -> None:
     assert attack(place, "fork_many", most=300) == {"count": 300, "refused": ""}
     limits = {"processes": 100}
@@ -92,10 +98,6 @@ def test_j01_processes(place: Place, tier: str) -> None:
     else:
         # RLIMIT_NPROC does not bind root; the watching process enforces the limit.
         assert ended(place, "fork_many", limits=limits, most=300) == ("processes", 100)
-
-
-# Where the limit counts this user's other processes, it holds exactly only if none of them ends meanwhile.
-_ALONE = [pytest.param(tier, marks=pytest.mark.host_global if tier == "no-namespaces" else ()) for tier in _REFUSED]
 
 
 @pytest.mark.slow

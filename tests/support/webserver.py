@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def in_thread(server: http.server.HTTPServer) -> Iterator[None]:
+def in_thread(server: socketserver.BaseServer) -> Iterator[None]:
     """Let a server answer within the context."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import pytest
-from support.webserver import Served, in_sandbox, serving
+from support.webserver import Served, in_sandbox, in_thread, serving
 
 from isolated_hooks import SandboxSetupError
 from isolated_hooks.selftest.world.processes import until
@@ -203,14 +203,8 @@ def lax_proxy() -> Iterator[tuple[int, list[str]]]:
                 asked.append(f"{line} {self.rfile.read(size).decode()}".strip())
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_address[1], asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server, in_thread(server):
+        yield server.server_address[1], asked
 
 
 def test_no_second_request_reaches_the_operators_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,14 +261,8 @@ def telling_proxy() -> Iterator[tuple[int, list[str]]]:
             body = page if b"/error" in lines[0] else b"\n".join(lines) if b"/echo" in lines[0] else b"a page"
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_address[1], asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server, in_thread(server):
+        yield server.server_address[1], asked
 
 
 def test_the_operators_proxy_shows_no_hook_its_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,14 @@ import sys
 import textwrap
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyproject_hooks
 import pytest
+from support.forks import in_child
+from support.repository import TESTS
 
 from isolated_hooks import IsolatedHookCaller
 from isolated_hooks.launchers import ready, warm
@@ -72,21 +74,6 @@ def _call(tree: Path, code: str = "") -> bool:
     return caller.reports[-1].warm
 
 
-def _in_child(work: Callable[[], None]) -> None:
-    """Do something in a fork of this process, with nothing left of it here."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
 @contextlib.contextmanager
 def _running(tree: Path, code: str) -> Iterator[list[object]]:
     """Within the context, a hook runs in another thread. Yield what it ends with: whether it was warm, or an error."""
@@ -110,7 +97,7 @@ def _running(tree: Path, code: str) -> Iterator[list[object]]:
 
 def _script(code: str, *arguments: object, env: dict[str, str] | None = None) -> str:
     code = "from pathlib import Path\nfrom test_warm_launches import _call\nimport os, sys\n" + textwrap.dedent(code)
-    variables = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), **(env or {})}
+    variables = {**os.environ, "PYTHONPATH": f"{os.path.dirname(__file__)}:{TESTS}", **(env or {})}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
 
@@ -134,7 +121,7 @@ def test_a_hook_with_many_descriptors_under_way_ends_no_other(tmp_path: Path) ->
 
     for name in ("other", "greedy", "next"):
         _tree(tmp_path / name)
-    _in_child(work)
+    in_child(work)
 
 
 def test_a_frontend_that_can_send_nothing_starts_the_next_launcher_itself(
@@ -198,7 +185,7 @@ def test_a_frontend_that_has_another_root_directory(tmp_path: Path) -> None:
         assert surroundings() != before
         assert not server.is_equal()
 
-    _in_child(work)
+    in_child(work)
 
 
 def test_a_variable_without_a_name(tmp_path: Path) -> None:
@@ -235,7 +222,7 @@ def test_a_frontend_that_adopts_orphans_waits_for_no_further_child(tmp_path: Pat
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
 
-    _in_child(work)
+    in_child(work)
 
 
 # Descriptors.
@@ -280,7 +267,7 @@ def test_a_frontend_that_has_closed_its_descriptors_waits_for_nothing(
         other.communicate(b"\n")
         assert other.returncode == 0
 
-    _in_child(work)
+    in_child(work)
 
 
 # The end.

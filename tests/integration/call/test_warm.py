@@ -19,6 +19,7 @@ from typing import Any
 
 import pyproject_hooks
 import pytest
+from support.forks import in_child
 
 from isolated_hooks import (
     HookTimeoutError,
@@ -173,7 +174,7 @@ def test_a_signal_that_the_frontend_ignores(tree: Path, number: signal.Signals) 
         assert _call(tree)
         assert _facts(tree) == cold
 
-    _in_child(work)
+    in_child(work)
 
 
 @pytest.mark.parametrize("settings", [{"exit": 3}, {"signal": 15}, {"signal": 9}, {"signal": 6}], ids=str)
@@ -303,21 +304,6 @@ CHANGES = (
 )
 
 
-def _in_child(work: Callable[[], None]) -> None:
-    """Do something in a fork of this process, with nothing left of it here."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
 def test_a_frontend_that_has_changed_starts_a_new_process(tree: Path, change: Callable[[], None]) -> None:
     def work() -> None:
@@ -332,7 +318,7 @@ def test_a_frontend_that_has_changed_starts_a_new_process(tree: Path, change: Ca
         assert not _call(tree, COLD)
         assert _facts(tree) == facts
 
-    _in_child(work)
+    in_child(work)
 
 
 def test_a_frontend_that_has_confined_itself_starts_a_new_process(tree: Path) -> None:
@@ -353,7 +339,7 @@ def test_a_frontend_that_has_confined_itself_starts_a_new_process(tree: Path) ->
         with contextlib.suppress(SandboxUnavailableError):  # nobody mounts anything in there
             assert not _call(tree)
 
-    _in_child(work)
+    in_child(work)
 
 
 def test_a_runner_of_the_frontend_itself_is_called(tree: Path) -> None:
@@ -419,7 +405,7 @@ def test_a_change_ends_no_hook_that_runs(tree: Path, tmp_path: Path) -> None:
         assert seen == [True]
         assert _ended(first)
 
-    _in_child(work)
+    in_child(work)
 
 
 # Failures.
@@ -507,7 +493,7 @@ def test_no_descriptor_of_another_file_is_taken_for_the_channel(tree: Path) -> N
         assert _ended(first)
         os.fstat(fd)  # nobody has closed what is there now
 
-    _in_child(work)
+    in_child(work)
 
 
 @pytest.mark.parametrize(
@@ -589,7 +575,7 @@ def test_a_child_of_the_frontend_has_one_of_its_own(tree: Path) -> None:
         assert _call(tree)
         assert _server() != first
 
-    _in_child(work)
+    in_child(work)
     assert _call(tree)
     assert _server() == first
 
@@ -600,7 +586,7 @@ def test_the_frontend_has_no_further_child(tree: Path) -> None:
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
 
-    _in_child(work)
+    in_child(work)
 
 
 def test_an_interrupt_ends_the_hook(tree: Path) -> None:

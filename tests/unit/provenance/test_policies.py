@@ -163,5 +163,5 @@ def test_an_empty_text_is_no_part_of_a_policy(name: str) -> None:
 
 
 def test_a_typed_tilde_is_not_the_home() -> None:
-    spelling = Spelling("/home/me", typed={"/work/~/tools": "~/tools"})
-    assert spelling.paths(["/work/~/tools", "/home/me/tools"]) == ["./~/tools", "~/tools"]
+    spelling = Spelling("/home/me", typed={"/trees/~/tools": "~/tools"})
+    assert spelling.paths(["/trees/~/tools", "/home/me/tools"]) == ["./~/tools", "~/tools"]

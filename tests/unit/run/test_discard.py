@@ -122,7 +122,7 @@ def test_a_copy_that_cannot_be_written_is_an_error_and_leaves_nothing(
 
 def test_the_next_overlay_gets_an_empty_directory_to_work_in(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with DiscardedTree(source, (), overlay=True) as view:
-        os.mkdir(f"{view.path}/work/work", 0)
+        os.mkdir(os.path.join(view.path, "work", "work"), 0)
         pathlib.Path(view.path, "upper/changed").touch()
         view.renew()
         assert os.listdir(f"{view.path}/work") == []

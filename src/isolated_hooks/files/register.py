@@ -178,9 +178,11 @@ def this_boot() -> str:
 
 
 def these_namespaces() -> str:
-    """Return a text for the user and mount namespaces: only within them is a path or a user's number the same."""
+    """Return a text for the user and mount namespaces and the root directory: only there are path and user the same."""
     try:
-        return f"{os.readlink('/proc/self/ns/user')} {os.readlink('/proc/self/ns/mnt')}"
+        root = os.stat("/")
+        names = os.readlink("/proc/self/ns/user"), os.readlink("/proc/self/ns/mnt")
+        return f"{' '.join(names)} {root.st_dev}:{root.st_ino}"
     except OSError:
         return ""
 

@@ -67,10 +67,10 @@ def sweep() -> bool:
 
 
 def _is_elsewhere(record: Record) -> bool:
-    """Return whether a call in another user or mount namespace made the directory, since the host has started.
+    """Return whether a call in another namespace or root directory made the directory, since the host has started.
 
     There the path may lead to another directory or to none, and files of the throw-away uid may have another owner
-    here, so only a call in the same namespaces can give them back.
+    here, so only a call in the same place can give them back.
     """
     return record.boot.split()[:1] == this_boot().split()[:1] and record.namespaces != these_namespaces()
 

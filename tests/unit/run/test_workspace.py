@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from support.fakes import make_plan, no_hang
+from support.forks import in_child
 from support.projects import cannot_run
 
 from isolated_hooks.errors import SandboxSetupError
@@ -26,7 +27,7 @@ from isolated_hooks.files.trees import remove_path, remove_tree
 from isolated_hooks.run import workspace as workspace_module
 from isolated_hooks.run.leftovers import sweep
 from isolated_hooks.run.workspace import PrivateDirectory, Workspace
-from isolated_hooks.sandbox import identity
+from isolated_hooks.sandbox import identity, syscalls
 from isolated_hooks.sandbox.status import start_time
 
 UID = 61500
@@ -580,6 +581,23 @@ def test_a_call_in_other_namespaces_leaves_what_it_may_not_see_whole(
     assert not left.exists()
     assert not records.exists()
     assert os.stat(source / "new").st_uid == os.geteuid()
+
+
+def test_another_root_directory_is_another_place(tmp_path: pathlib.Path) -> None:
+    """As a chroot that shares the register has it, schroot(1): there a path leads elsewhere, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has chroot(2)")
+    (tmp_path / "root" / "proc").mkdir(parents=True)
+
+    def work() -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.make_private()
+        syscalls.mount(b"/proc", os.fsencode(tmp_path / "root" / "proc"), b"", 4096 | syscalls.MS_REC)  # MS_BIND
+        before = register.these_namespaces()
+        os.chroot(tmp_path / "root")
+        assert register.these_namespaces() not in ("", before)
+
+    in_child(work)
 
 
 def test_the_record_of_a_call_in_other_namespaces_is_forgotten_after_ten_days(

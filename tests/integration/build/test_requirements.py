@@ -187,17 +187,19 @@ def test_what_exists_as_an_sdist_alone_is_built_in_a_sandbox(index: Index, canar
 
 
 def test_the_sdist_and_the_wheel_need_one_look_at_the_index(index: Index, tmp_path: Path) -> None:
-    """And what each environment gets has bytecode: no hook can write any."""
+    """And what each environment gets has bytecode: no hook can write any. Their hooks are launched warm."""
     write_wheel(index.project("needed"), "needed")
     tell = "import needed; tell(bytecode=os.path.exists(needed.__cached__))"
     project = write_needy(tmp_path / "project", ["needed"], extra=tell)
     for run, times in ((build, 1), (build_plainly, 2)):
         index.asked.clear()
         with nothing_left(tmp_path):
-            done = run(project, index, "-s")
+            done = run(project, index, "-s", *(("--report", tmp_path / "report") if run is build else ()))
         assert done.returncode == 0, done.stderr
         assert sum(path.endswith(".whl") for path in index.asked) == times
         assert len(os.listdir(tmp_path / "out")) == 2
+        if run is build:
+            assert re.findall(r'"warm": (\w+)', (tmp_path / "report").read_text()) == ["true"] * 4
         compiled = {entry["bytecode"] for entry in facts(project) if "bytecode" in entry}
         assert compiled == {True} or run is build_plainly  # where a hook may write it, if no variable says otherwise
 

@@ -74,6 +74,10 @@ class Server:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
 
+class _ChildError(OSError):
+    """The process would be a child of this one."""
+
+
 class _Keeper:
     """Keeps the server of this process."""
 
@@ -97,6 +101,8 @@ class _Keeper:
                     atexit.register(self.end, kill=True)
                 except (OSError, ValueError) as error:
                     self.problem = str(error)
+                    if isinstance(error, _ChildError):  # the next one would be, too
+                        self.tries = _MOST
             return self.server
 
     def forget(self, server: Server, *, kill: bool = False) -> None:
@@ -213,7 +219,7 @@ def _refuse_child(pid: int, pidfd: int) -> None:
 
     That is so in pid 1 of a container, and in a process that adopts orphans, PR_SET_CHILD_SUBREAPER(2const).
 
-    :raises OSError: it is one
+    :raises _ChildError: it is one
     """
     with open(f"/proc/{pid}/stat", "rb") as file:
         parent = file.read().rpartition(b")")[2].split()[1]
@@ -221,4 +227,4 @@ def _refuse_child(pid: int, pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
-        raise OSError("this process adopts orphans, so a process that stays ready would be a child of it")
+        raise _ChildError("this process adopts orphans, so a process that stays ready would be a child of it")

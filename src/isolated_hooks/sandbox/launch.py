@@ -39,7 +39,7 @@ def launch(kind: Callable[[dict[str, Any], bytes, int], Launch], arguments: list
     workspace, argv = os.fsencode(arguments[0]), [os.fsencode(a) for a in arguments[2:]]
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     with open(workspace + b"/plan", "rb") as file:
-        plan = marshal.load(file)
+        plan = marshal.loads(file.read())  # load() reads byte by byte
     alive = os.open(workspace + b"/alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     return kind(plan, workspace, alive).run(argv)
 

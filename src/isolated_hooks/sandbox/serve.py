@@ -15,7 +15,7 @@ import os
 import select
 import sys
 
-from . import launch, syscalls
+from . import cputime, launch, measures, syscalls, uidlock  # noqa: F401 - otherwise each launch would import some
 from .forking import fork
 
 if False:

@@ -80,6 +80,8 @@ class Supervisor:
             self._copy(events)
             if self.report in events:
                 self._read()
+        if self.watcher is not None:
+            self.watcher.end()  # pid 1 has closed the pipe, so nothing of the hook is left to measure
         # waitpid(2) returns after the kernel has ended and reaped every process of the namespace, pid_namespaces(7).
         try:
             _, status, used = os.wait4(self.pid, 0)

@@ -49,6 +49,7 @@ class Watcher:
         orders, self._orders = os.pipe()
         self.fd, answers = os.pipe()
         counter = _open_counter() if "cpu_time" in limits else None
+        self._is_ended = False
         self._pid = fork()
         if self._pid == 0:
             try:
@@ -79,9 +80,15 @@ class Watcher:
         os.close(self._orders)
         os.close(self.fd)
 
+    def end(self) -> None:
+        """End the watcher. It has kept the caller's identity, so we may not be allowed to signal it."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.release()
+
     def stop(self) -> None:
-        """End the watcher and wait for it. It has kept the caller's identity, so we may not be allowed to signal it."""
-        self.release()
+        """End the watcher and wait for it."""
+        self.end()
         os.waitpid(self._pid, 0)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..hookcall import SubprocessRunner
 from ..outputfilter import OutputFilter
-from ..run.runners import warm_runner
+from ..run.runners import Transparent, warm_runner
 from ..runner import IsolatedRunner
 from .progress import StatusLine, status_line
 from .restore import Restoring
@@ -66,14 +66,14 @@ def filtered(inner: SubprocessRunner, *, progress: bool = False) -> SubprocessRu
     return _Filtered(inner, progress=progress)
 
 
-class _Filtered:
+class _Filtered(Transparent):
     """Starts commands through another runner, filters their output, and keeps the end of it.
 
     :ivar tail: the last bytes of the output of the last command, filtered
     """
 
     def __init__(self, inner: SubprocessRunner, *, progress: bool) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._progress = progress
         self.tail = b""
 
@@ -85,7 +85,7 @@ class _Filtered:
         self.tail = b""
         shown = status_line(_hook.get()) if self._progress else contextlib.nullcontext()
         with shown as status, filtering(status, keep=self._keep):
-            warm_runner(self._inner)(cmd, cwd=cwd, extra_environ=environ)
+            warm_runner(self.inner)(cmd, cwd=cwd, extra_environ=environ)
 
     def _keep(self, data: bytes) -> None:
         self.tail = (self.tail + data[-_KEPT:])[-_KEPT:]

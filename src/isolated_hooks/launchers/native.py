@@ -41,14 +41,19 @@ class Native:
 
         :raises SandboxUnavailableError: as :func:`.child.child_command`
         """
-        entry = os.path.join(workspace, "launcher")
         arguments = ("launch", workspace, "--", *argv)
+        entry = self.entry(workspace)
+        return child_command(*arguments) if entry is None else child_command(*arguments, entry=entry)
+
+    def entry(self, workspace: str) -> str | None:
+        """Put the launcher into the workspace, and return its path, or ``None`` where there is no room for it."""
+        entry = os.path.join(workspace, "launcher")
         try:
-            # A trial and the hook of one call share the workspace.
+            # A trial and the hook of one call share the workspace, and so does the process that stays ready.
             with contextlib.suppress(FileExistsError), open(entry, "xb") as file:
                 file.write(packed())
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(entry)
-            return child_command(*arguments)
-        return child_command(*arguments, entry=entry)
+            return None
+        return entry

@@ -39,9 +39,25 @@ def packed() -> bytes:
 def _module(name: str) -> tuple[str, str, bytes]:
     """Return the name that the child imports a module by, its file and its code."""
     path = os.path.join(_DIRECTORY, f"{name}.py")
-    # It takes the code from __pycache__ under the same conditions as an import.
-    code = importlib.machinery.SourceFileLoader(name, path).get_code(name)
-    return "sandbox" if name == "__init__" else f"sandbox.{name}", path, marshal.dumps(code)
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    code = _compiled(path) or marshal.dumps(loader.get_code(name))
+    return "sandbox" if name == "__init__" else f"sandbox.{name}", path, code
+
+
+def _compiled(path: str) -> bytes | None:
+    """Return the code in ``__pycache__`` under the same conditions as an import, PEP 552, without unpacking it.
+
+    ``None`` if it is missing or another one, or if it is checked by a hash.
+    """
+    try:
+        status = os.stat(path)
+        with open(importlib.util.cache_from_source(path), "rb") as file:
+            data = file.read()
+    except (OSError, NotImplementedError):
+        return None
+    numbers = (0, int(status.st_mtime), status.st_size)
+    header = importlib.util.MAGIC_NUMBER + b"".join((n & 0xFFFFFFFF).to_bytes(4, "little") for n in numbers)
+    return data[16:] if data.startswith(header) else None
 
 
 def _start(modules: tuple[tuple[str, str, bytes], ...]) -> CodeType:

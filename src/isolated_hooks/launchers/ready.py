@@ -20,7 +20,7 @@ from ..frozen import dataclass
 from .child import child_environ
 from .surroundings import Surroundings, is_beside, surroundings
 
-__all__ = ["KEEPER", "SECONDS", "Server", "received"]
+__all__ = ["KEEPER", "SECONDS", "Server", "begin", "received"]
 
 #: Seconds in which the process has to answer. It does nothing but fork.
 SECONDS = 10.0
@@ -78,32 +78,101 @@ class _ChildError(OSError):
     """The process would be a child of this one."""
 
 
+class _Starting:
+    """A process that has been started, and has not answered yet.
+
+    :param channel: our end of the socket
+    :param child: a child of this process, which forks the one that stays ready, and ends
+    :param inherited: what both inherit
+    """
+
+    def __init__(self, channel: socket.socket, child: subprocess.Popen[bytes], inherited: Surroundings) -> None:
+        self.channel = channel
+        self._child = child
+        self._inherited = inherited
+
+    def finish(self) -> Server:
+        """Wait for the answer, and for the end of the child.
+
+        :raises OSError: it does not answer
+        :raises ValueError: it answers something else
+        """
+        try:
+            with self._child:
+                self.channel.settimeout(SECONDS)
+                try:
+                    answer, pidfds = received(self.channel)
+                    pid, (pidfd,) = int(answer), pidfds
+                except BaseException:
+                    self._child.kill()
+                    raise
+            _refuse_child(pid, pidfd)
+            return Server(self.channel, os.fstat(self.channel.fileno()).st_ino, pid, pidfd, self._inherited)
+        except BaseException:
+            self.channel.close()
+            raise
+        finally:
+            _starting.discard(self.channel)
+
+    def forget(self) -> None:
+        """Leave it to the process that has started it: this one is a fork of that."""
+        self.channel.close()
+        self._child.returncode = 0  # it is no child of ours
+
+
 class _Keeper:
     """Keeps the server of this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.server: Server | None = None
+        self.starting: _Starting | None = None
         self.tries = 0
         self.problem = ""
+
+    def begin(self, entry: str) -> None:
+        """Start a server from a file if there is none, and do not wait for it: :meth:`settle` does."""
+        with self.lock:
+            if self.server is None:
+                self._begin(entry)
+
+    def settle(self) -> None:
+        """Wait for a server that has been started, so that it needs its file no more, and we have no child."""
+        if self.starting is not None:
+            with self.lock:
+                self._finish()
 
     def get(self, entry: str) -> Server | None:
         """Return the server, started from a file if there is none, or ``None`` if this host lets none start."""
         with self.lock:
             if self.server is not None and not self.server.is_ours():
                 self._lose()
-            if self.server is None and self.tries < _MOST:
-                self.tries += 1
-                try:
-                    self.server = serve(entry)
-                    # It ends with this process anyway, and this way before it: whoever waits for this process may
-                    # count on that. Threads that are still in a hook are daemons, whose launchers end with us too.
-                    atexit.register(self.end, kill=True)
-                except (OSError, ValueError) as error:
-                    self.problem = str(error)
-                    if isinstance(error, _ChildError):  # the next one would be, too
-                        self.tries = _MOST
+            if self.server is None:
+                self._begin(entry)
+                self._finish()
             return self.server
+
+    def _begin(self, entry: str) -> None:
+        if self.starting is None and self.tries < _MOST:
+            self.tries += 1
+            try:
+                self.starting = begin(entry)
+            except OSError as error:
+                self.problem = str(error)
+
+    def _finish(self) -> None:
+        starting, self.starting = self.starting, None
+        if starting is None:
+            return
+        try:
+            self.server = starting.finish()
+            # It ends with this process anyway, and this way before it: whoever waits for this process may count on
+            # that. Threads that are still in a hook are daemons, whose launchers end with us too.
+            atexit.register(self.end, kill=True)
+        except (OSError, ValueError) as error:
+            self.problem = str(error)
+            if isinstance(error, _ChildError):  # the next one would be, too
+                self.tries = _MOST
 
     def forget(self, server: Server, *, kill: bool = False) -> None:
         """Stop using a server, which then ends. The next call may start another one.
@@ -128,6 +197,9 @@ class _Keeper:
         for one in _starting:  # in a thread that the child does not have
             one.close()
         _starting.clear()
+        starting, self.starting = self.starting, None
+        if starting is not None:
+            starting.forget()
         self._lose()
 
     def end(self, *, kill: bool = False) -> None:
@@ -135,6 +207,7 @@ class _Keeper:
 
         :param kill: end its launches with it
         """
+        self.settle()
         server = self.server
         if server is None:
             return
@@ -173,11 +246,10 @@ def received(one: socket.socket) -> tuple[bytes, list[int]]:
     return data, number.tolist()
 
 
-def serve(entry: str) -> Server:
-    """Start the process from a file.
+def begin(entry: str) -> _Starting:
+    """Start the process from a file, and do not wait for its answer.
 
-    :raises OSError: it cannot be started, or does not answer
-    :raises ValueError: it answers something else
+    :raises OSError: it cannot be started
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _starting.update((ours, theirs))
@@ -196,22 +268,13 @@ def serve(entry: str) -> Server:
                 cwd="/",
                 env=environ,
             )
-            theirs.close()
-            with child:
-                ours.settimeout(SECONDS)
-                try:
-                    answer, pidfds = received(ours)
-                    pid, (pidfd,) = int(answer), pidfds
-                except BaseException:
-                    child.kill()
-                    raise
-            _refuse_child(pid, pidfd)
-            return Server(ours, os.fstat(ours.fileno()).st_ino, pid, pidfd, inherited)
+            return _Starting(ours, child, inherited)
         except BaseException:
             ours.close()
+            _starting.discard(ours)
             raise
         finally:
-            _starting.difference_update((ours, theirs))
+            _starting.discard(theirs)
 
 
 def _refuse_child(pid: int, pidfd: int) -> None:

@@ -22,7 +22,18 @@ from typing import IO, Any
 from . import ready
 from .ready import KEEPER, Server
 
-__all__ = ["Permission", "Started", "end", "expect", "is_expected", "permitted", "popen", "problem"]
+__all__ = [
+    "Permission",
+    "Started",
+    "beginning",
+    "end",
+    "expect",
+    "is_expected",
+    "is_ready",
+    "permitted",
+    "popen",
+    "problem",
+]
 
 # Seconds that subprocess gives a child to end after an interrupt.
 _PATIENCE = 0.25
@@ -63,6 +74,21 @@ def permitted(allowed: bool) -> Iterator[Permission]:
         yield permission
     finally:
         _permission.reset(before)
+
+
+@contextlib.contextmanager
+def beginning(entry: str | None) -> Iterator[None]:
+    """Within the context, have the process that stays ready start while this process does something else.
+
+    :param entry: the file to start it from if there is none, which has to exist within the context; ``None`` to start
+        none
+    """
+    if entry is not None:
+        KEEPER.begin(entry)
+    try:
+        yield
+    finally:
+        KEEPER.settle()
 
 
 def popen(
@@ -170,9 +196,14 @@ def end() -> None:
     KEEPER.end()
 
 
+def is_ready() -> bool:
+    """Return whether a process is ready, as far as this process has tried."""
+    return KEEPER.server is not None
+
+
 def problem() -> str | None:
     """Return ``None`` if a process is ready, and otherwise why there is none, as far as this process has tried."""
-    return None if KEEPER.server is not None else KEEPER.problem or "no launch has asked for one"
+    return None if is_ready() else KEEPER.problem or "no launch has asked for one"
 
 
 def _start(

@@ -24,7 +24,7 @@ from ..results.exported import Kept, check_kept, snapshot
 from ..results.outputs import OutputDirectory
 from ..results.projects import Expected, check_result, check_unchanged, expected_of
 from .run import Run
-from .runners import warm_runner
+from .runners import is_silent, warm_runner
 from .search_paths import warn_of_search_paths
 from .situation import trusted_directories, written_trees
 from .workspace import Workspace
@@ -46,6 +46,7 @@ class HookRun(Run):
         super().__init__(call.hook, call.source_dir, policy, done)
         self.call = call
         self.inner = inner
+        self.may_fail = is_silent(inner)
         if warm_runner(inner) is not inner:
             expect()
         self.extra = self.passed = extra

@@ -76,7 +76,8 @@ def refusal(status: Mapping[str, Any], *, processes: int | None = None) -> Sandb
     load = is_load(syscall, number)
     if syscall in _LANDLOCK_CALLS and not load:
         return SandboxUnavailableError([missing], f"{_LANDLOCK_REMEDY}; or {remedy()}")
-    if load or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
+    lost = syscall in ("openat2", "openat") and number in (errno.ENOENT, errno.ENOTDIR)  # somebody has removed the path
+    if load or lost or (stage not in _HOST_STAGES and not (syscall in HOST_CALLS and number in REFUSALS)):
         return error
     return SandboxUnavailableError([missing], remedy())
 

@@ -9,18 +9,14 @@ import os
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import (
     IsolatedHooksError,
     IsolationDegradedWarning,
-    PolicyError,
-    SandboxSetupError,
-    SandboxUnavailableError,
 )
 from ..files.paths import RealFilesystem
-from ..files.register import holds_register
 from ..files.repositories import outgrown, set_aside
 from ..files.steered import record_trees
 from ..launchers import find_launcher
@@ -33,12 +29,13 @@ from ..plan.observed import observed_plan
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
-from ..protections import ProtectionState, ProtectionStatus
+from ..protections import ProtectionState
 from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
 from ..results.details import Details
 from ..text import visible
 from . import preloaded, trial  # noqa: F401 - preloaded: a call imports nothing
+from .checks import check_owners, check_plan, missing, refuse_register
 from .discard import DiscardedTree, DiscardedTrees
 from .explaining import explained, limit_of, output_of
 from .failures import KILLED, failure_of, is_cut_short
@@ -74,6 +71,9 @@ class Run:
         self.said: str | None = None  # the end of the output of a command that failed, if we have seen it
         self.limit: tuple[str, Any] | None = None  # the limit that it met, and its value
         self.repository = NONE
+        self.mapped: tuple[str, ...] = ()
+        self.may_fail = False  # nobody sees a launch that fails, so the first one can take the place of a trial
+        self.untried = False  # this launch does
         self.may_be_warm = False  # under this policy, launcher and identity
         self.warm = False  # and it was
 
@@ -105,7 +105,7 @@ class Run:
         check_platform()
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         trees = (self.source, *self.policy.writable)
-        _refuse_register(trees)
+        refuse_register(trees)
         with contextlib.ExitStack() as stack:
             if self.policy.source == "discard":
                 stack.enter_context(self._discarding())
@@ -132,12 +132,16 @@ class Run:
         self.repository = repository_of(self.source, self.policy)
         hidden_from = (self.source, *self.policy.writable, *self.outputs(), *self.repository.shown)
         try:
-            while plan is None or plan.identity in refused:
-                with Workspace(hidden_from) as workspace:
+            is_done = False
+            while not is_done:
+                with Workspace(hidden_from) as workspace, trial.beginning(self.policy, self.launcher, workspace):
                     plan = self.tried_plan(workspace, refused)
                     self.prepare(workspace, plan)
-                    if self._run_to_end(workspace, plan):
+                    is_done = self._run_to_end(workspace, plan)
+                    if is_done:
                         self.collect(workspace)
+                    elif self.untried:
+                        self.may_fail = False  # a trial tells whether the host refuses the identity, or the tree does
                     else:
                         refused |= {plan.identity}
         except BaseException as problem:
@@ -198,7 +202,7 @@ class Run:
 
         :param refused: identities that a wrapper in the inner runner does not allow
         """
-        mapped = (self.source, *self.policy.writable, workspace.path)
+        mapped = self.mapped = (self.source, *self.policy.writable, workspace.path)
         situation = situation_of(self.source, self.policy)
         refused |= situation.refused | trial.refused_identities(mapped, self.launcher.name)
         while True:
@@ -207,23 +211,32 @@ class Run:
             )
             situation = self._with_discarded(situation)
             plan = self.make_plan(situation, workspace.layout)
-            if plan.confined and plan.capabilities and self._missing(plan):
+            if plan.confined and plan.capabilities and missing(plan, self.launcher):
                 # The policy may not allow its one capability; the caller's own user holds none.
                 refused |= {plan.identity}
                 continue
-            self._check(plan)
+            check_plan(plan, self.launcher, observes=self.observes)
             now = dataclasses.replace(situation, refused=refused)
             bare = functools.partial(plan_trial, self.policy, now, workspace.layout, trees=mapped[:-1])
-            if trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
+            self.untried = self._replaces_trial(plan, mapped)
+            if self.untried or trial.require_sandbox(plan, bare, workspace, mapped, self.launcher):
                 if not self._overlays(plan, now, workspace):
                     continue
-                _check_owners(plan, situation)
+                check_owners(plan, situation)
                 plan = dataclasses.replace(plan, detailed=self.detailed)
                 if self.observes:
                     plan = observed_plan(plan)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}
+
+    def _replaces_trial(self, plan: Plan, paths: tuple[str, ...]) -> bool:
+        """Return whether the launch of a plan tells whether this host allows its identity, as a trial would.
+
+        If it fails, the trial decides: a hook may have made it fail by what it has left in the tree.
+        """
+        may_fail = self.may_fail and self.discarded is None and trial.may_be_warm(plan, self.launcher)
+        return may_fail and not trial.is_tried(plan, paths)
 
     def _with_discarded(self, situation: Situation) -> Situation:
         """Add what takes the place of the source tree, as far as the identity allows it."""
@@ -249,26 +262,6 @@ class Run:
             self.discarded.renew()
         return True
 
-    def _check(self, plan: Plan) -> None:
-        """Raise SandboxUnavailableError if the plan, under this launcher, protects less than the policy requires."""
-        if plan.identity not in self.launcher.identities:
-            raise SandboxUnavailableError(
-                [f"the launcher {self.launcher.name} knows no user of the hook's own that this host allows"],
-                "use the launcher native",
-            )
-        if self.observes and (plan.confined or not getattr(self.launcher, "observes", False)):
-            raise trial.observation_refused(plan, self.launcher.name)
-        if plan.policy.hosts and (plan.confined or not getattr(self.launcher, "proxied", False)):
-            raise trial.hosts_refused(plan, self.launcher.name)
-        missing = self._missing(plan)
-        if missing and plan.confined:
-            raise trial.namespaces_refused(missing)
-        if missing:
-            raise SandboxUnavailableError([_sentence(s) for s in missing], "; ".join(s.remedy for s in missing))
-
-    def _missing(self, plan: Plan) -> list[ProtectionStatus]:
-        return [s for s in self.launcher.protections(plan) if not plan.policy.permits(s.protection, s.state)]
-
     def _run_to_end(self, workspace: Workspace, plan: Plan) -> bool:
         try:
             return self._launch(workspace, plan)
@@ -292,19 +285,28 @@ class Run:
                 self._set_aside(plan)
                 self.details = observed.details(self.status) if observed else None
         except BaseException as problem:
-            if isinstance(problem, subprocess.CalledProcessError) and trial.refuses_wrapped(self.status, plan):
+            if isinstance(problem, subprocess.CalledProcessError) and self._is_refused(plan):
                 return False
             self.said = self.seen(problem)
             failure = self._failure(problem)
             if failure is None:
                 raise
             raise failure from problem
-        if trial.refuses_wrapped(self.status, plan):
+        if self._is_refused(plan):
             return False
         failure = self._failure(None)
         if failure is not None:
             raise failure
         return True
+
+    def _is_refused(self, plan: Plan) -> bool:
+        """Return whether the host may have refused the launch of a plan, which has run nothing then."""
+        if not self.untried:
+            return trial.refuses_wrapped(self.status, plan)
+        if not self.status.get("running"):
+            return True
+        trial.remember(plan, self.mapped, self.status)
+        return False
 
     def _start(self, command: list[str], workspace: Workspace, plan: Plan) -> None:
         if not self.policy.hosts:
@@ -333,29 +335,3 @@ class Run:
         failure = failure_of(self.status, problem, command=self.name, limits=self.policy.limits)
         self.limit = limit_of(failure)
         return failure
-
-
-def _check_owners(plan: Plan, situation: Situation) -> None:
-    """Refuse a tree of which we do not know all owners, where the hook may get more or fewer rights for that."""
-    owners = situation.owners
-    if owners is not None and owners.single is not None and owners.unread and plan.identity.traits.idmapped:
-        raise SandboxSetupError(
-            "finding the owners of the source tree",
-            path=owners.unread,
-            reason="this process may not look into it, so it cannot tell which owners the sandbox has to map: change "
-            "its mode, or remove it",
-        )
-
-
-def _refuse_register(trees: Iterable[str]) -> None:
-    """Refuse a tree in which a hook could forge what later calls trust."""
-    for tree in trees:
-        if holds_register(os.path.realpath(tree)):
-            raise PolicyError(
-                f"hooks cannot have {visible(tree)!r}, in which isolated-hooks notes what its calls have to remove: "
-                "choose a directory beneath it, or another one"
-            )
-
-
-def _sentence(status: ProtectionStatus) -> str:
-    return f"{status.protection.value} is {status.state.value}: {status.reason}"

@@ -9,7 +9,17 @@ from collections.abc import Mapping, Sequence
 from ..hookcall import SubprocessRunner
 from ..launchers.warm import popen
 
-__all__ = ["captured", "warm_runner"]
+__all__ = ["Transparent", "captured", "is_silent", "warm_runner"]
+
+
+class Transparent:
+    """A runner that starts commands through another one, and shows nothing of a command that says nothing.
+
+    :param inner: the other runner
+    """
+
+    def __init__(self, inner: SubprocessRunner) -> None:
+        self.inner = inner
 
 
 def warm_runner(inner: SubprocessRunner) -> SubprocessRunner:
@@ -18,6 +28,13 @@ def warm_runner(inner: SubprocessRunner) -> SubprocessRunner:
     if getattr(inner, "__module__", None) == "pyproject_hooks._impl":
         return known.get(getattr(inner, "__qualname__", ""), inner)
     return inner
+
+
+def is_silent(inner: SubprocessRunner) -> bool:
+    """Return whether we know that a runner shows nothing of a command that says nothing and fails."""
+    while isinstance(inner, Transparent):
+        inner = inner.inner
+    return warm_runner(inner) in (_default, _quiet)
 
 
 def _default(cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ one runs under: if the plan of a call fails where the trial of its identity work
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import marshal
@@ -28,14 +29,17 @@ from .remedies import HOST_CALLS, REFUSALS, is_load, refusal, remedy_of
 from .workspace import Workspace
 
 __all__ = [
+    "beginning",
     "degradations",
     "facts",
     "hosts_refused",
+    "is_tried",
     "may_be_warm",
     "namespaces_refused",
     "overlays",
     "refused_identities",
     "refuses_wrapped",
+    "remember",
     "require_sandbox",
     "warm_problem",
     "working_identity",
@@ -153,6 +157,27 @@ def may_be_warm(plan: Plan, launcher: Launcher) -> bool:
     Without a PID namespace, a hook of the same user could reach that process.
     """
     return plan.policy.warm and not plan.confined and getattr(launcher, "warm", False)
+
+
+def beginning(policy: Policy, launcher: Launcher, workspace: Workspace) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which the process that stays ready starts, if the next launch is likely to be warm."""
+    identity = working_identity()
+    likely = policy.warm and warm.is_expected() and not (identity is not None and identity.confined)
+    entry: Callable[[str], str | None] | None = getattr(launcher, "entry", None) if likely else None
+    return warm.beginning(None if entry is None or warm.is_ready() else entry(workspace.path))
+
+
+def is_tried(plan: Plan, paths: Iterable[str]) -> bool:
+    """Return whether this process knows whether this host allows the identity of a plan."""
+    return _key(plan, paths) in _tried
+
+
+def remember(plan: Plan, paths: Iterable[str], status: Mapping[str, Any]) -> None:
+    """Remember that a plan has started its command: no trial can say more about this host.
+
+    :param status: the status of the launch
+    """
+    _tried[_key(plan, paths)] = {"state": "exited", "code": 0, "degraded": status.get("degraded", {})}
 
 
 def warm_problem(policy: Policy, launcher: Launcher) -> str | None:

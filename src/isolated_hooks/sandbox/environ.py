@@ -71,9 +71,7 @@ def _staying(environ: dict[bytes, bytes], rules: dict[str, Any]) -> dict[bytes, 
     return {name: value for name, value in environ.items() if stays(name, value)}
 
 
-def _fit_path(
-    environ: dict[bytes, bytes], name: bytes, roots: list[list[bytes]], refused: list[list[bytes]]
-) -> None:
+def _fit_path(environ: dict[bytes, bytes], name: bytes, roots: list[list[bytes]], refused: list[list[bytes]]) -> None:
     entries = [entry for entry in environ.pop(name, b"").split(b":") if _visible(entry, roots, refused)]
     if entries:
         environ[name] = b":".join(dict.fromkeys(entries))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
 
@@ -14,8 +15,9 @@ from isolated_hooks import IsolatedHookCaller, Policy, SandboxSetupError
 from isolated_hooks.files.ownership import Owners
 from isolated_hooks.files.trees import remove_tree
 from isolated_hooks.launchers import Launcher
-from isolated_hooks.plan import Identity, Plan
+from isolated_hooks.plan import Identity, Layout, Plan, Situation
 from isolated_hooks.run import situation, trial
+from isolated_hooks.run.hook import HookRun
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -112,3 +114,30 @@ def test_the_trial_of_the_host_sees_nothing_of_the_tree(tree: Path, monkeypatch:
     for plan in tried:
         beneath = os.fsencode(tree) + b"/"
         assert beneath not in plan
+
+
+def test_a_first_launch_that_fails_because_of_the_tree_weakens_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the place of a trial only if it works. Otherwise a trial, which sees nothing of the tree, decides."""
+    shown = tmp_path / "shown"
+    real_plan = HookRun.make_plan
+    attempts: list[str] = []
+
+    def make_plan(self: HookRun, situation: Situation, layout: Layout) -> Plan:
+        shown.write_text("")
+        plan = real_plan(self, situation, layout)
+        attempts.append(plan.identity.value)
+        shown.unlink()  # as a process beside the build could do
+        return plan
+
+    monkeypatch.setattr(trial, "_tried", {})
+    monkeypatch.setattr(HookRun, "make_plan", make_plan)
+    policy = Policy(expose=[shown], allow_degraded=["no-namespaces"])
+    runner = pyproject_hooks.quiet_subprocess_runner
+    hooks = IsolatedHookCaller(str(tree), "tiny", ["."], runner, policy=policy)
+    with pytest.raises(SandboxSetupError, match="shown"):
+        hooks.get_requires_for_build_wheel({"code": _TELL})
+    assert not (tree / "capabilities").exists()
+    assert len(attempts) >= 2
+    assert attempts[-2] == attempts[-1]  # the trial has found that the host allows it

@@ -220,7 +220,7 @@ def test_a_frontend_that_adopts_orphans_waits_for_no_further_child(tmp_path: Pat
         assert not _call(tree)
         assert "adopts orphans" in (warm.problem() or "")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ready, "serve", lambda _: pytest.fail("it started another one"))
+            patch.setattr(ready, "begin", lambda _: pytest.fail("it started another one"))
             assert not _call(tree)
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)

@@ -225,17 +225,26 @@ def test_many_at_once(tmp_path: Path) -> None:
     assert {_facts(tree)["cwd"] for tree in trees} == set(map(os.fspath, trees))
 
 
-def test_the_trial_of_the_host_is_warm_too(tree: Path) -> None:
-    code = """
+@pytest.mark.parametrize(
+    ("policy", "launches"),
+    [
+        pytest.param("", 1, id="the-hook-is-the-trial"),
+        pytest.param("source='discard'", 3, id="and-one-of-an-overlay"),
+    ],
+)
+def test_the_trials_of_the_host_are_warm_too(policy: str, launches: int, tree: Path) -> None:
+    """Where nobody sees a launch that fails, the first one takes the place of a trial, unless there is an overlay."""
+    code = f"""
         import pyproject_hooks, sys
-        from isolated_hooks import IsolatedHookCaller
+        from isolated_hooks import IsolatedHookCaller, Policy
         from isolated_hooks.launchers import warm
         asked = []
         ask = warm._ask
         warm._ask = lambda *args: asked.append(args) or ask(*args)
-        hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], pyproject_hooks.quiet_subprocess_runner)
+        runner = pyproject_hooks.quiet_subprocess_runner
+        hooks = IsolatedHookCaller(sys.argv[1], "backend", ["."], runner, policy=Policy({policy}))
         hooks.get_requires_for_build_wheel()
-        assert len(asked) == 2, asked
+        assert len(asked) == {launches}, asked
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), tree], check=True)
 
@@ -653,11 +662,11 @@ def _beneath(pid: int) -> list[int]:
 def test_a_host_that_starts_none_is_asked_only_so_often(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def serve(entry: str) -> Any:
+    def begin(entry: str) -> Any:
         asked.append(entry)
         raise OSError("not here")
 
-    monkeypatch.setattr(ready, "serve", serve)
+    monkeypatch.setattr(ready, "begin", begin)
     for _ in range(ready._MOST + 2):
         assert not _call(tree)
     assert len(asked) == ready._MOST

@@ -45,8 +45,9 @@ _FIRST = """
 import statistics, subprocess, sys, time
 sys.path.insert(0, sys.argv[2])
 from hook_call import quiet
+from pyproject_hooks import default_subprocess_runner as default
 from isolated_hooks import IsolatedHookCaller
-caller = IsolatedHookCaller(sys.argv[1], "measured", ["."], quiet)
+caller = IsolatedHookCaller(sys.argv[1], "measured", ["."], {"quiet": quiet, "default": default}[sys.argv[3]])
 taken = []
 for _ in range(5):
     began = time.perf_counter()
@@ -198,10 +199,13 @@ def launch(count: int) -> Figures:
         return ratio({**times, "ours": taken[1:]}, "ours", "python")
 
 
-def first_call(count: int) -> Figures:
-    """What the first call of a process takes on top of the later ones, in milliseconds."""
+def first_call(count: int, *, runner: str = "default") -> Figures:
+    """What the first call of a process takes on top of the later ones, in milliseconds.
+
+    :param runner: ``"default"``, that of pyproject_hooks, or ``"quiet"``, one of the frontend's own
+    """
     with tree() as source:
-        command = [sys.executable, "-c", _FIRST, str(source), os.path.dirname(__file__)]
+        command = [sys.executable, "-c", _FIRST, str(source), os.path.dirname(__file__), runner]
         runs = [float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(count)]
     return 1000 * statistics.median(runs), None
 

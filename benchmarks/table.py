@@ -76,6 +76,8 @@ ROWS = (
     Row("1,600 processes more", "ms", 3, lambda n: measures.grown(n, "processes"), 5, clock_alone=True),
     Row("32 hooks at once, against bwrap", "x", 1.0, measures.at_once, 3, clock_alone=True),
     Row("first call of a process, on top of later ones", "ms", 10, measures.first_call, 7, clock_alone=True),
+    Row("first call, a runner of the frontend's own", "ms", 10,
+        lambda n: measures.first_call(n, runner="quiet"), 7, clock_alone=True),
     Row("memory of our own processes for one hook", "MB", 12, measures.memory, 3),
 )  # fmt: skip
 

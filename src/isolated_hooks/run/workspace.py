@@ -143,8 +143,6 @@ class Workspace(PrivateDirectory):
             # Only then: in a user namespace without a map, nobody can change an owner.
             if os.stat(f"{path}/{name}").st_gid != os.getegid():
                 os.chown(f"{path}/{name}", -1, os.getegid())
-        for name in ("home", "tmp"):
-            os.mkdir(f"{path}/scratch/{name}", 0o700)
         os.close(os.open(f"{path}/nothing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
         os.mkfifo(f"{path}/alive", 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
@@ -167,6 +165,9 @@ class Workspace(PrivateDirectory):
         try:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(data)
+            for name in _OURS if plan.confined else ():
+                path = f"{self.path}/scratch/{name}"
+                os.makedirs(path, mode=0o700, exist_ok=True)
             for name, content in plan.files.items():
                 path = f"{self.path}/scratch/home/{name}"
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)

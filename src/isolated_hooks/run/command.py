@@ -128,6 +128,7 @@ def check_host(policy: Policy, *, observes: bool = False) -> tuple[ProtectionSta
         run = _CommandRun((), source, policy)
         run.stdin = "null"  # as for hooks
         run.observes = observes
-        plan = run.tried_plan(workspace)
+        with trial.beginning(policy, run.launcher, workspace):
+            plan = run.tried_plan(workspace)
         degraded = trial.degradations(plan, (source, *policy.writable, workspace.path))
         return with_degradations(run.launcher.protections(plan), degraded)

@@ -131,7 +131,7 @@ def test_nothing_of_a_trial_is_left_for_the_hook(workspace: Workspace, monkeypat
 
     assert require(Scripted(monkeypatch, answer), workspace)
     assert os.listdir(f"{workspace.path}/root") == []
-    assert sorted(os.listdir(f"{workspace.path}/scratch")) == ["home", "tmp"]
+    assert os.listdir(f"{workspace.path}/scratch") == []
     assert workspace.status() == {}
 
 

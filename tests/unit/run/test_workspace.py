@@ -24,6 +24,7 @@ from isolated_hooks.errors import SandboxSetupError
 from isolated_hooks.files import register
 from isolated_hooks.files.register import Registration
 from isolated_hooks.files.trees import remove_path, remove_tree
+from isolated_hooks.plan import Identity
 from isolated_hooks.run import workspace as workspace_module
 from isolated_hooks.run.leftovers import sweep
 from isolated_hooks.run.workspace import PrivateDirectory, Workspace
@@ -75,7 +76,7 @@ def test_nobody_else_can_look_into_a_workspace(place: pathlib.Path, umask: int) 
         with Workspace() as workspace:
             workspace.write_plan(make_plan())
             assert mode(workspace.path) == 0o700
-            for name in ("root", "scratch", "scratch/home", "scratch/tmp", "control", "staging", "empty"):
+            for name in ("root", "scratch", "control", "staging", "empty"):
                 assert mode(f"{workspace.path}/{name}") == 0o700
             for name in ("plan", "alive"):
                 assert mode(f"{workspace.path}/{name}") == 0o600
@@ -310,6 +311,17 @@ def test_calls_that_take_each_place_one_after_the_other_are_an_error_in_the_end(
     assert not records.exists()
 
 
+def test_only_a_plan_without_namespaces_gets_a_home_in_the_workspace(place: pathlib.Path) -> None:
+    with Workspace() as workspace:
+        workspace.write_plan(make_plan())
+        assert os.listdir(workspace.layout.scratch) == []
+        others = frozenset(Identity) - {Identity.CONFINED}
+        workspace.write_plan(make_plan(refused=others))
+        for name in ("home", "tmp"):
+            assert stat.S_IMODE(os.stat(f"{workspace.layout.scratch}/{name}").st_mode) == 0o700
+        assert sorted(os.listdir(workspace.layout.scratch)) == ["home", "tmp"]
+
+
 def test_a_plan_that_cannot_be_written_names_the_file(place: pathlib.Path) -> None:
     with Workspace() as workspace:
         os.mkdir(f"{workspace.path}/plan")
@@ -317,7 +329,6 @@ def test_a_plan_that_cannot_be_written_names_the_file(place: pathlib.Path) -> No
             workspace.write_plan(make_plan())
         assert (caught.value.stage, caught.value.path) == ("writing the plan", f"{workspace.path}/plan")
         os.rmdir(f"{workspace.path}/plan")
-        os.rmdir(workspace.layout.scratch + "/home")
         pathlib.Path(workspace.layout.scratch, "home").touch()
         plan = dataclasses.replace(make_plan(), files={".config/file": "text"})
         with pytest.raises(SandboxSetupError) as caught:

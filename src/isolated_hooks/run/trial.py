@@ -3,6 +3,9 @@
 The trial runs a plan that contains nothing that a hook can change: an empty tree, no search path, and, for idmapped
 mounts, which some file systems do not support, the top directories of the trees alone. So no hook chooses what the next
 one runs under: if the plan of a call fails where the trial of its identity worked, that is an error.
+
+Where nobody sees a launch that fails, the launch of the first hook takes the place of the trial. It has more in it, so
+it works only where the trial does; if it fails, before it has run anything, the trial follows and decides.
 """
 
 from __future__ import annotations

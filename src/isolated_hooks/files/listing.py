@@ -11,11 +11,14 @@ import stat
 import time
 from collections.abc import Iterator
 
-__all__ = ["links_of", "named_near", "private_beneath", "private_entries", "private_near"]
+__all__ = ["links_of", "named_near", "names_of", "private_beneath", "private_entries", "private_near"]
 
 # The seconds after which we walk a directory again. A walk of the whole system takes about a second, so a mode that
 # changes in between counts only afterwards.
 _FRESH = 60
+# The nanoseconds after which a directory's times tell its states apart. The kernel takes times from a clock that ticks
+# a hundred times a second at least, so two changes within a tick have one time, inode(7).
+_SETTLED = 1_000_000_000
 
 
 def private_beneath(top: str) -> tuple[str, ...]:
@@ -85,6 +88,39 @@ def private_entries(
             continue  # the top is a file, or the directory is gone by now
         if limit is not None and limit <= 0:
             return
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """Return the names in a directory, sorted. A large one is read again only if its times have changed.
+
+    :raises OSError: it cannot be read
+    """
+    state = _state_of(os.stat(path))
+    # Nobody can set the time of the last change, which is in the future only if the clock has been set back.
+    if time.time_ns() - state[-1] > _SETTLED:
+        with contextlib.suppress(_ChangedError):
+            return _names(path, *state)
+    return tuple(sorted(os.listdir(path)))
+
+
+class _ChangedError(Exception):
+    """A directory has another state than it had."""
+
+
+@functools.lru_cache(maxsize=128)
+def _names(path: str, *state: int) -> tuple[str, ...]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        names = tuple(sorted(os.listdir(fd)))
+        if _state_of(os.fstat(fd)) != state:
+            raise _ChangedError
+    finally:
+        os.close(fd)
+    return names
+
+
+def _state_of(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from ..frozen import dataclass
 from .gitindex import tracked
-from .listing import links_of, named_near, private_beneath, private_near
+from .listing import links_of, named_near, names_of, private_beneath, private_near
 from .programs import needs_of_programs
 
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "Remembered", "Repositories", "above", "is_within", "resolve"]
@@ -106,7 +106,7 @@ class RealFilesystem:
 
     def names(self, path: str) -> tuple[str, ...]:
         try:
-            return tuple(sorted(os.listdir(path)))
+            return names_of(path)
         except OSError:
             return ()
 

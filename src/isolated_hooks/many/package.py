@@ -113,7 +113,7 @@ class _Build:
         with Copies(recorded_trees()) as copies:
             environ = {**outside_environ(os.environ, copies), **self._variables()}
             command = [sys.executable, *python_flags(recorded_trees()), _PROGRAM, self._written(answer)]
-            ended = supervise(command, self._watch, environ)
+            ended = supervise(command, self._watch, environ, tied=True)
         self._change(log=self._result.log + ended.log)
         if ended.stopped:
             self._change(outcome=Outcome.STOPPED, error="it was interrupted")

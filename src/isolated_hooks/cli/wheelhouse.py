@@ -7,8 +7,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+from packaging.utils import canonicalize_name
 
 from .. import __version__
 from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, SandboxUnavailableError
@@ -20,7 +23,6 @@ from ..many.pinned import read_pins
 from ..many.requests import BuildRequest, Task, check_tasks, checked, pinned
 from ..many.resuming import inputs_of, read_records, write_record
 from ..policy import Policy
-from ..results.projects import declared_name
 from ..run.command import check_host
 from ..text import visible
 from . import messages
@@ -36,6 +38,7 @@ except ImportError as problem:
 _FETCHING = fetching
 _PROG = "isolated-hooks wheelhouse"
 _MOST_JOBS = 1024
+_NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 _DESCRIPTION = """\
 Build a wheel of each package, each in a process and in sandboxes of its own. Exit codes: 0, all wheels are there; 1,
 some are not; 2, wrong usage, and nothing was built; 3, the sandbox is unavailable; 130, interrupted."""
@@ -86,13 +89,27 @@ def _tasks(options: argparse.Namespace, policies: Callable[[str | None], Policy]
     cores = share(cores_here(), min(options.jobs, len(pins) + len(options.sdist)))
     tasks = [pinned(pin, options.wheel_dir, policies(pin.project[0]), cores) for _, pin in pins]
     labels = [f"{visible(path, limit=300)}: {pin.text}" for path, pin in pins]
-    for path in options.sdist:
-        task = checked("SDIST", BuildRequest(path, options.wheel_dir, cores=cores), policies(None))
-        name = task.project[0] if task.project else declared_name(task.source)
-        tasks.append(dataclasses.replace(task, policy=policies(name)))
-        labels.append(f"SDIST {visible(path, limit=300)}")
+    for text in options.sdist:
+        named, path = _named(text)
+        label = f"SDIST {visible(text, limit=300)}"
+        task = checked("SDIST", BuildRequest(path, options.wheel_dir, cores=cores), policies(None), named)
+        if task.is_tree and named is None and task.name is not None and policies(task.name) != task.policy:
+            raise PolicyError(
+                f"{label}: the tree calls its project {task.name!r}, which has a table in --config (expected NAME=DIR "
+                f"for a tree with a table: hooks may write to pyproject.toml). Remedy: name it, {task.name}={text}"
+            )
+        tasks.append(dataclasses.replace(task, policy=policies(task.name)))
+        labels.append(label)
     check_tasks(tasks, labels)
     return tasks
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    """Return the normalised name and the path of an argument ``NAME=PATH``, or no name and the whole argument."""
+    name, equals, path = text.partition("=")
+    if not equals or not _NAME.fullmatch(name) or os.path.lexists(text):
+        return None, text
+    return canonicalize_name(name), path
 
 
 def _check_hosts(policies: Iterable[Policy]) -> None:
@@ -181,7 +198,12 @@ def _jobs(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=_PROG, description=_DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("sdist", metavar="SDIST", nargs="*", help="an sdist NAME-VERSION.tar.gz, or a source tree")
+    parser.add_argument(
+        "sdist",
+        metavar="SDIST",
+        nargs="*",
+        help="an sdist NAME-VERSION.tar.gz, a source tree, or NAME=DIR for a source tree whose name decides its policy",
+    )
     for flags, settings in (
         (("-r", "--requirement"), {"metavar": "FILE", "action": "append", "default": []}),
         (("-w", "--wheel-dir"), {"metavar": "DIR", "required": True}),

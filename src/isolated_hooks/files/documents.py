@@ -40,11 +40,12 @@ class DocumentError(ValueError):
     """A document is too large, takes too long, or is not a document at all; the text says what was expected."""
 
 
-def read_document(path: str, *, limit: int) -> bytes:
+def read_document(path: str, *, limit: int, only_name: bool = False) -> bytes:
     """Return the content of a file that the operator named: a regular file, a pipe or a device that ends by itself.
 
     :param limit: the most bytes that it may have
-    :raises DocumentError: it is larger, or no whole document comes from a pipe within ten seconds
+    :param only_name: refuse a regular file that has another name, link(2), by which somebody else may read it
+    :raises DocumentError: it is larger, has another name, or no whole document comes from a pipe within ten seconds
     :raises OSError: it cannot be opened or read, or is a directory
     """
     fd = os.open(path, _FLAGS)
@@ -52,6 +53,8 @@ def read_document(path: str, *, limit: int) -> bytes:
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_size > limit:
             raise DocumentError(f"too large (expected at most {limit} bytes, got {status.st_size})")
+        if only_name and stat.S_ISREG(status.st_mode) and status.st_nlink != 1:
+            raise DocumentError(f"it has other names, hard links (expected 1 name, got {status.st_nlink})")
         data = _read(fd, limit)
         if not data and stat.S_ISFIFO(status.st_mode):
             raise DocumentError("nothing came from the pipe (expected a document, got no byte)")

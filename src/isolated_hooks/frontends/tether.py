@@ -28,8 +28,16 @@ def tied() -> list[str]:
 def tie(parent: int) -> None:
     """Interrupt this process when its parent ends, and end it if it takes long over that.
 
+    An interrupt that came while SIGINT was blocked takes effect now. Python drops an exception that a signal handler
+    raises while an object is destroyed or a weak reference calls back, as the import of a module has it do: such an
+    interrupt counts as none, so that the next one takes effect.
+
     :param parent: the process id of the parent; if that has ended already, this process ends now
     """
+
+    def listen() -> None:
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, end)
 
     def end(*_: object) -> None:
         # Only once: the terminal has sent the interrupt to all processes, and then the parent's end sends another.
@@ -39,8 +47,15 @@ def tie(parent: int) -> None:
             signal.alarm(_SECONDS)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, end)
+    def dropped(problem: sys.UnraisableHookArgs) -> None:
+        if issubclass(problem.exc_type, KeyboardInterrupt):
+            listen()
+        else:
+            sys.__unraisablehook__(problem)
+
+    sys.unraisablehook = dropped
+    listen()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _signal_at_end_of(parent, signal.SIGUSR1)
 
 

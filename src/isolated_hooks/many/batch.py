@@ -100,7 +100,7 @@ class Batch:
         self._standing = standing or {}
         self._begun, self._ended = begun, ended
         self._summed_up = summed_up
-        self._outputs: Mapping[str, Output] = {}
+        self._outputs: dict[str, Output] = {}
         self._results: dict[int, BuildResult] = {}
         self._pending: dict[Future[BuildResult], int] = {}
         self._waiting: collections.deque[Future[BuildResult]] = collections.deque()
@@ -121,7 +121,9 @@ class Batch:
             contextlib.ExitStack() as stack,
         ):
             outputs = dict.fromkeys(task.output for task in self._tasks)
-            self._outputs = {path: stack.enter_context(Output(path)) for path in outputs}
+            for path in outputs:
+                names = {task.name for task in self._tasks if task.name is not None and task.output == path}
+                self._outputs[path] = stack.enter_context(Output(path, names))
             with interrupts(lambda: self._press(permit), deaf=lambda: self.interrupted and self._summed_up):
                 self._submit(private.path, permit, trees)
                 self._take_all(permit)
@@ -215,11 +217,10 @@ class Batch:
             if result.outcome is Outcome.STANDS and result.wheel is not None:
                 output.keep(result.wheel)
                 return result
-            wheel, sdist = output.publish(result.wheel, result.sdist)
+            wheel, sdist = output.publish(result.wheel, result.sdist, name=task.name, tree=task.is_tree)
             return dataclasses.replace(result, wheel=wheel, sdist=sdist)
         except TakenError as problem:
-            error = f"another package of this run has made {visible(str(problem), limit=300)!r}, which stays"
-            return dataclasses.replace(failed, error=error)
+            return dataclasses.replace(failed, error=visible(str(problem), limit=500))
         except UntrustedResultError as problem:
             error = visible(str(problem), limit=500)
             return dataclasses.replace(failed, outcome=Outcome.REFUSED, error=error, kind=type(problem).__name__)

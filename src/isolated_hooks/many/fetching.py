@@ -61,7 +61,7 @@ def fetch(pin: Pin, directory: str, policy: Policy, watch: Watch) -> Fetched:
         environ = {**pip_environ(state, copies, directory), "TMPDIR": temporary}
         # Of this package alone: its build requirements may be wheels.
         command += ["download", "--no-input", "--no-deps", "--no-binary", pin.project[0], "--dest", target]
-        ended = supervise([*command, "--", pin.text], watch, environ)
+        ended = supervise([*command, "--", pin.text], watch, environ, tied=True)
         record = records.read()
     path = "" if ended.code or ended.stopped else os.path.join(target, _only(pin, os.listdir(target)))
     return Fetched(path, ended, record.reports, record.problems)

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+from collections.abc import Collection
 
 from ..errors import PolicyError
 from ..files.aside import aside, sweep_aside
 from ..files.pinned import Pinned
+from ..results.names import project_of
 from ..text import visible
 from .outcomes import BuiltFile
+from .resuming import record_of
 
 __all__ = ["Output", "TakenError"]
 
 
 class TakenError(Exception):
-    """Another package of this batch has made a file of the same name."""
+    """A file has its name from another package, or is for another one; the text says which."""
 
 
 class Output(contextlib.ExitStack):
     """An output directory, as a context manager that holds it open, with a hidden directory for staging in it.
 
     :param path: its real path
+    :param names: the normalised names of all packages that are built into it, as far as somebody knew them before
     :ivar staging: the path of the hidden directory
     :raises PolicyError: we cannot write there
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, names: Collection[str] = ()) -> None:
         super().__init__()
+        self._names = frozenset(names)
         self._taken: set[str] = set()
         try:
             self._held = self.enter_context(Pinned(path))
@@ -41,16 +47,21 @@ class Output(contextlib.ExitStack):
             ) from error
         self.staging = os.readlink(f"/proc/self/fd/{self._staging}")
 
-    def publish(self, *files: BuiltFile | None) -> list[BuiltFile | None]:
+    def publish(self, *files: BuiltFile | None, name: str | None = None, tree: bool = True) -> list[BuiltFile | None]:
         """Move files from beneath the staging directory into place, and return them with their new paths.
 
         :param files: those of one package; ``None`` stays
-        :raises TakenError: another package has made a file of one of these names; then none is moved
+        :param name: the normalised name of this package, if somebody knew it before
+        :param tree: whether it was built from a source tree; if so, what an earlier run has built from an sdist stays
+        :raises TakenError: another package has made a file of one of these names, or one is named after another
+            package; then none is moved
         :raises UntrustedResultError: somebody has moved the directory
         :raises OSError: one of them cannot be moved
         """
         for file in files:
-            self._refuse_taken(file)
+            if file is not None:
+                self._refuse_taken(file)
+                self._refuse_posing(file, name, tree=tree)
         self._held.check()
         return [None if file is None else self._moved(file) for file in files]
 
@@ -60,15 +71,43 @@ class Output(contextlib.ExitStack):
         :raises TakenError: another package has made a file of its name
         """
         self._refuse_taken(file)
-        self._taken.add(os.path.basename(file.path))
+        self._taken.add(_spelled_alike(file))
 
-    def _refuse_taken(self, file: BuiltFile | None) -> None:
-        if file is not None and os.path.basename(file.path) in self._taken:
-            raise TakenError(os.path.basename(file.path))
+    def _refuse_taken(self, file: BuiltFile) -> None:
+        if _spelled_alike(file) in self._taken:
+            raise TakenError(f"another package of this run has made {os.path.basename(file.path)!r}, which stays")
+
+    def _refuse_posing(self, file: BuiltFile, name: str | None, *, tree: bool) -> None:
+        """Refuse a file that would stand where another package's belongs, as the hooks of a source tree may name it."""
+        made = os.path.basename(file.path)
+        project = project_of(made)[0]
+        if project != name and project in self._names:
+            raise TakenError(f"{made!r} is named after another package of this run ({project})")
+        if tree and self._has(made) and self._has(record_of(made)):
+            raise TakenError(
+                f"an earlier run has built {made!r} from an sdist, and a source tree does not replace it. Remedy: "
+                "remove it, or choose another directory"
+            )
+
+    def _has(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._held.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            return error.errno != errno.ENAMETOOLONG
+        return True
 
     def _moved(self, file: BuiltFile) -> BuiltFile:
         name = os.path.basename(file.path)
         inside = os.path.relpath(file.path, self.staging)
         os.rename(inside, name, src_dir_fd=self._staging, dst_dir_fd=self._held.fd)
-        self._taken.add(name)
+        self._taken.add(_spelled_alike(file))
         return BuiltFile(os.path.join(self._held.path, name), file.size, file.sha256)
+
+
+def _spelled_alike(file: BuiltFile) -> str:
+    """Return what is the same for all spellings of a file name: installers, and some file systems, tell none apart."""
+    name = os.path.basename(file.path)
+    tags = name.lower().split("-")[2:] if name.endswith(".whl") else ()
+    return "-".join((*map(str, project_of(name)), *tags))

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from packaging.utils import parse_wheel_filename
-
 from .. import errors
 from ..errors import IsolatedHooksError, PolicyError, UntrustedResultError
 from ..files.steered import record_trees, recorded_trees
@@ -22,6 +20,7 @@ from ..frontends.surroundings import outside_environ
 from ..frozen import dataclass
 from ..report import HookReport
 from ..results.artefacts import vet_sdist_name, vet_wheel_name
+from ..results.names import project_of
 from ..text import visible
 from .cores import core_variables
 from .outcomes import BuildResult, BuiltFile, Outcome
@@ -114,7 +113,7 @@ class _Build:
         with Copies(recorded_trees()) as copies:
             environ = {**outside_environ(os.environ, copies), **self._variables()}
             command = [sys.executable, *python_flags(recorded_trees()), _PROGRAM, self._written(answer)]
-            ended = supervise(command, self._watch, environ)
+            ended = supervise(command, self._watch, environ, tied=True)
         self._change(log=self._result.log + ended.log)
         if ended.stopped:
             self._change(outcome=Outcome.STOPPED, error="it was interrupted")
@@ -235,14 +234,19 @@ def _outcome_of(kind: str) -> Outcome:
     return Outcome.FAILED
 
 
-def _check_project(task: Task, wheel: str) -> None:
-    """Check that a wheel has the name and the version of its sdist: only so it can take no other wheel's place."""
-    if task.project is None or task.policy.allow_other_names:
+def _check_project(task: Task, artefact: str) -> None:
+    """Check that an artefact has the name of its project, and the version of its sdist.
+
+    :raises UntrustedResultError: it has not, so it could take another one's place
+    """
+    name, version = project_of(artefact)
+    if task.policy.allow_other_names or (task.name in (None, name) and task.project in (None, (name, version))):
         return
-    name, version, *_ = parse_wheel_filename(wheel)
-    if (name, version) != task.project:
-        raise UntrustedResultError(
-            f"the wheel must have the name and version of its sdist (expected {task.project[0]} {task.project[1]}) "
-            "unless the policy allows other names",
-            wheel,
-        )
+    named = "its project", f"{task.name}, in any version"
+    if task.project is not None:
+        named = "its sdist", f"{task.project[0]} {task.project[1]}"
+    raise UntrustedResultError(
+        f"the wheel must have the name and version of {named[0]} (expected {named[1]}) unless the policy allows other "
+        "names",
+        artefact,
+    )

@@ -9,9 +9,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from ..errors import PolicyError
+from ..errors import PolicyError, UntrustedResultError
 from ..files.documents import DocumentError, read_document
 from ..frozen import dataclass
+from ..results.markers import vet_marker
 from ..results.names import Project
 from ..text import visible
 
@@ -104,7 +105,7 @@ def _pin(label: str, line: str) -> Pin | None:
         )
     try:
         requirement = Requirement(_HASH.sub("", line))
-    except InvalidRequirement:
+    except (InvalidRequirement, ValueError, RecursionError):
         raise PolicyError(
             f"{label}: {shown} is no requirement (expected NAME==VERSION, which --hash=sha256:DIGEST may follow). "
             "Remedy: name files and directories as arguments"
@@ -116,10 +117,14 @@ def _pin(label: str, line: str) -> Pin | None:
             "tool write the file"
         )
     hashes = _HASH.findall(line)
+    try:
+        vet_marker(requirement)
+    except UntrustedResultError as problem:
+        raise PolicyError(f"{label}: {shown}: {problem.rule}. Remedy: write another marker") from None
     digests = [match[1] for text in hashes if (match := _SHA256.fullmatch(text))]
     if len(digests) != len(hashes):
         raise PolicyError(f"{label}: expected --hash=sha256: with 64 hexadecimal digits, got {shown}")
-    if requirement.marker is not None and not requirement.marker.evaluate():
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
         return None
     return Pin((canonicalize_name(requirement.name), version), frozenset(digests))
 
@@ -131,5 +136,5 @@ def _version(requirement: Requirement) -> Version | None:
         return None
     try:
         return Version(specifiers[0].version)
-    except InvalidVersion:  # a wildcard
+    except (InvalidVersion, ValueError):  # a wildcard, or more digits than Python reads
         return None

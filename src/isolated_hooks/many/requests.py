@@ -60,6 +60,8 @@ class Task:
     :ivar project: the name and version in the name of the sdist; ``None`` for a source tree
     :ivar policy: the policy for its hooks
     :ivar pin: the package to fetch, which has no source yet
+    :ivar name: the normalised name of the project as it was known before any hook ran: that of the sdist, the one that
+        the caller gave, or the one in pyproject.toml; ``None`` if nobody knows it
     """
 
     request: BuildRequest
@@ -69,13 +71,15 @@ class Task:
     project: Project | None
     policy: Policy
     pin: Pin | None = None
+    name: str | None = None
 
     @property
     def label(self) -> str:
         """The name of the package for people, escaped."""
         if self.project is not None:
             return visible(f"{self.project[0]} {self.project[1]}", limit=200)
-        return visible(declared_name(self.source) or os.path.basename(self.source), limit=200)
+        # Never what pyproject.toml says by now: a hook could call its package by the name of another one.
+        return visible(self.name or os.path.basename(self.source), limit=200)
 
     @property
     def written(self) -> list[str]:
@@ -120,21 +124,22 @@ def check_tasks(tasks: Sequence[Task], labels: Sequence[str]) -> None:
 def pinned(pin: Pin, output: str, policy: Policy, cores: int | None = None) -> Task:
     """Return the task to fetch a package, and to build it in a directory for artefacts."""
     request = BuildRequest(pin.text, output, cores=cores)
-    return Task(request, "", False, os.path.realpath(output), pin.project, policy, pin)
+    return Task(request, "", False, os.path.realpath(output), pin.project, policy, pin, pin.project[0])
 
 
-def checked(label: str, request: object, policy: Policy) -> Task:
+def checked(label: str, request: object, policy: Policy, name: str | None = None) -> Task:
     """Check a request by itself.
 
     :param label: begins the error texts
     :param policy: if it has none of its own
-    :raises PolicyError: it cannot be carried out
+    :param name: the normalised name of the project, if the caller has given it
+    :raises PolicyError: it cannot be carried out, or the source has another name
     """
     if not isinstance(request, BuildRequest):
         raise PolicyError(f"{label}: expected a BuildRequest, got {type(request).__name__}")
-    for name in ("wheel", "sdist"):
-        if not isinstance(getattr(request, name), bool):
-            raise PolicyError(f"{label}: {name}: expected True or False, got {getattr(request, name)!r}")
+    for kind in ("wheel", "sdist"):
+        if not isinstance(getattr(request, kind), bool):
+            raise PolicyError(f"{label}: {kind}: expected True or False, got {getattr(request, kind)!r}")
     if not (request.wheel or request.sdist):
         raise PolicyError(f"{label}: expected a wheel, an sdist or both, got neither. Remedy: leave wheel=True")
     if request.policy is not None and not isinstance(request.policy, Policy):
@@ -150,7 +155,13 @@ def checked(label: str, request: object, policy: Policy) -> Task:
     output = os.path.realpath(_path(f"{label}: output", request.output))
     if os.path.lexists(output) and not os.path.isdir(output):
         raise PolicyError(f"{label}: output: {_shown(request.output)} is not a directory (expected a directory)")
-    return Task(request, source, is_tree, output, project, request.policy or policy)
+    own = project[0] if project else declared_name(source)
+    if name is not None and own not in (None, name):
+        raise PolicyError(
+            f"{label}: source: {_shown(request.source)} is of the project {own!r} (expected {name!r}, as named before "
+            "the '='). Remedy: give its own name, or none"
+        )
+    return Task(request, source, is_tree, output, project, request.policy or policy, name=name or own)
 
 
 def _path(label: str, value: object) -> str:
@@ -196,8 +207,12 @@ def _check_settings(label: str, settings: object) -> None:
 
 
 def _check_trees(tasks: Sequence[Task], labels: Sequence[str]) -> None:
-    """Check that no source tree is, or lies in, that of another task: their hooks would write to each other's."""
+    """Check that no source tree is, or lies in, what hooks of another task may write to."""
     trees = {os.path.realpath(task.source): number for number, task in reversed([*enumerate(tasks)]) if task.is_tree}
+    writers: dict[str, set[int]] = {}
+    for number, task in enumerate(tasks):
+        for path in task.policy.writable:
+            writers.setdefault(os.path.realpath(path), set()).add(number)
     for number, task in enumerate(tasks):
         if not task.is_tree:
             continue
@@ -207,6 +222,11 @@ def _check_trees(tasks: Sequence[Task], labels: Sequence[str]) -> None:
                 raise PolicyError(
                     f"{labels[number]}: source: {_shown(task.source)} is or lies in the source tree of "
                     f"{labels[other]}, whose hooks may write there. Remedy: build them one after the other"
+                )
+            if others := writers.get(above, set()) - {number}:
+                raise PolicyError(
+                    f"{labels[number]}: source: {_shown(task.source)} is or lies in {_shown(above)}, which the policy "
+                    f"for {labels[min(others)]} makes writable. Remedy: build them one after the other"
                 )
 
 

@@ -23,7 +23,7 @@ from ..policy import Policy
 from ..results.artefacts import vet_wheel_name
 from .outcomes import BuiltFile
 
-__all__ = ["Inputs", "digest_of", "inputs_of", "read_records", "stands", "write_record"]
+__all__ = ["Inputs", "digest_of", "inputs_of", "read_records", "record_of", "stands", "write_record"]
 
 Inputs = tuple[tuple[str, str], ...]
 """The inputs of a build: pairs of a name and a digest or text."""
@@ -52,6 +52,11 @@ def inputs_of(source_sha256: str, policy: Policy, settings: Mapping[str, Any] | 
 
 def _digest(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def record_of(wheel: str) -> str:
+    """Return the name of the record of a wheel."""
+    return wheel + _ENDING
 
 
 def read_records(directory: str) -> dict[Inputs, BuiltFile]:
@@ -115,5 +120,5 @@ def write_record(wheel: BuiltFile, inputs: Inputs) -> None:
         "wheel": {"name": os.path.basename(wheel.path), "size": wheel.size, "sha256": wheel.sha256},
         "inputs": dict(inputs),
     }
-    with ReplacedFile(wheel.path + _ENDING, "the record of a wheel") as file:
+    with ReplacedFile(record_of(wheel.path), "the record of a wheel") as file:
         file.write(json.dumps(record, indent=2).encode("ascii") + b"\n")

@@ -19,7 +19,8 @@ __all__ = ["MAX_LOG", "Ended", "supervise"]
 MAX_LOG = 64 << 10
 # How long a command may take to end after an interrupt: it ends its hook, and gives files back to their owner.
 _SECONDS = 30.0
-# After so long it gets another one: Python drops an exception that a signal raises while it destroys an object, say.
+# After so long it gets another one: Python drops an exception that a signal raises while it destroys an object, or in
+# the callback of a weak reference, as each import of a module has one. One of 300 interrupts was lost so.
 _AGAIN = 5.0
 _PERIOD = 0.2
 _BLOCK = 1 << 16
@@ -39,27 +40,38 @@ class Ended:
     stopped: bool
 
 
-def supervise(command: Sequence[str], watch: Watch, environ: Mapping[str, str]) -> Ended:
+def supervise(command: Sequence[str], watch: Watch, environ: Mapping[str, str], *, tied: bool = False) -> Ended:
     """Run a command in a session of its own, so that no interrupt reaches it except through the permit.
 
     :param watch: says when it has to end
     :param environ: its environment
+    :param tied: it calls :func:`..frontends.tether.tie`; an interrupt waits until then
     :raises OSError: it cannot be started
     """
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environ,
-        start_new_session=True,
-        bufsize=0,
-    ) as process:
+    with _started(command, environ, tied=tied) as process:
         try:
             return _Supervised(process, watch).run()
         except BaseException:
             process.kill()
             raise
+
+
+def _started(command: Sequence[str], environ: Mapping[str, str], *, tied: bool) -> subprocess.Popen[bytes]:
+    # A child inherits which signals are blocked, and keeps that over execve(2), sigprocmask(2). So an interrupt cannot
+    # come while the interpreter imports modules, where Python may drop it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if tied else ())
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,
+            bufsize=0,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Supervised:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-__all__ = ["DIST_INFO", "Project", "is_named_after", "split_project"]
+__all__ = ["DIST_INFO", "Project", "is_named_after", "project_of", "split_project"]
 
 DIST_INFO = ".dist-info"
 
@@ -25,6 +25,16 @@ def split_project(name: str, *, ending: str = "") -> Project:
     if not project or not name.endswith(ending):
         raise ValueError(f"not NAME-VERSION{ending}: {name!r}")
     return canonicalize_name(project), Version(version)
+
+
+def project_of(artefact: str) -> Project:
+    """Return the project that a wheel or an sdist is named after.
+
+    :param artefact: its vetted file name
+    """
+    if artefact.endswith(".whl"):
+        return parse_wheel_filename(artefact)[:2]
+    return parse_sdist_filename(artefact)
 
 
 def is_named_after(project: Project, name: str, *, ending: str = "") -> bool:

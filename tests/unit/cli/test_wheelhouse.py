@@ -33,7 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def build(command: Sequence[str], watch: Watch, environ: Mapping[str, str]) -> Ended:
+def build(command: Sequence[str], watch: Watch, environ: Mapping[str, str], *, tied: bool) -> Ended:
     order = json.loads(Path(command[-1]).read_text())
     name = os.path.basename(order["arguments"][-1]).replace(".tar.gz", "-py3-none-any.whl")
     if name.startswith("failing"):

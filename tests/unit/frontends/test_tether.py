@@ -53,3 +53,48 @@ def test_a_program_is_not_started_for_a_parent_that_has_ended() -> None:
     assert subprocess.run([*tether.tied(), "/bin/true"], check=False).returncode == 0
     missing = subprocess.run([*tether.tied(), "/nonexistent"], check=False, capture_output=True)
     assert (missing.returncode, missing.stderr) == (127, b"/nonexistent: No such file or directory\n")
+
+
+_LOSES = """
+import os, signal, sys, time, weakref
+sys.path[:0] = {path!r}
+from isolated_hooks.frontends.tether import tie
+
+class Thing:
+    pass
+
+print("blocked", flush=True)
+sys.stdin.readline()
+tie(os.getppid())
+"""
+# The interrupt comes in the callback of a weak reference, where Python drops it, and once more.
+_DROPPED = """
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+del thing
+print("dropped", flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_no_interrupt_is_lost(waits: bool) -> None:
+    """One that came before, while it was blocked, takes effect in the end; and so does one after a dropped one."""
+    code = _LOSES.format(path=sys.path) + ("time.sleep(60)" if waits else _DROPPED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"blocked\n"
+        if waits:
+            process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(b"\n")
+    assert process.returncode == -signal.SIGINT, errors
+    assert output == (b"" if waits else b"dropped\n")

@@ -22,31 +22,31 @@ def test_an_artefact_takes_the_place_of_an_earlier_run_s(tmp_path: Path) -> None
     place = tmp_path / "new" / "out"
     with Output(os.fspath(place)) as output:
         assert Path(output.staging).parent == place
-        (place / "a.whl").write_bytes(b"earlier")
-        wheel, sdist = output.publish(staged(output, 0, "a.whl"), None)
-        assert (wheel, sdist) == (BuiltFile(f"{place}/a.whl", 3, "digest"), None)
-        assert (place / "a.whl").read_bytes() == b"new"
-    assert os.listdir(place) == ["a.whl"], "the staging directory is gone"
+        (place / "a-1-py3-none-any.whl").write_bytes(b"earlier")
+        wheel, sdist = output.publish(staged(output, 0, "a-1-py3-none-any.whl"), None)
+        assert (wheel, sdist) == (BuiltFile(f"{place}/a-1-py3-none-any.whl", 3, "digest"), None)
+        assert (place / "a-1-py3-none-any.whl").read_bytes() == b"new"
+    assert os.listdir(place) == ["a-1-py3-none-any.whl"], "the staging directory is gone"
 
 
 def test_no_package_takes_the_place_of_another_one_s(tmp_path: Path) -> None:
     with Output(os.fspath(tmp_path)) as output:
-        output.publish(staged(output, 0, "a.whl", b"first"))
-        with pytest.raises(TakenError, match=r"a\.whl"):
-            output.publish(staged(output, 1, "b.tar.gz"), staged(output, 1, "a.whl", b"second"))
+        output.publish(staged(output, 0, "a-1-py3-none-any.whl", b"first"))
+        with pytest.raises(TakenError, match="another package of this run has made"):
+            output.publish(staged(output, 1, "b-1.tar.gz"), staged(output, 1, "a-1-py3-none-any.whl", b"second"))
         with pytest.raises(TakenError):
-            output.keep(BuiltFile(f"{tmp_path}/a.whl", 5, "digest"))
-        output.keep(BuiltFile(f"{tmp_path}/c.whl", 5, "digest"))
+            output.keep(BuiltFile(f"{tmp_path}/a-1-py3-none-any.whl", 5, "digest"))
+        output.keep(BuiltFile(f"{tmp_path}/c-1-py3-none-any.whl", 5, "digest"))
         with pytest.raises(TakenError):
-            output.publish(staged(output, 2, "c.whl"))
-    assert os.listdir(tmp_path) == ["a.whl"], "of a package, either all artefacts or none"
-    assert (tmp_path / "a.whl").read_bytes() == b"first"
+            output.publish(staged(output, 2, "c-1-py3-none-any.whl"))
+    assert os.listdir(tmp_path) == ["a-1-py3-none-any.whl"], "of a package, either all artefacts or none"
+    assert (tmp_path / "a-1-py3-none-any.whl").read_bytes() == b"first"
 
 
 def test_a_directory_that_was_exchanged_gets_nothing(tmp_path: Path) -> None:
     place = tmp_path / "out"
     with Output(os.fspath(place)) as output:
-        file = staged(output, 0, "a.whl")
+        file = staged(output, 0, "a-1-py3-none-any.whl")
         place.rename(tmp_path / "away")
         (tmp_path / "elsewhere").mkdir()
         place.symlink_to("elsewhere")

@@ -19,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], Mappin
     """The commands that would have been started, each with its environment."""
     commands: list[tuple[Sequence[str], Mapping[str, str]]] = []
 
-    def supervise(command: Sequence[str], watch: Watch, environ: Mapping[str, str]) -> Ended:
+    def supervise(command: Sequence[str], watch: Watch, environ: Mapping[str, str], *, tied: bool) -> Ended:
         commands.append((command, environ))
         return Ended(1, "* Building\nERROR first\nERROR the last\nTIP none\n", stopped=False)
 
@@ -51,7 +51,7 @@ def test_its_environment_leads_into_no_source_tree_of_the_batch(
 
 
 def test_a_build_that_is_killed_without_an_answer_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package, "supervise", lambda *_: Ended(-9, "", stopped=False))
+    monkeypatch.setattr(package, "supervise", lambda *_, **__: Ended(-9, "", stopped=False))
     (tmp_path / "demo-1.0.tar.gz").write_bytes(b"")
     (result,) = build_many([BuildRequest(tmp_path / "demo-1.0.tar.gz", tmp_path / "out")])
     assert (result.outcome, result.error) == (Outcome.FAILED, "the build ended with exit code -9")

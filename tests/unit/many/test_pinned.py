@@ -31,6 +31,11 @@ GOOD = {
     "": [],
 }
 BAD = {
+    "demo==" + "9" * 5000: "does not pin",
+    "demo==1!" + "9" * 4400: "does not pin",
+    "demo==1.0; python_version ~= 'abc'": "marker that this Python can evaluate",
+    "demo==1.0; 'a' ~= os_name": "marker that this Python can evaluate",
+    f"demo==1.0; python_version > '{'9' * 5000}'": "marker that this Python can evaluate",
     "demo": "line 1: 'demo' does not pin a package (expected NAME==VERSION)",
     "demo>=1.0": "does not pin",
     "demo==1.*": "does not pin",

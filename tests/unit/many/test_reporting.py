@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from isolated_hooks import BuildRequest, BuildResult, BuiltFile, Outcome, Policy
 from isolated_hooks.many.reporting import document, log_end, table, totals
-from isolated_hooks.many.requests import Task
+from isolated_hooks.many.requests import Task, check_requests
 
 
 def task(name: str) -> Task:
@@ -55,10 +55,12 @@ def test_the_end_of_a_log_is_escaped() -> None:
     assert len(lines) == 15
 
 
-def test_the_label_of_a_tree_is_its_declared_name_or_that_of_the_directory(tmp_path: Path) -> None:
+def test_the_label_of_a_tree_is_its_name_before_any_hook_or_that_of_the_directory(tmp_path: Path) -> None:
     tree = tmp_path / "tree\x07"
     tree.mkdir()
-    made = Task(BuildRequest(tree, "/out"), str(tree), True, "/out", None, Policy())
-    assert made.label == "tree\\x07"
+    (before,) = check_requests([BuildRequest(tree, tmp_path / "out")], None)
     (tree / "pyproject.toml").write_text("[project]\nname = 'Given.Name'\n")
-    assert made.label == "given-name"
+    (after,) = check_requests([BuildRequest(tree, tmp_path / "out")], None)
+    assert (before.label, after.label) == ("tree\\x07", "given-name")
+    (tree / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    assert after.label == "given-name", "a hook could have renamed it"

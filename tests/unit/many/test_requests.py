@@ -110,6 +110,10 @@ def test_requests_whose_hooks_would_write_to_each_other_are_refused(place: Path)
             assert problem in str(caught.value)
     with pytest.raises(PolicyError, match="is or lies in the source tree of"):
         build_many([BuildRequest(place / "tree" / "inner", place / "out"), tree])
+    writes = BuildRequest(place / "demo-1.0.tar.gz", place / "out", policy=Policy(writable=[place / "tree"]))
+    for requests in ([tree, writes], [writes, BuildRequest(place / "tree" / "inner", place / "out")]):
+        with pytest.raises(PolicyError, match="makes writable"):
+            build_many(requests)
 
 
 def test_other_arguments_are_checked_as_well(place: Path) -> None:

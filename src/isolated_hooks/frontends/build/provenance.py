@@ -20,13 +20,9 @@ import build
 
 from ...errors import IsolatedHooksError, PolicyError, UntrustedResultError
 from ...files.digests import directory_digest, file_digest
-from ...files.documents import DocumentError, read_document
 from ...files.entries import NAME_MAX
 from ...files.replaced import ReplacedFiles
-from ...files.spelling import absolute
-from ...files.steered import Trees
 from ...policy import Policy
-from ...provenance.envelopes import Sign, signer
 from ...provenance.policies import stated_policy
 from ...provenance.spelling import Spelling
 from ...provenance.statements import Build, Call, Material, Subject, encoded, enforcement, provenance
@@ -37,12 +33,11 @@ from ...text import visible
 from .inputs import trees_of
 from .recording import Recorded
 from .reporting import ARTEFACTS, output_directory
+from .signing import signer_of
 
 __all__ = ["Provenance"]
 
 _LABEL = "--provenance"
-_KEY = "--sign-key"
-_MAX_KEY = 1 << 16
 # Git changes it at every command, and hooks only read it.
 _LEFT_OUT = frozenset((b".git",))
 
@@ -79,7 +74,7 @@ class Provenance:
                 f"{_LABEL}: nobody vets what {left[0]} builds without a sandbox. Remedy: name it in 'hooks' of "
                 "the policy"
             )
-        self._sign = None if key is None else _signer(key, options, policy)
+        self._sign = None if key is None else signer_of(key, options, policy)
         self._files = ReplacedFiles(directory, _LABEL, trees_of(options, policy))
         try:
             self._began = _now()
@@ -196,26 +191,6 @@ class Provenance:
         places = {os.getcwd(): "(the current directory)"}
         places |= {os.path.realpath(output_directory(self._options)): "(the output directory)"}
         return Spelling(os.path.expanduser("~"), {**places, **dict.fromkeys(trees, "(a source tree)")}, self._typed)
-
-
-def _signer(path: str, options: argparse.Namespace, policy: Policy) -> Sign:
-    """Return what signs with a key that no hook sees.
-
-    :raises PolicyError: a hook could see it or choose another one, or it is no key
-    """
-    shown = visible(path, limit=300)
-    seen = Trees((*trees_of(options, policy), *policy.expose), kept=())
-    if seen.steer(absolute(path)):
-        raise PolicyError(
-            f"{_KEY}: hooks could read {shown!r}. Remedy: keep it out of the source tree and what you expose"
-        )
-    try:
-        data = read_document(path, limit=_MAX_KEY)
-    except OSError as error:
-        raise PolicyError(f"{_KEY}: {shown!r} cannot be read: {error.strerror}") from error
-    except DocumentError as error:
-        raise PolicyError(f"{_KEY}: {shown!r} is no key: {error}") from error
-    return signer(data, _KEY)
 
 
 def _now() -> str:

@@ -30,8 +30,10 @@ __all__ = ["DIST", "Unit", "Watch"]
 #: The directory in a unit into which builds write their artefacts.
 DIST = "dist"
 _OWN = "sdist_root_dir"
+# fromager names its environments so.
+_ENVIRONMENT = re.compile(r"build-.*", re.DOTALL)
 # fromager reads files of these names again, writes to them, or takes them for an environment.
-_RESERVED = re.compile(r"build-.*|build\.log|.*requirements\.txt|pyvenv\.cfg", re.DOTALL)
+_RESERVED = re.compile(rf"{_ENVIRONMENT.pattern}|build\.log|.*requirements\.txt|pyvenv\.cfg", re.DOTALL)
 # Each entry that was there before costs a mount.
 _MOST_KEPT = 256
 _MOST_MADE = 4096
@@ -113,8 +115,12 @@ class Unit:
         return real
 
     def environments(self) -> tuple[str, ...]:
-        """Return the interpreters of the virtual environments beside the tree."""
-        paths = (f"{self.path}/{name}" for name in self._kept())
+        """Return the interpreters of the build environments that fromager has made beside the tree.
+
+        Their links decide which other installation a command sees. So a directory that a command has made counts
+        never, not even after the tear-down, when nobody remembers who made it: no command keeps one of such a name.
+        """
+        paths = (f"{self.path}/{name}" for name in self._kept() if _ENVIRONMENT.fullmatch(name))
         return tuple(f"{path}/bin/python" for path in paths if os.path.isfile(f"{path}/pyvenv.cfg"))
 
     def policy(self, policy: Policy, *, narrow: bool, dist: bool, outputs: tuple[str, ...] = ()) -> Policy:

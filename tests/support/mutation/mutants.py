@@ -222,6 +222,8 @@ _STEPS = (
     ("init", '        if self.plan["scope"]:\n            self._scope()\n', ""),
     ("init", '        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)\n', ""),
     ("init", "            die_with_parent(leash)\n            self.trial", "            self.trial"),
+    ("init", "        die_with_parent(leash)\n        code", "        code"),
+    ("ending", "    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)\n", ""),
     ("init", "            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)\n", ""),
     ("init", "        privileges.drop_own(self.capabilities)\n", ""),
     ("init", "        privileges.forbid_hook(handover, observed=self.observer is not None)\n", ""),
@@ -286,11 +288,22 @@ NO_WALLS = {
 
 
 # The tests for steps that concern what no attack of the suite has: a terminal, limits, a device node.
+_FOUND, _CALL = "tests/attacks/found", "tests/integration/call"
+_SOFT_LIMIT = "test_a_soft_limit_on_descriptors_binds_the_hook_but_not_the_launcher"
 _MORE = {
     "os.setsid()": "tests/attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
-    'privileges.limit(self.plan["limits"]': "tests/integration/call/test_limits.py::test_open_files",
-    "MOUNT_ATTR_NODEV": "tests/attacks/found/test_device_nodes.py",
-    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py::test_the_root_itself_is_read_only",
+    'privileges.limit(self.plan["limits"]': f"{_CALL}/test_limits.py::test_open_files",
+    "resource.setrlimit(number": f"{_CALL}/test_limits.py::test_open_files",
+    "resource.RLIMIT_CORE": f"{_CALL}/test_limits.py::test_a_core_is_never_dumped",
+    "resource.RLIMIT_NOFILE": f"{_CALL}/test_limits.py::{_SOFT_LIMIT}",
+    "MOUNT_ATTR_NODEV": f"{_FOUND}/test_device_nodes.py",
+    "syscalls.mount_setattr(root.fd": f"{_FOUND}/test_found_by_attack.py::test_the_root_itself_is_read_only",
+    "PR_SET_DUMPABLE": f"{_FOUND}/test_tracing.py",
+    "PR_SET_PDEATHSIG": f"{_FOUND}/test_supervisor.py::test_no_daemon_outlives_a_launcher_that_its_runner_kills",
+    "landlock.build_wall": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    "root.separate": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    "self._scope()": f"{_FOUND}/test_sockets.py::test_an_abstract_name_of_others_in_the_callers_network",
+    "os.setresgid": "tests/attacks/lifecycle/test_lifecycle.py::test_no_process_of_the_hook_is_the_callers",
 }
 
 

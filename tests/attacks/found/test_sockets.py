@@ -627,6 +627,7 @@ def test_a_fifo_of_somebody_else_cannot_be_written_to(
         (directory / "program").write_text("#!/bin/sh\n")
         (directory / "program").chmod(0o755)
         monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        monkeypatch.setattr("isolated_hooks.run.situation.started_with", lambda: dict(os.environ))
     policy = Policy(
         source="read-only" if place == "read-only tree" else "read-write",
         expose=exposed,

@@ -96,7 +96,10 @@ class Outside:
         if self._others and not owned and self._filesystem.is_private(real):
             return
         if not self._view.shows(real):
-            self._view.show(path, reason=reason, owned="" if self._view.covers(real) else owned)
+            # What Landlock allows in a directory, it allows in all that is mounted beneath: writing to FIFOs, too.
+            beneath = not owned and any(is_within(real, directory) for directory, _ in SCRATCH)
+            owned = "" if self._view.covers(real) else owned
+            self._view.show(path, reason=reason, owned=owned, separate=beneath)
 
     def search_paths(self, variables: Mapping[str, str]) -> None:
         """Show the programs on ``PATH``, and what the frontend has put on ``PYTHONPATH``."""

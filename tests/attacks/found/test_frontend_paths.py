@@ -23,6 +23,9 @@ FRONTENDS: Mapping[str, tuple[str, ...]] = {
     "build": ("build", "--wheel", "--outdir"),
     "pip": ("pip", "wheel", "--no-deps", "--wheel-dir"),
 }
+#: The same frontends without us: the controls, which show that an attack works.
+STOCK = (sys.executable, "-m")
+BOTH = pytest.mark.parametrize("program", [CLI, pytest.param(STOCK, marks=pytest.mark.slow)], ids=["ours", "stock"])
 _PLANT = """
 def plant(path, text, mode=0o755):
     path = os.path.join(HERE, path)
@@ -56,6 +59,9 @@ PLANTED = (
     "src/sitecustomize.py",
     "sitecustomize.py",
     f"lib/python{sysconfig.get_python_version()}/site-packages/a.pth",
+    # From Python 3.15 on, PEP 829 has files that name a function to call; the module lies beside it.
+    f"lib/python{sysconfig.get_python_version()}/site-packages/a.start",
+    f"lib/python{sysconfig.get_python_version()}/site-packages/planted.py",
 )
 
 
@@ -81,7 +87,9 @@ def planting(directory: Path, paths: Iterable[str], canary: Path) -> Path:
     for path in paths:
         mark = canary / path.replace("/", "-")
         text = f'#!/bin/sh\n/usr/bin/touch {mark}\nexec /bin/{os.path.basename(path)} "$@"\n'
-        if path.endswith((".py", ".pth")):
+        if path.endswith(".start"):
+            text = "planted:main\n"
+        elif path.endswith((".py", ".pth")):
             text = f"import os; os.path.isdir({str(canary)!r}) and open({str(mark)!r}, 'w').close()\n"
         plants.append(f"plant({path!r}, {text!r})")
     project = write_needy(directory, ["first"], extra=_PLANT.replace("PLANT", "; ".join(plants)))
@@ -135,7 +143,7 @@ def test_a_search_path_into_the_tree_runs_it_without_us(
     frontend: str, index: Index, canary: Path, tmp_path: Path
 ) -> None:
     project = planting(tmp_path / "project", PLANTED, canary)
-    build(project, frontend, {**index.environ(), **searching(project)}, program=(sys.executable, "-m"))
+    build(project, frontend, {**index.environ(), **searching(project)}, program=STOCK)
     assert {".venv-bin-uname", "src-sitecustomize.py"} <= {*os.listdir(canary)}
 
 
@@ -159,15 +167,19 @@ def test_an_editable_install_of_the_tree(frontend: str, index: Index, canary: Pa
 
 
 @pytest.mark.slow
+@BOTH
 @pytest.mark.parametrize("frontend", FRONTENDS)
-def test_temporary_files_do_not_lie_in_the_tree(frontend: str, index: Index, tmp_path: Path) -> None:
+def test_temporary_files_do_not_lie_in_the_tree(
+    frontend: str, program: tuple[str, ...], index: Index, tmp_path: Path
+) -> None:
     """TMPDIR in the tree: the build environment, downloads and wheels would lie there, writable for the hooks."""
     look = "tell(there=os.listdir(os.path.join(HERE, 'tmp')))"
     project = write_needy(tmp_path / "project", ["first"], extra=_PLANT.replace("PLANT", look))
     (project / "tmp").mkdir()
-    done = build(project, frontend, {**index.environ(), "TMPDIR": os.fspath(project / "tmp")})
+    done = build(project, frontend, {**index.environ(), "TMPDIR": os.fspath(project / "tmp")}, program=program)
     assert done.returncode == 0, done.stderr
-    assert [entry["there"] for entry in facts(project) if "there" in entry] == [[]]
+    (there,) = (entry["there"] for entry in facts(project) if "there" in entry)
+    assert (there == []) == (program is CLI)
 
 
 # What the frontend reads again.
@@ -217,6 +229,16 @@ def test_pyproject_is_not_read_again_as_a_hook_left_it(name: str, tmp_path: Path
     assert "pyproject.toml" in done.stderr or "build requirement" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["directory", "deep"])
+def test_pyproject_is_read_again_without_us(name: str, tmp_path: Path) -> None:
+    """The control, with what neither hangs nor fills the memory."""
+    project = swapping(tmp_path / "project", "pyproject.toml", SWAPS[name])
+    done = run_text([*STOCK, "build", "-n", "-x", "-s", "-w", "-o", tmp_path / "out", project], tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", fast(["fifo", "link", "zero"], [], slow=["fifo"]))
 def test_constraints_are_those_of_the_start(name: str, index: Index, tmp_path: Path) -> None:
     project = swapping(tmp_path / "project", "constraints.txt", SWAPS[name])
@@ -234,26 +256,74 @@ def test_constraints_are_those_of_the_start(name: str, index: Index, tmp_path: P
     assert sorted(os.listdir(tmp_path / "out")) == [WHEEL, SDIST]
 
 
+@pytest.mark.slow
+@BOTH
+def test_constraints_send_no_variable(program: tuple[str, ...], index: Index, tmp_path: Path) -> None:
+    """A hook puts a URL with the name of a variable of the caller's into the file, which pip reads again."""
+    where = index.url.removesuffix("/simple") + "/${INDEX_TOKEN}/first-1.0-py3-none-any.whl"
+    project = swapping(
+        tmp_path / "project", "constraints.txt", f"open(path, 'w').write({'first @ ' + where!r} + chr(10))"
+    )
+    (project / "pyproject.toml").write_text(
+        (project / "pyproject.toml").read_text().replace("requires = []", 'requires = ["first"]')
+    )
+    (project / "constraints.txt").write_text("first==1.0\n")
+    run_text(
+        [*program, "build", "-s", "-w", "-o", tmp_path / "out", project],
+        tmp_path,
+        {**index.environ(), "PIP_CONSTRAINT": os.fspath(project / "constraints.txt"), "INDEX_TOKEN": "of-the-caller"},
+    )
+    assert any("of-the-caller" in path for path in index.asked) == (program is STOCK)
+
+
 # What the frontend replaces or removes.
 
+_LINK_FOR_A_LOG = """
+def get_requires_for_build_wheel(config_settings=None):
+    if os.path.exists(HERE + "/log"):
+        os.unlink(HERE + "/log")
+    os.symlink(%r, HERE + "/log")
+    return ["second"]
+"""
 
-def test_a_report_goes_where_it_was_to_go(tmp_path: Path) -> None:
+
+@pytest.mark.slow
+@BOTH
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_a_log_is_written_through_no_link(
+    frontend: str, program: tuple[str, ...], index: Index, tmp_path: Path
+) -> None:
+    """Each pip appends to the log: the one that runs after the hook as well."""
+    (tmp_path / "profile").write_text("precious")
+    project = write_needy(tmp_path / "project", ["first"], extra=_LINK_FOR_A_LOG % os.fspath(tmp_path / "profile"))
+    build(project, frontend, {**index.environ(), "PIP_LOG": os.fspath(project / "log")}, program=program)
+    assert os.path.islink(project / "log")
+    assert ((tmp_path / "profile").read_text() == "precious") == (program is CLI)
+
+
+@BOTH
+def test_a_report_goes_where_it_was_to_go(program: tuple[str, ...], tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "report.json").write_text("precious")
     project = write_project(tmp_path / "project", extra=_SWAP % str(outside))
     (project / "build").mkdir()
-    done = command(
-        *("build", "-n", "-x", "-w", "-o", tmp_path / "out", "--report", project / "build" / "report.json", project)
+    report = project / "build" / "report.json"
+    done = run_text(
+        [*program, "build", "-n", "-x", "-w", "-o", tmp_path / "out", "--report", report, project], tmp_path
     )
+    if program is STOCK:
+        assert (outside / "report.json").read_text() != "precious"
+        return
     assert done.returncode == 1, done.stderr
     assert "a hook must not move a directory that the frontend uses" in done.stderr
     assert (outside / "report.json").read_text() == "precious"
     assert not (project / "moved" / "report.json").exists()
 
 
+@BOTH
 @pytest.mark.parametrize("top", first_fast(["precious", "example-2.0", "Example-1.0"]))
-def test_an_unpacked_sdist_replaces_nothing_else(top: str, tmp_path: Path) -> None:
+def test_an_unpacked_sdist_replaces_nothing_else(top: str, program: tuple[str, ...], tmp_path: Path) -> None:
     """--sdist-extract-dir: a hook chooses the name of the sdist's top directory."""
     extract = tmp_path / "home"
     (extract / top).mkdir(parents=True)
@@ -269,14 +339,20 @@ def build_sdist(d, *_):
     return SDIST
 """
     project = write_project(tmp_path / "project", extra=extra)
-    done = command("build", "-n", "-x", "-o", tmp_path / "out", "--sdist-extract-dir", extract, project)
+    done = run_text(
+        [*program, "build", "-n", "-x", "-o", tmp_path / "out", "--sdist-extract-dir", extract, project], tmp_path
+    )
+    assert (extract / top / "file").exists() == (program is CLI)
+    if program is STOCK:
+        return
     assert done.returncode == 1
     assert (extract / top / "file").read_text() == "precious"
     assert "Traceback" not in done.stderr + done.stdout
 
 
 @pytest.mark.slow
-def test_an_unpacked_sdist_stays_where_it_was_to_go(tmp_path: Path) -> None:
+@BOTH
+def test_an_unpacked_sdist_stays_where_it_was_to_go(program: tuple[str, ...], tmp_path: Path) -> None:
     """The directory lies in the tree, and a hook puts a link in its place."""
     outside = tmp_path / "outside"
     (outside / "example-1.0").mkdir(parents=True)
@@ -287,7 +363,13 @@ def test_an_unpacked_sdist_stays_where_it_was_to_go(tmp_path: Path) -> None:
     )
     project = write_project(tmp_path / "project", extra=hook)
     (project / "build").mkdir()
-    done = command("build", "-n", "-x", "-o", tmp_path / "out", "--sdist-extract-dir", project / "build", project)
+    extract = project / "build"
+    done = run_text(
+        [*program, "build", "-n", "-x", "-o", tmp_path / "out", "--sdist-extract-dir", extract, project], tmp_path
+    )
+    if program is STOCK:
+        assert os.listdir(outside / "example-1.0") != ["PKG-INFO"]
+        return
     assert done.returncode == 1
     assert "must not move a directory" in done.stderr
     assert os.listdir(outside / "example-1.0") == ["PKG-INFO"]
@@ -304,7 +386,8 @@ def test_an_unpacked_sdist_is_unpacked_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_environment_is_removed_where_it_was_made(index: Index, tmp_path: Path) -> None:
+@BOTH
+def test_an_environment_is_removed_where_it_was_made(program: tuple[str, ...], index: Index, tmp_path: Path) -> None:
     """--env-dir in the tree: the hook puts a link in the place of its parent."""
     outside = tmp_path / "outside"
     (outside / "env").mkdir(parents=True)
@@ -314,7 +397,11 @@ def test_an_environment_is_removed_where_it_was_made(index: Index, tmp_path: Pat
     path.write_text(path.read_text().replace('["packaging>=1"]', "[]"))
     (project / "build").mkdir()
     environment = project / "build" / "env"
-    done = command("build", "-w", "-o", tmp_path / "out", "--env-dir", environment, project, environ=index.environ())
-    assert (outside / "env" / "file").read_text() == "precious"
+    done = run_text(
+        [*program, "build", "-w", "-o", tmp_path / "out", "--env-dir", environment, project], tmp_path, index.environ()
+    )
+    assert (outside / "env" / "file").exists() == (program is CLI)
+    if program is STOCK:
+        return
     assert not (project / "moved" / "env" / "pyvenv.cfg").exists()
     assert "Traceback" not in done.stderr + done.stdout

@@ -215,14 +215,17 @@ def test_a_socket_of_another_network_namespace(world: World, plain: bool) -> Non
     assert (found["connected"][0] == "done") == plain
 
 
+@BOTH
 @pytest.mark.parametrize("network", [False, True], ids=["offline", "online"])
-def test_an_exposed_socket(world: World, network: bool, launcher: str) -> None:
+def test_an_exposed_socket(world: World, network: bool, plain: bool, launcher: str) -> None:
     """A read-only mount stops no connection, with the caller's network neither."""
     policy = Policy(expose=[str(world.outside)], network=network, launcher=launcher)
     with listening(world.outside / "s") as server:
-        found = world.run(f'found["connected"] = attempt(client, {str(world.outside / "s")!r})', policy=policy)
-        assert found["connected"][0] == "ConnectionRefusedError"
-        assert not reached(server)
+        found = world.run(
+            f'found["connected"] = attempt(client, {str(world.outside / "s")!r})', policy=policy, plain=plain
+        )
+        assert found["connected"][0] == ("done" if plain else "ConnectionRefusedError")
+        assert reached(server) == plain
 
 
 _LISTEN = """
@@ -265,6 +268,26 @@ def test_an_abstract_name_in_the_callers_network_cannot_be_bound(world: World) -
     """Landlock keeps the hook from others' abstract names, and others not from the hook's."""
     code = 'found["bound"] = attempt(lambda: socket.socket(socket.AF_UNIX).bind(chr(0) + "of-a-hook"))'
     assert world.run(code, policy=Policy(network=True))["bound"][0] == "PermissionError"
+
+
+@BOTH
+def test_an_abstract_name_of_others_in_the_callers_network(world: World, plain: bool) -> None:
+    """Landlock's scope and pid 1 both refuse them."""
+    address = "\0" + secrets.token_hex(8)
+    code = f"""
+for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+    found[str(kind)] = attempt(lambda: socket.socket(socket.AF_UNIX, kind).connect({address!r}))
+found["not blocking"] = attempt(client, {address!r})
+"""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(address)
+        server.listen()
+        server.setblocking(False)
+        found = world.run(code, policy=Policy(network=True), plain=plain)
+        assert reached(server) == plain
+    assert (found.pop("not blocking")[0] == "done") == plain
+    assert plain or not [how for how in found.values() if how[0] == "done"]
 
 
 def test_no_socket_sends_without_being_connected(world: World) -> None:
@@ -587,9 +610,11 @@ if shutil.which("gpg-agent") and shutil.which("gpg-connect-agent"):
     assert found.get("gnupg", ["OK"]) == ["OK"]
 
 
-@pytest.mark.parametrize("place", ["exposed", "read-only tree", ".git", "exposed file"])
+@pytest.mark.parametrize("place", ["exposed", "read-only tree", ".git", "exposed file", "beside programs"])
 @BOTH
-def test_a_fifo_of_somebody_else_cannot_be_written_to(world: World, place: str, plain: bool) -> None:
+def test_a_fifo_of_somebody_else_cannot_be_written_to(
+    world: World, place: str, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A read-only mount stops nobody from writing to one."""
     directory = {"exposed": world.outside, "read-only tree": world.tree, ".git": world.tree / ".git"}.get(place)
     directory = directory or world.outside
@@ -597,7 +622,12 @@ def test_a_fifo_of_somebody_else_cannot_be_written_to(world: World, place: str, 
     path = directory / "fifo"
     os.mkfifo(path)
     os.chmod(path, 0o666)
-    exposed = [] if directory != world.outside else [str(path if place == "exposed file" else directory)]
+    exposed = [str(path if place == "exposed file" else directory)] if place.startswith("exposed") else []
+    if place == "beside programs":
+        (directory / "program").write_text("#!/bin/sh\n")
+        (directory / "program").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        monkeypatch.setattr("isolated_hooks.run.situation.started_with", lambda: dict(os.environ))
     policy = Policy(
         source="read-only" if place == "read-only tree" else "read-write",
         expose=exposed,
@@ -610,6 +640,7 @@ def write(flags):
     os.write(fd, b"from a hook")
     os.close(fd)
 
+found["seen"] = os.path.exists({str(path)!r})
 attempt(write, os.O_WRONLY)
 attempt(write, os.O_RDWR)
 attempt(write, os.O_WRONLY | os.O_CREAT)
@@ -623,7 +654,7 @@ attempt(write, os.O_WRONLY | os.O_CREAT)
             else IsolatedHookCaller(str(world.tree), "tiny", ["."], quiet, policy=policy)
         )
         caller.get_requires_for_build_wheel({"code": code, "answer": name})
-        assert (world.tree / name).exists()
+        assert json.loads((world.tree / name).read_text())["seen"]
         try:
             assert (os.read(reader, 100) != b"") == plain
         except BlockingIOError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from support.mutation import lane, mutants
 from support.mutation.mutants import ATTACKS, PACKAGE, Mutant
 from support.mutation.reasons import REASONS
+
+from isolated_hooks.sandbox import seccomprules, seccompterms
 
 _EVERY = {(mutant.part, mutant.name): mutant for mutant in mutants.every()}
 # What an attack has to notice, by the name of the mutant: a part of the names of the attacks.
@@ -49,6 +52,39 @@ def test_the_text_of_an_edit_has_to_be_there() -> None:
     stale = Mutant(part="plan", name="stale", module="sandbox/init.py", edits=(("no such text", ""),))
     with pytest.raises(ValueError, match=r"contains 'no such text' 0 times, expected 1"):
         stale.apply("")
+
+
+def test_every_rule_of_the_filter_has_mutants() -> None:
+    """A rule that moves into a table of its own would otherwise be out of the lane, and nobody would notice."""
+    tables = [name for name, kind in seccomprules.__annotations__.items() if kind in ("Rule", "tuple[Rule, ...]")]
+    tables.append("_PAIRS")  # it has no annotation of its own
+    assert sorted(tables) == sorted([*mutants.TABLES, *mutants.NO_TABLES])
+    refused = {
+        name
+        for table in mutants.TABLES
+        for names, rows, _ in mutants.rules_of(table)
+        if any(action != seccompterms.ALLOW for _, action, _ in rows)
+        for name in names.split()
+    }
+    for namespaces, network in itertools.product((True, False), repeat=2):
+        rules = seccomprules.rules(namespaces=namespaces, network=network, truncation=False, watches=False)
+        assert {name for names, _, _ in rules for name in names.split()} <= refused
+
+
+def test_every_step_of_pid_1_has_a_mutant_or_a_reason() -> None:
+    """Each statement that only calls something, in the functions that build walls, is a step."""
+    edits = {(mutant.module, old) for mutant in _EVERY.values() for old, _ in mutant.edits}
+    unknown = []
+    for module, functions in mutants.WALLS.items():
+        source = (PACKAGE / module).read_text()
+        for function in ast.walk(ast.parse(source)):
+            if isinstance(function, ast.FunctionDef) and function.name in functions:
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                        text = ast.get_source_segment(source, node) or ""
+                        if not any(at == module and text in old for at, old in edits) and text not in mutants.NO_WALLS:
+                            unknown.append(f"{module}: {text}")
+    assert unknown == [], "neither in _STEPS nor in NO_WALLS"
 
 
 def test_reasons_are_sentences_about_parts_that_exist() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from isolated_hooks.sandbox import seccomprules
 from isolated_hooks.sandbox.seccompterms import ALLOW, Rule
@@ -61,39 +62,49 @@ class Mutant:
         return f"{source}\n{self.addition}"
 
 
-_TABLES: dict[str, tuple[tuple[Rule, ...], tuple[str, ...]]] = {
-    "RULES": (seccomprules.RULES, (ATTACKS, *_FILTER_TESTS)),
-    "WITHOUT_NAMESPACES": (seccomprules.WITHOUT_NAMESPACES, (CONFINED, _CONFINED_TESTS[0], *_FILTER_TESTS)),
-    "WITHOUT_NETWORK": (seccomprules.WITHOUT_NETWORK, (CONFINED, *_CONFINED_TESTS, *_FILTER_TESTS)),
-    "WITH_NETWORK": (seccomprules.WITH_NETWORK, (_CONFINED_TESTS[1], *_FILTER_TESTS)),
-    "WITHOUT_TRUNCATION": (seccomprules.WITHOUT_TRUNCATION, _FILTER_TESTS),
+_CONFINED_FILTER = (CONFINED, _CONFINED_TESTS[0], *_FILTER_TESTS)
+#: Each rule and each table of rules in ``seccomprules``, and what has to notice if it loses a row.
+TABLES: dict[str, tuple[str, ...]] = {
+    "RULES": (ATTACKS, *_FILTER_TESTS),
+    "OF_HOOK": (ATTACKS, *_FILTER_TESTS, "tests/attacks/found/test_modes.py", "tests/attacks/found/test_renames.py"),
+    "OF_HOOK_ALONE": _FILTER_TESTS,
+    "WITHOUT_WATCHES": (*_FILTER_TESTS, "tests/attacks/found/test_supervisor.py"),
+    "_OTHERS_MEMORY": _CONFINED_FILTER,
+    "_REFUSED_MODES": (*_CONFINED_FILTER, "tests/attacks/found/test_modes.py"),
+    "WITHOUT_NAMESPACES": _CONFINED_FILTER,
+    "WITHOUT_NETWORK": (CONFINED, *_CONFINED_TESTS, *_FILTER_TESTS),
+    "WITH_NETWORK": (_CONFINED_TESTS[1], *_FILTER_TESTS),
+    "WITHOUT_TRUNCATION": _FILTER_TESTS,
+    "REQUESTS": _CONFINED_FILTER,
+    "REQUESTS_OF_DEVICES": _CONFINED_FILTER,
 }
+#: The others, and why they have no mutants of their own.
+NO_TABLES = {
+    "OBSERVED": "the kernel goes on with each of these calls: pid 1 only takes note of them",
+    "_PAIRS": "the rule of RULES itself",
+    "_CHANGED_MODES": "they are in OF_HOOK",
+}
+
+
+def rules_of(table: str) -> tuple[Rule, ...]:
+    """Return the rules of a table, or a rule that is alone in one."""
+    value = getattr(seccomprules, table)
+    return (value,) if isinstance(value[0], str) else value
 
 
 def seccomp() -> Iterator[Mutant]:
     """Yield a mutant for each call that has a rule of one row, and for each row of the other rules."""
-    for table, (rules, oracles) in _TABLES.items():
-        for number, (names, rows, _) in enumerate(rules):
+    for table in TABLES:
+        for number, (names, rows, _) in enumerate(rules_of(table)):
             if len(rows) == 1:
                 for name in names.split():
                     others = " ".join(other for other in names.split() if other != name)
-                    yield _rule(table, number, name, f"({others!r}, rule[1], rule[2])", oracles)
+                    yield _rule(table, number, name, f"({others!r}, rule[1], rule[2])")
                 continue
             for row, (_, action, words) in enumerate(rows):
                 if action != ALLOW:
                     without = f"(rule[0], rule[1][:{row}] + rule[1][{row + 1}:], rule[2])"
-                    yield _rule(table, number, f"{names} {words}", without, oracles)
-    for name, rule in (("REQUESTS", seccomprules.REQUESTS), ("REQUESTS_OF_DEVICES", seccomprules.REQUESTS_OF_DEVICES)):
-        for row, (_, action, words) in enumerate(rule[1]):
-            if action != ALLOW:
-                code = f"{name} = ({name}[0], {name}[1][:{row}] + {name}[1][{row + 1}:], {name}[2])\n"
-                yield Mutant(
-                    part="seccomp",
-                    name=f"{name}: ioctl {words}",
-                    module="sandbox/seccomprules.py",
-                    addition=code,
-                    oracles=(CONFINED, _CONFINED_TESTS[0], *_FILTER_TESTS),
-                )
+                    yield _rule(table, number, f"{names} {words}", without)
     everything = "KNOWN = dict.fromkeys(KNOWN, ((0, 0xFFFFFFF),))\n"
     yield Mutant(
         part="seccomp",
@@ -111,10 +122,17 @@ def seccomp() -> Iterator[Mutant]:
     )
 
 
-def _rule(table: str, number: int, name: str, new: str, oracles: tuple[str, ...]) -> Mutant:
+def _rule(table: str, number: int, name: str, new: str) -> Mutant:
     code = f"rule = {table}[{number}]\n{table} = (*{table}[:{number}], {new}, *{table}[{number} + 1 :])\n"
-    name = f"{table}: {name}".rstrip()
-    return Mutant(part="seccomp", name=name, module="sandbox/seccomprules.py", addition=code, oracles=oracles)
+    if rules_of(table) != getattr(seccomprules, table):
+        code = f"rule = {table}\n{table} = {new}\n"
+    return Mutant(
+        part="seccomp",
+        name=f"{table}: {name}".rstrip(),
+        module="sandbox/seccomprules.py",
+        addition=code,
+        oracles=TABLES[table],
+    )
 
 
 # linux/landlock.h, in the order of the bits.
@@ -200,6 +218,15 @@ _STEPS = (
     ("init", "        os.setsid()\n", ""),
     ("init", "            privileges.stdin_from_null()\n", "            pass\n"),
     ("init", '        privileges.limit(self.plan["limits"], files=self.plan["files"])\n', ""),
+    ("init", "        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)\n", ""),
+    ("init", '        if self.plan["scope"]:\n            self._scope()\n', ""),
+    ("init", '        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)\n', ""),
+    ("init", "            die_with_parent(leash)\n            self.trial", "            self.trial"),
+    ("init", "        die_with_parent(leash)\n        code", "        code"),
+    ("ending", "    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)\n", ""),
+    ("init", "            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)\n", ""),
+    ("init", "        privileges.drop_own(self.capabilities)\n", ""),
+    ("init", "        privileges.forbid_hook(handover, observed=self.observer is not None)\n", ""),
     ("init", "        privileges.reduce(self.capabilities, own=1 << privileges.CAP_SYS_PTRACE)\n", ""),
     ("init", "        privileges.forbid(watches=self.entered.watches)\n", ""),
     ("init", 'environ.apply(merged, self.plan["environ"])', "merged"),
@@ -207,6 +234,7 @@ _STEPS = (
     ("init", "        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)\n", ""),
     ("mounts", "syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)", "pass"),
     ("mounts", '        syscalls.umount(b".")\n', ""),
+    ("binds", "            root.separate(self.at)\n", "            pass\n"),
     ("binds", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
     ("binds", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
     (
@@ -224,7 +252,15 @@ _STEPS = (
     ("privileges", "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n    _empty_bounding_set()\n",
      "    syscalls.capset(bits | own | 1 << CAP_SETPCAP)\n"),
     ("privileges", "    syscalls.prctl(syscalls.PR_SET_SECUREBITS, _SECUREBITS)\n", ""),
+    ("privileges", "    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)\n    for",
+     "    for"),
+    ("privileges", "    syscalls.capset(bits | own)\n", ""),
+    ("privileges", "    resource.setrlimit(resource.RLIMIT_CORE, _core_limit())\n", ""),
+    ("privileges", "        resource.setrlimit(resource.RLIMIT_NOFILE, files)\n", "        pass\n"),
+    ("privileges", "        resource.setrlimit(number, (bound, bound + more))\n", ""),
     ("identity", "        os.setgroups([])\n", ""),
+    ("identity", "        os.setresgid(gid, gid, gid)\n", ""),
+    ("identity", "        os.setresuid(uid, uid if effective is None else effective, uid)\n", ""),
     ("namespaces", "    | syscalls.CLONE_NEWPID\n", ""),
     ("namespaces", "    | syscalls.CLONE_NEWIPC\n", ""),
     ("namespaces", "    | syscalls.CLONE_NEWUTS\n", ""),
@@ -233,12 +269,41 @@ _STEPS = (
 )  # fmt: skip
 
 
+#: The functions whose steps take something from the hook, by module.
+WALLS = {
+    "sandbox/init.py": ("_set_up", "_use_limits", "_give_up_privileges", "_build_walls", "_confine_hook"),
+    "sandbox/privileges.py": ("reduce", "limit"),
+    "sandbox/identity.py": ("become",),
+}
+#: Their other steps, and why these have no mutants.
+NO_WALLS = {
+    "self._enter_root()": "without it there is no sandbox; the operations of a plan are its steps",
+    "self._use_limits()": "its steps have their own",
+    "self._give_up_privileges()": "its steps have their own",
+    "self._build_walls()": "its steps have their own",
+    "self._use_terminal()": "it gives a command the terminal that the operator asked for",
+    'os.chdir(self.plan["cwd"])': "it is where the hook starts; every earlier directory is out of sight by then",
+    "syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, capability)": "it gives what the plan says",
+}
+
+
 # The tests for steps that concern what no attack of the suite has: a terminal, limits, a device node.
+_FOUND, _CALL = "tests/attacks/found", "tests/integration/call"
+_SOFT_LIMIT = "test_a_soft_limit_on_descriptors_binds_the_hook_but_not_the_launcher"
 _MORE = {
     "os.setsid()": "tests/attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
-    'privileges.limit(self.plan["limits"]': "tests/integration/call/test_limits.py::test_open_files",
-    "MOUNT_ATTR_NODEV": "tests/attacks/found/test_device_nodes.py",
-    "syscalls.mount_setattr(root.fd": "tests/attacks/found/test_found_by_attack.py::test_the_root_itself_is_read_only",
+    'privileges.limit(self.plan["limits"]': f"{_CALL}/test_limits.py::test_open_files",
+    "resource.setrlimit(number": f"{_CALL}/test_limits.py::test_open_files",
+    "resource.RLIMIT_CORE": f"{_CALL}/test_limits.py::test_a_core_is_never_dumped",
+    "resource.RLIMIT_NOFILE": f"{_CALL}/test_limits.py::{_SOFT_LIMIT}",
+    "MOUNT_ATTR_NODEV": f"{_FOUND}/test_device_nodes.py",
+    "syscalls.mount_setattr(root.fd": f"{_FOUND}/test_found_by_attack.py::test_the_root_itself_is_read_only",
+    "PR_SET_DUMPABLE": f"{_FOUND}/test_tracing.py",
+    "PR_SET_PDEATHSIG": f"{_FOUND}/test_supervisor.py::test_no_daemon_outlives_a_launcher_that_its_runner_kills",
+    "landlock.build_wall": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    "root.separate": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    "self._scope()": f"{_FOUND}/test_sockets.py::test_an_abstract_name_of_others_in_the_callers_network",
+    "os.setresgid": "tests/attacks/lifecycle/test_lifecycle.py::test_no_process_of_the_hook_is_the_callers",
 }
 
 
@@ -252,17 +317,25 @@ def steps() -> Iterator[Mutant]:
         )
 
 
+#: More checks of what hooks leave: conditions outside ``results/`` that end in this error.
+_UNTRUSTED = "UntrustedResultError"
+_MORE_OF_RESULTS = {
+    "files/entries.py": ("tests/unit/results",),
+    "files/reading.py": ("tests/unit/frontends/test_surroundings.py", "tests/attacks/found/test_frontend_paths.py"),
+    "frontends/build/inputs.py": ("tests/attacks/found/test_frontend_paths.py",),
+    "frontends/copies.py": ("tests/unit/frontends/test_surroundings.py",),
+}
+
+
 def results() -> Iterator[Mutant]:
-    """Yield a mutant for each condition in ``results/`` that raises an exception."""
-    for path in sorted((PACKAGE / "results").rglob("*.py")):
+    """Yield a mutant for each condition in ``results/`` that raises, and for each elsewhere that refuses a result."""
+    for path in sorted(PACKAGE.rglob("*.py")):
         module = path.relative_to(PACKAGE)
-        tests = (
-            "tests/unit/results/archives" if "archives" in module.parts else f"tests/unit/results/test_{path.stem}.py"
-        )
-        own = (tests,) if (ROOT / tests).exists() else ()
         source, seen = path.read_text(), Counter[str]()
+        if module.parts[0] != "results" and _UNTRUSTED not in source:
+            continue
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
+            if isinstance(node, ast.If) and _refuses(node, source, anything=module.parts[0] == "results"):
                 test = node.test
                 assert test.end_lineno is not None
                 assert test.end_col_offset is not None
@@ -274,8 +347,23 @@ def results() -> Iterator[Mutant]:
                     name=f"{module}: if {text}{again}",
                     module=str(module),
                     span=(test.lineno, test.col_offset, test.end_lineno, test.end_col_offset),
-                    oracles=(*own, "tests/unit/results"),
+                    oracles=_tests_of(module),
                 )
+
+
+def _refuses(node: ast.If, source: str, *, anything: bool) -> bool:
+    last = node.body[-1]
+    return isinstance(last, ast.Raise) and (anything or _UNTRUSTED in (ast.get_source_segment(source, last) or ""))
+
+
+def _tests_of(module: Path) -> tuple[str, ...]:
+    """Return the tests of a module, then those of its room, then the tests of hostile results."""
+    room = Path("tests/unit", *module.parts[:-1])
+    found = [f"{room}/test_{module.stem}.py", f"{room}/{module.stem}", f"{room}"]
+    if "archives" in module.parts:
+        found = [f"{room}", "tests/unit/results"]
+    more = _MORE_OF_RESULTS.get(str(module), ()) if module.parts[0] != "results" else ()
+    return tuple(dict.fromkeys((*(tests for tests in found if (ROOT / tests).exists()), *more)))
 
 
 #: The parts whose mutants need nothing but the sources. Those of ``plan`` also need the operations of a plan.

@@ -20,6 +20,12 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         "a device works on a read-only mount as well; only its owner could change its mode",
     ),
     ("plan", r"Bind (?!.*/(ih|isolated-hooks)-).* writable", _MODES),
+    ("plan", r"Bind /tmp/isolated-hooks-mutants-\w+ writable", _MODES),  # this package, as PYTHONPATH names it
+    (
+        "plan",
+        r"Cover .*/etc/npmrc left out",
+        "the host of the attacks has no such file; found/test_view.py has one, which the same operation covers",
+    ),
     (
         "plan",
         r"Bind .*/ih-\*/env/(bin|pyvenv\.cfg) writable",
@@ -33,12 +39,27 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "plan",
+        r"init: die_with_parent\(leash\) (self\.trial|code)",
+        "it is armed twice, before the set-up and after it, and the other time keeps the promise",
+    ),
+    (
+        "plan",
+        r"privileges: syscalls\.prctl\(syscalls\.PR_CAP_AMBIENT, .* for",
+        "the capset(2) that follows takes what is ambient away with what is permitted, capabilities(7)",
+    ),
+    (
+        "plan",
+        r"privileges: syscalls\.capset\(bits \| own\)",
+        "pid 1 alone keeps more then; the hook drops all in drop_own, and K08-capabilities notices if it does not",
+    ),
+    (
+        "plan",
         r"privileges: syscalls\.(capset\(bits .* _empty_bounding_set\(\)|prctl\(syscalls\.PR_SET_SECUREBITS, .*\))",
         "it only limits what exec(2) could grant, and under no_new_privs exec grants nothing",
     ),
     (
         "plan",
-        r"operations: return syscalls\.MOUNT_ATTR_NOSUID \| device",
+        r"binds: return syscalls\.MOUNT_ATTR_NOSUID \| device",
         "no_new_privs ignores set-id bits, execve(2)",
     ),
     (

@@ -81,6 +81,13 @@ def test_requirements_that_a_file_includes_are_copied_too(tree: Path) -> None:
         assert Path(more).read_text() == f"-r {copies.made[f'{tree}/file.txt']}\nsecond\n"
 
 
+def test_not_too_many_files_are_included(tree: Path) -> None:
+    for number in range(150):
+        (tree / f"{number}.txt").write_text(f"-r {number + 1}.txt\n")
+    with Copies(Trees((str(tree),), ())) as copies, pytest.raises(UntrustedResultError, match="more than 100"):
+        copies.requirements(f"{tree}/0.txt")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "link", "directory", "zero"])
 def test_no_copy_is_made_of_anything_but_a_file_of_the_tree(tree: Path, kind: str) -> None:
     path = tree / kind

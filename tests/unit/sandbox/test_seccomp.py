@@ -308,6 +308,44 @@ def test_the_two_filters_of_a_hook_are_together_the_whole_one() -> None:
     each(_NAMES, check)
 
 
+_OF_OTHERS = ("process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp")
+_SET_ID_MODES = (
+    ("chmod", (0, 0o2755)),
+    ("fchmod", (3, 0o4755)),
+    ("fchmodat", (3, 0, 0o2755)),
+    ("fchmodat2", (3, 0, 0o4755)),
+)
+
+
+@pytest.mark.parametrize("tier", ["alone", "confined", "confined, online"])
+def test_what_no_hook_may_do_where_pid_1_does_not_listen(tier: str) -> None:
+    """The whole filter of a hook with a broker has these rules a second time."""
+    for machine in MACHINES:
+        if tier == "alone":
+            program = seccomp.hook_program(machine, brokered=False)
+        else:
+            program = seccomp.filter_program(machine, namespaces=False, network="online" in tier)
+        filtered = Interpreter(program)
+        for name, arguments in (*((name, ()) for name in _OF_OTHERS), *_SET_ID_MODES):
+            number = NUMBERS[name][MACHINES.index(machine)]
+            if number is not None:
+                assert filtered.run(number, AUDIT_ARCH[machine], arguments) == EPERM, name
+                if arguments:
+                    plain = (*arguments[:-1], arguments[-1] & 0o777)
+                    assert filtered.run(number, AUDIT_ARCH[machine], plain) == ALLOW, name
+
+
+@pytest.mark.parametrize("watches", [True, False])
+def test_instances_of_inotify_that_are_the_callers(watches: bool) -> None:
+    for machine in MACHINES:
+        filtered = Interpreter(seccomp.shared_program(machine, watches=watches))
+        for name in ("inotify_init", "inotify_init1"):
+            number = NUMBERS[name][MACHINES.index(machine)]
+            if number is not None:
+                expected = ALLOW if watches else PRETEND | errno.EMFILE
+                assert filtered.run(number, AUDIT_ARCH[machine]) == expected, name
+
+
 def test_pid_1_may_do_what_the_hook_may_not() -> None:
     for machine in MACHINES:
         shared = Interpreter(seccomp.shared_program(machine))

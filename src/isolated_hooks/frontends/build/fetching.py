@@ -158,10 +158,15 @@ def _outside() -> Copies:
 
 
 def _started_here(state: str, directory: str) -> str:
-    """Return the state for a pip that ends with this process, and works outside of trees that hooks have written to."""
+    """Return the state for a pip that ends with this process, and works outside of trees that hooks have written to.
+
+    That pip neither writes nor reads through what a hook has left there, as its log, which PIP_LOG may name.
+    """
+    trees = recorded_trees()
     # git obeys the configuration that it finds in the current directory.
-    cwd = {"cwd": directory} if recorded_trees().steer(os.getcwd()) else {}
-    return json.dumps({**json.loads(state.removeprefix(pip_program.OPTION)), "parent": os.getpid(), **cwd})
+    cwd = {"cwd": directory} if trees.steer(os.getcwd()) else {}
+    more = {"parent": os.getpid(), "trees": [*trees.written], **cwd}
+    return json.dumps({**json.loads(state.removeprefix(pip_program.OPTION)), **more})
 
 
 def pip_environ(state: str, copies: Copies, directory: str) -> dict[str, str]:

@@ -19,11 +19,10 @@ class Broken:
     :ivar code: what its hook ``build_wheel`` does before it builds; ``{base}`` and ``{port}`` are replaced
     :ivar option: the line that has to come first; empty if no option helps
     :ivar options: further options of the command
-    :ivar environ: changes of the caller's environment
+    :ivar environ: changes of the caller's environment; ``{base}`` and ``{port}`` are replaced
     :ivar prepare: makes what lies outside of the tree, in the base directory
     :ivar tree: the source tree, relative to the base directory
     :ivar program: a program of the host that it needs
-    :ivar mended: the line makes it work on any host
     """
 
     code: str
@@ -33,7 +32,6 @@ class Broken:
     prepare: Callable[[Path], object] = lambda base: None
     tree: str = "project"
     program: str = ""
-    mended: bool = True
 
     def write(self, base: Path, *, port: int = 0) -> Path:
         """Write the project and what lies around it."""
@@ -43,9 +41,9 @@ class Broken:
         hook = f"_build = build_wheel\ndef build_wheel(*args, **options):\n{body}"
         return write_project(base / self.tree, extra=hook)
 
-    def variables(self, base: Path) -> dict[str, str]:
+    def variables(self, base: Path, *, port: int = 0) -> dict[str, str]:
         """Return the changes of the caller's environment."""
-        return {name: value.format(base=base) for name, value in self.environ.items()}
+        return {name: value.format(base=base, port=port) for name, value in self.environ.items()}
 
 
 def _tool(base: Path) -> None:
@@ -97,7 +95,10 @@ BROKEN: Mapping[str, Broken] = {
         option="--network",
     ),
     "a host by its name": Broken(
-        code="import socket; socket.getaddrinfo('downloads.example.org', 443)", option="--network", mended=False
+        code="import urllib.request as r; r.urlopen('http://downloads.example.org/')",
+        option="--network downloads.example.org:80",
+        # The operator's proxy knows every host.
+        environ={"http_proxy": "http://127.0.0.1:{port}", "no_proxy": ""},
     ),
     "a tool in the home": Broken(
         code=_RUN + "['myprotoc'])",

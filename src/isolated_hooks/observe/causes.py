@@ -13,6 +13,7 @@ from ..plan.environ import looks_secret
 from ..policy.limits import LIMITS, Unit
 from .evidence import Evidence
 from .hints import Cause, Finding
+from .hosts import looked_up
 
 __all__ = ["findings_of", "hidden", "hosts_asked", "lacked", "refused"]
 
@@ -53,8 +54,7 @@ _INCLUDE_FLAGS = ("CFLAGS", "CXXFLAGS", "CPPFLAGS")
 _INCLUDE_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "INCLUDE")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 _ASKS = re.compile(r"environ|variable|keyerror|not set|unset|undefined|unbound|parameter|export ", re.IGNORECASE)
-# No name server is within reach without the network, so these words have one cause. connect(2) sees nothing of it: the
-# sandbox's /etc/nsswitch.conf names files alone.
+# No name server is within reach without the network, so these words have one cause.
 _LOOKUP = re.compile(
     r"name or service not known|name resolution|could not resolve|couldn't resolve|failed to resolve|no such host"
     r"|no address associated|getaddrinfo|dns error|\bEAI_AGAIN\b|\bENOTFOUND\b|nodename nor servname|failed to lookup",
@@ -125,10 +125,21 @@ def hosts_asked(evidence: Evidence) -> Iterator[Finding]:
 
 def _network(evidence: Evidence) -> Iterator[Finding]:
     yield from hosts_asked(evidence)
+    names = [finding for query in evidence.names for finding in looked_up(evidence, query)]
+    # What the output names last is what the hook could not do without.
+    said = [f for f in names if any(f.what in line for line in evidence.lines)]
+    yield from said or names[::-1]
     for address, port in () if evidence.network else evidence.tried:
-        server = f"at the name server {address}"
-        lookup = Finding(cause=Cause.LOOKUP, what=server)
-        yield lookup if port == _DNS else Finding(cause=Cause.CONNECTION, what=f"{address} port {port}")
+        if port != _DNS:
+            yield Finding(cause=Cause.CONNECTION, what=f"{address} port {port}")
+        elif not names:
+            yield Finding(cause=Cause.LOOKUP, what=f"at the name server {address}")
+    if not names:
+        yield from _said_lookup(evidence)
+
+
+def _said_lookup(evidence: Evidence) -> Iterator[Finding]:
+    """Find a look-up in the words of the output: pid 1 is not asked where the launcher or the host is another one."""
     lines = [] if evidence.network else [line for line in evidence.lines if _LOOKUP.search(line)]
     if lines:
         hosts = _some(match[1] for line in lines for match in _HOST.finditer(line))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..files.paths import is_within
 from .causes import hidden, lacked, refused
 from .evidence import Evidence
 from .hints import Cause, Finding
+from .hosts import looked_up
 
 __all__ = ["LEFT_OUT", "Record", "denied_findings", "left_out"]
 
@@ -26,13 +26,9 @@ LEFT_OUT = "left"
 
 # The interpreter compiles modules that it imports, and does without if it cannot keep the result.
 _COMPILED = "/__pycache__"
-_NAME = re.compile(
-    r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*", re.IGNORECASE
-)
 # The sandbox has its own.
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")
-_REVERSE = ".arpa"  # asks for the name of an address
-_DNS, _HTTPS = 53, 443
+_DNS = 53
 _WRITABLE = 2  # Outside.access
 
 
@@ -81,21 +77,11 @@ def _program(evidence: Evidence, what: bytes) -> Iterator[Finding]:
     yield from lacked(evidence, os.fsdecode(what))
 
 
-def _name(evidence: Evidence, what: bytes) -> Iterator[Finding]:
-    name = what.decode("ascii", "backslashreplace").lower().rstrip(".")
-    if evidence.network or name.endswith(_REVERSE):
-        return
-    if evidence.hosts:
-        yield Finding(cause=Cause.DIRECT, what=name)
-    else:
-        yield Finding(cause=Cause.LOOKUP, what=name, value=f"{name}:{_HTTPS}" if _NAME.fullmatch(name) else "")
-
-
 def _destination(evidence: Evidence, what: bytes) -> Iterator[Finding]:
     _, port, raw = what.split(b" ", 2)
     address = ipaddress.ip_address(raw)
     if evidence.network or (int(port) == _DNS and address.is_loopback):
-        return  # the resolver of an observed hook asks there, plan/observed.py
+        return  # the resolver asks there, sandbox/lookups.py, and the record of the name says more
     place = f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
     if evidence.hosts:
         yield Finding(cause=Cause.DIRECT, what=place)
@@ -120,6 +106,6 @@ _FINDERS: Mapping[str, Callable[[Evidence, bytes], Iterator[Finding]]] = {
     "read": _read,
     "write": _written,
     "program": _program,
-    "name": _name,
+    "name": looked_up,
     "connect": _destination,
 }

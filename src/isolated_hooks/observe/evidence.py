@@ -164,6 +164,7 @@ class Evidence:
     :ivar limit: the limit that ended the hook and its value, or ``None``
     :ivar code: the exit code of the hook
     :ivar tried: the destinations that it could not reach: name or address, and port
+    :ivar names: the names of hosts that it looked up in vain, in order
     :ivar full: sizes of the full temporary filesystems, in bytes
     """
 
@@ -180,6 +181,7 @@ class Evidence:
     limit: tuple[str, Any] | None = None
     code: int = 0
     tried: tuple[tuple[str, int], ...] = ()
+    names: tuple[bytes, ...] = ()
     full: tuple[int, ...] = ()
 
 
@@ -215,6 +217,7 @@ def evidence_of(
         limit=limit,
         code=int(status.get("code") or 0),
         tried=tuple(_destinations(status.get("tried", ()))),
+        names=tuple(status.get("names", ())),
         full=tuple(size for _, size in status.get("full", ())),
     )
 

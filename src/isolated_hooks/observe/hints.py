@@ -215,7 +215,8 @@ _ROWS: Mapping[Cause, _Row] = {
         key="expose",
     ),
     Cause.SIGNAL: _Row(
-        sentence="a process died of SIGSYS: hooks run no programs for 32 bits; no option allows them",
+        sentence="a process died of SIGSYS: hooks run no programs for 32 bits, and no option allows them; "
+        "`file PROGRAM` tells which one that is: use its version for 64 bits",
         likelihood=78,
     ),
     Cause.HOST: _Row(
@@ -259,7 +260,8 @@ _ROWS: Mapping[Cause, _Row] = {
     ),
     Cause.FORBIDDEN: _Row(
         sentence="its output says that something was not permitted: hooks give no file a set-user-ID or set-group-ID "
-        "bit, make no devices, mount nothing, change no owners and have no keyrings, and no option allows that",
+        "bit, make no devices, mount nothing, change no owners, have no keyrings and no unix sockets for datagrams, "
+        "and no option allows that",
         likelihood=40,
     ),
     Cause.SAID_MEMORY: _Row(

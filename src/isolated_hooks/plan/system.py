@@ -9,7 +9,7 @@ from ..files.paths import is_within, resolve
 from ..sandbox.operations import Accounts, Bind, Devpts, File, Limits, Proc, Scratch, Symlink
 from .view import HOME, SCRATCH, USER, View
 
-__all__ = ["NSSWITCH", "NSSWITCH_PATH", "show_limits", "show_system"]
+__all__ = ["show_limits", "show_system"]
 
 _SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store".split()
 # The entries of /etc that compilers, linkers, TLS clients, fonts, locales and time zones need. We show no accounts, no
@@ -30,12 +30,12 @@ _DEVICE_LINKS = {
     "/dev/stderr": "/proc/self/fd/2",
     "/dev/ptmx": "pts/ptmx",
 }
-# A look-up that the files do not answer fails at once: without a name server, the resolver tries 127.0.0.1.
+# Without a name server, the resolver asks 127.0.0.1, resolv.conf(5), where sandbox/lookups.py answers. If nobody does,
+# it gives up at once.
 _RESOLVER = "options timeout:1 attempts:1\n"
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
-NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
-NSSWITCH_PATH = "/etc/nsswitch.conf"
-_ONLINE = ("/etc/resolv.conf", "/etc/hosts", NSSWITCH_PATH)
+_NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n"
+_ONLINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 
 
 def show_system(view: View, *, network: bool, size: int, inodes: int, without: Iterable[str] = ()) -> None:
@@ -61,7 +61,7 @@ def show_system(view: View, *, network: bool, size: int, inodes: int, without: I
         for path in _ONLINE:
             view.show(path, reason="the caller's network")
     else:
-        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, NSSWITCH), strict=True):
+        for path, content in zip(_ONLINE, (_RESOLVER, _HOSTS, _NSSWITCH), strict=True):
             view.add(File(path, content))
     _devices(view)
     # glibc, Python, ninja and cargo count processors there, and read nothing else in /sys.

@@ -79,7 +79,7 @@ def explained(
     text = f"{name or 'the command'} asked for more than we keep: {more} further calls are not among what it was denied"
     notes = (text,) if more else ()
     if plan.observed:
-        evidence = dataclasses.replace(evidence, tried=())  # the records say the same, and who
+        evidence = dataclasses.replace(evidence, tried=(), names=())  # the records say the same, and who
     if not failed:
         return Explanation(denied=hints_of((*denied, *hosts_asked(evidence))), notes=notes)
     seen = {finding.cause for finding in denied}

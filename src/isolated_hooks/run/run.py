@@ -25,7 +25,6 @@ from ..plan import Identity, Layout, Plan, Situation
 from ..plan.enclosing import NONE
 from ..plan.holds import with_degradations
 from ..plan.identities import choose_identity
-from ..plan.observed import observed_plan
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
@@ -223,9 +222,7 @@ class Run:
                 if not self._overlays(plan, now, workspace):
                     continue
                 check_owners(plan, situation)
-                plan = dataclasses.replace(plan, detailed=self.detailed)
-                if self.observes:
-                    plan = observed_plan(plan)
+                plan = dataclasses.replace(plan, detailed=self.detailed, observed=self.observes)
                 workspace.write_plan(plan)
                 return plan
             refused |= {plan.identity}

@@ -61,9 +61,12 @@ def destination_of(address: bytes) -> tuple[int, bytes, int] | None:
     return family, address[start : start + size], int.from_bytes(address[2:4], "big")
 
 
-def tell(report: int, code: int, attempts: Attempts | None, operations: Iterable[Operation]) -> None:
+def tell(
+    report: int, code: int, attempts: Attempts | None, operations: Iterable[Operation], names: Iterable[bytes] = ()
+) -> None:
     """Send what a hook that failed has tried, if there is anything.
 
+    :param names: the names that it looked up
     :param operations: those of the root filesystem; all temporary directories of one operation share their space
     """
     if not code:
@@ -71,8 +74,9 @@ def tell(report: int, code: int, attempts: Attempts | None, operations: Iterable
     rows = attempts.rows() if attempts is not None else []
     shared = [os.fsencode(path) for o in operations for path, _ in getattr(o, "targets", ())[:1]]
     full = [row for path in shared if (row := _full(path)) is not None]
-    if rows or full:
-        pipes.send(report, "tried", rows, full)
+    names = list(names)
+    if rows or full or names:
+        pipes.send(report, "tried", rows, full, names)
 
 
 def _full(path: bytes) -> tuple[bytes, int] | None:

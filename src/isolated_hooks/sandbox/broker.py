@@ -37,6 +37,7 @@ from .numbers import MACHINES, NUMBERS
 from .syscalls import SyscallError
 
 if False:
+    from .lookups import Lookups
     from .observing import Observer
 
 _AF_UNIX = 1
@@ -84,15 +85,19 @@ class Broker:
     :param requests: the descriptor of the filter's listener
     :param abstract: abstract names belong to this sandbox: it has a network namespace of its own
     :param observer: takes note of what the hook asks for, if somebody wants to know
+    :param lookups: the name server of the hook, if the hook has none outside
     """
 
-    def __init__(self, requests: int, *, abstract: bool, observer: Observer | None = None) -> None:
+    def __init__(
+        self, requests: int, *, abstract: bool, observer: Observer | None = None, lookups: Lookups | None = None
+    ) -> None:
         self.requests = requests
         listener.wake_up_quickly(requests)
         self.abstract = abstract
         self.paths = modes.Paths()
         self.waiting: dict[int, Waiting] = {}
         self.observer = observer
+        self.lookups = lookups
         self.attempts = Attempts() if observer is None else Attempts(observer.most_destinations)
         self.last: dict[int, tuple[int, ...]] = {}  # the last call that succeeded, by thread
         sockets = syscalls.open_path(OF_SOCKETS)
@@ -109,6 +114,9 @@ class Broker:
         idle = select.poll()
         idle.register(wake, select.POLLIN)
         idle.register(self.requests, select.POLLIN)
+        queries = -1 if self.lookups is None else self.lookups.fd
+        if queries >= 0:
+            idle.register(queries, select.POLLIN)
         code = _reap(hook)
         while code is None:
             # Nearly always nothing waits, and then every call of the hook that comes here waits for this loop alone.
@@ -123,6 +131,8 @@ class Broker:
             elif self.requests in events:  # POLLHUP: no process with the filter is left, and the hook ends now
                 os.close(self.requests)
                 self.requests, self.waiting = -1, {}
+            if self.lookups is not None and queries in events:
+                self.lookups.answer()
         return code
 
     def answer_until(self, fd: int) -> None:
@@ -141,6 +151,8 @@ class Broker:
         poll.register(wake, select.POLLIN)
         if self.requests >= 0 and len(self.waiting) < _MOST_WAITING:
             poll.register(self.requests, select.POLLIN)
+        if self.lookups is not None:
+            poll.register(self.lookups.fd, select.POLLIN)
         for waiting in self.waiting.values():
             if waiting.polled:
                 poll.register(waiting.fd, select.POLLOUT)

@@ -7,7 +7,7 @@ import fcntl
 import os
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, ENOTDIR, EPERM
 
-from . import attempts, environ, identity, landlock, mounts, namespaces, pipes, privileges, syscalls
+from . import attempts, environ, identity, landlock, lookups, mounts, namespaces, pipes, privileges, syscalls
 from .broker import Broker
 from .degradations import Degradations
 from .ending import children, die_with_parent
@@ -60,6 +60,7 @@ class Init:
         self.stage = "starting"
         self.trial = False
         self.broker: Broker | None = None
+        self.lookups: lookups.Lookups | None = None
         self.queues: int | None = None
         self.names_in: Callable[[bytes], list[bytes]] | None = None
         if plan.get("home"):
@@ -108,7 +109,8 @@ class Init:
         if self.names_in is not None:
             pipes.send(self.report, "home", tuple(name for name in self._names_in_home() if name not in before))
         seen = None if self.broker is None else self.broker.attempts
-        attempts.tell(self.report, code, seen, self.operations)
+        names = () if self.lookups is None else self.lookups.names
+        attempts.tell(self.report, code, seen, self.operations, names)
         if self.observer is not None and seen is not None:
             self.observer.tell(self.report, seen.rows())
         pipes.send(self.report, "exited", code)
@@ -169,6 +171,7 @@ class Init:
             self.degradations.allow("hostname", "the host refuses sethostname(2), even in a UTS namespace of our own")
         if not plan["network"]:
             self._bring_loopback_up()
+            self._serve_names()
         self._open_way_out()
         self.stage = "mounts"
         umask = os.umask(0o022)
@@ -201,6 +204,13 @@ class Init:
             # A filter that forbids internet sockets here applies to the hook too, which could not use a loopback then.
             if error.syscall != "socket" or error.errno not in (EPERM, EACCES, ENOSYS, EAFNOSUPPORT):
                 raise
+
+    def _serve_names(self) -> None:
+        try:
+            self.lookups = lookups.Lookups()
+        except syscalls.SyscallError:
+            return  # then the resolver reads only files
+        self.operations = lookups.asked_too(self.operations)
 
     def _join_keyring(self) -> None:
         try:
@@ -265,6 +275,9 @@ class Init:
         if self.broker is not None:
             return hook
         os.waitpid(hook, 0)
+        if self.lookups is not None:
+            os.close(self.lookups.fd)  # nobody would answer
+            self.lookups = None
         if self.observer is not None:
             # Unobserved, the hook would run as if nothing had been denied.
             self.stage = self.observer.stage
@@ -276,7 +289,8 @@ class Init:
         try:
             if requests is None:
                 return None
-            return Broker(requests, abstract=not self.plan["network"], observer=self.observer)
+            abstract = not self.plan["network"]
+            return Broker(requests, abstract=abstract, observer=self.observer, lookups=self.lookups)
         except syscalls.SyscallError:
             return None  # it cannot tell mounts apart
 

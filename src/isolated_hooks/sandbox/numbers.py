@@ -41,6 +41,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "process_madvise": (440, 440),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "ptrace": (101, 117), "quotactl": (179, 60),
     "quotactl_fd": (443, 443), "readlink": (89, None), "readlinkat": (267, 78), "reboot": (169, 142),
+    "recvfrom": (45, 207),
     "removexattr": (197, 14), "removexattrat": (466, 466), "rename": (82, None), "renameat": (264, 38),
     "renameat2": (316, 276), "request_key": (249, 218), "sched_setaffinity": (203, 122), "sched_setattr": (314, 274),
     "sched_setparam": (142, 118), "sched_setscheduler": (144, 119), "seccomp": (317, 277), "semctl": (66, 191),

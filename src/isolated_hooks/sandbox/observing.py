@@ -17,6 +17,7 @@ from errno import ECONNREFUSED, EINPROGRESS
 
 from . import attempts, pipes, syscalls
 from .listener import Caller, is_valid, take
+from .lookups import question_of
 from .modes import path_at
 from .numbers import MACHINES, NUMBERS
 
@@ -218,7 +219,7 @@ class Observer:
             if not _asks_name_server(caller, number, task, address):
                 return
             for start, count in pieces:
-                name = query_name(syscalls.read_memory(task, start, min(count, _MOST_QUERY)))
+                name, _ = question_of(syscalls.read_memory(task, start, min(count, _MOST_QUERY)))
                 if name:
                     self._note("name", name, caller)
         finally:
@@ -257,18 +258,3 @@ def _asks_name_server(caller: Caller, number: int, task: int, address: int) -> b
         return int.from_bytes(peer[2:4], "big") == attempts.DNS
     finally:
         os.close(fd)
-
-
-def query_name(data: bytes) -> bytes:
-    """Return the name in a query of one name, RFC 1035 4.1, or nothing if this is no such query."""
-    if len(data) < 17 or data[2] & 0xF8 or data[4:10] != b"\0\1\0\0\0\0":
-        return b""
-    labels, place = [], 12
-    while place < len(data) and data[place]:
-        size = data[place]
-        label = data[place + 1 : place + 1 + size]
-        if size > 63 or len(label) < size:
-            return b""
-        labels.append(label)
-        place += size + 1
-    return b".".join(labels)[:253] if place < len(data) else b""

@@ -12,7 +12,8 @@ interpreter.
 ``dropped``   the names of the environment variables that the child dropped
 ``degraded``  the protections that are weaker than planned, each with the reason
 ``tried``     of a hook that failed: up to 16 destinations that it could not reach, each with its family, address, port
-              and errno; ``full``: its full temporary directories, each with the size of its filesystem in bytes
+              and errno; ``full``: its full temporary directories, each with the size of its filesystem in bytes;
+              ``names``: up to 16 names of hosts that it looked up, where no name server is within its reach
 ``seen``      of an observed hook: tuples of the kind of a record, what the hook asked for, who asked first, and how
               often; see :mod:`.observing`
 ``running``   true, once the hook has started

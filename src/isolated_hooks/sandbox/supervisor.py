@@ -193,7 +193,7 @@ class Supervisor:
             elif kind == "home":
                 self.outcome["home"] = values[0]
             elif kind == "tried":
-                self.outcome["tried"], self.outcome["full"] = values
+                self.outcome["tried"], self.outcome["full"], self.outcome["names"] = values
             elif kind == "seen":
                 self.outcome.setdefault("seen", []).append(tuple(values))
             elif kind == "running":

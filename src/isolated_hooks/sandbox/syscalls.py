@@ -70,6 +70,7 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
+_MSG_DONTWAIT = 0x40
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
 MACHINE = os.uname().machine
@@ -349,6 +350,16 @@ def peer_of(fd: int) -> bytes:
     address, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
     call("getpeername", fd, address, ctypes.byref(length))
     return address.raw[: length.value]
+
+
+def receive_from(fd: int, size: int) -> tuple[bytes, bytes]:
+    """Return a datagram that waits, cut to ``size`` bytes, and the address of its sender, recvfrom(2).
+
+    :raises SyscallError: EAGAIN if none waits
+    """
+    data, address, length = ctypes.create_string_buffer(size), ctypes.create_string_buffer(128), ctypes.c_uint(128)
+    count = call("recvfrom", fd, data, size, _MSG_DONTWAIT, address, ctypes.byref(length))
+    return data.raw[:count], address.raw[: length.value]
 
 
 def socket_up(name: bytes) -> None:

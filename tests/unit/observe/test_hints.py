@@ -73,6 +73,22 @@ def test_a_name_that_the_output_has_is_offered_alone(output: str, line: str, tmp
     assert (hint.option, hint.key) == (f"--network {line}".rstrip(), key)
 
 
+def test_the_names_of_queries_say_more_than_words(tmp_path: Path) -> None:
+    """Those that the output has come alone: nothing else failed the hook. Otherwise the last one comes first."""
+    names = (b"telemetry.example.net", b"localhost", b"1.0.0.127.in-addr.arpa", b"Files.example.org.")
+    tried = (("127.0.0.1", 53),)
+    line = "--network files.example.org:443"
+    silent = evidence(tmp_path, "download failed", names=names, tried=tried)
+    assert options(silent) == [line, "--network telemetry.example.net:443"]
+    said = "could not resolve files.example.org: Name or service not known"
+    assert options(evidence(tmp_path, said, names=names, tried=tried)) == [line]
+    plain = "GET http://files.example.org/"
+    assert options(evidence(tmp_path, plain, names=names)) == ["--network files.example.org:80"]
+    assert options(evidence(tmp_path, names=names, network=True)) == []
+    (hint,) = hints_of(findings_of(evidence(tmp_path, names=(b"a\xff;b",))))
+    assert (hint.what, hint.option) == ("a\\xff;b", "--network")
+
+
 def test_a_host_that_the_policy_does_not_name_is_offered(tmp_path: Path) -> None:
     asked = (("files.example.org", 8080), ("2001:db8::1", 443))
     assert options(evidence(tmp_path, asked=asked)) == [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from isolated_hooks.sandbox import attempts, observing, pipes
-from isolated_hooks.sandbox.observing import LONGEST, MOST, Observer, query_name
+from isolated_hooks.sandbox.observing import LONGEST, MOST, Observer
 
 QUERY = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 
@@ -23,29 +23,6 @@ def told(observer: Observer, monkeypatch: pytest.MonkeyPatch, failed: Any = ()) 
     monkeypatch.setattr(pipes, "send", lambda fd, *message: sent.append(message))
     observer.tell(0, failed)
     return sent
-
-
-@pytest.mark.parametrize(
-    ("data", "name"),
-    (
-        (QUERY + b"\x03www\x07example\x03org\x00\x00\x01\x00\x01", b"www.example.org"),
-        (QUERY + b"\x00\x00\x01\x00\x01", b""),
-        (QUERY + b"\x03www\x07exam", b""),
-        (QUERY + b"\xc0\x0c\x00\x01\x00\x01\x00", b""),
-        (b"\x12\x34\x81" + QUERY[3:] + b"\x03www\x00\x00\x01\x00\x01", b""),  # an answer
-        (b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\r\n", b""),
-        (b"", b""),
-        (QUERY, b""),
-    ),
-)
-def test_only_the_name_in_a_query_is_read(data: bytes, name: bytes) -> None:
-    assert query_name(data) == name
-
-
-def test_any_packet_gives_a_short_name() -> None:
-    for seed in range(500):
-        data = os.urandom(seed % 40)
-        assert len(query_name(QUERY + data * 20)) <= 253
 
 
 def test_records_are_distinct_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         UntrustedResultError,
         WritablePathWarning,
     )
-    from .many import BuildRequest, BuildResult, BuiltFile, Outcome, build_many
+    from .many import BuildRequest, BuildResult, BuiltFile, Outcome, UsedWheel, build_many
     from .policy import Limits, Policy, load_policy
     from .protections import Protection, ProtectionState, ProtectionStatus
     from .report import HookReport
@@ -59,6 +59,7 @@ __all__ = [
     "Swap",
     "SwapError",
     "UntrustedResultError",
+    "UsedWheel",
     "WritablePathWarning",
     "build_many",
     "load_policy",
@@ -70,7 +71,7 @@ _MODULES = {
     "caller": "IsolatedHookCaller IsolatedHooksMixin",
     "errors": "HookKilledError HookProcessError HookTimeoutError IsolatedHooksError IsolationDegradedWarning "
     "PolicyError SandboxSetupError SandboxUnavailableError SwapError UntrustedResultError WritablePathWarning",
-    "many": "BuildRequest BuildResult BuiltFile Outcome build_many",
+    "many": "BuildRequest BuildResult BuiltFile Outcome UsedWheel build_many",
     "policy": "Limits Policy load_policy",
     "protections": "Protection ProtectionState ProtectionStatus",
     "report": "HookReport",

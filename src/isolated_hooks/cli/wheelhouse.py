@@ -21,7 +21,7 @@ from ..many.cores import cores_here, share
 from ..many.outcomes import BuildResult, Outcome
 from ..many.pinned import read_pins
 from ..many.requests import BuildRequest, Task, check_tasks, checked, pinned
-from ..many.resuming import inputs_of, read_records, write_record
+from ..many.resuming import Standing, inputs_of, read_records, write_record
 from ..policy import Policy
 from ..run.command import check_host
 from ..text import visible
@@ -51,6 +51,8 @@ _HELP = {
     "--jobs": "build at most N packages at a time (default: the number of processor cores, which they share)",
     "--resume": "do not build a wheel again that an earlier run has built from the same sdist, under the same policy "
     "and with the same Python",
+    "--independent": "build the packages in no particular order, and use no wheel of this run as a build requirement "
+    "of another package",
     "--report": "write a report in JSON: each package, its result and its hooks",
 }
 
@@ -135,6 +137,7 @@ class _Run:
         self._tasks = tasks
         self._options = options
         self._ended = 0
+        self._waiting: set[str] = set()
         self.interrupted = False
 
     def results(self) -> Sequence[BuildResult]:
@@ -145,8 +148,10 @@ class _Run:
                 self._tasks,
                 executor,
                 keep_going=self._options.keep_going,
+                independent=self._options.independent,
                 standing=read_records(directory) if self._options.resume else None,
                 begun=lambda task: messages.note(f"Building {task.label}"),
+                waits=self._wait,
                 ended=self._tell,
                 summed_up=True,
             )
@@ -157,6 +162,11 @@ class _Run:
             print(line)
         print(reporting.totals(results))
         return results
+
+    def _wait(self, task: Task, others: Sequence[Task]) -> None:
+        if task.label not in self._waiting:
+            self._waiting.add(task.label)
+            messages.note(f"{task.label} waits for {', '.join(other.label for other in others)}")
 
     def _tell(self, task: Task, result: BuildResult) -> None:
         self._ended += 1
@@ -178,7 +188,7 @@ class _Run:
             return
         inputs = inputs_of(result.source_sha256, task.policy, task.request.config_settings)
         try:
-            write_record(result.wheel, inputs)
+            write_record(Standing(result.wheel, result.requirements, result.used), inputs)
         except (OSError, IsolatedHooksError) as problem:
             messages.note(f"{task.label}: no record for --resume was written: {problem}")
 
@@ -209,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         (("-w", "--wheel-dir"), {"metavar": "DIR", "required": True}),
         (("-j", "--jobs"), {"metavar": "N", "type": _jobs, "default": cores_here()}),
         (("--resume",), {"action": "store_true"}),
+        (("--independent",), {"action": "store_true"}),
         (("--report",), {"metavar": "FILE"}),
     ):
         parser.add_argument(*flags, help=_HELP[flags[-1]], **settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .batch import build_many
-from .outcomes import BuildResult, BuiltFile, Outcome
+from .outcomes import BuildResult, BuiltFile, Outcome, UsedWheel
 from .requests import BuildRequest
 
-__all__ = ["BuildRequest", "BuildResult", "BuiltFile", "Outcome", "build_many"]
+__all__ = ["BuildRequest", "BuildResult", "BuiltFile", "Outcome", "UsedWheel", "build_many"]

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import IsolatedHooksError
 from ..frontends import build
 from ..frontends.pip.records import public_name
+from ..frontends.supplies import NeedsError, Supplies
 from ..frontends.tether import tie
 from ..policy import Policy
 from ..report import HookReport
@@ -24,19 +25,29 @@ def main(order: Mapping[str, Any]) -> int:
     tie(order["parent"])
     reports: list[HookReport] = []
     code, error, kind = 1, "", ""
+    needs: tuple[str, ...] = ()
+    supplies = Supplies.load(order["supplies"])
     try:
         if order["sdist"]:
             build.check_takes_sdists()
         code, _ = build.run(
-            order["arguments"], Policy(**order["policy"]), prog=_PROG, detailed=reports, trees=order["trees"]
+            order["arguments"],
+            Policy(**order["policy"]),
+            prog=_PROG,
+            detailed=reports,
+            trees=order["trees"],
+            supplies=supplies,
         )
+    except NeedsError as problem:
+        needs = problem.needs
     except KeyboardInterrupt:
         code = 130
     except IsolatedHooksError as problem:
         error, kind = str(problem), public_name(type(problem))
     except OSError as problem:
         error = f"{problem.filename or 'a temporary file'}: {problem.strerror or problem}"
-    _answer(order["answer"], {"code": code, "error": error, "kind": kind, "hooks": [r.to_dict() for r in reports]})
+    answer = {"code": code, "error": error, "kind": kind, "hooks": [r.to_dict() for r in reports]}
+    _answer(order["answer"], {**answer, "needs": needs, "asked": [*supplies.asked]})
     return code
 
 

@@ -1,7 +1,7 @@
 """Fetches the sdist of a pinned package with pip, outside of the sandbox, which needs the network and credentials.
 
-pip asks an sdist for its metadata after it has downloaded it, which runs hooks. So this is the pip that runs all hooks
-in sandboxes, under the policy for the package.
+pip would ask an sdist for its metadata after it has downloaded it, which runs hooks and installs build requirements.
+This one reads them in PKG-INFO. If an sdist has none, its hooks run in sandboxes, under the policy for the package.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def fetch(pin: Pin, directory: str, policy: Policy, watch: Watch) -> Fetched:
     os.mkdir(target)
     os.mkdir(temporary)
     with Records() as records, Copies(recorded_trees()) as copies:
-        *command, state = pip_command(policy, records=records)
+        *command, state = pip_command(policy, records=records, fetches=True)
         environ = {**pip_environ(state, copies, directory), "TMPDIR": temporary}
         # Of this package alone: its build requirements may be wheels.
         command += ["download", "--no-input", "--no-deps", "--no-binary", pin.project[0], "--dest", target]

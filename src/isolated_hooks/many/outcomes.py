@@ -8,7 +8,7 @@ from ..frozen import dataclass
 from ..report import HookReport
 from .requests import BuildRequest
 
-__all__ = ["BuildResult", "BuiltFile", "Outcome"]
+__all__ = ["BuildResult", "BuiltFile", "Outcome", "UsedWheel"]
 
 
 class Outcome(enum.Enum):
@@ -24,7 +24,7 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     #: The sandbox is unavailable on this host or could not be set up.
     UNAVAILABLE = "no sandbox"
-    #: It did not run, or not to its end, because of an interrupt or the failure of another package.
+    #: It did not run, or not to its end, because of an interrupt or the failure of another package that it may need.
     STOPPED = "stopped"
 
 
@@ -43,6 +43,20 @@ class BuiltFile:
 
 
 @dataclass(frozen=True)
+class UsedWheel:
+    """A wheel of the same run that a build could use for its build requirements.
+
+    :ivar name: the normalised name of its project
+    :ivar version: its version
+    :ivar sha256: the hexadecimal digest of its content
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """The result of one request. It can be pickled.
 
@@ -56,6 +70,8 @@ class BuildResult:
     :ivar hooks: one report for each hook, also of those of build requirements
     :ivar log: the end of the output of the build, filtered as that of ``isolated-hooks build``
     :ivar source_sha256: the hexadecimal digest of the sdist; empty for a source tree
+    :ivar requirements: the build requirements of the project itself that it needed here, without their markers
+    :ivar used: the wheels of the same run that it could use for them
     """
 
     request: BuildRequest
@@ -68,6 +84,8 @@ class BuildResult:
     hooks: tuple[HookReport, ...] = ()
     log: str = ""
     source_sha256: str = ""
+    requirements: tuple[str, ...] = ()
+    used: tuple[UsedWheel, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -16,6 +16,7 @@ from ..files.steered import record_trees, recorded_trees
 from ..frontends.copies import Copies
 from ..frontends.imports import python_flags, trusted_path
 from ..frontends.pip.records import public_name
+from ..frontends.supplies import NeedsError, Supplies
 from ..frontends.surroundings import outside_environ
 from ..frozen import dataclass
 from ..report import HookReport
@@ -23,19 +24,40 @@ from ..results.artefacts import vet_sdist_name, vet_wheel_name
 from ..results.names import project_of
 from ..text import visible
 from .cores import core_variables
-from .outcomes import BuildResult, BuiltFile, Outcome
+from .needs import build_requirements, requirements
+from .outcomes import BuildResult, BuiltFile, Outcome, UsedWheel
 from .permit import Watch
 from .pinned import Pin
 from .requests import Task
-from .resuming import Inputs, digest_of, inputs_of, stands
+from .resuming import Inputs, Standing, digest_of, inputs_of, stands
 from .supervise import Ended, supervise
 
-__all__ = ["Order", "build_package"]
+__all__ = ["Order", "Supplied", "Waits", "build_package"]
 
 #: The script that the trusted interpreter runs. This module does not import it.
 _PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "program.py")
 _MAX_ANSWER = 64 << 20
 _MAX_ERROR = 2000
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What a build has of the other packages of its run.
+
+    :ivar index: the URL of the directory in which the index of the wheels is
+    :ivar wheels: the wheels in the index
+    :ivar others: the path of the file of all packages, its own number, and the names that are of no use to it; ``None``
+        if it waits for none
+    """
+
+    index: str = ""
+    wheels: tuple[UsedWheel, ...] = ()
+    others: tuple[str, int, tuple[str, ...]] | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return JSON values for :meth:`..frontends.supplies.Supplies.load`."""
+        others = self.others and dict(zip(("path", "number", "elsewhere"), self.others, strict=True))
+        return {"index": self.index, "wheels": [dataclasses.asdict(wheel) for wheel in self.wheels], "others": others}
 
 
 @dataclass(frozen=True)
@@ -48,6 +70,8 @@ class Order:
     :ivar staging: a new directory for the artefacts
     :ivar trees: all directories that hooks of the batch may write to
     :ivar standing: the wheels that earlier runs have left, by their inputs
+    :ivar supplied: what it has of the other packages
+    :ivar begun: what was done of it before it had to wait for another package
     """
 
     task: Task
@@ -55,20 +79,40 @@ class Order:
     private: str
     staging: str
     trees: Sequence[str]
-    standing: Mapping[Inputs, BuiltFile] = dataclasses.field(default_factory=dict)
+    standing: Mapping[Inputs, Standing] = dataclasses.field(default_factory=dict)
+    supplied: Supplied = dataclasses.field(default_factory=Supplied)
+    begun: BuildResult | None = None
 
 
-def build_package(order: Order) -> BuildResult:
+@dataclass(frozen=True)
+class Waits:
+    """A build that has to wait for other packages of its run. It can be pickled.
+
+    :ivar task: its task, whose sdist is there now
+    :ivar begun: what was done of it
+    :ivar needs: the requirements that name the other packages
+    """
+
+    task: Task
+    begun: BuildResult
+    needs: tuple[str, ...]
+
+
+def build_package(order: Order) -> BuildResult | Waits:
     """Build one package in a process of its own. Its failure, of any kind, is the result."""
     began = time.monotonic()
     record_trees(order.trees)
-    result = BuildResult(order.task.request, Outcome.FAILED)
+    result = order.begun or BuildResult(order.task.request, Outcome.FAILED)
+    ended: BuildResult | Waits
     try:
         with Watch(order.permit) as watch:
-            result = _Build(order, watch, result).run()
+            ended = _Build(order, watch, result).run()
     except FileNotFoundError:
-        result = dataclasses.replace(result, outcome=Outcome.STOPPED, error="it was not begun")
-    return dataclasses.replace(result, seconds=time.monotonic() - began)
+        ended = dataclasses.replace(result, outcome=Outcome.STOPPED, error="it was not begun")
+    seconds = result.seconds + time.monotonic() - began
+    if isinstance(ended, Waits):
+        return dataclasses.replace(ended, begun=dataclasses.replace(ended.begun, seconds=seconds))
+    return dataclasses.replace(ended, seconds=seconds)
 
 
 class _Build:
@@ -78,10 +122,12 @@ class _Build:
         self._watch = watch
         self._result = result
 
-    def run(self) -> BuildResult:
+    def run(self) -> BuildResult | Waits:
         try:
-            if self._task.pin is None or self._fetch(self._task.pin):
+            if self._task.pin is None or self._task.source or self._fetch(self._task.pin):
                 self._build()
+        except NeedsError as problem:
+            return Waits(self._task, self._result, problem.needs)
         except IsolatedHooksError as problem:
             self._fail(str(problem), public_name(type(problem)))
         except OSError as problem:
@@ -108,12 +154,17 @@ class _Build:
     def _build(self) -> None:
         if not self._task.is_tree and self._stands():
             return
+        supplied = self._order.supplied
+        if supplied.others:
+            Supplies.load(self._order.supplied.values()).check(build_requirements(self._task))
         os.mkdir(self._order.staging)
         answer = f"{self._order.private}/answer"
         with Copies(recorded_trees()) as copies:
             environ = {**outside_environ(os.environ, copies), **self._variables()}
             command = [sys.executable, *python_flags(recorded_trees()), _PROGRAM, self._written(answer)]
             ended = supervise(command, self._watch, environ, tied=True)
+        if supplied.index:
+            ended = dataclasses.replace(ended, log=ended.log.replace(supplied.index, "(the wheels of this run)/"))
         self._change(log=self._result.log + ended.log)
         if ended.stopped:
             self._change(outcome=Outcome.STOPPED, error="it was interrupted")
@@ -121,16 +172,23 @@ class _Build:
             self._judge(_answer(answer), ended)
 
     def _stands(self) -> bool:
-        """Return whether there is nothing to build: an earlier run has built it, or the sdist is another one."""
-        digest = digest_of(self._task.source)
+        """Return whether there is nothing to build: an earlier run has built it, or the sdist is another one.
+
+        :raises NeedsError: it depends on a package that has to be built first
+        """
+        digest = self._result.source_sha256 or digest_of(self._task.source)
         self._change(source_sha256=digest)
         if self._task.pin is not None and (refusal := self._task.pin.refusal(digest)):
             self._change(outcome=Outcome.REFUSED, error=refusal)
             return True
-        wheel = self._order.standing.get(inputs_of(digest, self._task.policy, self._task.request.config_settings))
-        if wheel is None or not stands(wheel):
+        found = self._order.standing.get(inputs_of(digest, self._task.policy, self._task.request.config_settings))
+        if found is None or not stands(found.wheel):
             return False
-        self._change(outcome=Outcome.STANDS, wheel=wheel)
+        Supplies.load(self._order.supplied.values()).check(requirements(found.requirements))
+        used = self._order.supplied.wheels
+        if {*used} != {*found.used}:
+            return False
+        self._change(outcome=Outcome.STANDS, wheel=found.wheel, requirements=found.requirements, used=used)
         return True
 
     def _variables(self) -> dict[str, str]:
@@ -149,6 +207,7 @@ class _Build:
             "policy": self._task.policy.to_dict(),
             "trees": [*self._order.trees],
             "answer": answer,
+            "supplies": self._order.supplied.values(),
         }
         path = f"{self._order.private}/order"
         with open(path, "w", encoding="utf-8") as file:
@@ -157,7 +216,10 @@ class _Build:
 
     def _judge(self, answer: Mapping[str, Any], ended: Ended) -> None:
         hooks = tuple(HookReport.from_dict(report) for report in answer.get("hooks", ()))
-        self._change(hooks=(*self._result.hooks, *hooks))
+        self._change(hooks=(*self._result.hooks, *hooks), requirements=(*answer.get("asked", ()),))
+        self._change(used=self._order.supplied.wheels)
+        if needs := answer.get("needs"):
+            raise NeedsError(needs)
         if ended.code or answer.get("code") != 0:
             error = str(answer.get("error", "")) or _last_error(hooks) or _last_line(ended)
             self._fail(error, str(answer.get("kind", "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,8 @@ def _package(task: Task, result: BuildResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "wheel": _file(result.wheel),
         "sdist": _file(result.sdist),
+        "requirements": [*result.requirements],
+        "used": [dataclasses.asdict(used) for used in result.used],
         "hooks": [hook_document(report) for report in result.hooks],
         "log": visible(result.log[-_MAX_LOG:], keep="\n"),
     }

@@ -1,12 +1,14 @@
 """Records beside the wheels of a wheelhouse: from which inputs each was built, so that a later run need not build it.
 
-A record is ``WHEEL.json``. A wheel stands if its record names the same inputs, and the wheel still has the digest that
-the record names. A record that says anything else than we write is passed over.
+A record is ``WHEEL.json``. A wheel stands if its record names the same inputs, the wheels of the run that were used for
+its build requirements are the same, and the wheel still has the digest that the record names. A record that says
+anything else than we write is passed over.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -19,21 +21,37 @@ from typing import Any
 
 from ..errors import UntrustedResultError
 from ..files.replaced import ReplacedFile
+from ..frozen import dataclass
 from ..policy import Policy
 from ..results.artefacts import vet_wheel_name
-from .outcomes import BuiltFile
+from ..results.requirements import MAX_ITEMS
+from .outcomes import BuiltFile, UsedWheel
 
-__all__ = ["Inputs", "digest_of", "inputs_of", "read_records", "record_of", "stands", "write_record"]
+__all__ = ["Inputs", "Standing", "digest_of", "inputs_of", "read_records", "record_of", "stands", "write_record"]
 
 Inputs = tuple[tuple[str, str], ...]
 """The inputs of a build: pairs of a name and a digest or text."""
 
-_SCHEMA = "1.0"
+_SCHEMA = "2.0"
 _ENDING = ".json"
-_MAX_RECORD = 64 << 10
+_MAX_RECORD = 1 << 20
 _MAX_RECORDS = 100_000
 _BLOCK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A wheel of an earlier run.
+
+    :ivar wheel: the wheel, as its record describes it
+    :ivar requirements: the build requirements of its project
+    :ivar used: the wheels of that run that its build could use for them
+    """
+
+    wheel: BuiltFile
+    requirements: tuple[str, ...] = ()
+    used: tuple[UsedWheel, ...] = ()
 
 
 def inputs_of(source_sha256: str, policy: Policy, settings: Mapping[str, Any] | None) -> Inputs:
@@ -59,9 +77,9 @@ def record_of(wheel: str) -> str:
     return wheel + _ENDING
 
 
-def read_records(directory: str) -> dict[Inputs, BuiltFile]:
+def read_records(directory: str) -> dict[Inputs, Standing]:
     """Return the wheels that the records in a directory name, by their inputs."""
-    standing: dict[Inputs, BuiltFile] = {}
+    standing: dict[Inputs, Standing] = {}
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         names = (entry.name for entry in entries if entry.name.endswith(f".whl{_ENDING}"))
         for name in itertools.islice(names, _MAX_RECORDS):
@@ -71,7 +89,7 @@ def read_records(directory: str) -> dict[Inputs, BuiltFile]:
     return standing
 
 
-def _read(directory: str, name: str) -> tuple[Inputs, BuiltFile]:
+def _read(directory: str, name: str) -> tuple[Inputs, Standing]:
     with open(os.open(os.path.join(directory, name), _OPEN | os.O_NOFOLLOW), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("no regular file")
@@ -84,7 +102,9 @@ def _read(directory: str, name: str) -> tuple[Inputs, BuiltFile]:
     except UntrustedResultError as problem:
         raise ValueError(str(problem)) from problem
     inputs = tuple(sorted((str(key), str(value)) for key, value in record["inputs"].items()))
-    return inputs, BuiltFile(path, int(wheel["size"]), str(wheel["sha256"]))
+    requirements = tuple(str(text) for text in record["requirements"][:MAX_ITEMS])
+    used = tuple(UsedWheel(str(u["name"]), str(u["version"]), str(u["sha256"])) for u in record["used"])
+    return inputs, Standing(BuiltFile(path, int(wheel["size"]), str(wheel["sha256"])), requirements, used)
 
 
 def stands(wheel: BuiltFile) -> bool:
@@ -110,15 +130,18 @@ def digest_of(path: str, *, follow: bool = True) -> str:
     return digest.hexdigest()
 
 
-def write_record(wheel: BuiltFile, inputs: Inputs) -> None:
+def write_record(standing: Standing, inputs: Inputs) -> None:
     """Write the record of a wheel beside it, complete or not at all.
 
     :raises PolicyError, OSError: it cannot be written
     """
+    wheel = standing.wheel
     record = {
         "schema": _SCHEMA,
         "wheel": {"name": os.path.basename(wheel.path), "size": wheel.size, "sha256": wheel.sha256},
         "inputs": dict(inputs),
+        "requirements": [*standing.requirements],
+        "used": [dataclasses.asdict(used) for used in standing.used],
     }
     with ReplacedFile(record_of(wheel.path), "the record of a wheel") as file:
         file.write(json.dumps(record, indent=2).encode("ascii") + b"\n")

@@ -214,6 +214,7 @@ def test_pinned_requirements_are_fetched_outside_and_their_hooks_run_inside(
     }
     packages = {package["label"]: package for package in report["packages"]}
     assert packages["demo 1.0"]["source_sha256"] == digest
+    assert [hook["hook"] for hook in packages["demo 1.0"]["hooks"]] == ["get_requires_for_build_wheel", "build_wheel"]
     assert "has another SHA-256" in packages["wrong 1.0"]["error"]
     assert "pip did not fetch missing==1.0" in packages["missing 1.0"]["error"]
     assert wheels(place / "out") == ["demo-1.0-py3-none-any.whl", ONE, "other_name-2.0-py3-none-any.whl"]

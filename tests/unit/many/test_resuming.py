@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from support.each import each
 
-from isolated_hooks import BuiltFile, Policy
-from isolated_hooks.many.resuming import digest_of, inputs_of, read_records, stands, write_record
+from isolated_hooks import BuiltFile, Policy, UsedWheel
+from isolated_hooks.many.resuming import Standing, digest_of, inputs_of, read_records, stands, write_record
 
 NAME = "demo-1.0-py3-none-any.whl"
 SDIST = "a" * 64
+USED = UsedWheel("need", "1.0", "b" * 64)
 
 
 @pytest.fixture
@@ -23,13 +24,15 @@ def wheel(tmp_path: Path) -> BuiltFile:
     path = tmp_path / NAME
     path.write_bytes(b"wheel")
     built = BuiltFile(os.fspath(path), 5, digest_of(os.fspath(path)))
-    write_record(built, inputs_of(SDIST, Policy(), None))
+    write_record(Standing(built, ("need>=1",), (USED,)), inputs_of(SDIST, Policy(), None))
     return built
 
 
 def test_a_record_leads_from_the_inputs_to_the_wheel(tmp_path: Path, wheel: BuiltFile) -> None:
     assert sorted(os.listdir(tmp_path)) == [NAME, f"{NAME}.json"]
-    assert read_records(os.fspath(tmp_path)) == {inputs_of(SDIST, Policy(), None): wheel}
+    assert read_records(os.fspath(tmp_path)) == {
+        inputs_of(SDIST, Policy(), None): Standing(wheel, ("need>=1",), (USED,))
+    }
     assert stands(wheel)
 
 
@@ -67,19 +70,21 @@ def test_a_wheel_that_somebody_changed_does_not_stand(tmp_path: Path, wheel: Bui
 def test_a_record_that_says_something_else_is_passed_over(tmp_path: Path, wheel: BuiltFile) -> None:
     path = tmp_path / f"{NAME}.json"
     good: dict[str, Any] = json.loads(path.read_text())
-    assert good["schema"] == "1.0"
+    assert good["schema"] == "2.0"
 
     def check(text: str) -> None:
         path.write_text(text)
         assert read_records(os.fspath(tmp_path)) == {}
 
     wrong: list[Any] = [
-        {**good, "schema": "2.0"},
+        {**good, "schema": "1.0"},
         {**good, "wheel": {**good["wheel"], "name": "../../etc/passwd"}},
         {**good, "wheel": {**good["wheel"], "name": "other-1.0-py3-none-any.whl"}},
         {**good, "wheel": {**good["wheel"], "size": "many"}},
         {**good, "inputs": []},
-        {"schema": "1.0"},
+        {"schema": "2.0"},
+        {**good, "used": [{"name": "need"}]},
+        {**good, "requirements": 7},
         [],
         None,
         7,
@@ -101,4 +106,4 @@ def test_a_record_with_the_name_of_no_wheel_is_passed_over(tmp_path: Path, wheel
     record = json.loads((tmp_path / f"{NAME}.json").read_text())
     record["wheel"]["name"] = "nothing.whl"
     (tmp_path / "nothing.whl.json").write_text(json.dumps(record))
-    assert [*read_records(os.fspath(tmp_path)).values()] == [wheel]
+    assert [*read_records(os.fspath(tmp_path)).values()] == [Standing(wheel, ("need>=1",), (USED,))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -20,6 +21,7 @@ from ...policy import Policy
 from ...report import HookReport
 from ...run.workspace import PrivateDirectory
 from ...text import visible
+from ..supplies import Supplies
 from .downloads import Downloads
 from .fetching import FetchError, Request, fetch_with_pip, fetch_with_uv
 from .installation import RequirementsError, install, scheme_of
@@ -57,6 +59,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.observes = False
         self._downloads: Downloads | None = None  # what environments share, if they share anything
         self._recorded: Recorded | None = None
+        self._supplies = Supplies()
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -81,6 +84,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             downloads = self._downloads
             self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports, downloads)
             self._env_backend.observes = self.observes
+            self._env_backend.supplies = self._supplies
             if self._recorded is not None:
                 self._env_backend.record = self._recorded.begin()
         except BaseException as problem:
@@ -159,6 +163,7 @@ class _Backend:
         self._policy = policy
         self._reports = reports
         self.observes = False
+        self.supplies = Supplies()
         self.record: Environment | None = None
         self._downloads = downloads or Downloads()
         self._shares = downloads is not None
@@ -186,11 +191,14 @@ class _Backend:
         installed = installed_in(self._path)
         urls = self._policy.allow_url_requirements
         missing = [r for r in (parsed(text, local=urls) for text in requirements) if not is_met(r, installed)]
-        wanted = sorted(map(_without_marker, missing))
+        bare = [*map(_without_marker, missing)]
+        wanted = sorted(map(str, bare))
         if not wanted:
             return
         try:
-            fetched = self._fetched(wanted, [*constraints], installed)
+            self.supplies.check(bare)
+            supplied = self.supplies.constraints(bare)
+            fetched = self._fetched(wanted, [*constraints, *([supplied] if supplied else ())], installed)
             self._held.check()
             install(fetched, self._path, self._policy)
         except IsolatedHooksError as problem:
@@ -213,6 +221,7 @@ class _Backend:
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
         request = Request(wanted, constraints, tuple(self._links), self._policy, self._reports, self.observes)
+        request = dataclasses.replace(request, index=self.supplies.index)
         with contextlib.nullcontext() if self.record is None else self.record.fetching():
             directory = self._downloads.get(self._fetch, request)
         self._links.append(directory)
@@ -228,8 +237,8 @@ def _raise_unavailable(error: FetchError) -> None:
             raise problem.error() from error
 
 
-def _without_marker(requirement: Requirement) -> str:
+def _without_marker(requirement: Requirement) -> Requirement:
     # The marker was true here. Some versions of pip ignore the marker of a requirement on the command line.
     bare = Requirement(str(requirement))
     bare.marker = None
-    return str(bare)
+    return bare

@@ -49,6 +49,7 @@ class Request:
     :ivar reports: the list to which the fetcher appends one report for each of these hooks
     :ivar observes: these reports say what the hooks asked for and did not get
     :ivar directory: an empty directory for the results, in the form that :func:`.installation.install` expects
+    :ivar index: the URL below which an index of ours lies that the constraints name
     """
 
     requirements: Sequence[str]
@@ -58,6 +59,7 @@ class Request:
     reports: list[HookReport]
     observes: bool = False
     directory: str = ""
+    index: str = ""
 
     def into(self, directory: str) -> Request:
         """Return the same order with a directory."""
@@ -83,7 +85,7 @@ def fetch_with_pip(request: Request) -> None:
     """
     directory = request.directory
     with Records() as records:
-        *program, state = pip_command(request.policy, records=records, observes=request.observes)
+        *program, state = pip_command(request.policy, records=records, observes=request.observes, index=request.index)
         command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory, "--no-input", *_constraints(request)]
         for link in request.links:
             command += ["--find-links", link]

@@ -27,6 +27,7 @@ from ...swapping import swap
 from ..filtering import FilteringRunner, text_filtered
 from ..opening import watching
 from ..restore import Restoring
+from ..supplies import Supplies
 from ..surroundings import Guarded, check_packages
 from .downloads import Downloads
 from .ends import bounded
@@ -97,6 +98,7 @@ def environments(
     *,
     observes: bool = False,
     recorded: Recorded | None = None,
+    supplies: Supplies | None = None,
 ) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
@@ -105,6 +107,7 @@ def environments(
     :param reports: the list to which each environment appends one report for each hook of a build requirement
     :param observes: these reports say what the hooks asked for and did not get
     :param recorded: gets what each environment installs
+    :param supplies: what the builds have of the other packages of their run
     :raises SandboxUnavailableError: this version of build makes its environments in an unknown way
     """
     original = build.env.DefaultIsolatedEnv
@@ -119,6 +122,7 @@ def environments(
             self.observes = observes
             self._downloads = downloads
             self._recorded = recorded
+            self._supplies = supplies or Supplies()
 
     with closing(Downloads()) as downloads, Restoring() as changes:
         for module in modules:
@@ -183,6 +187,7 @@ def run(
     observes: bool = False,
     recorded: Callable[[list[HookReport]], Recorded] | None = None,
     trees: Collection[str] = (),
+    supplies: Supplies | None = None,
 ) -> tuple[int, list[HookReport]]:
     """Run build's command line and return its exit code and a report for each hook.
 
@@ -194,7 +199,9 @@ def run(
     :param observes: as for :func:`swapped`
     :param recorded: takes the list of reports, and returns what gets what each environment installs
     :param trees: further directories to which hooks of other processes may write at the same time
-    :raises IsolatedHooksError: an error of this package stopped the build
+    :param supplies: what the build has of the other packages of its run
+    :raises NeedsError: another package of the run has to be built first
+    :raises IsolatedHooksError: another error of this package stopped the build
     """
     # build's own messages hold what pyproject.toml says, which an earlier hook may have written. A document on its
     # standard output is for programs.
@@ -203,7 +210,7 @@ def run(
     check_given(options, policy)
     with (
         swapped(policy, raw_output=raw_output, reports=detailed, observes=observes) as reports,
-        environments(policy, reports, observes=observes, recorded=recorded and recorded(reports)),
+        environments(policy, reports, observes=observes, recorded=recorded and recorded(reports), supplies=supplies),
         _removing_all(),
         bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),

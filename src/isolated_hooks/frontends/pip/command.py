@@ -53,6 +53,8 @@ def pip_command(
     records: Records | None = None,
     raw_output: bool = False,
     observes: bool = False,
+    fetches: bool = False,
+    index: str = "",
 ) -> list[str]:
     """Return a command that runs pip with all hooks in a sandbox. The caller appends pip's arguments.
 
@@ -67,9 +69,13 @@ def pip_command(
     :param raw_output: whether to leave the output of hooks unfiltered, see :mod:`isolated_hooks.outputfilter`
     :param observes: whether the reports say what hooks asked for and did not get, as
         :attr:`isolated_hooks.IsolatedRunner.observes`
+    :param fetches: whether the command is a ``download`` without dependencies, which then needs no hook for an sdist
+        that has its metadata
+    :param index: the URL below which an index of the caller's lies, on the loopback interface. No proxy is asked for
+        it, its files are preferred to others of the same version, and pip's cache keeps no wheel built with them.
     :raises PolicyError: there is no pip
     """
-    state = {**_state(policy, pip, records, raw_output), "observes": observes}
+    state = {**_state(policy, pip, records, raw_output), "observes": observes, "fetches": fetches, "index": index}
     if python is not None:
         return [python, "-I", PROGRAM, program.OPTION + json.dumps(state)]
     flags, text = python_flags(recorded_trees()), json.dumps({**state, **search()})

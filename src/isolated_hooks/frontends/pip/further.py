@@ -70,7 +70,7 @@ def by_our_rules(call: Callable[..., Any], runnable: str, copies: Copies) -> Cal
         if [*cmd[:2]] == [sys.executable, runnable]:
             cmd = [cmd[0], *python_flags(recorded_trees()), runnable, *_with_copies(cmd[2:], copies)]
             state = json.loads(os.environ[program.STATE])
-            state |= {**search(), "parent": os.getpid(), "trees": _named_trees()}
+            state |= {**search(), "parent": os.getpid(), "trees": _named_trees(), "fetches": False}
             os.environ[program.STATE] = json.dumps(state)
         return call(cmd, *args, **kwargs)
 

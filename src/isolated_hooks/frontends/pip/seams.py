@@ -15,8 +15,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from ...errors import SwapError
@@ -33,6 +33,7 @@ from .caching import caching_seams
 from .further import by_our_rules, is_further_pip
 from .output import FilteringSubprocess, filtered_log
 from .projects import checking, vetting_dependencies
+from .requested import requested_seams
 from .runner import PipRunner, installation_error
 from .saving import SavingShutil
 from .venvs import by_this_interpreter
@@ -48,13 +49,20 @@ _PYTHON = re.compile(r"(python|pypy)[0-9.]*t?d?m?")
 
 @contextlib.contextmanager
 def swapped(
-    runner: PipRunner, runnable: str, *, alone: bool, raw_output: bool, guard: Guarded | None = None
+    runner: PipRunner,
+    runnable: str,
+    *,
+    alone: bool,
+    raw_output: bool,
+    guard: Guarded | None = None,
+    state: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[None]:
     """Make pip call hooks in this process through ``runner``, and run ``runnable`` for each pip that it starts.
 
     :param alone: whether this process runs only pip. If so, it refuses to start Python for any other purpose.
     :param raw_output: whether to leave the output of hooks unfiltered
     :param guard: guards this process, if it runs only pip
+    :param state: may ask for further changes, see :mod:`.requested`
     :raises SwapError: this pip lacks a name that has to be changed
     """
     modules = _load()
@@ -62,7 +70,7 @@ def swapped(
         changes.enter_context(swap(_CALLER, runner=runner, unused_ok=True))
         runner.guard = guard
         copies = guard.copies if guard is not None else changes.enter_context(Copies(Trees(())))
-        seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner)]
+        seams = [*_seams(modules, runnable, runner.policy, copies), *_archive_seams(modules, runner, state)]
         if not raw_output:
             seams += _output_seams(runner)
             changes.enter_context(filtered_log())
@@ -131,7 +139,9 @@ def _seams(
         yield temporary, "rmtree", remove_path
 
 
-def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator[tuple[Any, str, Any]]:
+def _archive_seams(
+    modules: Sequence[ModuleType], runner: PipRunner, state: Mapping[str, Any]
+) -> Iterator[tuple[Any, str, Any]]:
     """Yield the changes that keep sdists and wheels from choosing where pip writes, and hooks from choosing wheels."""
     unpackers = [module for module in modules if hasattr(module, "unpack_file")]
     if not any(module.__name__ == "pip._internal.operations.prepare" for module in unpackers):
@@ -142,9 +152,13 @@ def _archive_seams(modules: Sequence[ModuleType], runner: PipRunner) -> Iterator
             if hasattr(module, name):
                 yield module, name, _of_files(getattr(module, name))
     try:
-        yield from caching_seams()
+        yield from caching_seams(keeps_wheels=not state.get("index"))
     except (AttributeError, ImportError):
         raise _unsupported("it caches in an unknown way") from None
+    try:
+        yield from requested_seams(state)
+    except (AttributeError, ImportError):
+        raise _unsupported("it finds and fetches packages in an unknown way") from None
     try:
         maker: Any = importlib.import_module("pip._internal.operations.install.wheel").PipScriptMaker
         yield maker, "make", _beside_others(maker.make)

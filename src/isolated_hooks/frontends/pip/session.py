@@ -39,7 +39,8 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
     runner.observes = bool(state.get("observes"))
     runner.named = named_files(arguments)
     runner.trees.update(state.get("trees", ()))
-    with Guarded(policy) as guard, swapped(runner, PROGRAM, alone=True, raw_output=state["raw_output"], guard=guard):
+    raw = state["raw_output"]
+    with Guarded(policy) as guard, swapped(runner, PROGRAM, alone=True, raw_output=raw, guard=guard, state=state):
         guard.add(*runner.trees)
         try:
             code = _run_pip(arguments)

@@ -57,6 +57,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self.observes = False
         self._downloads: Downloads | None = None  # what environments share, if they share anything
         self._recorded: Recorded | None = None
+        self._only_wheels = False
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -81,6 +82,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             downloads = self._downloads
             self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports, downloads)
             self._env_backend.observes = self.observes
+            self._env_backend.only_wheels = self._only_wheels
             if self._recorded is not None:
                 self._env_backend.record = self._recorded.begin()
         except BaseException as problem:
@@ -159,6 +161,7 @@ class _Backend:
         self._policy = policy
         self._reports = reports
         self.observes = False
+        self.only_wheels = False
         self.record: Environment | None = None
         self._downloads = downloads or Downloads()
         self._shares = downloads is not None
@@ -212,7 +215,15 @@ class _Backend:
             raise RequirementsError(f"cannot obtain these build requirements: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
-        request = Request(wanted, constraints, tuple(self._links), self._policy, self._reports, self.observes)
+        request = Request(
+            wanted,
+            constraints,
+            tuple(self._links),
+            self._policy,
+            self._reports,
+            self.observes,
+            only_wheels=self.only_wheels,
+        )
         with contextlib.nullcontext() if self.record is None else self.record.fetching():
             directory = self._downloads.get(self._fetch, request)
         self._links.append(directory)

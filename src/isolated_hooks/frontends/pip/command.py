@@ -53,6 +53,7 @@ def pip_command(
     records: Records | None = None,
     raw_output: bool = False,
     observes: bool = False,
+    refuses: bool = False,
 ) -> list[str]:
     """Return a command that runs pip with all hooks in a sandbox. The caller appends pip's arguments.
 
@@ -67,9 +68,10 @@ def pip_command(
     :param raw_output: whether to leave the output of hooks unfiltered, see :mod:`isolated_hooks.outputfilter`
     :param observes: whether the reports say what hooks asked for and did not get, as
         :attr:`isolated_hooks.IsolatedRunner.observes`
+    :param refuses: whether these pips build no sdist, not even one that a URL names
     :raises PolicyError: there is no pip
     """
-    state = {**_state(policy, pip, records, raw_output), "observes": observes}
+    state = {**_state(policy, pip, records, raw_output), "observes": observes, "refuses": refuses}
     if python is not None:
         return [python, "-I", PROGRAM, program.OPTION + json.dumps(state)]
     flags, text = python_flags(recorded_trees()), json.dumps({**state, **search()})

@@ -11,6 +11,7 @@ from . import startup  # noqa: F401  # isort: skip  # must run before any other 
 from .lazily import as_at_the_start, steered_entry
 
 if TYPE_CHECKING:
+    from .answers import Answers
     from .caller import IsolatedHookCaller, IsolatedHooksMixin
     from .errors import (
         HookKilledError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answers",
     "BuildRequest",
     "BuildResult",
     "BuiltFile",
@@ -68,6 +70,7 @@ __all__ = [
 
 # The modules that define the public names. They are imported when a name is first used.
 _MODULES = {
+    "answers": "Answers",
     "caller": "IsolatedHookCaller IsolatedHooksMixin",
     "errors": "HookKilledError HookProcessError HookTimeoutError IsolatedHooksError IsolationDegradedWarning "
     "PolicyError SandboxSetupError SandboxUnavailableError SwapError UntrustedResultError WritablePathWarning",

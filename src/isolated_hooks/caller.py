@@ -12,6 +12,7 @@ import pyproject_hooks
 from .lazily import as_at_the_start
 
 if TYPE_CHECKING:
+    from .answers import Answers
     from .hookcall import SubprocessRunner
     from .policy import Policy
     from .report import HookReport
@@ -26,7 +27,8 @@ class IsolatedHooksMixin:
         class HookCaller(IsolatedHooksMixin, theirs.BuildBackendHookCaller): ...
 
     The constructor takes the arguments of the other class and the keyword ``policy``, a :class:`Policy`. Without it, an
-    :class:`IsolatedRunner` passed as ``runner`` keeps its own policy; any other runner gets the default policy.
+    :class:`IsolatedRunner` passed as ``runner`` keeps its own policy; any other runner gets the default policy. The
+    keyword ``answers``, an :class:`Answers`, has recorded answers of hooks, or records them.
 
     :raises TypeError: a subclass lists the mixin after the other class, where the mixin would have no effect
     """
@@ -42,7 +44,7 @@ class IsolatedHooksMixin:
                     f"{base.__qualname__} in its bases"
                 )
 
-    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, policy: Policy | None = None, answers: Answers | None = None, **kwargs: Any) -> None:
         with as_at_the_start():  # before any hook: the runner imports everything that calls need
             import inspect
 
@@ -51,6 +53,9 @@ class IsolatedHooksMixin:
         # A constructor that takes **kwargs does not name the runner in its signature, so look in kwargs too.
         runner = {**bound.kwargs, **bound.arguments}.get("runner")
         self._isolated_runner = self._runner_of(policy, runner)
+        answers = getattr(runner, "answers", None) if answers is None else answers
+        if answers is not None:
+            self._isolated_runner = self._isolated_runner.answered(answers)
         super().__init__(*args, **kwargs)
         # That constructor may have replaced or dropped its runner. From here on the caller always uses ours.
         self._own_runner = super().subprocess_runner(self._isolated_runner)  # type: ignore[misc]
@@ -88,6 +93,8 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
     :param python_executable: path of the interpreter of the build environment (default: the running interpreter)
     :param policy: what hooks may do (default: the policy of ``runner`` if that is an :class:`IsolatedRunner`, otherwise
         ``Policy()``)
+    :param answers: recorded answers of hooks, which then do not run, or the object that records them (default: those of
+        ``runner`` if that is an :class:`IsolatedRunner`, otherwise none)
     :raises ValueError: a backend path leads out of the source tree
     :raises PolicyError: ``policy`` is not a :class:`Policy`
 
@@ -110,8 +117,11 @@ class IsolatedHookCaller(IsolatedHooksMixin, pyproject_hooks.BuildBackendHookCal
         python_executable: str | None = None,
         *,
         policy: Policy | None = None,
+        answers: Answers | None = None,
     ) -> None:
-        super().__init__(source_dir, build_backend, backend_path, runner, python_executable, policy=policy)
+        super().__init__(
+            source_dir, build_backend, backend_path, runner, python_executable, policy=policy, answers=answers
+        )
 
 
 def _check_backend_path(source_dir: str, backend_path: Sequence[str] | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyproject_hooks
 
@@ -16,6 +17,9 @@ from .policy import Policy
 from .report import HookReport
 from .run.discard import DiscardedTrees
 from .run.hook import HookRun
+
+if TYPE_CHECKING:
+    from .answers import Answers
 
 __all__ = ["IsolatedRunner", "SubprocessRunner"]
 
@@ -37,6 +41,7 @@ class IsolatedRunner:
         walk of the tree before and after each hook
     :ivar observes: reports say what each hook asked for and did not get, also if it succeeds. Pid 1 looks at each call
         that opens, finds or executes something, which makes a hook slower
+    :ivar answers: recorded answers of hooks, which are given and not asked for again, or the object that records them
     :raises PolicyError: ``policy`` is not a :class:`Policy`
     """
 
@@ -50,6 +55,7 @@ class IsolatedRunner:
         self.own_environment = False
         self.detailed = False
         self.observes = False
+        self.answers: Answers | None = None
         self._discards = DiscardedTrees()
         if self.policy.launcher not in BUILT_IN:
             # Import it before any hook, which could change what would be imported. A call raises its error.
@@ -59,9 +65,16 @@ class IsolatedRunner:
     def wrapping(self, inner: SubprocessRunner) -> IsolatedRunner:
         """Return a runner with the same policy and reports around another runner."""
         if isinstance(inner, IsolatedRunner):
-            return inner
+            # Otherwise a hook would run that recorded answers stand for.
+            return inner if self.answers is None or inner.answers is not None else inner.answered(self.answers)
         other = copy.copy(self)
         other.inner = inner
+        return other
+
+    def answered(self, answers: Answers) -> IsolatedRunner:
+        """Return a runner with the same policy, reports and inner runner, and with recorded answers."""
+        other = copy.copy(self)
+        other.answers = answers
         return other
 
     def __call__(
@@ -81,6 +94,8 @@ class IsolatedRunner:
         :raises UntrustedResultError: the hook's results break a rule; none of them was used
         """
         call = HookCall.parse(cmd, cwd)
+        if self.answers is not None and self.answers.answer(call, self.policy):
+            return
         if call.hook not in self.policy.hooks:
             self.inner(cmd, cwd=cwd, extra_environ=extra_environ)
             self.reports.append(HookReport(call.hook, call.source_dir, unprotected(), returncode=0))
@@ -92,3 +107,5 @@ class IsolatedRunner:
         run.detailed = self.detailed
         run.observes = self.observes
         run.execute()
+        if self.answers is not None:
+            self.answers.record(call, run.returned)

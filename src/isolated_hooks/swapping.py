@@ -47,7 +47,9 @@ class _Swapped(IsolatedHooksMixin):
     def _runner_of(self, policy: Policy | None, runner: SubprocessRunner | None) -> IsolatedRunner:
         self._swap.constructed += 1
         if policy is not None:
-            return super()._runner_of(policy, runner)
+            own = super()._runner_of(policy, runner)
+            answers = self._swap.runner.answers
+            return own if answers is None else own.answered(answers)
         inner = runner.inner if isinstance(runner, IsolatedRunner) else runner
         return self._swap.runner.wrapping(inner or pyproject_hooks.default_subprocess_runner)
 

@@ -16,6 +16,7 @@ from ..policy import Policy
 from ..report import HookReport
 from ..run.command import check_host
 from . import messages
+from .answering import Answering, add_answer_options
 from .missing import without_build
 from .options import add_output_options, add_policy_options, policy_of, spelled_out, typed_paths
 
@@ -23,6 +24,7 @@ __all__ = ["build", "main"]
 
 try:
     from ..frontends import build
+    from ..frontends.build.inputs import trees_of
     from ..frontends.build.provenance import Provenance
     from ..frontends.build.reporting import document
 except ImportError as problem:
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.sign_key is not None and options.provenance is None:
         raise PolicyError("--sign-key: nothing to sign (expected --provenance DIR, too)")
     with contextlib.ExitStack() as stack:
+        answering = stack.enter_context(Answering(options, trees_of(parsed, policy)))
+        start = functools.partial(start, answers=answering.answers)
         statements = None
         if options.provenance is not None:
             statements = stack.enter_context(_provenance(options, parsed, policy))
@@ -69,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
             if parsed.verbosity >= 0:
                 signed = "signed" if options.sign_key is not None else "unsigned"
                 messages.note(f"Wrote {signed} statements to {options.provenance}: {', '.join(names)}")
+        if code == 0:
+            answering.finish(quiet=parsed.verbosity < 0)
     return code
 
 
@@ -131,6 +137,7 @@ def _encoded(values: object) -> bytes:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_policy_options(parser)
     add_output_options(parser)
+    add_answer_options(parser)
     parser.add_argument(
         "--explain-denials",
         action="store_true",

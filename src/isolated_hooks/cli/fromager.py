@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from ..errors import PolicyError
 from ..frontends import fromager
 from ..frontends.filtering import filtering
+from ..frontends.fromager.frontend import work_directory
 from ..frontends.fromager.policies import SWITCH
 from ..run.command import check_host
 from ..run.explaining import LOGGER
 from . import TRACEBACKS, messages
+from .answering import Answering, add_answer_options
 from .options import add_output_options, add_policy_options, leading_options, policies_of
 
 _PROG = "isolated-hooks fromager"
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     add_policy_options(parser)
     add_output_options(parser)
+    add_answer_options(parser)
     own, theirs = leading_options(parser, arguments)
     options = parser.parse_args(own)
     if options.package is not None:
@@ -47,9 +50,12 @@ def main(arguments: Sequence[str]) -> int:
     logging.raiseExceptions = TRACEBACKS in os.environ
     logging.getLogger(LOGGER).propagate = False  # the summary shows what it says
     shows_hooks = not options.raw_output and bool(_BUILDING.intersection(theirs))
-    with filtering() if shows_hooks else contextlib.nullcontext():
-        code, reports = fromager.run(theirs, policies, prog=_PROG)
-    messages.summary(reports)
+    with Answering(options, [work_directory(theirs)]) as answering:
+        with filtering() if shows_hooks else contextlib.nullcontext():
+            code, reports = fromager.run(theirs, policies, prog=_PROG, answers=answering.answers)
+        messages.summary(reports)
+        if code == 0:
+            answering.finish()
     return code
 
 

@@ -51,6 +51,7 @@ class HookRun(Run):
             expect()
         self.extra = self.passed = extra
         self.output: OutputDirectory | None = None
+        self.returned: str | tuple[str, ...] | None = None  # what the hook returned, vetted
         self.expected = Expected()
         self.earlier: Mapping[str, Kept] = {}
         self.unpacked = False
@@ -106,6 +107,7 @@ class HookRun(Run):
         self.after_failure()
         with workspace.directory(workspace.layout.control) as control:
             output = read_output(control, self.call.hook, allow_url_requirements=allow_urls)
+        self.returned = output.returned
         if self.output is not None and isinstance(output.returned, str):
             with workspace.directory(workspace.layout.staging) as staging:
                 self.output.check()

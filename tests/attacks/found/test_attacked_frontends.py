@@ -27,7 +27,7 @@ from isolated_hooks.files.steered import Trees
 from isolated_hooks.frontends.build import ends, inventory
 from isolated_hooks.frontends.build.installation import scheme_of
 from isolated_hooks.frontends.build.inventory import installed_in, is_met
-from isolated_hooks.frontends.fromager.frontend import _work_directory
+from isolated_hooks.frontends.fromager.frontend import work_directory
 from isolated_hooks.frontends.opening import refusal_of_change
 from isolated_hooks.frontends.pip.output import filtered_log
 
@@ -329,7 +329,7 @@ def test_a_given_package_that_is_no_file(name: str, tmp_path: Path) -> None:
 def test_no_argument_at_all() -> None:
     done = command("pip")
     assert (done.returncode, "internal error" in done.stderr) == (0, False), done.stderr
-    assert _work_directory([]) == os.path.abspath("work-dir")
+    assert work_directory([]) == os.path.abspath("work-dir")
 
 
 _TIDY = """

@@ -37,7 +37,7 @@ LAYERS = (
     "provenance",
     "network",
     "run",
-    "runner",
+    "runner answers",
     "caller",
     "swapping",
     "frontends selftest",

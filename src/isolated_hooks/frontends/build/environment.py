@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import Distribution
@@ -60,6 +59,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
         self._downloads: Downloads | None = None  # what environments share, if they share anything
         self._recorded: Recorded | None = None
         self._supplies = Supplies()
+        self._only_wheels = False
 
     def __enter__(self) -> SandboxedEnv:
         _check_place(getattr(self, "_requested_path", None))
@@ -85,6 +85,7 @@ class SandboxedEnv(build.env.DefaultIsolatedEnv):
             self._env_backend: Any = _Backend(theirs, self._held, fetch, self._policy, self.reports, downloads)
             self._env_backend.observes = self.observes
             self._env_backend.supplies = self._supplies
+            self._env_backend.only_wheels = self._only_wheels
             if self._recorded is not None:
                 self._env_backend.record = self._recorded.begin()
         except BaseException as problem:
@@ -164,6 +165,7 @@ class _Backend:
         self._reports = reports
         self.observes = False
         self.supplies = Supplies()
+        self.only_wheels = False
         self.record: Environment | None = None
         self._downloads = downloads or Downloads()
         self._shares = downloads is not None
@@ -220,8 +222,16 @@ class _Backend:
             raise RequirementsError(f"cannot obtain these build requirements: {names} ({problem})") from problem
 
     def _fetched_into_new(self, wanted: Sequence[str], constraints: Sequence[str]) -> str:
-        request = Request(wanted, constraints, tuple(self._links), self._policy, self._reports, self.observes)
-        request = dataclasses.replace(request, index=self.supplies.index)
+        request = Request(
+            wanted,
+            constraints,
+            tuple(self._links),
+            self._policy,
+            self._reports,
+            self.observes,
+            only_wheels=self.only_wheels,
+            index=self.supplies.index,
+        )
         with contextlib.nullcontext() if self.record is None else self.record.fetching():
             directory = self._downloads.get(self._fetch, request)
         self._links.append(directory)

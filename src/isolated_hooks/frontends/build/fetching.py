@@ -48,6 +48,7 @@ class Request:
     :ivar policy: the policy for the hooks of requirements that exist only as sdists
     :ivar reports: the list to which the fetcher appends one report for each of these hooks
     :ivar observes: these reports say what the hooks asked for and did not get
+    :ivar only_wheels: refuse what exists only as an sdist, because its hooks would run
     :ivar directory: an empty directory for the results, in the form that :func:`.installation.install` expects
     :ivar index: the URL below which an index of ours lies that the constraints name
     """
@@ -58,6 +59,7 @@ class Request:
     policy: Policy
     reports: list[HookReport]
     observes: bool = False
+    only_wheels: bool = False
     directory: str = ""
     index: str = ""
 
@@ -85,8 +87,12 @@ def fetch_with_pip(request: Request) -> None:
     """
     directory = request.directory
     with Records() as records:
-        *program, state = pip_command(request.policy, records=records, observes=request.observes, index=request.index)
+        *program, state = pip_command(
+            request.policy, records=records, observes=request.observes, index=request.index, refuses=request.only_wheels
+        )
         command = [*program, *_verbosity(), "wheel", "--wheel-dir", directory, "--no-input", *_constraints(request)]
+        if request.only_wheels:
+            command += ["--only-binary", ":all:"]
         for link in request.links:
             command += ["--find-links", link]
         try:
@@ -102,7 +108,10 @@ def fetch_with_pip(request: Request) -> None:
                     environ["PIP_NO_CACHE_DIR"] = "1"
                 _run([*command, "--", *request.requirements], environ)
         except subprocess.CalledProcessError as problem:
-            raise FetchError("see pip's output above", records.read().problems) from problem
+            hint = "see pip's output above"
+            if request.only_wheels:
+                hint += "; --answers and --record-answers take only wheels, because an sdist has hooks of its own"
+            raise FetchError(hint, records.read().problems) from problem
         finally:
             request.reports.extend(records.read().reports)
 

@@ -15,6 +15,7 @@ import build.env
 import build.util
 import pyproject_hooks
 
+from ...answers import Answers
 from ...errors import IsolatedHooksError, PolicyError
 from ...files.steered import Trees
 from ...files.trees import remove_path
@@ -36,6 +37,7 @@ from .given import check_given
 from .inputs import Inputs, extracting, trees_of
 from .reading import PyprojectReader
 from .recording import Recorded
+from .reporting import output_directory
 
 __all__ = ["check_takes_sdists", "environments", "own_error", "parser", "run", "swapped"]
 
@@ -64,7 +66,12 @@ def check_takes_sdists() -> None:
 
 @contextmanager
 def swapped(
-    policy: Policy, *, raw_output: bool = True, reports: list[HookReport] | None = None, observes: bool = False
+    policy: Policy,
+    *,
+    raw_output: bool = True,
+    reports: list[HookReport] | None = None,
+    observes: bool = False,
+    answers: Answers | None = None,
 ) -> Iterator[list[HookReport]]:
     """Replace ``pyproject_hooks.BuildBackendHookCaller`` with our class within the context, and yield the hook reports.
 
@@ -74,6 +81,7 @@ def swapped(
     :param raw_output: whether to leave the output of hooks unfiltered; a command line filters it
     :param reports: the list that gets the reports, which then have details
     :param observes: reports say what hooks asked for and did not get
+    :param answers: recorded answers of hooks, or the object that records them
     """
     runner = IsolatedRunner(policy) if raw_output else FilteringRunner(policy)
     if isinstance(runner, FilteringRunner):
@@ -82,7 +90,7 @@ def swapped(
     runner.unpacked = ("build_sdist",)
     if reports is not None:
         runner.reports, runner.detailed = reports, True
-    runner.observes = observes
+    runner.observes, runner.answers = observes, answers
     expect()  # run_bounded starts hooks
     with swap("pyproject_hooks", runner=runner, unused_ok=True) as swap_in_force, Restoring() as changes:
         if not hasattr(build._builder, "_read_pyproject_toml"):
@@ -99,6 +107,7 @@ def environments(
     observes: bool = False,
     recorded: Recorded | None = None,
     supplies: Supplies | None = None,
+    only_wheels: bool = False,
 ) -> Iterator[None]:
     """Have build's command line, and its functions that make an environment, make a :class:`SandboxedEnv`.
 
@@ -108,6 +117,7 @@ def environments(
     :param observes: these reports say what the hooks asked for and did not get
     :param recorded: gets what each environment installs
     :param supplies: what the builds have of the other packages of their run
+    :param only_wheels: refuse build requirements that exist only as sdists: their hooks would run
     :raises SandboxUnavailableError: this version of build makes its environments in an unknown way
     """
     original = build.env.DefaultIsolatedEnv
@@ -123,6 +133,7 @@ def environments(
             self._downloads = downloads
             self._recorded = recorded
             self._supplies = supplies or Supplies()
+            self._only_wheels = only_wheels
 
     with closing(Downloads()) as downloads, Restoring() as changes:
         for module in modules:
@@ -186,6 +197,7 @@ def run(
     detailed: list[HookReport] | None = None,
     observes: bool = False,
     recorded: Callable[[list[HookReport]], Recorded] | None = None,
+    answers: Answers | None = None,
     trees: Collection[str] = (),
     supplies: Supplies | None = None,
 ) -> tuple[int, list[HookReport]]:
@@ -198,6 +210,7 @@ def run(
     :param detailed: the list that gets the reports, which then have details, also if the build fails
     :param observes: as for :func:`swapped`
     :param recorded: takes the list of reports, and returns what gets what each environment installs
+    :param answers: recorded answers of hooks, or the object that records them; build requirements are then only wheels
     :param trees: further directories to which hooks of other processes may write at the same time
     :param supplies: what the build has of the other packages of its run
     :raises NeedsError: another package of the run has to be built first
@@ -208,9 +221,19 @@ def run(
     printed = () if raw_output else ("stderr",) if "--metadata" in arguments else ("stdout", "stderr")
     options = parser(prog).parse_args(arguments)
     check_given(options, policy)
+    if answers is not None:
+        answers.leave_out(output_directory(options))
+        answers.built_from(options.srcdir)
     with (
-        swapped(policy, raw_output=raw_output, reports=detailed, observes=observes) as reports,
-        environments(policy, reports, observes=observes, recorded=recorded and recorded(reports), supplies=supplies),
+        swapped(policy, raw_output=raw_output, reports=detailed, observes=observes, answers=answers) as reports,
+        environments(
+            policy,
+            reports,
+            observes=observes,
+            recorded=recorded and recorded(reports),
+            supplies=supplies,
+            only_wheels=answers is not None,
+        ),
         _removing_all(),
         bounded(tracebacks=options.verbosity > 0),
         text_filtered(*printed),

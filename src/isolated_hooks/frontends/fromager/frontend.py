@@ -27,6 +27,7 @@ from itertools import zip_longest
 from types import ModuleType
 from typing import Any
 
+from ...answers import Answers
 from ...errors import PolicyError, UntrustedResultError
 from ...files.reading import read_file
 from ...files.spelling import absolute
@@ -45,7 +46,7 @@ from ..restore import Restoring
 from ..surroundings import Guarded
 from .policies import Policies, policy_of_build, policy_of_query, scrubbing
 
-__all__ = ["FromagerError", "run", "swapped"]
+__all__ = ["FromagerError", "run", "swapped", "work_directory"]
 
 _logger = logging.getLogger(__name__)
 # fromager builds in parallel threads, and each thread has a context of its own.
@@ -72,19 +73,20 @@ class _Reports(list[HookReport]):
 
 
 @contextlib.contextmanager
-def swapped(policies: Policies) -> Iterator[list[HookReport]]:
+def swapped(policies: Policies, answers: Answers | None = None) -> Iterator[list[HookReport]]:
     """Run every hook that fromager calls in a sandbox, and yield the list of reports.
 
     It changes the whole process until the end of the context.
 
     :param policies: a function that returns the policy for a package, given its name
+    :param answers: recorded answers of hooks, or the object that records them
     :raises FromagerError: fromager is not installed, or lacks a function that has to be wrapped
     :raises PolicyError: ``FROMAGER_SCRUB_ENV_VARS`` is not a list of names
     """
     dependencies, environments, commands = (_module(name) for name in _MODULES)
     environment = _part(environments, "BuildEnvironment")
     runner = _Runner(_policy_for(policies, ""))
-    runner.reports = _Reports()
+    runner.reports, runner.answers = _Reports(), answers
     queries = {name: _marked_as_query(_part(environment, name)) for name in _QUERIES}
     with Restoring() as changes:
         # Some of fromager's commands build nothing.
@@ -246,7 +248,7 @@ def _variable_set(variable: ContextVar[Any], value: object) -> Iterator[None]:
         variable.reset(token)
 
 
-def _work_directory(arguments: Sequence[str]) -> str:
+def work_directory(arguments: Sequence[str]) -> str:
     """Return the directory in which fromager makes all source trees."""
     chosen = {"--output-dir": ".", "--work-dir": ""}
     for option, value in zip_longest(arguments, arguments[1:], fillvalue=""):
@@ -257,18 +259,21 @@ def _work_directory(arguments: Sequence[str]) -> str:
     return absolute(chosen["--work-dir"] or os.path.join(chosen["--output-dir"], "work-dir"))
 
 
-def run(arguments: Sequence[str], policies: Policies, *, prog: str) -> tuple[int, list[HookReport]]:
+def run(
+    arguments: Sequence[str], policies: Policies, *, prog: str, answers: Answers | None = None
+) -> tuple[int, list[HookReport]]:
     """Run fromager's command line and return its exit code and a report for each hook.
 
     Neither this process nor any program that it starts searches the work directory, which holds all source trees.
 
+    :param answers: as for :func:`swapped`
     :raises FromagerError: fromager is not installed for this interpreter
     :raises IsolatedHooksError: an error of this package stopped fromager
     """
     _module("dependencies")
     main = _part(_module("__main__"), "invoke_main")
-    with swapped(policies) as reports, Restoring() as changes, Guarded(_policy_for(policies, "")) as guard:
-        guard.add(_work_directory(arguments))
+    with swapped(policies, answers) as reports, Restoring() as changes, Guarded(_policy_for(policies, "")) as guard:
+        guard.add(work_directory(arguments))
         changes.attribute(sys, "argv", [prog, *arguments])  # fromager's main takes no arguments
         try:
             main()

@@ -55,6 +55,7 @@ def pip_command(
     observes: bool = False,
     fetches: bool = False,
     index: str = "",
+    refuses: bool = False,
 ) -> list[str]:
     """Return a command that runs pip with all hooks in a sandbox. The caller appends pip's arguments.
 
@@ -73,9 +74,11 @@ def pip_command(
         that has its metadata
     :param index: the URL below which an index of the caller's lies, on the loopback interface. No proxy is asked for
         it, its files are preferred to others of the same version, and pip's cache keeps no wheel built with them.
+    :param refuses: whether these pips build no sdist, not even one that a URL names
     :raises PolicyError: there is no pip
     """
     state = {**_state(policy, pip, records, raw_output), "observes": observes, "fetches": fetches, "index": index}
+    state["refuses"] = refuses
     if python is not None:
         return [python, "-I", PROGRAM, program.OPTION + json.dumps(state)]
     flags, text = python_flags(recorded_trees()), json.dumps({**state, **search()})

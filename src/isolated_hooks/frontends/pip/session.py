@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...answers import Answers
 from ...policy import Policy
 from ..surroundings import Guarded
 from .further import named_files
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str], state: Mapping[str, Any], *, ready: Callable[
     policy = Policy(**state["policy"])
     runner = PipRunner(policy, state["packages"].values())
     runner.observes = bool(state.get("observes"))
+    if state.get("refuses"):
+        runner.answers = Answers.none()
     runner.named = named_files(arguments)
     runner.trees.update(state.get("trees", ()))
     raw = state["raw_output"]

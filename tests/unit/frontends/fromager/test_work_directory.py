@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from isolated_hooks.frontends.fromager.frontend import _work_directory
+from isolated_hooks.frontends.fromager.frontend import work_directory
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,5 @@ from isolated_hooks.frontends.fromager.frontend import _work_directory
         ("--work-dir=other build", "other"),
     ],
 )
-def test_the_work_directory(arguments: str, expected: str) -> None:
-    assert _work_directory(arguments.split()) == os.path.abspath(expected)
+def test_thework_directory(arguments: str, expected: str) -> None:
+    assert work_directory(arguments.split()) == os.path.abspath(expected)

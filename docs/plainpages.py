@@ -1,0 +1,96 @@
+"""An extension of Sphinx for pages that are plain reStructuredText.
+
+- A relative link to a page becomes a link of the site, with its section. One that leads nowhere is a warning.
+- A relative link to any other file becomes a download.
+- In a page ``index.rst``, a line of a list or a table that begins with a link to a page becomes an entry in a table of
+  contents with the title of its section.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+_LOGGER = logging.getLogger(__name__)
+_TITLE = re.compile(r"^(.+)\n([=~-])\2+$", re.MULTILINE)
+_ENTRY = re.compile(r"^(?:- )?`[^`<]+ <([\w./-]+)\.rst>`_", re.MULTILINE)
+
+
+class Links(SphinxTransform):
+    """Turn the relative links of a page into links of the site."""
+
+    default_priority = 400
+
+    def apply(self, **_: Any) -> None:
+        """Change the document."""
+        here = posixpath.dirname(self.env.docname)
+        for node in list(self.document.findall(nodes.reference)):
+            path, _, anchor = node.get("refuri", "").partition("#")
+            if not path or ":" in path.partition("/")[0] or path.startswith("/"):
+                continue
+            target = posixpath.normpath(posixpath.join(here, path))
+            if target.endswith(".rst"):
+                node["plainpage"], node["plainanchor"] = target.removesuffix(".rst"), anchor
+                if node["plainpage"] not in self.env.found_docs:
+                    _LOGGER.warning("%s leads to no page", path, location=node, type="plainpages")
+            else:
+                self._download(node, target)
+
+    def _download(self, node: nodes.reference, target: str) -> None:
+        file = self.env.srcdir / target
+        if not file.is_file():
+            return  # a directory of the repository: pages.py checks that it is there, and the site has no such page
+        link = addnodes.download_reference("", "", *node.children, reftarget=f"/{target}", refdoc=self.env.docname)
+        node.replace_self(link)
+
+
+def resolve(app: Sphinx, tree: nodes.document, name: str) -> None:
+    """Write the address of each page that the links lead to, once all pages are known."""
+    for node in list(tree.findall(nodes.reference)):
+        if "plainpage" not in node or node["plainpage"] not in app.env.all_docs:
+            continue
+        page, anchor = node["plainpage"], node["plainanchor"]
+        if anchor and anchor not in _ids(app.env.get_doctree(page)):
+            _LOGGER.warning("%s has no section %s", page, anchor, location=node, type="plainpages")
+        try:
+            address = app.builder.get_relative_uri(name, page)
+        except Exception:  # the builder of man pages knows no addresses
+            node.replace_self(node.children)
+            continue
+        node["refuri"] = f"{address}#{anchor}" if anchor else address
+        node["internal"] = True
+
+
+def _ids(tree: nodes.document) -> set[str]:
+    return {name for node in tree.findall(nodes.Element) for name in node["ids"]}
+
+
+def contents(_: Sphinx, name: str, source: list[str]) -> None:
+    """Add the tables of contents to a page that is an index."""
+    if posixpath.basename(name) == "index":
+        source[0] += "".join(_toctrees(source[0]))
+
+
+def _toctrees(text: str) -> Iterator[str]:
+    titles = [*_TITLE.finditer(text)]
+    for title, following in zip(titles, [*titles[1:], None], strict=True):
+        section = text[title.end() : following.start() if following else len(text)]
+        if entries := list(dict.fromkeys(_ENTRY.findall(section))):
+            lines = "".join(f"   {entry}\n" for entry in entries)
+            yield f"\n.. toctree::\n   :hidden:\n   :caption: {title[1]}\n\n{lines}"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.add_transform(Links)
+    app.connect("source-read", contents)
+    app.connect("doctree-resolved", resolve)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

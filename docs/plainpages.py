@@ -2,7 +2,7 @@
 
 - A relative link to a page becomes a link of the site, with its section. One that leads nowhere is a warning.
 - A relative link to any other file becomes a download.
-- In a page ``index.rst``, a line of a list or a table that begins with a link to a page becomes an entry in a table of
+- In a page that is an index of others, a line of a list or a table that begins with a link to a page becomes an entry in a table of
   contents with the title of its section.
 """
 
@@ -21,7 +21,9 @@ from sphinx.util import logging
 
 _LOGGER = logging.getLogger(__name__)
 _TITLE = re.compile(r"^(.+)\n([=~-])\2+$", re.MULTILINE)
-_ENTRY = re.compile(r"^(?:- )?`[^`<]+ <([\w./-]+)\.rst>`_", re.MULTILINE)
+_ENTRY = re.compile(r"^ *(?:\* )?(?:- )?`[^`<]+ <([\w./-]+)\.rst>`_", re.MULTILINE)
+#: The last part of the names of pages that are an index of others.
+_INDEXES = ("index", "commands")
 
 
 class Links(SphinxTransform):
@@ -60,11 +62,10 @@ def resolve(app: Sphinx, tree: nodes.document, name: str) -> None:
         page, anchor = node["plainpage"], node["plainanchor"]
         if anchor and anchor not in _ids(app.env.get_doctree(page)):
             _LOGGER.warning("%s has no section %s", page, anchor, location=node, type="plainpages")
-        try:
-            address = app.builder.get_relative_uri(name, page)
-        except Exception:  # the builder of man pages knows no addresses
-            node.replace_self(node.children)
+        if app.builder.format == "man":
+            node.replace_self(node.children)  # a manual has no pages to lead to
             continue
+        address = app.builder.get_relative_uri(name, page)
         node["refuri"] = f"{address}#{anchor}" if anchor else address
         node["internal"] = True
 
@@ -75,7 +76,7 @@ def _ids(tree: nodes.document) -> set[str]:
 
 def contents(_: Sphinx, name: str, source: list[str]) -> None:
     """Add the tables of contents to a page that is an index."""
-    if posixpath.basename(name) == "index":
+    if posixpath.basename(name) in _INDEXES:
         source[0] += "".join(_toctrees(source[0]))
 
 

@@ -2,8 +2,8 @@
 
 - A relative link to a page becomes a link of the site, with its section. One that leads nowhere is a warning.
 - A relative link to any other file becomes a download.
-- In a page that is an index of others, a line of a list or a table that begins with a link to a page becomes an entry in a table of
-  contents with the title of its section.
+- In a page that is an index of others, a line of a list or a table that begins with a link to a page becomes an entry
+  in a table of contents with the title of its section.
 """
 
 from __future__ import annotations

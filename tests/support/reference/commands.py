@@ -48,7 +48,7 @@ _WORDS: dict[str, dict[int, str]] = {
 _WITHOUT = {"doctor": {1}, "explain": {1}, "verify": {3}}
 #: Commands that also take the options of another program, and a sentence about them.
 _MORE = {
-    "build": "It takes the options and arguments of ``python -m build``, too: ``isolated-hooks build --help`` lists all.",
+    "build": "It takes the options and arguments of ``python -m build``, too; ``--help`` lists all.",
     "learn": "It takes the options and arguments of ``python -m build``, too, except those that name an output.",
     "fromager": "The sandbox options come first; what follows is fromager's. A ``--`` may stand between them.",
     "pip": "The sandbox options come before pip's command, because some of pip's options have the same names.",

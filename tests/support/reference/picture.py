@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[3] / "src/isolated_hooks"
 _WIDTH, _BOX, _HEIGHT, _GAP, _TOP = 960, 440, 52, 22, 56
 _LANES = {"outside": 20, "inside": 500}
 _STYLE = """
-    text { font: 14px sans-serif; fill: #1f2328 } .file { font: 13px monospace } .note { font-size: 13px; fill: #424a53 }
+    text { font: 14px sans-serif; fill: #1f2328 } .file { font: 13px monospace }
+    .note { font-size: 13px; fill: #424a53 }
     .back { fill: #ffffff } .box { fill: #f6f8fa; stroke: #59636e } .theirs { fill: #fff8c5; stroke: #7d6608 }
     .hostile { fill: #ffebe9; stroke: #cf222e } .lane { fill: none; stroke: #cf222e; stroke-dasharray: 6 4 }
     .way { stroke: #1f2328; stroke-width: 1.5; fill: none; marker-end: url(#head) } .head { fill: #1f2328 }

@@ -23,10 +23,10 @@ _WIDTH, _LABELS, _FIGURES, _LINE, _TOP = 1040, 470, 190, 26, 56
 _LEAST, _MOST = 0.1, 100.0
 _STYLE = """
     text { font: 14px sans-serif; fill: #1f2328 } .note { fill: #59636e; font-size: 12px }
-    .met { fill: #1a7f37 } .missed { fill: #9a6700 } .goal { stroke: #1f2328; stroke-width: 2 }
+    .back { fill: #ffffff } .met { fill: #1a7f37 } .missed { fill: #9a6700 } .goal { stroke: #1f2328; stroke-width: 2 }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc } .note { fill: #9198a1 } .met { fill: #3fb950 } .missed { fill: #d29922 }
-      .goal { stroke: #f0f6fc }
+      .goal { stroke: #f0f6fc } .back { fill: #0d1117 }
     }
 """
 _PAGE = """\
@@ -100,6 +100,7 @@ def chart_of(table: Mapping[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}">',
         f"  <title>What the sandbox costs, {table['date']}</title>",
         f"  <style>{_STYLE}  </style>",
+        f'  <rect class="back" width="{_WIDTH}" height="{height}"/>',
         '  <text x="12" y="20">Measured against the goal: shorter is better, the scale is logarithmic</text>',
         f'  <text class="note" x="{goal - 14:.0f}" y="{_TOP - 12}">goal</text>',
     ]

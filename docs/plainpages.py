@@ -3,7 +3,8 @@
 - A relative link to a page becomes a link of the site, with its section. One that leads nowhere is a warning.
 - A relative link to any other file becomes a download.
 - In a page that is an index of others, a line of a list or a table that begins with a link to a page becomes an entry
-  in a table of contents with the title of its section.
+  in a table of contents, with the words of the link and the title of its section.
+- The written pages get a few attributes for screen readers and keyboards that the theme leaves out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from sphinx.util import logging
 
 _LOGGER = logging.getLogger(__name__)
 _TITLE = re.compile(r"^(.+)\n([=~-])\2+$", re.MULTILINE)
-_ENTRY = re.compile(r"^ *(?:\* )?(?:- )?`[^`<]+ <([\w./-]+)\.rst>`_", re.MULTILINE)
+#: In a list, or in the first column of a table.
+_ENTRY = re.compile(r"^ *(?:(?:\* )?- )?`([^`<]+) <([\w./-]+)\.rst>`_(?:$|:|  )", re.MULTILINE)
 #: The last part of the names of pages that are an index of others.
 _INDEXES = ("index", "commands")
 
@@ -85,8 +87,28 @@ def _toctrees(text: str) -> Iterator[str]:
     for title, following in zip(titles, [*titles[1:], None], strict=True):
         section = text[title.end() : following.start() if following else len(text)]
         if entries := list(dict.fromkeys(_ENTRY.findall(section))):
-            lines = "".join(f"   {entry}\n" for entry in entries)
+            lines = "".join(f"   {words} <{path}>\n" for words, path in entries)
             yield f"\n.. toctree::\n   :hidden:\n   :caption: {title[1]}\n\n{lines}"
+
+
+#: What axe-core misses in the theme's pages, with what it asks for.
+_ACCESSIBLE = {
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer': '<aside aria-label="This page" class="toc-drawer',
+    "<pre>": '<pre tabindex="0">',  # a block that scrolls has to be reached by the keyboard
+}
+
+
+def make_accessible(app: Sphinx, problem: Exception | None) -> None:
+    """Add to the written pages what a screen reader and a keyboard need."""
+    if problem is not None or app.builder.name != "html":
+        return
+    for page in app.outdir.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for found, wanted in _ACCESSIBLE.items():
+            text = text.replace(found, wanted)
+        page.write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -94,4 +116,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(Links)
     app.connect("source-read", contents)
     app.connect("doctree-resolved", resolve)
+    app.connect("build-finished", make_accessible)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -91,12 +91,14 @@ def _toctrees(text: str) -> Iterator[str]:
             yield f"\n.. toctree::\n   :hidden:\n   :caption: {title[1]}\n\n{lines}"
 
 
-#: What axe-core misses in the theme's pages, with what it asks for.
+#: What the theme's pages have, and what axe-core asks for.
 _ACCESSIBLE = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
     '<aside class="toc-drawer': '<aside aria-label="This page" class="toc-drawer',
-    "<pre>": '<pre tabindex="0">',  # a block that scrolls has to be reached by the keyboard
+    # What scrolls has to be reached by the keyboard.
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
 }
 
 

@@ -63,3 +63,19 @@ def test_the_picture_of_a_call_shows_modules_and_imports_that_there_are() -> Non
     assert untrue() == []
     page = (ROOT / "docs/explanation/call.rst").read_text(encoding="utf-8")
     assert [step.name for step in CALL if step.name.endswith(".py") and f"``{step.name}``" not in page] == []
+
+
+def test_every_line_of_ours_that_the_page_on_broken_builds_explains_is_in_the_code() -> None:
+    page = (ROOT / "docs/howto/broken-builds.rst").read_text(encoding="utf-8")
+    ours, _, theirs = page.partition("Words of other programs")
+    terms = re.findall(r"^``.+``$", ours + theirs.partition("Warnings and notes")[2], re.MULTILINE)
+    lines = [line for term in terms for line in re.findall(r"``(.+?)``", term)]
+    assert len(lines) > 20
+    files = (ROOT / "src/isolated_hooks").rglob("*.py")
+    code = _plain("".join(path.read_text(encoding="utf-8") for path in files))
+    assert [line for line in lines for part in line.split("...") if _plain(part) not in code] == []
+
+
+def _plain(text: str) -> str:
+    """Return text without quotes, the ends of literals over two lines, and spaces."""
+    return re.sub(r"\"\s+f?\"|[\"'\s]", "", text)

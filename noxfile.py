@@ -27,6 +27,10 @@ nox.options.sessions = ["fast", "lint", "typing", "docs"]
 _ELSEWHERE = "not corpus and not containers and not nightly"
 _STANDING = "not host_global"
 _COVERAGE = (sys.executable, "-m", "coverage")
+#: The source directory is the repository: see docs/conf.py.
+_SPHINX = ("-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-c", "docs", "-d", "build/doctrees")
+_SPELLED = ("README.rst", "CHANGELOG.rst", "CONTRIBUTING.rst", "SECURITY.rst", "docs", "src", "noxfile.py")
+_ABOUT_PAGES = ("documents", "reference", "site", "threat_model")
 _TARGETS = ("output", "names", "archives", "planner")
 
 
@@ -174,11 +178,16 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the pages: valid reStructuredText, links that lead somewhere, names of files and tests that exist."""
+    """Check the pages, and build the site in ``build/site`` and the manual in ``build/man``.
+
+    The pages are valid reStructuredText, links lead somewhere, names of files and tests exist, words are spelled right,
+    and Sphinx has nothing to warn of.
+    """
     session.run(sys.executable, "tests/support/pages.py", external=True)
-    _pytest(
-        session, "--numprocesses=0", "tests/unit/facade/test_documents.py", "tests/unit/facade/test_threat_model.py"
-    )
+    session.run(sys.executable, "-m", "codespell_lib", *_SPELLED, external=True)
+    for builder, place, more in (("html", "build/site", ("-E",)), ("man", "build/man", ())):  # man reads nothing anew
+        session.run(sys.executable, *_SPHINX, *more, "-b", builder, ".", place, external=True)
+    _pytest(session, "--numprocesses=0", *(f"tests/unit/facade/test_{name}.py" for name in _ABOUT_PAGES))
 
 
 @nox.session

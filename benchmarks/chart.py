@@ -1,12 +1,14 @@
-"""Make the page on cost, and its chart, from the committed table::
+"""Make the page on cost, its chart, and what the README says of it, from the committed table::
 
-python benchmarks/chart.py            # writes docs/cost.rst and docs/cost.svg
+python benchmarks/chart.py            # writes docs/cost.rst, docs/cost.svg and a paragraph of README.rst
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -14,16 +16,17 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TABLE, PAGE, CHART = ROOT / "benchmarks/table.json", ROOT / "docs/cost.rst", ROOT / "docs/cost.svg"
+README = ROOT / "README.rst"
 
 _WIDTH, _LABELS, _FIGURES, _LINE, _TOP = 1040, 470, 190, 26, 56
 # A bar begins at a tenth of the goal, and ends at a hundred times the goal at most. The scale is logarithmic.
 _LEAST, _MOST = 0.1, 100.0
 _STYLE = """
     text { font: 14px sans-serif; fill: #1f2328 } .note { fill: #59636e; font-size: 12px }
-    .met { fill: #1a7f37 } .missed { fill: #9a6700 } .goal { stroke: #1f2328; stroke-width: 2 }
+    .back { fill: #ffffff } .met { fill: #1a7f37 } .missed { fill: #9a6700 } .goal { stroke: #1f2328; stroke-width: 2 }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc } .note { fill: #9198a1 } .met { fill: #3fb950 } .missed { fill: #d29922 }
-      .goal { stroke: #f0f6fc }
+      .goal { stroke: #f0f6fc } .back { fill: #0d1117 }
     }
 """
 _PAGE = """\
@@ -49,6 +52,18 @@ A goal is what we aim at, not what we promise. A row with ``ms`` says how much l
      - Goal
 {rows}"""
 
+_MARK = ".. Generated, up to the end of the section: python benchmarks/chart.py"
+_BRIEF = """\
+On {date}, on {processor} with Linux {kernel}, ``isolated-hooks build`` of a project took {whole:g} times as long as
+``python -m build``. A single hook that builds a wheel took {wheel:g} times as long with setuptools, and {extension:g}
+times with a C extension. `The page on cost <docs/cost.rst>`_ has the whole table, the unfavourable rows too."""
+#: The rows that the README names.
+_BRIEFLY = {
+    "whole": "isolated-hooks build against python -m build",
+    "wheel": "setuptools build_wheel against bare",
+    "extension": "C extension build_wheel against bare",
+}
+
 
 def page_of(table: Mapping[str, Any]) -> str:
     """Return the text of the page."""
@@ -56,6 +71,15 @@ def page_of(table: Mapping[str, Any]) -> str:
         f"   * - {row['name']}\n     - {measured(row)}\n     - {_figure(row['goal'], row)}\n" for row in table["rows"]
     )
     return _PAGE.format(date=table["date"], **table["machine"], rows="".join(rows))
+
+
+def readme_of(text: str, table: Mapping[str, Any]) -> str:
+    """Return the text of the README with the figures of the table."""
+    values = {row["name"]: row["value"] for row in table["rows"]}
+    figures = {word: values[name] for word, name in _BRIEFLY.items()}
+    brief = " ".join(_BRIEF.format(date=table["date"], **table["machine"], **figures).split())
+    lines = textwrap.fill(brief, 120, break_long_words=False, break_on_hyphens=False)
+    return re.sub(rf"({re.escape(_MARK)}\n\n).*?(?=\n\n)", lambda found: found[1] + lines, text, flags=re.DOTALL)
 
 
 def measured(row: Mapping[str, Any]) -> str:
@@ -76,6 +100,7 @@ def chart_of(table: Mapping[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}">',
         f"  <title>What the sandbox costs, {table['date']}</title>",
         f"  <style>{_STYLE}  </style>",
+        f'  <rect class="back" width="{_WIDTH}" height="{height}"/>',
         '  <text x="12" y="20">Measured against the goal: shorter is better, the scale is logarithmic</text>',
         f'  <text class="note" x="{goal - 14:.0f}" y="{_TOP - 12}">goal</text>',
     ]
@@ -103,10 +128,11 @@ def _place(share: float) -> float:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     PAGE.write_text(page_of(table), encoding="utf-8")
     CHART.write_text(chart_of(table), encoding="utf-8")
+    README.write_text(readme_of(README.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,10 @@ def test_the_page_on_cost_is_what_the_command_makes_of_the_table(monkeypatch: py
     table = json.loads(chart.TABLE.read_text(encoding="utf-8"))
     assert chart.PAGE.read_text(encoding="utf-8") == chart.page_of(table), "run: python benchmarks/chart.py"
     assert chart.CHART.read_text(encoding="utf-8") == chart.chart_of(table), "run: python benchmarks/chart.py"
+    readme = chart.README.read_text(encoding="utf-8")
+    assert readme == chart.readme_of(readme, table), "run: python benchmarks/chart.py"
+    (whole,) = (row["value"] for row in table["rows"] if row["name"] == "isolated-hooks build against python -m build")
+    assert f"On {table['date']}, " in readme and f"took {whole:g} times" in " ".join(readme.split())
     shown = [element.text for element in ElementTree.fromstring(chart.CHART.read_text(encoding="utf-8")).iter()]
     for row in table["rows"]:
         assert (row["name"] in shown) == (row["value"] is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def test_every_named_path_exists(page: Path) -> None:
 def test_no_page_uses_sphinx_roles_or_directives(page: Path) -> None:
     only = r":(?:doc|ref|class|func|mod|meth|attr|data|term):`|^\s*:caption:|^\.\. (?:literalinclude|toctree|auto\w+)::"
     assert re.findall(only, page.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+def test_the_readme_renders_on_an_index_and_fits_on_a_screen() -> None:
+    rst = pytest.importorskip("readme_renderer.rst", reason="readme_renderer is not installed: pip install '.[docs]'")
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    warnings = io.StringIO()
+    rendered = rst.render(text, stream=warnings)
+    assert rendered is not None and warnings.getvalue() == ""
+    assert "isolated-hooks build fixtures/c-extension" in re.sub(r"<[^>]+>", "", rendered)
+    assert len(text.splitlines()) <= 80
 
 
 def test_the_pages_contain_links_and_paths() -> None:

@@ -39,7 +39,8 @@ Policy reference
 ================
 
 A policy says what hooks may see, write, reach and use, and which protections have to hold. The operator who runs the
-frontend writes it, in a file, with options, or in Python. It is never read from the source tree that is being built.
+frontend writes it, in a file, with options, or in Python. It is never read from the source tree that is being built:
+if a hook may write to a file that you name, it is refused, because the next hook would run under what this one wrote.
 
 A file in TOML, named by ``--config FILE``, is either a file of its own or has a table ``[tool.isolated-hooks]``:
 

@@ -74,9 +74,13 @@ def main(arguments: Sequence[str]) -> int:
         _check_hosts(dict.fromkeys(task.policy for task in tasks))
         run = _Run(tasks, options)
         results = run.results()
-        if file is not None:
-            values = reporting.document(tasks, results, version=__version__)
-            file.write(json.dumps(values, indent=2).encode("ascii") + b"\n")
+        # Whatever becomes of one of the two, the other one still tells what was built.
+        try:
+            if file is not None:
+                values = reporting.document(tasks, results, version=__version__)
+                file.write(json.dumps(values, indent=2).encode("ascii") + b"\n")
+        finally:
+            run.sum_up(results)
     if run.interrupted:
         raise KeyboardInterrupt
     return _code(results)
@@ -141,7 +145,7 @@ class _Run:
         self.interrupted = False
 
     def results(self) -> Sequence[BuildResult]:
-        """Build, and print the summary, also after an interrupt."""
+        """Build all, or what an interrupt leaves time for."""
         directory = os.path.realpath(self._options.wheel_dir)
         with ThreadPoolExecutor(self._options.jobs) as executor:
             batch = Batch(
@@ -157,11 +161,14 @@ class _Run:
             )
             results = batch.run()
         self.interrupted = batch.interrupted
+        return results
+
+    def sum_up(self, results: Sequence[BuildResult]) -> None:
+        """Print the summary, also after an interrupt."""
         messages.summary([report for result in results for report in result.hooks])
         for line in reporting.table(self._tasks, results):
             print(line)
         print(reporting.totals(results))
-        return results
 
     def _wait(self, task: Task, others: Sequence[Task]) -> None:
         if task.label not in self._waiting:

@@ -14,6 +14,7 @@ from ..files.spelling import absolute
 from ..files.steered import Trees
 from ..frozen import dataclass
 from ..policy import Policy
+from ..policy.file import refuse_written_policies
 from ..results.artefacts import vet_sdist_name
 from ..results.names import Project
 from ..results.projects import declared_name
@@ -86,6 +87,11 @@ class Task:
         """The directories of the caller's that its hooks may write to."""
         return [*([self.source] if self.is_tree else ()), *self.policy.writable]
 
+    @property
+    def changed(self) -> list[str]:
+        """The same without a source tree whose changes are refused or thrown away."""
+        return [path for path in self.written if path != self.source or self.policy.source == "read-write"]
+
 
 def check_requests(requests: Iterable[BuildRequest], policy: Policy | None) -> list[Task]:
     """Check all requests.
@@ -107,6 +113,7 @@ def check_tasks(tasks: Sequence[Task], labels: Sequence[str]) -> None:
     :raises PolicyError: one can
     """
     _check_trees(tasks, labels)
+    refuse_written_policies(path for task in tasks for path in task.changed)
     trees = Trees([tree for task in tasks for tree in task.written])
     for task, label in zip(tasks, labels, strict=True):
         if trees.steer(absolute(os.fspath(task.request.output))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,18 +12,22 @@ from packaging.utils import canonicalize_name
 
 from ..errors import PolicyError
 from ..files.documents import DocumentError, parse_toml, read_document
+from ..files.spelling import absolute
+from ..files.steered import Trees
 from ..frozen import dataclass
 from ..text import visible
 from . import checks
 from .keys import KEYS
 from .policy import Policy, policy_values
 
-__all__ = ["PolicyFile", "load_policy"]
+__all__ = ["PolicyFile", "load_policy", "refuse_written_policies"]
 
 #: The most bytes of a policy file. A table for each of ten thousand packages has fewer.
 MAX_POLICY = 4 << 20
 
 _TABLE = "tool.isolated-hooks"
+# The absolute paths of the files that this process has read, in order.
+_read: dict[str, None] = {}
 # The name of a project, from the core metadata specification.
 _PROJECT = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 
@@ -61,6 +65,7 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
     """
     name = os.fspath(path)
     shown = visible(name, limit=300)
+    _read[absolute(name)] = None
     try:
         document = parse_toml(read_document(name, limit=MAX_POLICY))
     except OSError as error:
@@ -73,6 +78,24 @@ def load_policy(path: str | os.PathLike[str]) -> PolicyFile:
     packages = checks.mapping(f"{where}: packages", table.pop("packages", {}))
     base = policy_values(_expanded(table), where)
     return PolicyFile(name, Policy(**base), MappingProxyType(_package_policies(packages, base, where)))
+
+
+def refuse_written_policies(trees: Iterable[str]) -> None:
+    """Check that hooks cannot write to a policy file that this process has read: it would decide about later hooks.
+
+    :param trees: the trees that hooks may write to
+    :raises PolicyError: they can
+    """
+    if not _read:
+        return
+    written = Trees(trees, kept=())
+    for path in [*_read]:  # another thread may read one meanwhile
+        if written.steer(path):
+            raise PolicyError(
+                f"the policy file {visible(path, limit=300)!r} lies where hooks may write, in a source tree for "
+                "instance, or a link there leads to it, so a hook could choose what later ones may do. Remedy: move it "
+                "to a directory outside, or set source to 'read-only' or 'discard'"
+            )
 
 
 def _own_table(document: dict[str, object], where: str) -> tuple[dict[str, object], str]:

@@ -28,6 +28,7 @@ from ..plan.identities import choose_identity
 from ..plan.planner import plan_trial
 from ..plan.view import refuse_reserved
 from ..policy import Policy
+from ..policy.file import refuse_written_policies
 from ..protections import ProtectionState
 from ..report import Connection, HookReport
 from ..results.artefacts import Artefact
@@ -41,7 +42,7 @@ from .failures import KILLED, failure_of, is_cut_short
 from .leftovers import sweep_if_due, take_back
 from .observed import Observed
 from .platform_check import check_platform
-from .situation import repository_of, situation_of
+from .situation import repository_of, situation_of, written_trees
 from .workspace import Workspace
 
 __all__ = ["Run"]
@@ -105,6 +106,7 @@ class Run:
         refuse_reserved(self.source, "the source tree", filesystem=RealFilesystem())
         trees = (self.source, *self.policy.writable)
         refuse_register(trees)
+        refuse_written_policies(written_trees(self.source, self.policy))
         with contextlib.ExitStack() as stack:
             if self.policy.source == "discard":
                 stack.enter_context(self._discarding())

@@ -126,3 +126,13 @@ def test_wrong_usage_is_an_error(place: Path) -> None:
         with pytest.raises(SystemExit):
             wheelhouse.main(["-w", "out", "-j", jobs, "demo-1.0.tar.gz"])
     assert not (place / "out").exists()
+
+
+def test_the_report_is_there_although_nobody_takes_the_table(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(wheelhouse, "print", refuses, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        wheelhouse.main(["-w", "out", "--report", "report.json", "demo-1.0.tar.gz"])
+    assert json.loads((place / "report.json").read_text())["counts"]["built"] == 1

@@ -18,6 +18,7 @@ from ..errors import IsolatedHooksError, PolicyError, SandboxSetupError, Sandbox
 from ..files.replaced import ReplacedFile
 from ..many.batch import Batch
 from ..many.cores import cores_here, share
+from ..many.memory import peaks_of
 from ..many.outcomes import BuildResult, Outcome
 from ..many.pinned import read_pins
 from ..many.requests import BuildRequest, Task, check_tasks, checked, pinned
@@ -146,14 +147,15 @@ class _Run:
 
     def results(self) -> Sequence[BuildResult]:
         """Build all, or what an interrupt leaves time for."""
-        directory = os.path.realpath(self._options.wheel_dir)
+        records = read_records(os.path.realpath(self._options.wheel_dir))
         with ThreadPoolExecutor(self._options.jobs) as executor:
             batch = Batch(
                 self._tasks,
                 executor,
                 keep_going=self._options.keep_going,
                 independent=self._options.independent,
-                standing=read_records(directory) if self._options.resume else None,
+                standing=records if self._options.resume else None,
+                peaks=peaks_of(self._tasks, records.values()),
                 begun=lambda task: messages.note(f"Building {task.label}"),
                 waits=self._wait,
                 ended=self._tell,
@@ -195,7 +197,8 @@ class _Run:
             return
         inputs = inputs_of(result.source_sha256, task.policy, task.request.config_settings)
         try:
-            write_record(Standing(result.wheel, result.requirements, result.used), inputs)
+            standing = Standing(result.wheel, result.requirements, result.used, reporting.memory_of(result))
+            write_record(standing, inputs)
         except (OSError, IsolatedHooksError) as problem:
             messages.note(f"{task.label}: no record for --resume was written: {problem}")
 

@@ -9,6 +9,7 @@ import os
 import queue
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import PolicyError, UntrustedResultError
@@ -18,6 +19,7 @@ from ..text import visible
 from .cores import cores_here, share
 from .interrupts import interrupts
 from .line import Line
+from .memory import Admission
 from .outcomes import BuildResult, Outcome
 from .output import Output, TakenError
 from .package import Order, Waits, build_package
@@ -91,6 +93,7 @@ class Batch:
     :param waits: gets each task that has to wait for others, and the tasks of these
     :param ended: gets each task and its result
     :param summed_up: after an interrupt, ignore further ones, because a command sums up and ends
+    :param peaks: the memory that a build is known to take at most, in bytes, by the numbers of the tasks
     :ivar interrupted: whether an interrupt has ended the batch
     """
 
@@ -106,6 +109,7 @@ class Batch:
         waits: Callable[[Task, Sequence[Task]], object] = lambda _, __: None,
         ended: Callable[[Task, BuildResult], object] = lambda _, __: None,
         summed_up: bool = False,
+        peaks: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self._tasks = [*tasks]
         self._executor = executor
@@ -120,6 +124,8 @@ class Batch:
         # concurrent.futures.wait() would look at each of them each time.
         self._done: queue.SimpleQueue[Future[BuildResult | Waits]] = queue.SimpleQueue()
         self._line = Line(tasks, independent=independent)
+        self._admission = Admission(peaks)
+        self._held: collections.deque[int] = collections.deque()
         self._why_none = ""
         self.interrupted = False
 
@@ -155,9 +161,9 @@ class Batch:
 
     def _take_all(self, permit: Permit) -> None:
         """Take all results. An exception is an interrupt, too, where another handler than ours raises it."""
-        while self._pending or self._line.unsettled:
+        while self._pending or self._line.unsettled or self._held:
             try:
-                while self._pending or self._line.unsettled:
+                while self._pending or self._line.unsettled or self._held:
                     self._settle()
                     if self._pending:
                         self._take(permit)
@@ -171,7 +177,13 @@ class Batch:
                 self._end(number, self._without(number, Outcome.STOPPED, self._why_none or "nothing is left to run"))
 
     def _submit(self, number: int) -> None:
-        """Have the executor begin a build, or go on with one that has waited."""
+        """Have the executor begin a build, or go on with one that has waited, or hold it until its memory is there."""
+        if self._admission.admits(number):
+            self._begin(number)
+        else:
+            self._held.append(number)
+
+    def _begin(self, number: int) -> None:
         task, place = self._tasks[number], self._place
         try:
             supplied = self._line.supplied(number)
@@ -213,6 +225,7 @@ class Batch:
         if isinstance(result, Waits):
             self._tasks[number] = result.task
             self._line.wait(number, result)
+            self._admission.end(number)
         else:
             result = self._published(self._tasks[number], result)
         del self._pending[future]
@@ -239,6 +252,8 @@ class Batch:
                 self._waits(self._tasks[number], [self._tasks[other] for other in found.waits])
             elif not found.lost:
                 self._submit(number)
+        while self._held and self._admission.admits(self._held[0]):
+            self._begin(self._held.popleft())
 
     def _tell_begun(self) -> None:
         """Tell of those that have begun since the last time. Executors begin them in the order of submission."""
@@ -249,6 +264,7 @@ class Batch:
 
     def _end(self, number: int, result: BuildResult) -> None:
         self._results[number] = result
+        self._admission.end(number)
         self._line.end(number, result)
         self._ended(self._tasks[number], result)
 
@@ -259,7 +275,9 @@ class Batch:
             if future.cancel():
                 del self._pending[future]
                 self._end(number, self._without(number, Outcome.STOPPED, why))
-        for number in self._line.waiting():
+        held = [*self._held]
+        self._held.clear()
+        for number in (*held, *self._line.waiting()):
             self._end(number, self._without(number, Outcome.STOPPED, why))
 
     def _result_of(self, future: Future[BuildResult | Waits], number: int) -> BuildResult | Waits:

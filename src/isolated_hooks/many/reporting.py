@@ -14,7 +14,7 @@ from ..text import visible
 from .outcomes import BuildResult, BuiltFile, Outcome
 from .requests import Task
 
-__all__ = ["SCHEMA", "document", "log_end", "table", "totals"]
+__all__ = ["SCHEMA", "document", "log_end", "memory_of", "table", "totals"]
 
 #: The version of the report: a change that breaks readers changes the first number.
 SCHEMA = "1.0"
@@ -54,6 +54,12 @@ def _package(task: Task, result: BuildResult) -> dict[str, Any]:
         "hooks": [hook_document(report) for report in result.hooks],
         "log": visible(result.log[-_MAX_LOG:], keep="\n"),
     }
+
+
+def memory_of(result: BuildResult) -> int:
+    """Return the largest resident set of one process of the hooks of a build, in bytes, or 0 if nobody knows."""
+    usages = [report.details.usage for report in result.hooks if report.details is not None]
+    return max((usage.max_rss for usage in usages if usage is not None), default=0)
 
 
 def _file(file: BuiltFile | None) -> dict[str, Any] | None:

@@ -47,11 +47,13 @@ class Standing:
     :ivar wheel: the wheel, as its record describes it
     :ivar requirements: the build requirements of its project
     :ivar used: the wheels of that run that its build could use for them
+    :ivar memory: the largest resident set of one process of its hooks, in bytes; 0 if nobody knows
     """
 
     wheel: BuiltFile
     requirements: tuple[str, ...] = ()
     used: tuple[UsedWheel, ...] = ()
+    memory: int = 0
 
 
 def inputs_of(source_sha256: str, policy: Policy, settings: Mapping[str, Any] | None) -> Inputs:
@@ -104,7 +106,9 @@ def _read(directory: str, name: str) -> tuple[Inputs, Standing]:
     inputs = tuple(sorted((str(key), str(value)) for key, value in record["inputs"].items()))
     requirements = tuple(str(text) for text in record["requirements"][:MAX_ITEMS])
     used = tuple(UsedWheel(str(u["name"]), str(u["version"]), str(u["sha256"])) for u in record["used"])
-    return inputs, Standing(BuiltFile(path, int(wheel["size"]), str(wheel["sha256"])), requirements, used)
+    return inputs, Standing(
+        BuiltFile(path, int(wheel["size"]), str(wheel["sha256"])), requirements, used, int(record["memory"])
+    )
 
 
 def stands(wheel: BuiltFile) -> bool:
@@ -142,6 +146,7 @@ def write_record(standing: Standing, inputs: Inputs) -> None:
         "inputs": dict(inputs),
         "requirements": [*standing.requirements],
         "used": [dataclasses.asdict(used) for used in standing.used],
+        "memory": standing.memory,
     }
     with ReplacedFile(record_of(wheel.path), "the record of a wheel") as file:
         file.write(json.dumps(record, indent=2).encode("ascii") + b"\n")

@@ -72,6 +72,7 @@ def outcomes(place: Path) -> dict[str, str]:
     return {label: package["outcome"] for label, package in packages(place).items()}
 
 
+@pytest.mark.slow
 def test_a_package_is_built_before_those_that_need_it(place: Path, run: Run) -> None:
     backend_sdist(place, "first", requires=["second>=1", "third; python_version < '3'"], after=uses("second"))
     backend_sdist(place, "second", after=uses("third") + NEEDS.format(needs=["Third[fast]==1.*"]))
@@ -91,6 +92,7 @@ def test_a_package_is_built_before_those_that_need_it(place: Path, run: Run) -> 
     assert "127.0.0.1" not in json.dumps(packages(place))
 
 
+@pytest.mark.slow
 def test_only_a_version_that_fits_is_used(place: Path, run: Run, index: Index) -> None:
     write_wheel(index.project("need"), "need", "2.0")
     write_wheel(index.project("need"), "need", "1.0")
@@ -122,6 +124,7 @@ def test_what_a_wheel_of_the_run_depends_on_is_built_first_too(place: Path, run:
     assert sorted(u["name"] for u in packages(place)["top 1.0"]["used"]) == ["lib", "tool"]
 
 
+@pytest.mark.slow
 def test_a_cycle_is_named_and_hangs_nothing(place: Path, run: Run) -> None:
     backend_sdist(place, "a", requires=["b"])
     backend_sdist(place, "b", after=NEEDS.format(needs=["c>0"]))
@@ -154,6 +157,7 @@ def test_what_needs_a_failed_package_says_so(place: Path, run: Run, index: Index
     assert errors["further 1.0"] == ("stopped", "it needs needs 1.0, which was not built")
 
 
+@pytest.mark.slow
 def test_a_pinned_package_may_need_another_one_that_no_index_has_as_a_wheel(
     place: Path, run: Run, index: Index
 ) -> None:
@@ -186,6 +190,7 @@ def test_settings_that_know_no_index_and_a_proxy_are_no_obstacle(place: Path, ru
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_resume_builds_what_needs_a_changed_package(place: Path, run: Run) -> None:
     backend_sdist(place, "base")
     backend_sdist(place, "low", extra="X = 1")
@@ -211,6 +216,7 @@ def test_resume_builds_what_needs_a_changed_package(place: Path, run: Run) -> No
     assert before["base 1.0"] == "stands" and before["low 1.0"] == "built"
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_those_that_wait(place: Path, index: Index) -> None:
     backend_sdist(place, "hanging", extra="import time; time.sleep(300)")
     backend_sdist(place, "needs", requires=["hanging"])

@@ -24,14 +24,14 @@ def wheel(tmp_path: Path) -> BuiltFile:
     path = tmp_path / NAME
     path.write_bytes(b"wheel")
     built = BuiltFile(os.fspath(path), 5, digest_of(os.fspath(path)))
-    write_record(Standing(built, ("need>=1",), (USED,)), inputs_of(SDIST, Policy(), None))
+    write_record(Standing(built, ("need>=1",), (USED,), 7), inputs_of(SDIST, Policy(), None))
     return built
 
 
 def test_a_record_leads_from_the_inputs_to_the_wheel(tmp_path: Path, wheel: BuiltFile) -> None:
     assert sorted(os.listdir(tmp_path)) == [NAME, f"{NAME}.json"]
     assert read_records(os.fspath(tmp_path)) == {
-        inputs_of(SDIST, Policy(), None): Standing(wheel, ("need>=1",), (USED,))
+        inputs_of(SDIST, Policy(), None): Standing(wheel, ("need>=1",), (USED,), 7)
     }
     assert stands(wheel)
 
@@ -106,4 +106,4 @@ def test_a_record_with_the_name_of_no_wheel_is_passed_over(tmp_path: Path, wheel
     record = json.loads((tmp_path / f"{NAME}.json").read_text())
     record["wheel"]["name"] = "nothing.whl"
     (tmp_path / "nothing.whl.json").write_text(json.dumps(record))
-    assert [*read_records(os.fspath(tmp_path)).values()] == [Standing(wheel, ("need>=1",), (USED,))]
+    assert [*read_records(os.fspath(tmp_path)).values()] == [Standing(wheel, ("need>=1",), (USED,), 7)]

@@ -54,7 +54,7 @@ def run(commands: Sequence[Command], directory: Path, environ: Mapping[str, str]
     """Run commands in one shell, and return the exit code and the output of each, standard error with it.
 
     :param environ: the whole environment
-    :raises subprocess.TimeoutExpired: they take longer than five minutes
+    :raises subprocess.TimeoutExpired: they take longer than ten minutes
     """
     script = "".join(f"{command.text}\nprintf '\\n%s %d\\n' '{_END}' $?\n" for command in commands)
     done = subprocess.run(
@@ -65,7 +65,7 @@ def run(commands: Sequence[Command], directory: Path, environ: Mapping[str, str]
         stdout=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=300,
+        timeout=580,
         check=False,
     )
     parts = re.split(rf"^{_END} (\d+)\n", done.stdout, flags=re.MULTILINE)

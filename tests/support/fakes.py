@@ -117,6 +117,9 @@ class FakeFilesystem:
         entries = ((name, self.entries.get(f"{self._walk(path)}/{name}")) for name in self.names(path))
         return tuple((name, entry.target) for name, entry in entries if isinstance(entry, Link))
 
+    def links_near(self, path: str, limit: int) -> tuple[str, ...]:
+        return tuple(p for p, e in self.entries.items() if isinstance(e, Link) and p.startswith(f"{path}/"))[:limit]
+
     def private_near(self, path: str, limit: int) -> tuple[str, ...]:
         return self.private(path)
 

@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-__all__ = ["links_of", "named_near", "names_of", "private_beneath", "private_entries", "private_near"]
+__all__ = ["links_near", "links_of", "named_near", "names_of", "private_beneath", "private_entries", "private_near"]
 
 # The seconds after which we walk a directory again. A walk of the whole system takes about a second, so a mode that
 # changes in between counts only afterwards.
@@ -121,6 +121,29 @@ def _names(path: str, *state: int) -> tuple[str, ...]:
 
 def _state_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def links_near(top: str, limit: int) -> tuple[str, ...]:
+    """Return the paths of symbolic links in a directory and in the directories there, at most a minute old.
+
+    We look at ``limit`` entries at most, those of the directory first, and into no directory with a leading dot.
+    """
+    return _links_near(top, limit, int(time.monotonic() // _FRESH))
+
+
+@functools.lru_cache(maxsize=16)
+def _links_near(top: str, limit: int, _period: int) -> tuple[str, ...]:
+    paths: list[str] = []
+    todo = [(top, True)]
+    for place, at_top in todo:  # it grows meanwhile
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in itertools.islice(entries, limit):
+                limit -= 1
+                if entry.is_symlink():
+                    paths.append(entry.path)
+                elif at_top and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                    todo.append((entry.path, False))
+    return tuple(sorted(paths))
 
 
 @functools.lru_cache(maxsize=64)

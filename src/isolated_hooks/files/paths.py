@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from ..frozen import dataclass
 from .gitindex import tracked
-from .listing import links_of, named_near, names_of, private_beneath, private_near
+from .listing import links_near, links_of, named_near, names_of, private_beneath, private_near
 from .programs import needs_of_programs
 
 __all__ = ["Filesystem", "Kind", "RealFilesystem", "Remembered", "Repositories", "above", "is_within", "resolve"]
@@ -59,6 +59,9 @@ class Filesystem(Protocol):
 
     def links(self, path: str) -> tuple[tuple[str, str], ...]:
         """Return the names and the targets of the symbolic links in a directory; none if we cannot read it."""
+
+    def links_near(self, path: str, limit: int) -> tuple[str, ...]:
+        """Return the paths of the links in a directory and in those directly beneath; we look at ``limit`` entries."""
 
     def private(self, path: str) -> tuple[str, ...]:
         """Return the topmost paths beneath a directory that not everybody may read, judged by their modes."""
@@ -131,6 +134,9 @@ class RealFilesystem:
             return ()
         return links_of(path, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
+    def links_near(self, path: str, limit: int) -> tuple[str, ...]:
+        return links_near(path, limit)
+
     def private(self, path: str) -> tuple[str, ...]:
         return tuple(private for private in private_beneath(path) if os.path.lexists(private))
 
@@ -174,6 +180,7 @@ class Remembered:
         self.text = filesystem.text
         self.size = filesystem.size
         self.links = filesystem.links
+        self.links_near = filesystem.links_near
         self.private = filesystem.private
         self.private_near = filesystem.private_near
         self.is_private = filesystem.is_private

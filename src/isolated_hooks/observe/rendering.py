@@ -16,16 +16,20 @@ _WHERE = (
 )
 
 
-def rendered(hook: str, hints: Sequence[Hint], *, read: bool) -> str:
+def rendered(hook: str, hints: Sequence[Hint], *, read: bool, noted: bool = False) -> str:
     """Return the block, without a line feed at the end.
 
     :param hook: the name of the hook
     :param read: we have seen the hook's output
+    :param noted: there are notes about what the hook lacks
     """
     if not hints:
         unseen = "" if read else ", of which we have not seen the output,"
+        first = "Nothing points"
+        if noted:
+            first = "A note says what hooks lack: see whether it is about this. Nothing else points"
         return (
-            f"Nothing points to the sandbox: {hook}{unseen} fails for a reason of its own, as far as we can tell.\n"
+            f"{first} to the sandbox: {hook}{unseen} fails for a reason of its own, as far as we can tell.\n"
             "  (isolated-hooks build --explain-denials observes everything that hooks ask for)"
         )
     lines = [f"The sandbox may have made {hook} fail, the most likely cause first:"]

@@ -15,6 +15,7 @@ from ..text import visible
 from .enclosing import NOT_CONFINED, repository_notes
 from .git import git_directory, masked_configurations, obeyed_paths, submodules
 from .interpreter import environments_of
+from .leadingout import notes_of_links
 from .plan import Layout, Situation, Stage
 from .search_path import search_path
 from .toolchains import CREDENTIAL_NAMES, SHARED_NAMES
@@ -128,8 +129,10 @@ class Guard:
             self._cover_secrets(repository.top, repository.index)
 
     def notes(self) -> Iterator[str]:
-        """Yield a sentence for each repository that git would find, and that the hook lacks."""
+        """Yield a sentence for each repository that git would find, and for links, where the hook lacks them."""
         yield from repository_notes(self._filesystem, self._real_source, self._enclosing, shows=self._view.covers)
+        home = self._situation.home
+        yield from notes_of_links(self._filesystem, self._real_source, home=home, shows=self._view.covers)
 
     def _cover_secrets(self, top: str, index: str) -> None:
         secrets = self._filesystem.named_near(top, _SECRET_NAMES, _MOST_SECRETS)

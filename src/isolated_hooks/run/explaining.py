@@ -86,7 +86,7 @@ def explained(
     # The words of the output say less of a look-up than the query did.
     findings = [f for f in findings_of(evidence) if f.cause is not Cause.LOOKUP or f.cause not in seen]
     hints = hints_of((*denied, *findings))
-    block = rendered(visible(name or "the command"), hints, read=output is not None)
+    block = rendered(visible(name or "the command"), hints, read=output is not None, noted=bool(plan.notes))
     logging.getLogger(LOGGER).info("%s", block)
     return Explanation(hints, block, hints if plan.observed else (), notes)
 

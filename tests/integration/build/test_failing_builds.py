@@ -167,3 +167,21 @@ def test_names_that_a_hook_looked_up_are_told_though_it_says_nothing(tmp_path: P
     assert "(b.example.org)" in lines[0] and "--network b.example.org:443 " in lines[1]
     assert "(a.example.org)" in lines[2] and "--network a.example.org:443 " in lines[3]
     assert len(lines) == 4
+
+
+@pytest.mark.slow
+def test_a_link_that_leads_out_is_told_and_the_line_gives_the_wheel_of_a_build_without_us(tmp_path: Path) -> None:
+    """Without its target the build has no error, and another result."""
+    code = """def build_wheel(*args, **options):
+    print("sees it" if os.path.exists("LICENSE") else "sees nothing", flush=True)
+    return _build(*args, **options)
+"""
+    project = write_project(tmp_path / "project", extra=f"_build = build_wheel\n{code}")
+    (tmp_path / "LICENSE").touch()
+    (project / "LICENSE").symlink_to("../LICENSE")
+    done = command("build", "-nwx", project)
+    assert done.returncode == 0, done.stderr
+    assert "sees nothing" in done.stdout
+    (option,) = re.findall(r"note: the link 'LICENSE' .*: (--expose .*)", done.stderr)
+    mended = command("build", "-nwx", *shlex.split(option), project)
+    assert "sees it" in mended.stdout and "note: the link" not in mended.stderr

@@ -145,6 +145,7 @@ class Answers:
         tree = self._digest(call.source_dir)
         if call.hook not in HOOKS:
             return False
+        question = _question(call, tree)  # before the hook runs, as it may raise an error
         if self._records:
             if call.hook not in policy.hooks:
                 raise PolicyError(
@@ -152,7 +153,6 @@ class Answers:
                     "Remedy: name it in 'hooks' of the policy"
                 )
             return False
-        question = _question(call, tree)
         answer = self._known.get(question)
         if answer is None:
             raise PolicyError(self._refusal(question, call))

@@ -150,13 +150,13 @@ def _sdist(value: object) -> Sdist | None:
 def _answer(value: object, where: str) -> Answer:
     row = _object(value, where)
     hook = row.get("hook")
-    if hook not in HOOKS:
+    if not isinstance(hook, str) or hook not in HOOKS:
         raise UntrustedResultError(f"the hook of {where} must be one of {', '.join(sorted(HOOKS))}", _shown(hook))
     tree, interpreter = (_object(row.get(key), f"{key} of {where}") for key in ("tree", "interpreter"))
     names, settings = _settings(row.get("settings"), where)
     return Answer(
         question=Question(
-            hook=str(hook),
+            hook=hook,
             tree=_matched(tree, "dirHash", where, _SHA256),
             implementation=_matched(interpreter, "implementation", where, _WORD),
             python=_matched(interpreter, "version", where, _WORD),

@@ -126,10 +126,8 @@ class Answers:
 
     def encoded(self) -> bytes:
         """Return the recorded answers as the content of a file."""
-        from . import __version__
-
         with self._lock:
-            return encoded(self._known.values(), version=__version__, sdist=self._sdist)
+            return encoded(self._known.values(), sdist=self._sdist)
 
     def __len__(self) -> int:
         return len(self._known)

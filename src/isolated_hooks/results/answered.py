@@ -85,17 +85,15 @@ class Sdist:
     sha256: str
 
 
-def encoded(answers: Iterable[Answer], *, version: str, sdist: Sdist | None = None) -> bytes:
+def encoded(answers: Iterable[Answer], *, sdist: Sdist | None = None) -> bytes:
     """Return the file for some answers, in an order that does not depend on the order of the calls.
 
-    :param version: of this package
     :param sdist: the sdist that all of them come from, if there is one
     """
     rows = [_row(answer) for answer in answers]
     rows.sort(key=lambda row: json.dumps([row["tree"], row["hook"], row], sort_keys=True))
     document = {
         "schema": SCHEMA,
-        "version": version,
         "sdist": None if sdist is None else {"name": sdist.name, "sha256": sdist.sha256},
         "answers": rows,
     }

@@ -30,18 +30,18 @@ SDIST = Sdist("example-1.0.tar.gz", "c" * 64)
 
 
 def document(*answers: Answer, sdist: Sdist | None = None) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(encoded(answers or (ANSWER,), version="1.0", sdist=sdist))
+    result: dict[str, Any] = json.loads(encoded(answers or (ANSWER,), sdist=sdist))
     return result
 
 
 def test_what_is_written_is_read_and_fits_the_schema() -> None:
     assert problems(document(ANSWER, WITH_SETTINGS, sdist=SDIST), SCHEMA) == []
     assert problems(document(), SCHEMA) == []
-    assert parsed(encoded((WITH_SETTINGS, ANSWER), version="1.0", sdist=SDIST)) == (SDIST, [ANSWER, WITH_SETTINGS])
+    assert parsed(encoded((WITH_SETTINGS, ANSWER), sdist=SDIST)) == (SDIST, [ANSWER, WITH_SETTINGS])
 
 
 def test_the_order_of_calls_does_not_matter() -> None:
-    assert encoded((ANSWER, WITH_SETTINGS), version="1.0") == encoded((WITH_SETTINGS, ANSWER), version="1.0")
+    assert encoded((ANSWER, WITH_SETTINGS)) == encoded((WITH_SETTINGS, ANSWER))
 
 
 @pytest.mark.parametrize(

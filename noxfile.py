@@ -100,6 +100,16 @@ def sdists(session: nox.Session) -> None:
 
 
 @nox.session
+def fromager(session: nox.Session) -> None:
+    """Run fromager's own tests and end-to-end scripts bare and with every hook in a sandbox, and compare the results.
+
+    ``nox -s fromager -- --unit`` runs only its unit suite, and ``-- --python PATH`` names a Python of 3.12 or newer if
+    this one is older. It needs an index, and git, jq, curl and compilers for some scripts.
+    """
+    session.run(sys.executable, "tests/support/fromagersuites/lane.py", *session.posargs, external=True)
+
+
+@nox.session
 def containers(session: nox.Session) -> None:
     """Try podman, docker and CRI-O's rules. Needs root on Debian, and installs what it needs there."""
     _pytest(

@@ -126,10 +126,8 @@ class Answers:
 
     def encoded(self) -> bytes:
         """Return the recorded answers as the content of a file."""
-        from . import __version__
-
         with self._lock:
-            return encoded(self._known.values(), version=__version__, sdist=self._sdist)
+            return encoded(self._known.values(), sdist=self._sdist)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -145,6 +143,7 @@ class Answers:
         tree = self._digest(call.source_dir)
         if call.hook not in HOOKS:
             return False
+        question = _question(call, tree)  # before the hook runs, as it may raise an error
         if self._records:
             if call.hook not in policy.hooks:
                 raise PolicyError(
@@ -152,7 +151,6 @@ class Answers:
                     "Remedy: name it in 'hooks' of the policy"
                 )
             return False
-        question = _question(call, tree)
         answer = self._known.get(question)
         if answer is None:
             raise PolicyError(self._refusal(question, call))

@@ -85,17 +85,15 @@ class Sdist:
     sha256: str
 
 
-def encoded(answers: Iterable[Answer], *, version: str, sdist: Sdist | None = None) -> bytes:
+def encoded(answers: Iterable[Answer], *, sdist: Sdist | None = None) -> bytes:
     """Return the file for some answers, in an order that does not depend on the order of the calls.
 
-    :param version: of this package
     :param sdist: the sdist that all of them come from, if there is one
     """
     rows = [_row(answer) for answer in answers]
     rows.sort(key=lambda row: json.dumps([row["tree"], row["hook"], row], sort_keys=True))
     document = {
         "schema": SCHEMA,
-        "version": version,
         "sdist": None if sdist is None else {"name": sdist.name, "sha256": sdist.sha256},
         "answers": rows,
     }
@@ -150,13 +148,13 @@ def _sdist(value: object) -> Sdist | None:
 def _answer(value: object, where: str) -> Answer:
     row = _object(value, where)
     hook = row.get("hook")
-    if hook not in HOOKS:
+    if not isinstance(hook, str) or hook not in HOOKS:
         raise UntrustedResultError(f"the hook of {where} must be one of {', '.join(sorted(HOOKS))}", _shown(hook))
     tree, interpreter = (_object(row.get(key), f"{key} of {where}") for key in ("tree", "interpreter"))
     names, settings = _settings(row.get("settings"), where)
     return Answer(
         question=Question(
-            hook=str(hook),
+            hook=hook,
             tree=_matched(tree, "dirHash", where, _SHA256),
             implementation=_matched(interpreter, "implementation", where, _WORD),
             python=_matched(interpreter, "version", where, _WORD),

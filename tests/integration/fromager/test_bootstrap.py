@@ -190,3 +190,15 @@ def test_the_policy_file_has_tables_for_packages(world: World) -> None:
     assert done.environ()["CI_JOB"] == WORD
     assert "DEPLOY_TOKEN" not in done.environ()
     assert json.loads((done.output / "work-dir" / "build-order.json").read_text())
+
+
+def test_recorded_answers_are_given_and_nobody_asks_again(world: World) -> None:
+    file = os.fspath(world.host.root / "answers.json")
+    recorded = bootstrap(world, (*OURS, "--record-answers", file))
+    built = {name: recorded.contents(name) for name in SAME}
+    assert any(name.startswith("get_requires_for_build_") for name in recorded.hooks)
+    shutil.rmtree(recorded.output)
+    done = bootstrap(world, (*OURS, "--answers", file))
+    assert {name: done.contents(name) for name in SAME} == built
+    assert done.sandboxed
+    assert not [name for name in done.hooks + done.sandboxed if name.startswith("get_requires_for_build_")]

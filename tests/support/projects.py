@@ -207,6 +207,8 @@ def clean_environ(**changes: str) -> dict[str, str]:
     """Return an environment for a command, without variables that change colour, width, imports or warnings."""
     dropped = ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "PYTHONPATH", "PYTHONWARNINGS")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    if "ISOLATED_HOOKS_MUTANT" in os.environ:  # the directory of the package that the mutation lane tries
+        kept["PYTHONPATH"] = os.environ["ISOLATED_HOOKS_MUTANT"]
     return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONHASHSEED": "0", **changes}
 
 

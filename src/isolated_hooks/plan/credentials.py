@@ -28,13 +28,18 @@ _TOKEN = re.compile(
     r"AIza[\w-]{20}|ya29\.[\w-]{8}|GOCSPX-[\w-]{8}|AT(?:ATT|BB|CTT)3?x?[\w-]{16}|hv[sbr]\.[\w-]{8}|"
     r"(?:sk|rk|pk)[-_](?:live|test|proj|ant|svcacct)[-_][\w-]{8}|SG\.[\w-]{8}|gl(?:sa|c)_\w{8}|dop_v1_\w{8}|"
     r"rubygems_\w{8}|shp(?:at|ss|ca|pa)_\w{8}|cio[A-Za-z0-9]{32}|tskey-\w{4}|dapi[0-9a-f]{32}|AccountKey=|SharedAccess|"
+    r"sk-[A-Za-z0-9]{40}|pul-[0-9a-f]{40}|lin_api_\w{8}|figd_[\w-]{8}|NRAK-[A-Z0-9]{8}|PMAK-[0-9a-f]{8}|"
     r"eyJ[\w-]{8,512}\.[\w-]{8}|-----BEGIN [A-Z ]{0,24}PRIVATE KEY)"
 )
 _NAMES = "TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|AUTH[_-]?KEY"
+# The signature of a URL that whoever has it may use: of AWS, Google, Azure and CloudFront.
+_SIGNED = re.compile(r"[?&](?:X-(?:Amz|Goog)-Signature|Signature|sig)=[\w%+/=-]{8}", re.IGNORECASE)
 # NAME=value, as in -DINDEX_TOKEN:STRING=value or {"password": "value"}; --password value; a header of HTTP.
 _ASSIGNED = re.compile(
     rf"(?:{_NAMES})S?(?:_\w{{0,32}})?[\"']?(?::[A-Z]{{1,12}})?[ ]{{0,4}}[=:][ ]{{0,4}}[\"']?([^\s\"',;&]*)"
-    rf"|--[a-z-]{{0,24}}(?:{_NAMES})[ ]{{1,4}}([^\s-][^\s]*)",
+    rf"|--[a-z-]{{0,24}}(?:{_NAMES})[ ]{{1,4}}([^\s-][^\s]*)"
+    # These two are also parts of other words, and of options of LLVM.
+    r"|(?:_|-D)(?:PASS|PWD)(?::[A-Z]{1,12})?=[\"']?([^\s\"',;&]*)",
     re.IGNORECASE,
 )
 # A header of HTTP, or a line of netrc(5).
@@ -48,7 +53,7 @@ _HARMLESS = re.compile(r"(?:on|off|true|false|yes|no|none|null|auto|system|\d{1,
 def holds_credentials(value: str) -> bool:
     """Return whether a value contains something with the shape of a credential."""
     return (
-        any(pattern.search(value) is not None for pattern in (_USERINFO, _TOKEN, _HEADER))
+        any(pattern.search(value) is not None for pattern in (_USERINFO, _TOKEN, _SIGNED, _HEADER))
         or _has_userinfo(value)
         or next(_assigned(value), None) is not None
     )
@@ -68,7 +73,7 @@ def _has_userinfo(value: str) -> bool:
 
 def _assigned(value: str) -> Iterator[re.Match[str]]:
     for match in _ASSIGNED.finditer(value):
-        text = match[1] if match[1] is not None else match[2]
+        text = next(group for group in match.groups() if group is not None)
         if not _HARMLESS.match(text):
             yield match
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -610,12 +611,18 @@ if shutil.which("gpg-agent") and shutil.which("gpg-connect-agent"):
     assert found.get("gnupg", ["OK"]) == ["OK"]
 
 
-@pytest.mark.parametrize("place", ["exposed", "read-only tree", ".git", "exposed file", "beside programs"])
+@pytest.mark.parametrize("place", ["exposed", "read-only tree", ".git", "exposed file", "beside programs", "in /opt"])
 @BOTH
 def test_a_fifo_of_somebody_else_cannot_be_written_to(
-    world: World, place: str, plain: bool, monkeypatch: pytest.MonkeyPatch
+    world: World, place: str, plain: bool, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """A read-only mount stops nobody from writing to one."""
+    """A read-only mount stops nobody from writing to one: an overlay does, or Landlock, which alone does in /opt."""
+    if place == "in /opt":
+        if os.geteuid() != 0:
+            pytest.skip("only root can put something into /opt")
+        world.outside = Path(tempfile.mkdtemp(prefix="isolated-hooks-test-", dir="/opt"))
+        request.addfinalizer(lambda: shutil.rmtree(world.outside))
+        world.outside.chmod(0o755)
     directory = {"exposed": world.outside, "read-only tree": world.tree, ".git": world.tree / ".git"}.get(place)
     directory = directory or world.outside
     directory.mkdir(exist_ok=True)
@@ -623,7 +630,7 @@ def test_a_fifo_of_somebody_else_cannot_be_written_to(
     os.mkfifo(path)
     os.chmod(path, 0o666)
     exposed = [str(path if place == "exposed file" else directory)] if place.startswith("exposed") else []
-    if place == "beside programs":
+    if place in ("beside programs", "in /opt"):
         (directory / "program").write_text("#!/bin/sh\n")
         (directory / "program").chmod(0o755)
         monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyproject_hooks
 import pytest
 from support.attacks.place import quiet
 
@@ -50,6 +52,14 @@ def _hook(tree: Path, code: str, policy: Policy | None = None) -> tuple[dict[str
     return dict(item.split("=", 1) for item in seen.split()), hooks.reports[-1]
 
 
+def _plainly(tree: Path, code: str) -> dict[str, str]:
+    """Run the same code without a sandbox: the control."""
+    (tree / "seen").unlink(missing_ok=True)
+    hooks = pyproject_hooks.BuildBackendHookCaller(str(tree), "tiny", ["."], quiet, python_executable=sys.executable)
+    hooks.get_requires_for_build_wheel({"code": code})
+    return dict(item.split("=", 1) for item in (tree / "seen").read_text().split())
+
+
 def _write(path: Path, text: str = "text", mode: int = 0o644) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -86,6 +96,7 @@ def test_another_build_in_opt_does_not_exist(tree: Path, opt: Path, monkeypatch:
     assert (tree / "out").read_text() == "table"
     assert seen.pop("x.h") == "header"
     assert seen == {"secret": "(2)", "pip.conf": "", "npmrc": "", "conf": "(2)", ".credentials": "(2)"}
+    assert set(_plainly(tree, f"read(*{secrets!r})").values()) == {"text"}
 
 
 def test_private_files_beside_programs_are_not_shown(
@@ -99,6 +110,7 @@ def test_private_files_beside_programs_are_not_shown(
     seen, _ = _hook(tree, f'subprocess.check_call(["prog"]); read(*{private!r})')
     assert (tree / "out").read_text() == "ran\n"
     assert seen == {"key": "", "inner": "(2)"}
+    assert _plainly(tree, f"read(*{private!r})") == {"key": "text", "inner": "text"}
 
 
 def test_programs_of_a_strict_umask_still_run(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +141,8 @@ def test_credentials_in_the_values_of_build_variables(tree: Path, monkeypatch: p
     assert "hunter2" not in environ
     assert "-DMAX_TOKENS=4096" in environ
     assert set(report.dropped) >= _VALUES.keys()
+    (tree / "seen").unlink()
+    assert TOKEN in _plainly(tree, 'open("seen", "w").write("env=" + repr(dict(os.environ)).replace(" ", ""))')["env"]
 
 
 def test_what_is_hidden_stays_hidden_if_somebody_outside_replaces_it(tree: Path, tmp_path: Path) -> None:
@@ -161,3 +175,4 @@ read(*{[*map(str, paths), str(shared / "open")]!r})
     seen, _ = _hook(tree, code, Policy(expose=[shared], hide=hide))
     thread.join()
     assert seen == {"secret": "(2)", "later": "(2)", "inner": "(2)", "open": "text"}
+    assert set(_plainly(tree, f"read(*{[*map(str, paths)]!r})").values()) == {"text"}

@@ -120,6 +120,13 @@ class Copy:
             raise RuntimeError("no PID namespace: a mutant could end every process of this user, so none is run")
         if not imported.startswith(os.fspath(self.directory)):
             raise RuntimeError(f"the tests would import {imported!r}, expected the copy")
+        code = (
+            "import sys; from support.projects import run_text; "
+            "print(run_text([sys.executable, '-c', 'import isolated_hooks; print(isolated_hooks.__file__)']).stdout)"
+        )
+        imported = self._python("-c", code).stdout.strip()
+        if not imported.startswith(os.fspath(self.directory)):
+            raise RuntimeError(f"the commands that tests start would import {imported!r}, expected the copy")
         failed = [failure for failure in map(self._failed, tests) if failure]
         if failed:
             raise RuntimeError(f"without a mutation, these fail: {', '.join(failed)}")
@@ -136,7 +143,9 @@ class Copy:
         return list(dict.fromkeys((kind, re.sub(PLAN_KEY, "*", target), writes) for kind, target, writes in rows))
 
     def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environ = {**os.environ, "PYTHONPATH": f"{self.directory}{os.pathsep}{TESTS}", "PYTHONHASHSEED": "0"}
+        paths = f"{self.directory}{os.pathsep}{TESTS}"
+        environ = {**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"}
+        environ["ISOLATED_HOOKS_MUTANT"] = os.fspath(self.directory)
         command = [*_CONTAINED, *_NUMBERS, sys.executable, *arguments]
         try:
             return subprocess.run(

@@ -44,6 +44,11 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "plan",
+        r"init: syscalls\.prctl\(syscalls\.PR_SET_PDEATHSIG, .*",
+        "the kernel ends a PID namespace with its pid 1, and without one the guard ends the hook",
+    ),
+    (
+        "plan",
         r"privileges: syscalls\.prctl\(syscalls\.PR_CAP_AMBIENT, .* for",
         "the capset(2) that follows takes what is ambient away with what is permitted, capabilities(7)",
     ),

@@ -20,6 +20,8 @@ TOKENS = [
     "xo" + "xb-123456789012-abcdef",
     "hf" + "_abcdefghijklmnopqrstuvwxyz",
     "dckr" + "_pat_abcdefghij",
+    "pul-" + "0123456789abcdef" * 3,
+    "sk-" + "abcdefghij" * 5,
     "eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc",
     "-----BEGIN " + "OPENSSH PRIVATE KEY-----",
 ]
@@ -48,6 +50,11 @@ def test_a_token_is_found_by_its_prefix(token: str, around: str) -> None:
         "AWS_SECRET_ACCESS_KEY=hunter2",
         "MY_CREDENTIALS=hunter2",
         "machine example.org login u password hunter2",
+        "-DDB_PASS=hunter2",
+        "-Dpwd:STRING='hunter2'",
+        "https://index.example.org/a?se=2027&sig=abcdef%2Bxyz",
+        "https://index.example.org/a?X-Amz-Date=1&X-Amz-Signature=deadbeefdeadbeef",
+        "https://index.example.org/a?Signature=abcdefgh~&Key-Pair-Id=x",
     ],
 )
 def test_a_credential_is_found_by_the_name_before_it(value: str) -> None:
@@ -59,6 +66,9 @@ def test_a_credential_is_found_by_the_name_before_it(value: str) -> None:
     [
         "-DUSE_TOKEN=ON -DPASSWORD=off -DSECRET=0",
         "-DMAX_TOKENS=4096",
+        "-mllvm -debug-pass=Structure -Rpass=inline -DTWO_PASS=ON",
+        "OLDPWD=/src PWD=/src/a",
+        "https://h/a?design=landscape",
         "-DTOKEN_FILE=/run/secrets/token",
         "-DTOKEN=${TOKEN}",
         "-DTOKEN=$ENV{TOKEN}",
@@ -88,6 +98,8 @@ def test_the_search_takes_linear_time() -> None:
         "bearer ",
         "eyJa.",
         "eyJaaaaaaaa-",
+        "?sig=",
+        "_PASS:A",
         "TOKEN:A",
         "-----BEGIN A",
         "=a:",

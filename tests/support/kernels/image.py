@@ -101,7 +101,7 @@ def busybox(directory: Path, archive: Archive) -> Path:
     directory.mkdir()
     for package in archive.fetch(["busybox-static"], keep="busybox-static"):
         _unpack(package, directory)
-    return next(path for path in directory.rglob("busybox") if path.is_file())
+    return next(path for path in directory.rglob("bin/busybox") if path.is_file())
 
 
 def make_image(path: Path, root: Path) -> None:

@@ -41,7 +41,7 @@ from support.containers.engines import (
 )
 from support.containers.environments import ENVIRONMENTS, Environment
 
-__all__ = ["Lab", "cannot_be_set_up", "install_packages"]
+__all__ = ["Lab", "cannot_be_set_up"]
 
 PROJECT = Path(__file__).resolve().parents[3]
 DIRECTORY = Path("/var/tmp/isolated-hooks-lab")
@@ -125,7 +125,7 @@ class Lab:
         return subprocess.run(command, stdin=nothing, capture_output=True, text=True, timeout=seconds, cwd="/")
 
     def _set_up(self) -> None:
-        install_packages(_PACKAGES)
+        _install_packages()
         DIRECTORY.mkdir(mode=0o755)
         DIRECTORY.chmod(0o755)
         self.crio.write_text(crio_seccomp(_PROFILE.read_text()))
@@ -223,9 +223,8 @@ def _lock() -> socket.socket:
             return lock
 
 
-def install_packages(names: Sequence[str]) -> None:
-    """Install those of Debian's packages that are missing, and let none of them start a daemon."""
-    missing = [name for name in names if not _installed(name)]
+def _install_packages() -> None:
+    missing = [name for name in _PACKAGES if not _installed(name)]
     if not missing:
         return
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -1,1 +1,0 @@
-"""Kernels that are really booted: their packages, the image that they run, the machine, and the page of results."""

@@ -36,7 +36,7 @@ WHEEL = (
 SDIST = (
     *("PKG-INFO", "LICENSE", "MANIFEST.in", "pyproject.toml", "setup.cfg", "noxfile.py", "*.rst"),
     *("src/isolated_hooks/*.py", "src/isolated_hooks/py.typed", "src/isolated_hooks.egg-info/*.txt"),
-    *("src/isolated_hooks.egg-info/PKG-INFO", "benchmarks/*", "docs/*", "fixtures/*", "tests/*", "ci/*"),
+    *("src/isolated_hooks.egg-info/PKG-INFO", "benchmarks/*", "docs/*", "fixtures/*", "tests/*"),
 )
 #: What is rubbish wherever it lies.
 RUBBISH = ("*.pyc", "*.so", "*__pycache__*", "*.orig", "*.rej", "*~", "*/.venv*", "*.coverage*", "*.pem", "*.key")

@@ -181,6 +181,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def release(session: nox.Session) -> None:
+    """Build the last commit twice, by ourselves, and check all that a release has to be.
+
+    ``nox -s release -- --unreleased`` accepts a changelog without a date, and ``--outdir DIRECTORY`` says where the
+    files go.
+    """
+    session.run(sys.executable, "tests/support/release.py", *session.posargs, external=True)
+
+
+@nox.session
 def typing(session: nox.Session) -> None:
     """Check the types."""
     session.run(sys.executable, "-m", "mypy", external=True)

@@ -267,8 +267,14 @@ class Outside:
             key = "writable" if writable else "expose"
             device = _is_device(path)
             owned = "" if device else "tree" if writable else "caller"
-            kind = {"writable": writable and not device, "device": device, "separate": not (writable or device)}
-            real = self._view.show(path, reason=key, owned=owned, **kind)
+            real = self._view.show(
+                path,
+                reason=key,
+                owned=owned,
+                writable=writable and not device,
+                device=device,
+                separate=not (writable or device),
+            )
             if real is None:
                 raise PolicyError(f"policy: {key}: {visible(path)!r} does not exist")
 

@@ -67,6 +67,8 @@ class View:
         owned: str = "",
         device: bool = False,
         separate: bool = False,
+        along: str = "",
+        walled: bool = False,
     ) -> str | None:
         """Show ``path`` and the links that lead to it. Return its real path, or ``None`` if it does not exist.
 
@@ -74,7 +76,8 @@ class View:
         """
         real = self.place(path)
         if real is not None:
-            self._bind(Bind(real, real, writable=writable, owned=owned, device=device, separate=separate), reason)
+            traits = {"writable": writable, "device": device, "separate": separate, "along": along, "walled": walled}
+            self._bind(Bind(real, real, owned=owned, **traits), reason)
         return real
 
     def pin(self, path: str, beneath: str, *, writable: bool) -> None:

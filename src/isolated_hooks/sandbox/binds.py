@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, ENOENT
 
-from . import syscalls
+from . import landlock, syscalls
 
 if False:  # typing costs an import too
     from typing import Any, ClassVar
@@ -92,14 +92,21 @@ class Bind(Operation):
         root, an idmapped mount shows them as the sandbox's own; empty for files of the system
     :ivar device: the device node works
     :ivar separate: not the system's, so somebody outside may have FIFOs there: show them as others
+    :ivar along: a directory in it. Programs compare the devices of the directories on the way there, as git does where
+        it looks for its repository, so only what lies beside the way is shown as another device; empty for all
+    :ivar walled: the second wall, where there is one, keeps the hook from those FIFOs, so nothing is shown as others
     """
 
-    fields: ClassVar[tuple[str, ...]] = ("source", "target", "writable", "owned", "device", "separate")
+    fields: ClassVar[tuple[str, ...]] = (
+        *("source", "target", "writable", "owned", "device", "separate", "along", "walled"),
+    )
     source: str
     writable: bool = False
     owned: str = ""
     device: bool = False
     separate: bool = False
+    along: str = ""
+    walled: bool = False
 
     def describe(self) -> str:
         where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
@@ -125,8 +132,9 @@ class Bind(Operation):
 
     def execute(self, root: Root) -> None:
         self.attach(root)
-        if not self.writable and (self.separate or os.fsencode(self.owned) == b"tree"):
-            root.separate(self.at)
+        is_foreign = not self.writable and (self.separate or os.fsencode(self.owned) == b"tree")
+        if is_foreign and not (self.walled and landlock.builds_walls()):
+            root.separate_beside(self.at, os.fsencode(self.along)) if self.along else root.separate(self.at)
 
 
 class Overlay(Bind):

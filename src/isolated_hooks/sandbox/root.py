@@ -15,6 +15,10 @@ if False:
     from .degradations import Degradations
 
 
+# The entries of a directory on the way to a source tree, each of which may take a mount of its own.
+_MOST_BESIDE = 256
+
+
 class Root:
     """A new root filesystem. All targets are absolute paths within it.
 
@@ -194,6 +198,25 @@ class Root:
             pass
         finally:
             os.close(directory)
+
+    def separate_beside(self, target: bytes, along: bytes) -> None:
+        """Do the same for what lies beside the way from ``target`` to ``along``. Those on it stay as they are.
+
+        A directory on the way with too many entries is shown through an overlay itself. git then finds no repository
+        above it, unless GIT_DISCOVERY_ACROSS_FILESYSTEM tells it to look.
+        """
+        here = target
+        for name in along[len(target) :].strip(b"/").split(b"/"):
+            with os.scandir(self.path + here) as found:
+                entries = [entry for entry, _ in zip(found, range(_MOST_BESIDE + 1), strict=False)]
+            if len(entries) > _MOST_BESIDE:
+                self.separate(here)
+                return
+            for entry in entries:
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if entry.name != name and (stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)):
+                    self.separate(here + b"/" + entry.name)
+            here += b"/" + name
 
     def overlay(self, target: bytes, above: bytes) -> None:
         """Mount an overlay over the directory at ``target``, and take the mount at ``above`` away again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -100,6 +101,68 @@ def test_the_build_finds_its_repository(place: Callable[[Path], Path], tmp_path:
     assert outside["describe"] == [0, "v1\n"]
     assert outside["readme"] == "Read me.\n"
     assert _asked(caller(project), project, out) == outside
+
+
+_ALONE = """
+done = subprocess.run(["env", "-u", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "git", "ls-files", "--full-name"],
+                      capture_output=True, text=True, check=False)
+tell(files=[done.returncode, done.stdout], beside=sorted(os.listdir(os.path.join(HERE, ".."))))
+"""
+
+
+@pytest.mark.parametrize("depth", ["py", "packages/py"])
+def test_a_program_that_hides_the_variables_of_git_finds_its_repository_too(depth: str, tmp_path: Path) -> None:
+    """setuptools-scm does, and a wheel without the files that git lists would be another one."""
+    top, out = tmp_path / "top", tmp_path / "out"
+    project = write_project(top / depth, extra=_ALONE)
+    (top / "beside").mkdir()
+    (top / "beside/file").touch()
+    git(top, "init", "-q")
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "one")
+    out.mkdir()
+    outside = _told(plain_caller(project), project, out)
+    assert outside["files"][0] == 0
+    assert f"{depth}/pyproject.toml" in outside["files"][1]
+    assert _told(caller(project), project, out) == outside
+
+
+_WRITES = """
+try:
+    fd = os.open(os.path.join(HERE, {fifo!r}), os.O_WRONLY | os.O_NONBLOCK)
+    os.write(fd, b"from a hook")
+except OSError:
+    pass
+"""
+
+
+@pytest.mark.parametrize("fifo", ["../fifo", "../beside/fifo"])
+@pytest.mark.parametrize("plain", [True, False], ids=["open", "held"])
+def test_no_hook_writes_to_a_fifo_beside_the_tree(fifo: str, plain: bool, tmp_path: Path) -> None:
+    """Beneath a directory in which hooks may write, such as /tmp, Landlock does not keep them from it."""
+    top, out = tmp_path / "top", tmp_path / "out"
+    project = write_project(top / "py", extra=_WRITES.format(fifo=fifo))
+    (top / "beside").mkdir()
+    git(top, "init", "-q")
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "one")
+    out.mkdir()
+    os.mkfifo(project / fifo)
+    os.chmod(project / fifo, 0o666)
+    reader = os.open(project / fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        (plain_caller if plain else caller)(project).build_wheel(os.fspath(out))
+        with contextlib.suppress(BlockingIOError):
+            assert (os.read(reader, 100) != b"") == plain
+    finally:
+        os.close(reader)
+
+
+def _told(hooks: Any, project: Path, out: Path) -> dict[str, Any]:
+    (project / "facts.jsonl").unlink(missing_ok=True)
+    hooks.build_wheel(os.fspath(out))
+    told = {name: value for fact in facts(project) for name, value in fact.items()}
+    return {name: told[name] for name in ("files", "beside")}
 
 
 def test_a_change_beside_the_tree_is_seen(tmp_path: Path) -> None:

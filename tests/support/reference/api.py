@@ -17,10 +17,10 @@ from .text import HEADER, WIDTH, described, heading
 __all__ = ["page"]
 
 _GROUPS = {
-    "Run hooks": "IsolatedHookCaller IsolatedHooksMixin IsolatedRunner swap Swap",
+    "Run hooks": "IsolatedHookCaller IsolatedHooksMixin IsolatedRunner Answers swap Swap",
     "Policy": "Policy Limits load_policy",
     "Reports": "HookReport Protection ProtectionState ProtectionStatus",
-    "Many packages": "build_many BuildRequest BuildResult BuiltFile Outcome",
+    "Many packages": "build_many BuildRequest BuildResult BuiltFile UsedWheel Outcome",
 }
 #: Names of the modules' own in defaults, in words that a reader can use.
 _CONSTANTS = {"_NO_OTHER_LIMITS": "Limits()", "_GIB": "2 ** 30", "_MIB": "2 ** 20"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import pyproject_hooks
 
+from .answers import Answers
 from .errors import IsolatedHooksError, PolicyError
 from .hookcall import HookCall, SubprocessRunner
 from .launchers import BUILT_IN, find_launcher
@@ -17,9 +17,6 @@ from .policy import Policy
 from .report import HookReport
 from .run.discard import DiscardedTrees
 from .run.hook import HookRun
-
-if TYPE_CHECKING:
-    from .answers import Answers
 
 __all__ = ["IsolatedRunner", "SubprocessRunner"]
 

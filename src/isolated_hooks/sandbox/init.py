@@ -144,7 +144,8 @@ class Init:
         if self.plan["stdin"] == b"null":
             privileges.stdin_from_null()
         self.stage = "limits"
-        privileges.limit(self.plan["limits"], files=self.plan["files"])
+        limits = {name: value for name, value in self.plan["limits"].items() if name != "NOFILE"}
+        privileges.limit(limits)
 
     def _give_up_privileges(self) -> None:
         self.stage = "privileges"
@@ -264,7 +265,7 @@ class Init:
         hook = fork()
         if hook == 0:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            _execute(argv, variables, report, lambda: self._confine_hook(handover))
+            _execute(argv, variables, report, lambda: self._become_hook(handover))
         requests = handover.accept(hook) if handover is not None else None
         # The memory of pid 1 contains the caller's environment: nobody may trace it or read its /proc files, prctl(2).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
@@ -293,6 +294,11 @@ class Init:
             return Broker(requests, abstract=abstract, observer=self.observer, lookups=self.lookups)
         except syscalls.SyscallError:
             return None  # it cannot tell mounts apart
+
+    def _become_hook(self, handover: Handover | None) -> None:
+        # Not pid 1, which needs some descriptors for its own work.
+        privileges.limit_files(self.plan["files"], self.plan["limits"].get("NOFILE"))
+        self._confine_hook(handover)
 
     def _confine_hook(self, handover: Handover | None) -> None:
         """Take from the process that becomes the hook what pid 1 has for the broker."""

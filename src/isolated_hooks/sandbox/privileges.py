@@ -155,23 +155,35 @@ def forbid_confined(*, network: bool, truncation: bool, devices: bool = False) -
     syscalls.seccomp_filter(seccomp.filter_program(syscalls.MACHINE, namespaces=False, **options))
 
 
-def limit(limits: dict[str, int], *, files: tuple[int, int] | None = None) -> None:
+def limit_files(before: tuple[int, int], most: int | None) -> None:
+    """Limit the descriptors of this process, soft and hard.
+
+    :param before: the caller's own limits, from :func:`raise_files`
+    :param most: the limit instead, and never above the caller's hard limit; ``None`` for the caller's own
+    """
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    if most is not None:
+        _limit("NOFILE", most)
+
+
+def limit(limits: dict[str, int]) -> None:
     """Set resource limits, setrlimit(2), soft and hard to the same value, and never above the caller's hard limit.
 
     :param limits: limits by name without ``RLIMIT_``, in seconds, in bytes or as a number
-    :param files: the caller's own limits of descriptors, from :func:`raise_files`
     """
-    if files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, files)
     resource.setrlimit(resource.RLIMIT_CORE, _core_limit())
     for name, value in limits.items():
-        number: int = getattr(resource, f"RLIMIT_{name}")
-        _, hard = resource.getrlimit(number)
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # At the hard limit of processor time the kernel sends SIGKILL, which does not tell the reason. SIGXCPU, which
-        # does, comes at the soft limit. If the hook ignores it, the watching process ends the hook in between.
-        more = _CPU_MORE if name == "CPU" and hard == resource.RLIM_INFINITY else 0
-        resource.setrlimit(number, (bound, bound + more))
+        _limit(name, value)
+
+
+def _limit(name: str, value: int) -> None:
+    number: int = getattr(resource, f"RLIMIT_{name}")
+    _, hard = resource.getrlimit(number)
+    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    # At the hard limit of processor time the kernel sends SIGKILL, which does not tell the reason. SIGXCPU, which does,
+    # comes at the soft limit. If the hook ignores it, the watching process ends the hook in between.
+    more = _CPU_MORE if name == "CPU" and hard == resource.RLIM_INFINITY else 0
+    resource.setrlimit(number, (bound, bound + more))
 
 
 def _core_limit() -> tuple[int, int]:

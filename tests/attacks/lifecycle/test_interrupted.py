@@ -260,7 +260,7 @@ def test_a_cgroup_of_a_killed_frontend_is_removed(built: Place) -> None:
         frontend.kill()
         frontend.wait(60)
     assert until(lambda: not processes_naming(built.tmp))
-    assert cgroups(built.tmp) == found
+    assert cgroups(built.tmp) in (found, set())  # a call of another test may have swept it
     assert_swept(built)
 
 

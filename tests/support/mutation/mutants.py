@@ -217,7 +217,8 @@ _STEPS = (
     ("init", "        self._join_keyring()\n", ""),
     ("init", "        os.setsid()\n", ""),
     ("init", "            privileges.stdin_from_null()\n", "            pass\n"),
-    ("init", '        privileges.limit(self.plan["limits"], files=self.plan["files"])\n', ""),
+    ("init", "        privileges.limit(limits)\n", ""),
+    ("init", '        privileges.limit_files(self.plan["files"], self.plan["limits"].get("NOFILE"))\n', ""),
     ("init", "        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)\n", ""),
     ("init", '        if self.plan["scope"]:\n            self._scope()\n', ""),
     ("init", '        landlock.build_wall(landlock.rules_of(self.plan["operations"]), self.queues)\n', ""),
@@ -256,8 +257,8 @@ _STEPS = (
      "    for"),
     ("privileges", "    syscalls.capset(bits | own)\n", ""),
     ("privileges", "    resource.setrlimit(resource.RLIMIT_CORE, _core_limit())\n", ""),
-    ("privileges", "        resource.setrlimit(resource.RLIMIT_NOFILE, files)\n", "        pass\n"),
-    ("privileges", "        resource.setrlimit(number, (bound, bound + more))\n", ""),
+    ("privileges", "    resource.setrlimit(resource.RLIMIT_NOFILE, before)\n", ""),
+    ("privileges", "    resource.setrlimit(number, (bound, bound + more))\n", ""),
     ("identity", "        os.setgroups([])\n", ""),
     ("identity", "        os.setresgid(gid, gid, gid)\n", ""),
     ("identity", "        os.setresuid(uid, uid if effective is None else effective, uid)\n", ""),
@@ -271,14 +272,24 @@ _STEPS = (
 
 #: The functions whose steps take something from the hook, by module.
 WALLS = {
-    "sandbox/init.py": ("_set_up", "_use_limits", "_give_up_privileges", "_build_walls", "_confine_hook"),
-    "sandbox/privileges.py": ("reduce", "limit"),
+    "sandbox/init.py": (
+        "_set_up",
+        "_use_limits",
+        "_give_up_privileges",
+        "_build_walls",
+        "_become_hook",
+        "_confine_hook",
+    ),
+    "sandbox/privileges.py": ("reduce", "limit", "limit_files", "_limit"),
     "sandbox/identity.py": ("become",),
 }
 #: Their other steps, and why these have no mutants.
 NO_WALLS = {
     "self._enter_root()": "without it there is no sandbox; the operations of a plan are its steps",
     "self._use_limits()": "its steps have their own",
+    "self._confine_hook(handover)": "its steps have their own",
+    '_limit("NOFILE", most)': "its step has its own",
+    "_limit(name, value)": "its step has its own",
     "self._give_up_privileges()": "its steps have their own",
     "self._build_walls()": "its steps have their own",
     "self._use_terminal()": "it gives a command the terminal that the operator asked for",
@@ -292,7 +303,8 @@ _FOUND, _CALL = "tests/attacks/found", "tests/integration/call"
 _SOFT_LIMIT = "test_a_soft_limit_on_descriptors_binds_the_hook_but_not_the_launcher"
 _MORE = {
     "os.setsid()": "tests/attacks/lifecycle/test_terminal.py::test_a_hook_cannot_write_to_the_controlling_terminal",
-    'privileges.limit(self.plan["limits"]': f"{_CALL}/test_limits.py::test_open_files",
+    "privileges.limit(limits)": f"{_CALL}/test_limits.py::test_processes",
+    "privileges.limit_files(": f"{_CALL}/test_limits.py::test_open_files",
     "resource.setrlimit(number": f"{_CALL}/test_limits.py::test_open_files",
     "resource.RLIMIT_CORE": f"{_CALL}/test_limits.py::test_a_core_is_never_dumped",
     "resource.RLIMIT_NOFILE": f"{_CALL}/test_limits.py::{_SOFT_LIMIT}",

@@ -133,8 +133,12 @@ class Bind(Operation):
     def execute(self, root: Root) -> None:
         self.attach(root)
         is_foreign = not self.writable and (self.separate or os.fsencode(self.owned) == b"tree")
-        if is_foreign and not (self.walled and landlock.builds_walls()):
-            root.separate_beside(self.at, os.fsencode(self.along)) if self.along else root.separate(self.at)
+        if not is_foreign or (self.walled and landlock.builds_walls()):
+            return
+        if self.along:
+            root.separate_beside(self.at, os.fsencode(self.along))
+        else:
+            root.separate(self.at)
 
 
 class Overlay(Bind):

@@ -236,6 +236,7 @@ _STEPS = (
     ("mounts", "syscalls.mount_setattr(root.fd, syscalls.MOUNT_ATTR_RDONLY, recursive=False, path=root.path)", "pass"),
     ("mounts", '        syscalls.umount(b".")\n', ""),
     ("binds", "            root.separate(self.at)\n", "            pass\n"),
+    ("binds", "            root.separate_beside(self.at, os.fsencode(self.along))\n", "            pass\n"),
     ("binds", "        return syscalls.MOUNT_ATTR_NOSUID | device", "        return device"),
     ("binds", "device = 0 if self.device else syscalls.MOUNT_ATTR_NODEV", "device = 0"),
     (
@@ -314,6 +315,7 @@ _MORE = {
     "PR_SET_PDEATHSIG": f"{_FOUND}/test_supervisor.py::test_no_daemon_outlives_a_launcher_that_its_runner_kills",
     "landlock.build_wall": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
     "root.separate": f"{_FOUND}/test_sockets.py::test_a_fifo_of_somebody_else_cannot_be_written_to",
+    "root.separate_beside": f"{_CALL}/test_repository_above.py::test_no_hook_writes_to_a_fifo_beside_the_tree",
     "self._scope()": f"{_FOUND}/test_sockets.py::test_an_abstract_name_of_others_in_the_callers_network",
     "os.setresgid": "tests/attacks/lifecycle/test_lifecycle.py::test_no_process_of_the_hook_is_the_callers",
 }

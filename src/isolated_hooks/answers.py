@@ -181,6 +181,12 @@ class Answers:
         """Return the digest of a source tree, as it was when this was first asked."""
         try:
             real = os.path.realpath(source)
+            if os.path.islink(f"{real}/pyproject.toml"):
+                # The digest has no links, so it would not tell that this file has changed.
+                raise PolicyError(
+                    f"{visible(source, limit=300)!r}: pyproject.toml is a link (expected a file: answers belong to "
+                    "its content). Remedy: put the file itself there"
+                )
             status = os.stat(real)
             place = (real, status.st_dev, status.st_ino)
             if place not in self._trees:

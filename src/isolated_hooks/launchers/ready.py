@@ -138,9 +138,8 @@ class _Keeper:
 
     def settle(self) -> None:
         """Wait for a server that has been started, so that it needs its file no more, and we have no child."""
-        if self.starting is not None:
-            with self.lock:
-                self._finish()
+        with self.lock:  # always: another thread may wait for it already
+            self._finish()
 
     def get(self, entry: str) -> Server | None:
         """Return the server, started from a file if there is none, or ``None`` if this host lets none start."""

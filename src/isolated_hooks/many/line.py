@@ -11,7 +11,6 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from ..frontends.supplies import Offer, write_offers
 from ..frozen import dataclass
-from ..results.projects import declared_name
 from .index import Index
 from .needs import dependencies, requirements
 from .ordering import Found, Ordering
@@ -153,10 +152,12 @@ class Line(contextlib.ExitStack):
 
 
 def _offer_of(task: Task) -> Offer | None:
-    """Return the wheel of a task for others, if they can know its name."""
+    """Return the wheel of a task for others, if somebody else than the package says what it is.
+
+    A source tree calls itself what it likes, such as ``setuptools``, and its hooks may write another name there.
+    """
     if not task.request.wheel:
         return None
     if task.project is not None:
         return Offer(*task.project)
-    name = declared_name(task.source)
-    return None if name is None else Offer(name, None)
+    return Offer(task.name, None) if task.is_named and task.name is not None else None

@@ -18,14 +18,13 @@ from ..results.archives.weight import check_weight
 from ..results.boundedtoml import MAX_PYPROJECT, parse_toml
 from ..results.markers import vet_marker
 from ..results.metadata import MAX_DOCUMENT
-from ..results.requirements import MAX_ITEMS, vet_requirement
+from ..results.requirements import MAX_ITEMS, MAX_REQUIREMENTS, vet_requirement
 from .requests import Task
 
 __all__ = ["applies", "build_requirements", "dependencies", "requirements"]
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
-_MAX_DEPENDENCIES = 10 * MAX_ITEMS
 
 
 def build_requirements(task: Task) -> list[Requirement]:
@@ -72,7 +71,8 @@ def dependencies(wheel: str) -> list[Requirement]:
     # zipfile raises many errors for what is no ZIP file.
     except (OSError, UntrustedResultError, zipfile.BadZipFile, ArithmeticError, LookupError, RuntimeError, ValueError):
         return []
-    return [*_parsed(str(text) for text in texts[:_MAX_DEPENDENCIES])]
+    found = [str(text) for text in texts[:MAX_ITEMS]]
+    return [*_parsed(found)] if sum(map(len, found)) <= MAX_REQUIREMENTS else []
 
 
 def _documents(archive: zipfile.ZipFile) -> Iterator[bytes]:

@@ -38,6 +38,10 @@ class Found:
     elsewhere: frozenset[str] = frozenset()
 
 
+# The extras of one package that count.
+_MOST_EXTRAS = 16
+
+
 class Ordering:
     """The packages of one run, by their numbers.
 
@@ -136,7 +140,8 @@ class Ordering:
     def _add_dependencies(
         self, asked: dict[str, dict[str, Requirement]], number: int, requirements: Iterable[Requirement]
     ) -> None:
-        extras = {extra for requirement in requirements for extra in requirement.extras}
+        # A wheel may name thousands, also of itself, and each costs a look at each of its requirements.
+        extras = sorted({extra for requirement in requirements for extra in requirement.extras})[:_MOST_EXTRAS]
         for requirement in self._built[number]:
             name = canonicalize_name(requirement.name)
             if name in self._named and applies(requirement, extras):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,6 +64,7 @@ class Task:
     :ivar pin: the package to fetch, which has no source yet
     :ivar name: the normalised name of the project as it was known before any hook ran: that of the sdist, the one that
         the caller gave, or the one in pyproject.toml; ``None`` if nobody knows it
+    :ivar is_named: the caller gave the name
     """
 
     request: BuildRequest
@@ -73,6 +75,7 @@ class Task:
     policy: Policy
     pin: Pin | None = None
     name: str | None = None
+    is_named: bool = False
 
     @property
     def label(self) -> str:
@@ -168,7 +171,8 @@ def checked(label: str, request: object, policy: Policy, name: str | None = None
             f"{label}: source: {_shown(request.source)} is of the project {own!r} (expected {name!r}, as named before "
             "the '='). Remedy: give its own name, or none"
         )
-    return Task(request, source, is_tree, output, project, request.policy or policy, name=name or own)
+    task = Task(request, source, is_tree, output, project, request.policy or policy, name=name or own)
+    return dataclasses.replace(task, is_named=name is not None)
 
 
 def _path(label: str, value: object) -> str:

@@ -24,10 +24,10 @@ def looked_up(evidence: Evidence, query: bytes) -> Iterator[Finding]:
     A look-up tells no port, so it is the one of HTTPS, unless the output has an address that begins with ``http://``.
     """
     name = query.decode("ascii", "backslashreplace").lower().rstrip(".")
-    if evidence.network or name.endswith((_REVERSE, *_OWN)):
+    if evidence.network or name.endswith((_REVERSE, *_OWN)) or not _NAME.fullmatch(name):
         return
     if evidence.hosts:
         yield Finding(cause=Cause.DIRECT, what=name)
         return
     port = _HTTP if any(f"http://{name}" in line for line in evidence.lines) else _HTTPS
-    yield Finding(cause=Cause.LOOKUP, what=name, value=f"{name}:{port}" if _NAME.fullmatch(name) else "")
+    yield Finding(cause=Cause.LOOKUP, what=name, value=f"{name}:{port}")

@@ -19,7 +19,7 @@ from .leadingout import notes_of_links
 from .plan import Layout, Situation, Stage
 from .search_path import search_path
 from .toolchains import CREDENTIAL_NAMES, SHARED_NAMES
-from .view import SCRATCH, View
+from .view import View
 
 __all__ = ["Guard"]
 
@@ -121,20 +121,14 @@ class Guard:
         shown = [path for path in repository.shown if not view.covers(path)]
         for path in shown:
             along = self._real_source if path == repository.top else ""
-            # What Landlock allows for a directory, it allows for all that is mounted beneath.
-            walled = bool(along) and not any(is_within(path, open_) for open_ in self._open_directories())
             reason = "the repository of the source tree"
-            view.show(path, reason=reason, owned="tree", separate=True, along=along, walled=walled)
+            view.show(path, reason=reason, owned="tree", separate=True, along=along)
         for directory in dict.fromkeys((*repository.directories, *shown)):
             self._mask(directory)
             for module, _ in submodules(self._filesystem, directory):
                 self._mask(module)
         if repository.top in shown:
             self._cover_secrets(repository.top, repository.index)
-
-    def _open_directories(self) -> tuple[str, ...]:
-        """Return the directories beneath which Landlock lets the hook write."""
-        return *(path for path, _ in SCRATCH), *self._policy.writable, "/dev"
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each repository that git would find, and for links, where the hook lacks them."""

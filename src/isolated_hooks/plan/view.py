@@ -68,7 +68,6 @@ class View:
         device: bool = False,
         separate: bool = False,
         along: str = "",
-        walled: bool = False,
     ) -> str | None:
         """Show ``path`` and the links that lead to it. Return its real path, or ``None`` if it does not exist.
 
@@ -76,7 +75,7 @@ class View:
         """
         real = self.place(path)
         if real is not None:
-            traits = {"writable": writable, "device": device, "separate": separate, "along": along, "walled": walled}
+            traits = {"writable": writable, "device": device, "separate": separate, "along": along}
             self._bind(Bind(real, real, owned=owned, **traits), reason)
         return real
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, ENOENT
 
-from . import landlock, syscalls
+from . import syscalls
 
 if False:  # typing costs an import too
     from typing import Any, ClassVar
@@ -94,19 +94,15 @@ class Bind(Operation):
     :ivar separate: not the system's, so somebody outside may have FIFOs there: show them as others
     :ivar along: a directory in it. Programs compare the devices of the directories on the way there, as git does where
         it looks for its repository, so only what lies beside the way is shown as another device; empty for all
-    :ivar walled: the second wall, where there is one, keeps the hook from those FIFOs, so nothing is shown as others
     """
 
-    fields: ClassVar[tuple[str, ...]] = (
-        *("source", "target", "writable", "owned", "device", "separate", "along", "walled"),
-    )
+    fields: ClassVar[tuple[str, ...]] = ("source", "target", "writable", "owned", "device", "separate", "along")
     source: str
     writable: bool = False
     owned: str = ""
     device: bool = False
     separate: bool = False
     along: str = ""
-    walled: bool = False
 
     def describe(self) -> str:
         where = "" if self.source == self.target else f" from {os.fsdecode(self.source)}"
@@ -133,11 +129,9 @@ class Bind(Operation):
     def execute(self, root: Root) -> None:
         self.attach(root)
         is_foreign = not self.writable and (self.separate or os.fsencode(self.owned) == b"tree")
-        if not is_foreign or (self.walled and landlock.builds_walls()):
-            return
-        if self.along:
+        if is_foreign and self.along:
             root.separate_beside(self.at, os.fsencode(self.along))
-        else:
+        elif is_foreign:
             root.separate(self.at)
 
 

@@ -47,14 +47,6 @@ def scope_abstract_sockets() -> None:
     _restrict_scope(SCOPE_ABSTRACT_UNIX_SOCKET)
 
 
-def builds_walls() -> bool:
-    """Return whether :func:`build_wall` does anything on this kernel."""
-    try:
-        return syscalls.landlock_abi() >= MINIMUM_ABI
-    except syscalls.SyscallError:
-        return False
-
-
 def build_wall(rules: Iterable[tuple[bytes, int]], queues: int | None) -> None:
     """Confine this process and its children, in a root of its own, to what that root shows, and to some writable paths.
 
@@ -64,9 +56,13 @@ def build_wall(rules: Iterable[tuple[bytes, int]], queues: int | None) -> None:
     :param rules: WRITE, DEVICE and SOCKETS for what is more than readable
     :param queues: a descriptor of the root of the message queues, which we close; without it there are none
     """
-    if not builds_walls():
+    try:
+        abi = syscalls.landlock_abi()
+    except syscalls.SyscallError:
         return
-    handled = (1 << _KNOWN.get(syscalls.landlock_abi(), _ALL_KNOWN)) - 1
+    if abi < MINIMUM_ABI:
+        return
+    handled = (1 << _KNOWN.get(abi, _ALL_KNOWN)) - 1
     ruleset = syscalls.landlock_ruleset(handled, 0, 0)
     # A file keeps all its rights when it is renamed into another directory of the same mount, so REFER gives nothing.
     for path, access in ((b"/", _READ | _REFER), *((path, _wall_access(kind)) for path, kind in rules)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL, ELOOP, ENOENT, ESRCH, EXDEV
+from errno import EINVAL, ELOOP, ENOENT, ENOTDIR, ESRCH, EXDEV
 
 from . import syscalls
 
@@ -213,10 +213,18 @@ class Root:
                 self.separate(here)
                 return
             for entry in entries:
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if entry.name != name and (stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)):
-                    self.separate(here + b"/" + entry.name)
+                if entry.name != name:
+                    self._separate_entry(entry, here)
             here += b"/" + name
+
+    def _separate_entry(self, entry: os.DirEntry[bytes], directory: bytes) -> None:
+        try:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISFIFO(mode):
+                self.separate(directory + b"/" + entry.name)
+        except OSError as error:
+            if error.errno not in (ENOENT, ENOTDIR, ELOOP):  # somebody has removed it, or put something else there
+                raise
 
     def overlay(self, target: bytes, above: bytes) -> None:
         """Mount an overlay over the directory at ``target``, and take the mount at ``above`` away again.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,29 @@ def test_no_hook_writes_to_a_fifo_beside_the_tree(fifo: str, plain: bool, tmp_pa
             assert (os.read(reader, 100) != b"") == plain
     finally:
         os.close(reader)
+
+
+def test_what_comes_and_goes_beside_the_tree_fails_no_hook(tmp_path: Path) -> None:
+    project, out = monorepo(tmp_path / "top"), tmp_path / "out"
+    out.mkdir()
+    is_over = threading.Event()
+
+    def churn() -> None:
+        while not is_over.is_set():
+            for number in range(30):
+                (tmp_path / f"top/new{number}").mkdir()
+            for number in range(30):
+                (tmp_path / f"top/new{number}").rmdir()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        hooks = caller(project)
+        for _ in range(4):
+            hooks.get_requires_for_build_wheel()
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _told(hooks: Any, project: Path, out: Path) -> dict[str, Any]:

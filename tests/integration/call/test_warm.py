@@ -670,3 +670,26 @@ def test_a_host_that_starts_none_is_asked_only_so_often(tree: Path, monkeypatch:
     for _ in range(ready._MOST + 2):
         assert not _call(tree)
     assert len(asked) == ready._MOST
+
+
+def test_a_call_waits_for_a_start_that_another_thread_waits_for() -> None:
+    """The process reads the launcher from the workspace of a call, which stays until then."""
+    keeper, begun, go = ready._Keeper(), threading.Event(), threading.Event()
+
+    class Slow:
+        def finish(self) -> None:
+            begun.set()
+            go.wait(60)
+            raise OSError("not here")
+
+    keeper.starting = Slow()  # type: ignore[assignment]
+    first = threading.Thread(target=keeper.settle)
+    first.start()
+    assert begun.wait(60)
+    second = threading.Thread(target=keeper.settle)
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    go.set()
+    first.join()
+    second.join()

@@ -174,11 +174,20 @@ def test_a_source_tree_is_used_if_its_version_turns_out_to_fit(place: Path, run:
     write_project(place / "project", extra="del get_requires_for_build_wheel, get_requires_for_build_sdist")
     backend_sdist(place, "fits", requires=["example"])
     backend_sdist(place, "unfit", requires=["example>=100"])
-    done = run("project", sdist("fits"), sdist("unfit"))
+    done = run("example=project", sdist("fits"), sdist("unfit"))
     found = packages(place)
     assert found["fits 1.0"]["outcome"] == "built", done.stderr
     assert [used["name"] for used in found["fits 1.0"]["used"]] == ["example"]
     assert (found["unfit 1.0"]["outcome"], found["unfit 1.0"]["used"]) == ("failed", [])
+
+
+@pytest.mark.slow
+def test_a_source_tree_that_calls_itself_something_supplies_nobody(place: Path, run: Run) -> None:
+    """Otherwise it could call itself setuptools, or a hook of it could, and run code in the hooks of all others."""
+    write_project(place / "project", extra="del get_requires_for_build_wheel, get_requires_for_build_sdist")
+    backend_sdist(place, "victim", requires=["example"])
+    run("project", sdist("victim"))
+    assert (packages(place)["victim 1.0"]["outcome"], packages(place)["victim 1.0"]["used"]) == ("failed", [])
 
 
 @pytest.mark.slow

@@ -109,3 +109,16 @@ def test_supplies_pin_what_fits_and_ask_for_what_is_to_come() -> None:
     assert lines[-1] == "one==1"
     assert "one==1" not in supplies.constraints([Requirement("one>1")])
     assert Supplies().constraints([Requirement("one")]) == ""
+
+
+def test_a_wheel_that_asks_for_thousands_of_its_own_extras_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a bound, each of the extras is looked up for each of the requirements, which takes hours."""
+    seen: list[int] = []
+    monkeypatch.setattr("isolated_hooks.many.ordering.applies", lambda _, extras: bool(seen.append(len([*extras]))))
+    ordering = Ordering(offers("a 1", "helper ?"))
+    asked(ordering, 0, f"helper[{','.join(f'e{number}' for number in range(500))}]")
+    dependencies = [Requirement(f"helper!=2.{number}; extra == 'zz'") for number in range(50)]
+    ordering.built(1, Offer("helper", Version("1.0")), dependencies)
+    ordering.find(0)
+    assert seen
+    assert max(seen) <= 16

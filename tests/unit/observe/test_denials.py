@@ -108,7 +108,6 @@ def test_hosts(tmp_path: Path) -> None:
     ]
     assert found(tmp_path, *rows) == [
         (Cause.LOOKUP, "downloads.example.org", "downloads.example.org:443"),
-        (Cause.LOOKUP, "\\xff\n", ""),
         (Cause.CONNECTION, "192.0.2.1 port 443", "192.0.2.1:443"),
         (Cause.CONNECTION, "2001:db8::1 port 443", "[2001:db8::1]:443"),
     ]

@@ -74,8 +74,9 @@ def _preferring(find: Callable[..., Any], index: str) -> Callable[..., Any]:
     @functools.wraps(find)
     def find_all_candidates(self: Any, project_name: str) -> list[Any]:
         found = find(self, project_name)
-        ours = {candidate.version for candidate in found if candidate.link.url.startswith(index)}
-        return [c for c in found if c.version not in ours or c.link.url.startswith(index)]
+        # A constraint ``== 1.0`` is also met by 1.0+local, which would win.
+        ours = {candidate.version.public for candidate in found if candidate.link.url.startswith(index)}
+        return [c for c in found if c.version.public not in ours or c.link.url.startswith(index)]
 
     return find_all_candidates
 

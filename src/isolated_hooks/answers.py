@@ -222,7 +222,8 @@ class Answers:
         if others:
             return (
                 f"the source tree {name!r} is not the one whose answers were recorded (expected the dirHash "
-                f"{others[0]}, got {asked.tree}). Remedy: use an unchanged tree or the sdist, or {_AGAIN}"
+                f"{others[0]}, got {asked.tree}; a build writes into its tree). Remedy: use the sdist or a clean "
+                f"checkout, build with --source discard, or {_AGAIN}"
             )
         return f"no answer of {asked.hook} was recorded for {name!r}, and it is not run. Remedy: {_AGAIN}"
 

@@ -15,7 +15,6 @@ import secrets
 import socket
 import stat
 import threading
-import weakref
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from urllib.parse import quote, unquote
 
 from packaging.utils import canonicalize_name
 
+from .forked import close_in_forks
 from .outcomes import UsedWheel
 
 __all__ = ["Index"]
@@ -34,7 +34,6 @@ _BLOCK = 1 << 18
 _JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "text/html; charset=utf-8"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_held: weakref.WeakSet[Index] = weakref.WeakSet()
 
 
 class Index:
@@ -54,8 +53,7 @@ class Index:
             if self._server is None:
                 self._server = _Server(("127.0.0.1", 0), _Handler)
                 threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
-                _register()
-                _held.add(self)
+                close_in_forks(self)
         token = secrets.token_urlsafe(32)
         self._server.directories[_digest(token)] = MappingProxyType(dict(wheels))
         return f"http://127.0.0.1:{self._server.server_port}/{token}/"
@@ -79,21 +77,6 @@ class Index:
         if self._server is not None:
             self._server.socket.close()
             self._server = None
-
-
-_registered = False
-
-
-def _register() -> None:
-    global _registered
-    if not _registered:
-        _registered = True
-        os.register_at_fork(after_in_child=_close_copies)
-
-
-def _close_copies() -> None:
-    for index in [*_held]:
-        index.close_copy()
 
 
 def _digest(token: str) -> bytes:

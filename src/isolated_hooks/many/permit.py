@@ -12,15 +12,14 @@ import fcntl
 import os
 import select
 import termios
-import weakref
 from types import TracebackType
+
+from .forked import close_in_forks
 
 __all__ = ["END", "STOP", "Permit", "Watch"]
 
 #: The answers of :meth:`Watch.asked`: end soon, and end at once.
 STOP, END = 1, 2
-
-_held: weakref.WeakSet[Permit] = weakref.WeakSet()
 
 
 class Permit:
@@ -35,9 +34,7 @@ class Permit:
         os.mkfifo(self.path, 0o600)
         # Read-write, because opening a FIFO for writing alone waits for its reader, fifo(7).
         self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not _held:
-            _register()
-        _held.add(self)
+        close_in_forks(self)  # a copy would hide our end
 
     def let_none_begin(self) -> None:
         """Let no further build begin."""
@@ -49,10 +46,12 @@ class Permit:
         os.write(self._fd, b"!")
 
     def close(self) -> None:
-        """Close our end. In a fork of this process, only its copy of the end."""
+        """Close our end."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    close_copy = close
 
     def __enter__(self) -> Permit:
         return self
@@ -61,23 +60,6 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-        _held.discard(self)
-
-
-_registered = False
-
-
-def _register() -> None:
-    """Have the forks of this process, such as workers of a pool, close their copies: a copy would hide our end."""
-    global _registered
-    if not _registered:
-        _registered = True
-        os.register_at_fork(after_in_child=_close_copies)
-
-
-def _close_copies() -> None:
-    for permit in [*_held]:
-        permit.close()
 
 
 class Watch:

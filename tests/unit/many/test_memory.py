@@ -16,7 +16,7 @@ from isolated_hooks.many import memory
 from isolated_hooks.many.batch import Batch
 from isolated_hooks.many.memory import Admission, available, peaks_of
 from isolated_hooks.many.package import Order
-from isolated_hooks.many.requests import check_requests
+from isolated_hooks.many.requests import Task, check_requests
 from isolated_hooks.many.resuming import Standing
 
 
@@ -70,11 +70,16 @@ class Slow(Executor):
         return future
 
 
+def _tasks(directory: Path, count: int) -> list[Task]:
+    """Return the tasks of some sdists."""
+    paths = [directory / f"p{number}-1.0.tar.gz" for number in range(count)]
+    for path in paths:
+        path.write_bytes(b"")
+    return check_requests([BuildRequest(path, directory / "out") for path in paths], None)
+
+
 def test_a_batch_holds_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(4):
-        (tmp_path / f"p{number}-1.0.tar.gz").write_bytes(b"")
-    sources = sorted(tmp_path.iterdir())
-    tasks = check_requests([BuildRequest(path, tmp_path / "out") for path in sources], None)
+    tasks = _tasks(tmp_path, 4)
     monkeypatch.setattr(memory.Admission.__init__, "__defaults__", (lambda: 100,))
     for peaks, most in (({}, 4), ({0: 60, 1: 60, 2: 60, 3: 60}, 1), ({0: 200, 1: 40}, 3)):
         executor = Slow()
@@ -83,10 +88,7 @@ def test_a_batch_holds_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_after_a_failure_nothing_that_is_held_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3):
-        (tmp_path / f"p{number}-1.0.tar.gz").write_bytes(b"")
-    sources = sorted(tmp_path.iterdir())
-    tasks = check_requests([BuildRequest(path, tmp_path / "out") for path in sources], None)
+    tasks = _tasks(tmp_path, 3)
     monkeypatch.setattr(memory.Admission.__init__, "__defaults__", (lambda: 100,))
     results = Batch(tasks, Slow(), peaks=dict.fromkeys(range(3), 90), keep_going=False).run()
     assert [result.outcome for result in results] == [Outcome.FAILED, Outcome.STOPPED, Outcome.STOPPED]
